@@ -1,0 +1,87 @@
+"""Task and Protocol: what a benchmark is, and how a paper turns it into text and scores it."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from evalkit.harness.sources import Source
+from evalkit.types import Decoding, Document, Example
+
+FAMILIES = (
+    "reading",
+    "translation",
+    "summarization",
+    "qa",
+    "lm",
+    "cloze",
+    "patterns",
+)
+
+Kind = Literal["choice", "loglikelihood", "rolling", "generate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A named way to render an example and to score it, as one paper or tool does it.
+
+    kind: choice (pick the most likely option), loglikelihood (score the output), rolling (score the whole input),
+    generate (decode and compare).
+    query, target: str.format templates over Example.fields(); a shot is query + target. For kind "choice" both may
+    use {choice}: in `target` it is the option being scored; in `query` it makes the context vary instead, which is
+    GPT-2's partial scoring (Trinh & Le 2018).
+    description: instruction put first. separator: between description, shots and query.
+    metrics: names in evalkit.metrics. cleanup: applied to generated text before scoring.
+    shrink: the field that may be shortened when the context is too short, and the side to cut ("left" or "right");
+    None: the left of the query's text.
+    """
+
+    kind: Kind
+    query: str
+    target: str = " {output}"
+    description: str = ""
+    separator: str = "\n\n"
+    metrics: tuple[str, ...]
+    decoding: Decoding = Decoding()
+    cleanup: Callable[[str], str] = str.strip
+    shrink: tuple[str, Literal["left", "right"]] | None = None
+
+    @property
+    def varies_context(self) -> bool:
+        """True under partial scoring: the options stand in the query, the scored text is the same for all."""
+        return any(name == "choice" for _, name, _, _ in string.Formatter().parse(self.query))
+
+
+def one_document(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    """The default Task.documents: one row is one document, named by its `id` column or else by its position."""
+    yield Document(id=str(row.get("id", index)), row=row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The specification of a benchmark; one file in tasks/ defines one or a few.
+
+    title: one line for `evalkit tasks`. source: where rows come from (hub, release file, JSONL, generated).
+    documents: a row and its index -> documents (a CoQA story is many). to_example: raw dicts stop here.
+    protocols: name -> Protocol; the first is the default.
+    baselines: name -> predictor without a model; it gets the example and the pool of shots and returns the predicted
+    output text. controls: name -> a change to the example under which the model is run again ("no passage").
+    version: raised whenever a score of the same model could change.
+    """
+
+    name: str
+    family: str
+    title: str
+    source: Source
+    to_example: Callable[[Document], Example]
+    protocols: Mapping[str, Protocol]
+    documents: Callable[[Mapping[str, Any], int], Iterable[Document]] = one_document
+    baselines: Mapping[str, Callable[[Example, Sequence[Example]], str]] = field(default_factory=dict)
+    controls: Mapping[str, Callable[[Example], Example]] = field(default_factory=dict)
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.family in FAMILIES, f"{self.name}: family {self.family!r} is not one of {FAMILIES}"
+        assert self.protocols, f"{self.name}: at least one protocol is needed"

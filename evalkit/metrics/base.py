@@ -1,0 +1,46 @@
+"""What a metric is: sufficient statistics per document, summed, then scored.
+
+Because only sums are scored, every metric (corpus BLEU and perplexity included) has bootstrap intervals and
+paired tests without being asked. The idea is sacrebleu's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.types import Example, Response
+
+Array = NDArray[np.float64]
+
+
+class Metric(ABC):
+    """One figure of merit.
+
+    name: as in results and tables. scale: what a shown value is multiplied by (100 for percentages).
+    binary: every document's statistic is 0 or 1, so an analytic interval exists.
+    """
+
+    name: str
+    scale: float = 1.0
+    higher_is_better: bool = True
+    binary: bool = False
+
+    @abstractmethod
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return this document's statistics; `responses` are in the order of the document's requests."""
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Score summed statistics: (..., k) sums over (...) documents -> (...) values. Default: the mean."""
+        return np.asarray(sums[..., 0] / n)
+
+    def chance(self, example: Example) -> float | None:
+        """Return the expected value of a guess on this example, or None where that means nothing."""
+        return None
+
+    def signature(self) -> str:
+        """Return everything besides the name that the value depends on (normalisation, tokenizer, version)."""
+        return ""

@@ -1,0 +1,179 @@
+"""The frozen types that pass through the corridor, in the order in which they appear there.
+
+    Document -> Example -> Prompt -> Request -> Response -> Record -> Result
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One raw row of a benchmark.
+
+    id: unique within the task and stable across machines, orders and limits.
+    row: the raw columns, named as in the hub's dataset.
+    cluster: documents that share it share text (a passage); intervals resample whole clusters. Empty: independent.
+    level: a named slice reported apart (head/tail, a difficulty). Empty: none.
+    """
+
+    id: str
+    row: Mapping[str, Any]
+    cluster: str = ""
+    level: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A document as (task, input, output), GPT-2's p(output | task, input), plus what scoring needs.
+
+    task: what is to be done, in words ("translate English to French").
+    input, output: the texts; output is the gold answer as it would be written after the prompt.
+    parts: named pieces of the input that a protocol may put in other places (passage, question, ...).
+    choices, gold: the answer options and the index of the right one (multiple choice only).
+    references: every accepted answer (generation); empty means (output,).
+    original: the text whose words, bytes and characters perplexity is reported per; empty means input.
+    """
+
+    task: str
+    input: str
+    output: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
+    gold: int | None = None
+    references: tuple[str, ...] = ()
+    original: str = ""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every accepted answer, at least one."""
+        return self.references or (self.output,)
+
+    def fields(self) -> dict[str, str]:
+        """The names a protocol's templates may use."""
+        return {"task": self.task, "input": self.input, "output": self.output, **self.parts}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """The text a model conditions on: description, solved examples, query.
+
+    shots: solved examples in the text; dropped: whole shots left out because the context was too short;
+    cut: characters cut from the input for the same reason.
+    """
+
+    text: str
+    shots: int = 0
+    dropped: int = 0
+    cut: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoding:
+    """How to generate: until a stop string or max_tokens; top_k = 1 is greedy; seed is used when top_k > 1."""
+
+    until: tuple[str, ...] = ("\n",)
+    max_tokens: int = 32
+    top_k: int = 1
+    temperature: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One question to an engine, in text and in tokens; see harness.requests for the boundary rules.
+
+    context_ids are conditioned on (never empty: an empty context is the end-of-text token);
+    continuation_ids are scored (loglikelihood: the continuation; rolling: the whole document).
+    """
+
+    kind: RequestKind
+    doc_id: str
+    context: str = ""
+    continuation: str = ""
+    context_ids: tuple[int, ...] = ()
+    continuation_ids: tuple[int, ...] = ()
+    decoding: Decoding = Decoding()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Response:
+    """An engine's answer.
+
+    loglikelihood: natural log-probability of the continuation's tokens, summed (0.0 for generation).
+    is_greedy: every scored token was the argmax. tokens: tokens scored or generated.
+    text: the generated text, cut before the first stop string. error: why the item failed, or empty.
+    """
+
+    loglikelihood: float = 0.0
+    is_greedy: bool = False
+    tokens: int = 0
+    text: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """What a group of records has in common: one row of a results table before aggregation.
+
+    variant: "" for the task itself, else the name of the control that changed its input.
+    """
+
+    task: str
+    protocol: str
+    shots: int
+    seed: int
+    variant: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One document's way through the corridor: one line of records.jsonl.
+
+    scores: metric name -> sufficient statistics, summed over documents before a metric is computed.
+    prediction: the answer in words. error: why the item failed (then scores is empty).
+    """
+
+    cell: Cell
+    doc_id: str
+    cluster: str
+    level: str
+    prompt: Prompt
+    continuations: tuple[str, ...]
+    responses: tuple[Response, ...]
+    gold: str
+    prediction: str
+    scores: Mapping[str, Sequence[float]]
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """An aggregate: a metric over the documents of one cell (all seeds together), with its interval.
+
+    source: "model", "control:NAME" (the model on a changed input) or "baseline:NAME" (no model).
+    level: "" for all documents. low, high: the 95% interval, NaN where n is too small for one.
+    n: scored documents; failed: documents without a score; truncated: documents whose prompt was shortened.
+    """
+
+    model: str
+    task: str
+    family: str
+    protocol: str
+    shots: int
+    metric: str
+    source: str
+    level: str
+    value: float
+    low: float
+    high: float
+    n: int
+    failed: int
+    truncated: int
+    chance: float | None
+    signature: str
