@@ -1,11 +1,11 @@
 """The error tree. Everything a user can cause is an EvalkitError: one clear line, a non-zero exit, no traceback.
 
-    EvalkitError
-    ├── UsageError         an argument that is not allowed (unknown task, K larger than the pool, ...)
-    ├── DataError          a benchmark file that is missing, cut or not in the expected format
-    ├── CheckpointError    a model or tokenizer folder that cannot be read
-    ├── StoreError         a run folder that cannot be written, read or resumed
-    └── PromptTooLongError one item whose query does not fit the model's context
+EvalkitError
+├── UsageError         an argument that is not allowed (unknown task, K larger than the pool, ...)
+├── DataError          a benchmark file that is missing, cut or not in the expected format
+├── CheckpointError    a model or tokenizer folder that cannot be read
+├── StoreError         a run folder that cannot be written, read or resumed
+└── PromptTooLongError one item whose query does not fit the model's context
 """
 
 from __future__ import annotations

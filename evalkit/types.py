@@ -1,6 +1,6 @@
 """The frozen types that pass through the corridor, in the order in which they appear there.
 
-    Document -> Example -> Prompt -> Request -> Response -> Record -> Result
+Document -> Example -> Prompt -> Request -> Response -> Record -> Result
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from evalkit.errors import UsageError
 
 RequestKind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until"]
 
@@ -61,13 +63,14 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """The text a model conditions on: description, solved examples, query.
+    """What a model conditions on: description, solved examples, query.
 
+    contexts: one text, or one per choice where the choices stand in the query (partial scoring).
     shots: solved examples in the text; dropped: whole shots left out because the context was too short;
     cut: characters cut from the input for the same reason.
     """
 
-    text: str
+    contexts: tuple[str, ...]
     shots: int = 0
     dropped: int = 0
     cut: int = 0
@@ -75,25 +78,45 @@ class Prompt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decoding:
-    """How to generate: until a stop string or max_tokens; top_k = 1 is greedy; seed is used when top_k > 1."""
+    """How to generate: until a stop string or max_tokens.
+
+    top_k: sample among the k most likely tokens; 1 is greedy (no randomness), 0 is the whole vocabulary.
+    top_p: and among the fewest tokens that hold this probability. seed: of the sampling.
+
+    Raises UsageError for values that mean nothing.
+    """
 
     until: tuple[str, ...] = ("\n",)
     max_tokens: int = 32
     top_k: int = 1
+    top_p: float = 1.0
     temperature: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise UsageError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.top_k < 0:
+            raise UsageError(f"top_k must be at least 0, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+        if not self.temperature > 0:
+            raise UsageError(f"temperature must be above 0, not {self.temperature}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """One question to an engine, in text and in tokens; see harness.requests for the boundary rules.
 
+    task, doc_id, index: whose it is; index counts the requests of one document (its choices, in order).
     context_ids are conditioned on (never empty: an empty context is the end-of-text token);
     continuation_ids are scored (loglikelihood: the continuation; rolling: the whole document).
     """
 
     kind: RequestKind
+    task: str
     doc_id: str
+    index: int = 0
     context: str = ""
     continuation: str = ""
     context_ids: tuple[int, ...] = ()
@@ -136,6 +159,7 @@ class Record:
     """One document's way through the corridor: one line of records.jsonl.
 
     scores: metric name -> sufficient statistics, summed over documents before a metric is computed.
+    baselines: baseline name -> the same of its prediction. chance: metric name -> what a guess would get here.
     prediction: the answer in words. error: why the item failed (then scores is empty).
     """
 
@@ -149,7 +173,14 @@ class Record:
     gold: str
     prediction: str
     scores: Mapping[str, Sequence[float]]
+    baselines: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    chance: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def key(self) -> tuple[Cell, str]:
+        """What identifies a record within a run."""
+        return self.cell, self.doc_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

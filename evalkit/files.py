@@ -1,0 +1,90 @@
+"""Files: atomic writes, content hashes, and JSON that fails with one clear line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import EvalkitError, StoreError
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, so that equal values hash equally."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def digest(text: str, *, length: int = 16) -> str:
+    """Return the first `length` hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def hash_files(*paths: Path) -> str:
+    """Return one SHA-256 (64 hexadecimal digits) of the files' contents in the order given."""
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            total.update(
+                hashlib.file_digest(file, "sha256").digest() if hasattr(hashlib, "file_digest") else _digest(file)
+            )
+    return total.hexdigest()
+
+
+def _digest(file: Any) -> bytes:
+    """SHA-256 of an open file, for Python 3.10 (hashlib.file_digest came with 3.11)."""
+    total = hashlib.sha256()
+    while block := file.read(1 << 20):
+        total.update(block)
+    return total.digest()
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder with its parents.
+
+    Raises StoreError when it cannot be created or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise StoreError(f"cannot write to the folder {path}: {error.strerror or error}") from error
+    return path
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees either the old or the whole new content, also after a crash."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; give it the mode that open() would have given.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path, error: type[EvalkitError]) -> Any:
+    """Read a JSON file; anything wrong with it becomes `error` naming the file and, if known, the line."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error(f"{path} is missing") from None
+    except OSError as cause:
+        raise error(f"cannot read {path}: {cause.strerror or cause}") from cause
+    except UnicodeDecodeError as cause:
+        raise error(f"{path} is not UTF-8 text (byte {cause.start})") from None
+    except json.JSONDecodeError as cause:
+        raise error(f"{path} line {cause.lineno}: not valid JSON ({cause.msg}); is the file cut?") from None
+    except RecursionError:
+        raise error(f"{path}: JSON nested too deeply") from None

@@ -1,0 +1,93 @@
+"""Progress of long work: a live bar on a terminal, plain lines elsewhere (CI, a log file)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Progress:
+    """Counts towards a total; `note` is a short text shown beside the count (a loss, a task's name)."""
+
+    def advance(self, amount: int, *, note: str = "") -> None:
+        """Add to the count."""
+        raise NotImplementedError
+
+
+class _Bar(Progress):
+    """A rich progress bar with rate and time left."""
+
+    def __init__(self, label: str, total: int, unit: str, start: int):
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._rich = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[count]}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._total, self._unit = total, unit
+        self._task = self._rich.add_task(label, total=total or None, completed=start, count="", rate="", note="")
+        self._note = ""
+        self._rich.start()
+
+    def advance(self, amount: int, *, note: str = "") -> None:
+        done = self._rich.tasks[self._task].completed + amount
+        count = f"{done:,.0f}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"
+        speed = self._rich.tasks[self._task].speed
+        rate = f"{speed:,.0f}/s" if speed else ""
+        self._note = note or self._note
+        self._rich.update(self._task, advance=amount, count=count, rate=rate, note=self._note)
+
+    def close(self) -> None:
+        self._rich.stop()
+
+
+class _Lines(Progress):
+    """A line every `every` seconds and one at the end."""
+
+    def __init__(self, label: str, total: int, unit: str, start: int, every: float = 10.0):
+        self._label, self._total, self._unit, self._every = label, total, unit, every
+        self._count, self._start, self._note = start, start, ""
+        self._began = self._printed = time.monotonic()
+
+    def advance(self, amount: int, *, note: str = "") -> None:
+        self._count += amount
+        self._note = note or self._note
+        if time.monotonic() - self._printed >= self._every:
+            self._print()
+
+    def _print(self) -> None:
+        self._printed = time.monotonic()
+        spent = self._printed - self._began
+        rate = (self._count - self._start) / spent if spent else 0.0
+        left = f", {(self._total - self._count) / rate:,.0f} s left" if rate and self._count < self._total else ""
+        total = f"/{self._total:,}" if self._total else ""
+        print(
+            f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, "
+            f"{spent:,.0f} s{left} {self._note}".rstrip(),
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def close(self) -> None:
+        self._print()
+
+
+@contextmanager
+def progress(label: str, *, total: int, unit: str, start: int = 0) -> Iterator[Progress]:
+    """Show progress on standard error while the block runs."""
+    bar: _Bar | _Lines = (_Bar if sys.stderr.isatty() else _Lines)(label, total, unit, start)
+    try:
+        yield bar
+    finally:
+        bar.close()

@@ -1,0 +1,22 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real benchmark files, or a skip that says how to provide it."""
+    found = Path(os.environ.get("EVALKIT_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not found.is_dir():
+        pytest.skip(f"no real benchmark files: {found} is absent (set EVALKIT_DATA)")
+    return found
