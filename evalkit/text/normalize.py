@@ -1,0 +1,51 @@
+"""What is done to an answer before it is compared or scored.
+
+The rules are those of the official scripts, because a different normaliser is a different metric.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+
+from evalkit.text.sentences import sentence_spans
+
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLE = re.compile(r"\b(?:a|an|the)\b")
+
+
+def squad(text: str) -> str:
+    """Normalise an answer as SQuAD (Rajpurkar et al. 2016) and CoQA (Reddy et al. 2019) do, in this order.
+
+    Lower-case; drop the 32 ASCII punctuation signs (nothing takes their place: "T.S." is "ts", "-5" is "5");
+    drop the words a, an, the; collapse white space.
+
+    >>> squad("The  Eiffel-Tower, (in Paris)!")
+    'eiffeltower in paris'
+    """
+    bare = text.lower().translate(_NO_PUNCTUATION)
+    return " ".join(_ARTICLE.sub(" ", bare).split())
+
+
+def nq(text: str) -> str:
+    """Normalise an answer as NQ-open does (ORQA, Lee et al. 2019): Unicode NFD first, then as SQuAD.
+
+    NFD makes both ways of writing an accented letter equal; the accent itself stays.
+    """
+    return squad(unicodedata.normalize("NFD", text))
+
+
+def first_sentences(text: str, n: int) -> str:
+    """Return the first n sentences, with the white space between them as it was (GPT-2, section 3.6: n = 3).
+
+    A text of fewer sentences is returned whole, stripped. `n` must be at least 1.
+    """
+    assert n >= 1, f"n must be at least 1, got {n}"
+    spans = sentence_spans(text, limit=n)
+    return text[spans[0][0] : spans[-1][1]] if spans else ""
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence (GPT-2, section 3.7: the translation is the first generated sentence)."""
+    return first_sentences(text, 1)
