@@ -21,12 +21,14 @@ class Metric(ABC):
     """One figure of merit.
 
     name: as in results and tables. scale: what a shown value is multiplied by (100 for percentages).
-    binary: every document's statistic is 0 or 1, so an analytic interval exists.
+    share: the value is a mean of statistics between 0 and 1. binary: of statistics that are 0 or 1, so that an
+    analytic interval exists.
     """
 
     name: str
     scale: float = 1.0
     higher_is_better: bool = True
+    share: bool = False
     binary: bool = False
 
     @abstractmethod

@@ -1,0 +1,52 @@
+"""Metrics by name. The libraries behind BLEU and ROUGE are imported only when such a metric is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from evalkit import errors
+from evalkit.metrics.answers import F1, CoqaExactMatch, CoqaF1, ExactMatch, VerbatimMatch
+from evalkit.metrics.base import Array, Metric
+from evalkit.metrics.bleu import Bleu, Chrf
+from evalkit.metrics.choice import Accuracy
+from evalkit.metrics.likelihood import AnswerBits, BitsPer, Perplexity, PerplexityPer
+from evalkit.metrics.rouge import Rouge
+from evalkit.text import normalize, units
+
+__all__ = ["METRICS", "Array", "Metric", "get"]
+
+METRICS: Mapping[str, Callable[[], Metric]] = {
+    "acc": partial(Accuracy, "acc"),
+    "acc_per_token": partial(Accuracy, "acc_per_token", per="token"),
+    "acc_per_char": partial(Accuracy, "acc_per_char", per="char"),
+    "acc_per_byte": partial(Accuracy, "acc_per_byte", per="byte"),
+    "ppl": Perplexity,
+    "ppl_word": partial(PerplexityPer, "ppl_word", count=units.count_words),
+    "ppl_word_lm_eval": partial(PerplexityPer, "ppl_word_lm_eval", count=units.count_gaps),
+    "ppl_token": partial(PerplexityPer, "ppl_token"),
+    "bits_per_byte": partial(BitsPer, "bits_per_byte", count=units.count_bytes),
+    "bits_per_char": partial(BitsPer, "bits_per_char", count=len),
+    "answer_bits_per_byte": AnswerBits,
+    "exact_match": partial(ExactMatch, "exact_match", normalizer=normalize.squad),
+    "nq_exact_match": partial(ExactMatch, "nq_exact_match", normalizer=normalize.nq),
+    "verbatim_match": VerbatimMatch,
+    "f1": F1,
+    "coqa_em": CoqaExactMatch,
+    "coqa_f1": CoqaF1,
+    "bleu": partial(Bleu, "bleu"),
+    "bleu_intl": partial(Bleu, "bleu_intl", tokenize="intl"),
+    "bleu_multi": partial(Bleu, "bleu_multi", several=True),
+    "chrf": Chrf,
+    "rouge1": partial(Rouge, "rouge1"),
+    "rouge2": partial(Rouge, "rouge2"),
+    "rougeL": partial(Rouge, "rougeL"),
+    "rougeLsum": partial(Rouge, "rougeLsum"),
+}
+
+
+def get(name: str) -> Metric:
+    """Make the metric of this name. UsageError for a name that is not in METRICS."""
+    if name not in METRICS:
+        raise errors.unknown("metric", name, METRICS)
+    return METRICS[name]()
