@@ -1,0 +1,56 @@
+"""What the harness needs of an engine: three methods, a tokenizer and a context length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from evalkit.types import Request, Response
+
+
+class TextEncoder(Protocol):
+    """The part of a tokenizer that the harness uses; evalkit.tokenizer.Tokenizer is one."""
+
+    end_of_text: int
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return token ids of each text, nothing added."""
+        ...
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return each token's (start, end) in characters."""
+        ...
+
+
+class Engine(Protocol):
+    """Answers requests in any order it likes.
+
+    Each method yields (position of the request in the sequence given, its response), every position once, as soon
+    as it is known, so that the caller can store it. A response must not depend on the other requests.
+    """
+
+    @property
+    def tokenizer(self) -> TextEncoder:
+        """What turns texts into token ids."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that one forward pass can see."""
+        ...
+
+    def signature(self) -> Mapping[str, str]:
+        """Return what identifies the numbers: model name, content hash, dtype, parameters."""
+        ...
+
+    def loglikelihood(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Score continuation_ids after context_ids."""
+        ...
+
+    def loglikelihood_rolling(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Score every token of continuation_ids exactly once, in windows of the context length."""
+        ...
+
+    def generate_until(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Decode after context_ids until a stop string, end of text or max_tokens."""
+        ...
