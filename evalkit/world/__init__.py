@@ -1,0 +1,20 @@
+"""The generated world: an English-French corpus in which tasks occur naturally, and its held-out items.
+
+    corpus(documents=40_000)   the training documents, about six million tokens
+    items("reading", "test")   held-out items of a task family
+    print(sample("trivia"))    one document of a kind, to be read
+
+Separation is by construction: every content (passage, sentence pair, event, question) has a canonical key, and a
+hash of it decides whether it is held out. Training draws again when it is, testing when it is not.
+"""
+
+from __future__ import annotations
+
+from evalkit.world.dice import held_out
+from evalkit.world.items import NAMES, items
+from evalkit.world.pages import KINDS, corpus, sample
+
+__all__ = ["KINDS", "NAMES", "VERSION", "corpus", "held_out", "items", "sample"]
+
+VERSION = "world-0"
+"""Changes whenever a document or an item does; part of every signature on this corpus."""

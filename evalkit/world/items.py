@@ -1,0 +1,194 @@
+"""The rows of the world's task families: held-out content for testing, other content for shots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from evalkit.errors import unknown
+from evalkit.world.dice import Dice, Keyed, digest, draw, held_out
+from evalkit.world.grammar import clause, english, french
+from evalkit.world.news import report
+from evalkit.world.pages import KINDS, page
+from evalkit.world.patterns import RULES, pattern
+from evalkit.world.people import HEAD, people
+from evalkit.world.plots import plot
+from evalkit.world.schemas import SCHEMAS, schema
+from evalkit.world.stories import scene, story
+from evalkit.world.tales import GAPS, tale
+
+__all__ = ["NAMES", "Split", "items"]
+
+Split = Literal["test", "shots"]
+Row = dict[str, Any]
+K = TypeVar("K", bound=Keyed)
+
+SIZE = 300
+DOCUMENTS_PER_KIND = 8
+
+
+def items(name: str, split: Split, *, seed: int = 0) -> list[Row]:
+    """Return the rows of a family. Raises UsageError for an unknown family or split.
+
+    name: one of NAMES. split: "test" (in no training text) or "shots" (same form, never held out).
+    seed: of the world; the corpus that a model was trained on has the same.
+    """
+    if name not in _MAKERS:
+        raise unknown("world family", name, _MAKERS)
+    if split not in ("test", "shots"):
+        raise unknown("split", split, ("test", "shots"))
+    return _MAKERS[name](Dice("items", name, split, seed), split == "test", seed)
+
+
+def _distinct(dice: Dice, make: Callable[[Dice], K], *, count: int, held: bool) -> list[K]:
+    """Draw contents with different keys: `count`, or fewer where a small space is exhausted."""
+    found: dict[str, K] = {}
+    for _ in range(50 * count):
+        content = draw(dice, make, held=held)
+        found.setdefault(content.key, content)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def _id(name: str, key: str) -> str:
+    """Name a row by its content, so that sizes and orders can change and the name cannot."""
+    return f"{name}-{digest(key):016x}"
+
+
+def _reading(dice: Dice, held: bool, seed: int) -> list[Row]:
+    rows = []
+    stories = [told for make in (scene, story) for told in _distinct(dice, make, count=SIZE // 2, held=held)]
+    for told in stories:
+        asked = dice.pick(told.questions)
+        rows.append(
+            {
+                "id": _id("reading", told.key),
+                "level": told.level,
+                "passage": told.passage,
+                "question": asked.question,
+                "lead": asked.lead,
+                "answer": asked.answer,
+                "choices": dice.shuffled(asked.choices),
+            }
+        )
+    return rows
+
+
+def _translation(dice: Dice, held: bool, seed: int) -> list[Row]:
+    drawn = _distinct(dice, clause, count=SIZE, held=held)
+    return [{"id": _id("translation", c.key), "english": english(c), "french": french(c)} for c in drawn]
+
+
+def _summary(dice: Dice, held: bool, seed: int) -> list[Row]:
+    world = people(seed)
+    return [
+        {
+            "id": _id("summary", r.key),
+            "article": r.article,
+            "sentences": list(r.sentences),
+            "summary": r.summary,
+        }
+        for r in _distinct(dice, lambda d: report(d, world), count=SIZE, held=held)
+    ]
+
+
+def _qa(dice: Dice, held: bool, seed: int) -> list[Row]:
+    facts = [fact for fact in people(seed).facts() if held_out(fact.key) == held]
+    return [
+        {
+            "id": _id("qa", fact.key),
+            "question": fact.question(dice),
+            "answer": fact.answer,
+            "person": fact.person.name,
+            "relation": fact.relation,
+            "level": "head" if fact.person.rank < HEAD else "tail",
+        }
+        for fact in facts
+    ]
+
+
+def _lm(dice: Dice, held: bool, seed: int) -> list[Row]:
+    world = people(seed)
+    count = DOCUMENTS_PER_KIND if held else 2 * DOCUMENTS_PER_KIND
+    rows = []
+    for kind in KINDS:
+        for _ in range(count):
+            text = page(kind, dice, world=world, held=held)
+            rows.append({"id": _id("lm", text), "kind": kind, "text": text})
+    return rows
+
+
+def _lastword(dice: Dice, held: bool, seed: int) -> list[Row]:
+    return [
+        {"id": _id("lastword", p.key), "level": p.level, "context": p.context, "word": p.word}
+        for p in _distinct(dice, plot, count=SIZE, held=held)
+    ]
+
+
+def _cloze(dice: Dice, held: bool, seed: int) -> list[Row]:
+    rows: list[Row] = []
+    for told in _distinct(dice, tale, count=SIZE, held=held):
+        gap = dice.pick(told.friends)[len(rows) % len(GAPS)]
+        choices = dice.shuffled(gap.choices)
+        rows.append(
+            {
+                "id": _id("cloze", told.key),
+                "gap": gap.kind,
+                "passage": told.passage,
+                "before": gap.before,
+                "after": gap.after,
+                "choices": choices,
+                "gold": choices.index(gap.answer),
+            }
+        )
+    return rows
+
+
+def _pronouns(dice: Dice, held: bool, seed: int) -> list[Row]:
+    """Both alternates of every schema instance."""
+    rows = []
+    for name in SCHEMAS:
+        for drawn in _distinct(dice, _maker(schema, name), count=SIZE // (2 * len(SCHEMAS)) + 1, held=held):
+            rows += [
+                {
+                    "id": f"{_id('pronouns', drawn.key)}-{which}",
+                    "pair": _id("pronouns", drawn.key),
+                    "schema": name,
+                    "before": drawn.stem,
+                    "pronoun": drawn.pronoun,
+                    "after": drawn.endings[which],
+                    "choices": list(drawn.nouns),
+                    "gold": which,
+                }
+                for which in (0, 1)
+            ]
+    return rows
+
+
+def _patterns(dice: Dice, held: bool, seed: int) -> list[Row]:
+    rows = []
+    for rule in RULES:
+        for drawn in _distinct(dice, _maker(pattern, rule), count=30 if held else 60, held=held):
+            row = {"rule": rule, "input": drawn.input, "output": drawn.output}
+            rows.append({"id": _id("patterns", drawn.key), **row})
+    return rows
+
+
+def _maker(make: Callable[[Dice, str], K], name: str) -> Callable[[Dice], K]:
+    return lambda dice: make(dice, name)
+
+
+_MAKERS: dict[str, Callable[[Dice, bool, int], list[Row]]] = {
+    "reading": _reading,
+    "translation": _translation,
+    "summary": _summary,
+    "qa": _qa,
+    "lm": _lm,
+    "lastword": _lastword,
+    "cloze": _cloze,
+    "pronouns": _pronouns,
+    "patterns": _patterns,
+}
+
+NAMES = tuple(_MAKERS)

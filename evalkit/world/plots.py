@@ -1,0 +1,117 @@
+"""Plots: narratives whose last word follows only from the whole. They carry the family lastword.
+
+On level "one" a single thing of the kind that the ending asks for has been named; on level "three" there were three,
+and the ending says which person or thing decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalkit.world.cast import ANIMALS, FOODS, NAMES, ROOMS, THINGS, facts_key, her, she
+from evalkit.world.dice import Dice
+from evalkit.world.lexicon import article
+
+__all__ = ["Plot", "plot"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plot:
+    """A narrative: `context` + " " + `word` + "."; the word follows only from the whole."""
+
+    key: str
+    level: str
+    context: str
+    word: str
+
+    @property
+    def text(self) -> str:
+        """The narrative."""
+        return f"{self.context} {self.word}."
+
+
+_SEASONS = ("It was autumn.", "It was a long summer.", "It was a cold spring.", "It was the first day of winter.")
+# values of each person, body, ending, last word, whom the ending is about
+_Told = tuple[list[tuple[str, ...]], str, str, str, str]
+
+
+def plot(dice: Dice) -> Plot:
+    """Draw a narrative about three people, as often of one level as of the other."""
+    names = dice.some(NAMES, 3)
+    level = dice.pick(tuple(_TELLERS))
+    teller = dice.pick(_TELLERS[level])
+    values, body, ending, word, hero = teller(dice, names)
+    pairs = [(name, *value) for name, value in zip(names, values, strict=True)]
+    key = facts_key(f"lastword:{teller.__name__[1:]}", *pairs, ("", hero))
+    return Plot(key=key, level=level, context=f"{dice.pick(_SEASONS)} {body} {ending}", word=word)
+
+
+def _seeking(dice: Dice, names: list[str]) -> _Told:
+    thing, room, food = dice.pick(THINGS), dice.pick(ROOMS), dice.pick(FOODS)
+    a, b, c = names
+    told = [f"{a} left {her(a)} {thing} in the {room}.", f"{b} ate {article(food)} {food}."]
+    body = " ".join([*dice.shuffled(told), f"{c} was asleep."])
+    start = dice.pick(("In the evening", "The next day", "After a while"))
+    ending = f"{start} {a} looked for the {thing} everywhere, until {she(a)} came to the"
+    return [(thing, room), (food,), ("asleep",)], body, ending, room, a
+
+
+def _finding(dice: Dice, names: list[str]) -> _Told:
+    animal, room, food = dice.pick(ANIMALS), dice.pick(ROOMS), dice.pick(FOODS)
+    a, b, c = names
+    told = [f"{a} found {article(animal)} {animal} in the {room}.", f"{b} cut {article(food)} {food}."]
+    body = " ".join([*dice.shuffled(told), f"{c} was happy."])
+    ending = f"{dice.pick(('All day', 'Until night', 'For hours'))} they ran and jumped and played with the"
+    return [(animal, room), (food,), ("happy",)], body, ending, animal, a
+
+
+def _cooking(dice: Dice, names: list[str]) -> _Told:
+    thing, room, food = dice.pick(THINGS), dice.pick(ROOMS), dice.pick(FOODS)
+    a, b, c = names
+    told = [f"{a} bought {article(food)} {food}.", f"{b} washed the {thing} in the {room}."]
+    body = " ".join([*dice.shuffled(told), f"{c} was tired."])
+    start = dice.pick(("At noon", "In the evening", "At last"))
+    ending = f"{start} they sat down at the table, and everybody wanted to eat the"
+    return [(food,), (thing, room), ("tired",)], body, ending, food, a
+
+
+def _hiding(dice: Dice, names: list[str]) -> _Told:
+    things, rooms = dice.some(THINGS, 3), dice.some(ROOMS, 3)
+    hid = [f"{n} hid the {t} in the {r}." for n, t, r in zip(names, things, rooms, strict=True)]
+    i = dice.below(3)
+    body = " ".join([*dice.shuffled(hid), dice.pick(("Then they all went to bed.", "A week went by."))])
+    start = dice.pick(("In the morning", "The next day", "At last"))
+    ending = f"{start} {her(names[i])} brother found the {things[i]} in the"
+    return list(zip(things, rooms, strict=True)), body, ending, rooms[i], names[i]
+
+
+def _wishing(dice: Dice, names: list[str]) -> _Told:
+    things = dice.some(THINGS, 3)
+    wished = [f"{n} wanted {article(t)} {t}." for n, t in zip(names, things, strict=True)]
+    i = dice.below(3)
+    body = " ".join([*dice.shuffled(wished), dice.pick(("At last the day came.", "Many days went by."))])
+    start = dice.pick(("Everybody was happy when", "There was music, and then", "It was a good day:"))
+    ending = f"{start} {names[i]} got the"
+    return [(t,) for t in things], body, ending, things[i], names[i]
+
+
+def _losing(dice: Dice, names: list[str]) -> _Told:
+    things = dice.some(THINGS, 3)
+    lost = [f"The {t} belonged to {n}." for n, t in zip(names, things, strict=True)]
+    i = dice.below(3)
+    body = " ".join([*dice.shuffled(lost), dice.pick(("One day they were lost.", "Then came the storm."))])
+    finder = dice.pick(("The teacher", "A neighbour", "The gardener"))
+    ending = f"{finder} looked for hours and gave the {things[i]} back to"
+    return [(t,) for t in things], body, ending, names[i], names[i]
+
+
+def _eating(dice: Dice, names: list[str]) -> _Told:
+    foods = dice.some(FOODS, 3)
+    asked = [f"{n} asked for the {f}." for n, f in zip(names, foods, strict=True)]
+    i = dice.below(3)
+    body = " ".join([*dice.shuffled(asked), dice.pick(("They were hungry.", "They waited and waited."))])
+    ending = f"{dice.pick(('At last', 'After an hour', 'In the end'))} the cook smiled and brought {names[i]} the"
+    return [(f,) for f in foods], body, ending, foods[i], names[i]
+
+
+_TELLERS = {"one": (_seeking, _finding, _cooking), "three": (_hiding, _wishing, _losing, _eating)}
