@@ -68,6 +68,7 @@ class Task:
     protocols: name -> Protocol; the first is the default.
     baselines: name -> predictor without a model; it gets the example and the pool of shots and returns the predicted
     output text. controls: name -> a change to the example under which the model is run again ("no passage").
+    shot_group: the shots of a document come from pool documents of the same group (the same hidden rule); None: any.
     version: raised whenever a score of the same model could change.
     """
 
@@ -80,6 +81,7 @@ class Task:
     documents: Callable[[Mapping[str, Any], int], Iterable[Document]] = one_document
     baselines: Mapping[str, Callable[[Example, Sequence[Example]], str]] = field(default_factory=dict)
     controls: Mapping[str, Callable[[Example], Example]] = field(default_factory=dict)
+    shot_group: Callable[[Document], str] | None = None
     version: int = 1
 
     def __post_init__(self) -> None:

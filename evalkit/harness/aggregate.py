@@ -1,0 +1,115 @@
+"""Records -> Results: one row per task, shots, metric, source and level, each with an interval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from evalkit import __version__, metrics
+from evalkit.metrics.stats import interval
+from evalkit.types import Record, Result
+
+_Key = tuple[str, str, int]  # task, protocol, shots
+
+
+def aggregate(records: Iterable[Record], settings: Mapping[str, Any]) -> list[Result]:
+    """Aggregate a run's records, whatever order they come in.
+
+    The seeds of one document are resampled together: they are one observation of it, not several.
+    """
+    cells: dict[_Key, list[Record]] = defaultdict(list)
+    for record in records:
+        cells[record.cell.task, record.cell.protocol, record.cell.shots].append(record)
+    order = {name: i for i, name in enumerate(settings["tasks"])}
+    results: list[Result] = []
+    for key in sorted(cells, key=lambda k: (order.get(k[0], len(order)), k[2])):
+        group = sorted(cells[key], key=lambda r: (r.cell.variant, r.doc_id, r.cell.seed))
+        for name in settings["tasks"][key[0]]["metrics"]:
+            results += _of_metric(metrics.get(name), key, group, settings)
+    return results
+
+
+def _of_metric(
+    metric: metrics.Metric, key: _Key, group: Sequence[Record], settings: Mapping[str, Any]
+) -> Iterator[Result]:
+    """Yield the model's rows (all documents, then each level), its controls and the baselines."""
+    plain = [r for r in group if not r.cell.variant]
+
+    def make(source: str, level: str, chosen: Sequence[Record], scores: Callable[[Record], Any]) -> Result:
+        return _result(metric, key, chosen, scores, source=source, level=level, settings=settings)
+
+    def own(record: Record) -> Any:
+        return record.scores.get(metric.name)
+
+    yield make("model", "", plain, own)
+    for level in sorted({r.level for r in plain} - {""}):
+        yield make("model", level, [r for r in plain if r.level == level], own)
+    for variant in sorted({r.cell.variant for r in group} - {""}):
+        yield make(f"control:{variant}", "", [r for r in group if r.cell.variant == variant], own)
+    for name in sorted({name for r in plain for name in r.baselines}):
+        yield make(f"baseline:{name}", "", plain, partial(_of_baseline, name, metric.name))
+
+
+def _of_baseline(baseline: str, metric: str, record: Record) -> Sequence[float] | None:
+    return record.baselines.get(baseline, {}).get(metric)
+
+
+def _result(
+    metric: metrics.Metric,
+    key: _Key,
+    records: Sequence[Record],
+    scores: Callable[[Record], Sequence[float] | None],
+    *,
+    source: str,
+    level: str,
+    settings: Mapping[str, Any],
+) -> Result:
+    task, protocol, shots = key
+    scored = [(r, s) for r in records if (s := scores(r)) is not None]
+    table = np.asarray([s for _, s in scored], dtype=np.float64) if scored else np.empty((0, 1))  # all have failed
+    several = len({r.cell.seed for r, _ in scored}) > 1
+    clusters = [r.cluster or (r.doc_id if several else "") for r, _ in scored]
+    found = interval(metric, table, clusters)
+    chances = [r.chance[metric.name] for r, _ in scored if metric.name in r.chance]
+    scale = metric.scale
+    return Result(
+        model=settings["model"]["model"],
+        task=task,
+        family=settings["tasks"][task]["family"],
+        protocol=protocol,
+        shots=shots,
+        metric=metric.name,
+        source=source,
+        level=level,
+        value=found.value * scale,
+        low=found.low * scale,
+        high=found.high * scale,
+        n=len({r.doc_id for r, _ in scored}),
+        failed=len({r.doc_id for r in records if r.error}),
+        truncated=len({r.doc_id for r in records if r.prompt.dropped or r.prompt.cut}),
+        chance=sum(chances) / len(chances) * scale if chances else None,
+        signature=_signature(metric, key, settings),
+    )
+
+
+def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> str:
+    """Say in one line everything that the value depends on."""
+    task, protocol, shots = key
+    about, model = settings["tasks"][task], settings["model"]
+    parts = {
+        "task": f"{task}.v{about['version']}",
+        "protocol": protocol,
+        "shots": shots,
+        "seeds": ",".join(map(str, settings["seeds"])),
+        "limit": settings["limit"] or "all",
+        "data": about["data"],
+        "model": f"{model['model']}@{model['hash']}",
+        "dtype": model["dtype"],
+        "evalkit": __version__,
+    }
+    tail = metric.signature()
+    return "|".join(f"{k}:{v}" for k, v in parts.items()) + (f"|{tail}" if tail else "")

@@ -1,0 +1,43 @@
+"""Texts -> token ids, at the boundary between context and continuation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evalkit.engine.base import TextEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of one request; context is never empty."""
+
+    context: tuple[int, ...]
+    continuation: tuple[int, ...]
+
+
+def encode(pairs: Sequence[tuple[str, str]], encoder: TextEncoder) -> list[Encoded]:
+    """Encode (context, continuation) pairs as lm-evaluation-harness does.
+
+    Trailing whitespace of the context belongs to the continuation; the continuation's tokens are those of the whole
+    text behind as many as the context has alone; an empty context is the end-of-text token. Where the whole text has
+    no more tokens than the context (the boundary merged), the continuation is encoded alone, so that something is
+    scored. An empty continuation has no tokens (a generation request).
+    """
+    moved = []
+    for context, continuation in pairs:
+        if continuation:
+            kept = context.rstrip()
+            moved.append((kept, context[len(kept) :] + continuation))
+        else:
+            moved.append((context, ""))
+    texts = dict.fromkeys(text for context, continuation in moved for text in (context, context + continuation))
+    ids = dict(zip(texts, encoder.encode_batch(list(texts)), strict=True))
+    encoded = []
+    for context, continuation in moved:
+        before = ids[context]
+        after = ids[context + continuation][len(before) :]
+        if continuation and not after:
+            after = encoder.encode_batch([continuation])[0]
+        encoded.append(Encoded(tuple(before) or (encoder.end_of_text,), tuple(after)))
+    return encoded

@@ -1,0 +1,1 @@
+"""Reports read stored runs only; they never touch a model."""
