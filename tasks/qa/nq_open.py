@@ -1,0 +1,82 @@
+"""Natural Questions, open: real search queries with short answers, without a page to read.
+
+Papers: Kwiatkowski et al. 2019, "Natural Questions", https://aclanthology.org/Q19-1026; the open form with short
+answers is that of Lee, Chang and Toutanova 2019, https://arxiv.org/abs/1906.00300.
+Licence: CC BY-SA 3.0.
+Splits: dev, 3,610 questions; shots from train (87,925) where it is at hand, else from dev.
+A document is a question, named by its position. GPT-2 (section 3.8) seeds the prompt with example pairs.
+
+    document  {"question": "when was the last time anyone was on the moon", "answer": ["14 December 1972 UTC", ...]}
+    prompt    Q: when was the last time anyone was on the moon?
+              A:
+    target     14 December 1972 UTC
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Decoding, Document, Example
+
+
+def _to_example(document: Document) -> Example:
+    answers = document.row["answer"]
+    if not isinstance(answers, list) or not answers:
+        raise TypeError("expected a list of answers in the column 'answer'")
+    return Example(
+        task="answer the question",
+        # Queries come without the mark; it is written by the prompt, never twice.
+        input=document.row["question"].rstrip("? "),
+        output=answers[0].strip(),
+        references=tuple(answer.strip() for answer in answers),
+    )
+
+
+class _Majority:
+    """The most frequent answer of the pool. A question that is in the pool itself does not count its own answer."""
+
+    def __init__(self) -> None:
+        self._pool: Sequence[Example] = ()
+        self._best: Sequence[tuple[str, int]] = ()
+        self._own: dict[str, str] = {}
+
+    def __call__(self, example: Example, pool: Sequence[Example]) -> str:
+        if pool is not self._pool:  # counted once a run, not once a question
+            self._pool = pool
+            counts = Counter(other.output for other in pool)
+            self._best = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:2]
+            self._own = {other.input: other.output for other in pool}
+        own = self._own.get(example.input)
+        return max(self._best, key=lambda pair: pair[1] - (pair[0] == own))[0]
+
+
+TASKS = (
+    Task(
+        name="nq_open",
+        family="qa",
+        title="real search queries with short answers (Lee et al. 2019)",
+        source=BenchmarkSource(
+            name="nq_open",
+            hub=Hub(id="google-research-datasets/nq_open", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("nq_open/NQ-open.dev.jsonl",), read=read_jsonl),
+                "shots": Release(files=("nq_open/NQ-open.train.jsonl",), read=read_jsonl),
+            },
+        ),
+        to_example=_to_example,
+        protocols={
+            "gpt2": Protocol(
+                kind="generate",
+                query="Q: {input}?\nA:",
+                # A blank line between pairs: within a pair one newline already parts question and answer.
+                separator="\n\n",
+                metrics=("nq_exact_match", "f1"),
+                decoding=Decoding(until=("\n",), max_tokens=16),
+            )
+        },
+        baselines={"majority": _Majority()},
+    ),
+)

@@ -1,0 +1,60 @@
+"""A word left out of the sentence after a tale of the generated world, as in the Children's Book Test.
+
+    Max brought a box. Ida brought a map. ... Max took his [box] and went home.
+
+The sentence is scored with each of three to five words that stand in the tale. Levels: the sentence alone asks for
+the word ("sense"), it is what the friend brought ("thing"), or it is who brought it ("friend").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from evalkit.harness.sources import WorldSource
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=row["id"], row=row, level=row["gap"])
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    return Example(
+        task="fill the gap",
+        input=f"{row['passage']} {row['before']} ____{row['after']}",
+        output=row["choices"][row["gold"]],
+        parts={"passage": row["passage"], "before": row["before"], "after": row["after"]},
+        choices=tuple(row["choices"]),
+        gold=row["gold"],
+    )
+
+
+def _without_passage(example: Example) -> Example:
+    parts = {**example.parts, "passage": ""}
+    return replace(example, input=f"{parts['before']} ____{parts['after']}", parts=parts)
+
+
+TASKS = (
+    Task(
+        name="world_cloze",
+        family="cloze",
+        title="a gap in the sentence after a tale (generated world)",
+        source=WorldSource("cloze"),
+        to_example=_to_example,
+        documents=_documents,
+        protocols={
+            "plain": Protocol(
+                kind="choice",
+                query="{passage} {before}",
+                target=" {choice}{after}",
+                metrics=("acc",),
+                shrink=("passage", "left"),
+            )
+        },
+        controls={"no_passage": _without_passage},
+    ),
+)

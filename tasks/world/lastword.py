@@ -1,0 +1,37 @@
+"""The last word of a narrative of the generated world, which follows only from the whole, as in LAMBADA.
+
+    It was autumn. Dora hid the map in the hall. Paul hid the cup in the barn. Carl hid the key in the park.
+    A week went by. At last his brother found the cup in the -> barn
+
+Level "one": a single thing of the kind asked for was named; "three": three were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from evalkit.harness.sources import WorldSource
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=row["id"], row=row, level=row["level"])
+
+
+def _to_example(document: Document) -> Example:
+    return Example(task="complete the narrative", input=document.row["context"], output=document.row["word"])
+
+
+TASKS = (
+    Task(
+        name="world_lastword",
+        family="lm",
+        title="the last word of a narrative (generated world)",
+        source=WorldSource("lastword"),
+        to_example=_to_example,
+        documents=_documents,
+        protocols={"plain": Protocol(kind="loglikelihood", query="{input}", metrics=("acc", "ppl"))},
+    ),
+)

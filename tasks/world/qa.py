@@ -1,0 +1,61 @@
+"""Closed-book questions about the invented people of the generated world.
+
+Training states every fact in entries, but never asks the questions of this test. Level "head" are the people who
+are written about most, "tail" the others.
+
+    Q: What does Olga Velwell play?
+    A: harp
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from evalkit.harness.sources import WorldSource
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Decoding, Document, Example
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    """One document a row; questions about one person are a cluster: a model knows the person or not."""
+    yield Document(id=row["id"], row=row, cluster=row["person"], level=row["level"])
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    return Example(
+        task="answer the question",
+        input=row["question"],
+        output=row["answer"],
+        parts={"question": row["question"], "relation": row["relation"]},
+    )
+
+
+def _majority(example: Example, pool: Sequence[Example]) -> str:
+    """The most frequent answer to questions about the same relation."""
+    relation = example.parts["relation"]
+    answers = Counter(other.output for other in pool if other.parts["relation"] == relation)
+    return max(sorted(answers), key=answers.__getitem__)
+
+
+TASKS = (
+    Task(
+        name="world_qa",
+        family="qa",
+        title="closed-book questions about people (generated world)",
+        source=WorldSource("qa"),
+        to_example=_to_example,
+        documents=_documents,
+        protocols={
+            "plain": Protocol(
+                kind="generate",
+                query="Q: {question}\nA:",
+                metrics=("exact_match", "f1"),
+                decoding=Decoding(until=("\n",), max_tokens=8),
+            )
+        },
+        baselines={"majority": _majority},
+    ),
+)

@@ -1,0 +1,61 @@
+"""Reading comprehension in the generated world.
+
+A story of five to seven sentences says who has what and who is where; one question about it, three or four answers
+of the same kind. On level "one" only the right one stands in the story, on level "many" all do.
+
+    The school was closed. Dora is in the attic. Hugo sits in the kitchen. Sara waits in the barn.
+    Q: Where does Sara wait?
+    A: Sara waits [in the barn]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from evalkit.harness.sources import WorldSource
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=row["id"], row=row, level=row["level"])
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    return Example(
+        task="answer the question about the story",
+        input=f"{row['passage']}\nQ: {row['question']}",
+        output=row["answer"],
+        parts={"passage": row["passage"], "question": row["question"], "lead": row["lead"]},
+        choices=tuple(row["choices"]),
+        gold=row["choices"].index(row["answer"]),
+    )
+
+
+def _without_passage(example: Example) -> Example:
+    return replace(example, input=f"Q: {example.parts['question']}", parts={**example.parts, "passage": ""})
+
+
+TASKS = (
+    Task(
+        name="world_reading",
+        family="reading",
+        title="questions about a short story (generated world)",
+        source=WorldSource("reading"),
+        to_example=_to_example,
+        documents=_documents,
+        protocols={
+            "plain": Protocol(
+                kind="choice",
+                query="{passage}\nQ: {question}\nA:{lead}",
+                target=" {choice}",
+                metrics=("acc", "acc_per_token"),
+                shrink=("passage", "left"),
+            )
+        },
+        controls={"no_passage": _without_passage},
+    ),
+)

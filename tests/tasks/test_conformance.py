@@ -1,0 +1,21 @@
+"""Every bundled task passes check_task: the generated ones always, the published ones where their data is at hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from evalkit.harness import catalog
+from evalkit.harness.check import check_task
+from evalkit.harness.sources import DataPaths, WorldSource
+
+
+@pytest.mark.parametrize("name", sorted(catalog.bundled()))
+def test_conformance(name: str, request: pytest.FixtureRequest) -> None:
+    task = catalog.bundled()[name]
+    if isinstance(task.source, WorldSource):
+        check_task(task, DataPaths(), limit=200)
+        return
+    data = DataPaths(root=request.getfixturevalue("data_dir"))
+    if not task.source.at_hand(data):
+        pytest.skip(f"the data folder has no files of {name}")
+    check_task(task, data, limit=80)

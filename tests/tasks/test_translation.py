@@ -1,0 +1,70 @@
+"""WMT 2014: two files make pairs, in either direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import DataError
+from evalkit.harness import catalog
+from evalkit.harness.prompts import pairs
+from evalkit.harness.run import RunSettings, load
+from evalkit.harness.sources import DataPaths
+
+FR_EN, EN_FR = catalog.bundled()["wmt14_fr_en"], catalog.bundled()["wmt14_en_fr"]
+
+
+def _write(folder: Path, year: int, english: str, french: str) -> None:
+    (folder / f"newstest{year}.eng").write_text(english, encoding="utf-8")
+    (folder / f"newstest{year}.fra").write_text(french, encoding="utf-8")
+
+
+def test_both_directions_and_the_older_year_as_shots(tmp_path: Path) -> None:
+    _write(tmp_path, 2014, "A cat.\n", "Un chat.\n")
+    _write(tmp_path, 2013, "A dog.\nA cow.\n", "Un chien.\nUne vache.\n")
+    data = DataPaths(named={"wmt14": tmp_path})
+    for task, wanted in (
+        (FR_EN, "Un chien. = A dog.\nUn chat. ="),
+        (EN_FR, "A dog. = Un chien.\nA cat. ="),
+    ):
+        loaded = load(task, RunSettings(shots=(1,)), data)
+        (document, example) = loaded.documents[0]
+        seen = set()
+        for seed in range(20):
+            shots = loaded.pool.draw(document, example, group="", count=1, seed=seed)
+            seen.add(pairs(loaded.protocol, example, shots)[0][0])
+        assert wanted in seen and len(seen) == 2
+
+
+def test_the_source_is_the_copy_baseline(tmp_path: Path) -> None:
+    _write(tmp_path, 2014, "A cat.\n", "Un chat.\n")
+    (_, example) = load(FR_EN, RunSettings(), DataPaths(named={"wmt14": tmp_path})).documents[0]
+    assert FR_EN.baselines["copy"](example, []) == "Un chat."
+    assert example.output == "A cat."
+
+
+@pytest.mark.parametrize(("english", "french", "short"), [("a\nb\n", "x\n", "fra"), ("a\n", "x\ny\n", "eng")])
+def test_uneven_files_are_an_error(english: str, french: str, short: str, tmp_path: Path) -> None:
+    _write(tmp_path, 2014, english, french)
+    with pytest.raises(DataError, match=rf"newstest2014\.{short} ends before its line 2"):
+        load(FR_EN, RunSettings(), DataPaths(named={"wmt14": tmp_path}))
+
+
+def test_a_missing_half_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "newstest2014.eng").write_text("a\n")
+    with pytest.raises(
+        DataError, match=r"newstest2014\.fra is missing: wmt14 needs it together with newstest2014\.eng"
+    ):
+        load(FR_EN, RunSettings(), DataPaths(named={"wmt14": tmp_path}))
+
+
+def test_one_of_two_files_is_not_enough(tmp_path: Path) -> None:
+    path = tmp_path / "newstest2014.eng"
+    path.write_text("a\n")
+    with pytest.raises(DataError, match=r"newstest2014\.eng: wmt14 needs 2 files; name the folder"):
+        load(FR_EN, RunSettings(), DataPaths(named={"wmt14": path}))
+
+
+def test_the_first_generated_sentence_counts() -> None:
+    assert EN_FR.protocols["gpt2"].cleanup(" Un chat dort. Un chien court.") == "Un chat dort."
