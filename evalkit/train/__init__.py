@@ -1,0 +1,1 @@
+"""The trainer: text to tokens (corpus), batches, optimizers, and the loop."""

@@ -1,0 +1,56 @@
+"""Cross-entropy of an output matrix, without ever holding all logits.
+
+The logits of a step are its largest tensor by far (positions x vocabulary). Here they exist a chunk of positions at a
+time: the chunk's loss and its gradient are taken while it is still in the processor's cache, so the backward pass has
+nothing left to do but scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Rows of the (positions, vocabulary) matrix that are held at once: a few MB in fp32.
+_CHUNK_ELEMENTS = 1 << 20
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, dtype: torch.dtype) -> Tensor:
+        N = states_ND.shape[0]
+        states, weight = states_ND.to(dtype), weight_VD.to(dtype)
+        weight_grad = torch.zeros_like(weight_VD, dtype=torch.float32)
+        states_grad = torch.empty_like(states)
+        total = torch.zeros((), dtype=torch.float32, device=states.device)
+        rows = max(1, _CHUNK_ELEMENTS // weight.shape[0])
+        for start in range(0, N, rows):
+            part = slice(start, start + rows)
+            targets = targets_N[part, None]
+            logits = (states[part] @ weight.t()).float()
+            lse = logits.logsumexp(1, keepdim=True)
+            total += (lse - logits.gather(1, targets)).sum()
+            # The gradient with respect to the logits is (softmax - one-hot) / N.
+            share = logits.sub_(lse).exp_()
+            share.scatter_add_(1, targets, torch.full_like(lse, -1.0))
+            share = share.mul_(1 / N).to(dtype)
+            states_grad[part] = share @ weight
+            weight_grad += share.t() @ states[part]
+        ctx.save_for_backward(states_grad.to(states_ND.dtype), weight_grad.to(weight_VD.dtype))
+        return total / N
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        states_grad, weight_grad = ctx.saved_tensors
+        return states_grad * grads[0], weight_grad * grads[0], None, None
+
+
+def linear_cross_entropy(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """Return the mean cross-entropy in nats of softmax(states @ weight.T) against the targets.
+
+    dtype: of the matrix products; the softmax is in fp32 whatever it is.
+    """
+    apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
+    return apply(states_ND, weight_VD, targets_N, dtype)

@@ -1,0 +1,90 @@
+"""Optimizers and the learning-rate schedule.
+
+The block matrices are trained with Muon (torch.optim.Muon), everything else with AdamW; with `muon_lr` 0 AdamW has
+all. Weight decay applies to matrices only, as in GPT-1 (Radford et al. 2018, section 4.1).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from evalkit.model.gpt import GPT
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """muon_lr, adam_lr: peak learning rates. warmup, cooldown: shares of all steps.
+
+    schedule: "cosine" falls to a tenth of the peak, "linear" to zero, "trapezoid" is flat and falls to zero over the
+    last `cooldown` share. clip: largest gradient norm.
+    """
+
+    muon_lr: float = 0.02
+    adam_lr: float = 2e-3
+    weight_decay: float = 0.1
+    beta2: float = 0.95
+    warmup: float = 0.02
+    cooldown: float = 0.5
+    schedule: Literal["cosine", "linear", "trapezoid"] = "trapezoid"
+    clip: float = 1.0
+
+
+class Optimizers:
+    """The optimizers of one model, stepped together; learning rates follow the schedule."""
+
+    def __init__(self, model: GPT, config: OptimConfig, *, steps: int):
+        self._config, self._steps = config, steps
+        matrices: list[torch.Tensor] = []
+        tables: list[torch.Tensor] = []
+        vectors: list[torch.Tensor] = []
+        for name, parameter in model.named_parameters():
+            kind = vectors if parameter.ndim < 2 else matrices if name.startswith("blocks.") else tables
+            kind.append(parameter)
+        adam_groups: list[dict[str, Any]] = [
+            {"params": tables, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
+        self._members: list[tuple[torch.optim.Optimizer, float]] = []
+        if config.muon_lr:
+            # lr is scaled so that updates have the same size whatever the matrix's shape (Jordan et al. 2024).
+            muon = torch.optim.Muon(
+                matrices, lr=config.muon_lr, weight_decay=config.weight_decay, adjust_lr_fn="original"
+            )
+            self._members.append((muon, config.muon_lr))
+        else:
+            adam_groups[0]["params"] = matrices + tables
+        adam = torch.optim.AdamW(adam_groups, lr=config.adam_lr, betas=(0.9, config.beta2), fused=True)
+        self._members.append((adam, config.adam_lr))
+
+    def rate(self, step: int) -> float:
+        """Return the share of the peak learning rate at a step."""
+        warm = max(1, round(self._config.warmup * self._steps))
+        if step < warm:
+            return (step + 1) / warm
+        done = (step - warm) / max(1, self._steps - warm)
+        if self._config.schedule == "cosine":
+            return 0.1 + 0.45 * (1 + math.cos(math.pi * done))
+        if self._config.schedule == "linear":
+            return 1 - done
+        return min(1.0, (1 - done) / self._config.cooldown)
+
+    def step(self, step: int) -> None:
+        """Apply the gradients and clear them."""
+        for optimizer, peak in self._members:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * self.rate(step)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what a checkpoint needs to go on."""
+        return [optimizer.state_dict() for optimizer, _ in self._members]
+
+    def restore(self, state: list[dict[str, Any]]) -> None:
+        """Go on from a checkpoint's state."""
+        for (optimizer, _), saved in zip(self._members, state, strict=True):
+            optimizer.load_state_dict(saved)

@@ -1,0 +1,185 @@
+"""The trainer: the same loss as plain PyTorch, exact resume, and clear errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from evalkit.errors import CheckpointError, DataError, StoreError, UsageError
+from evalkit.model import weights
+from evalkit.model.config import GPTConfig
+from evalkit.tokenizer import Tokenizer
+from evalkit.train import corpus as corpora
+from evalkit.train.batches import Batches
+from evalkit.train.loop import DivergedError, TrainConfig, Trainer, train
+from evalkit.train.loss import linear_cross_entropy
+from evalkit.train.optim import OptimConfig, Optimizers
+
+SHAPE = GPTConfig(n_layer=1, d_model=32, n_head=2, context=32, vocab_size=300)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(pages(200), vocab_size=300)
+
+
+@pytest.fixture(scope="module")
+def corpus(tokenizer, tmp_path_factory):
+    return corpora.build(pages(400), tokenizer, tmp_path_factory.mktemp("corpus"), name="pages")
+
+
+def pages(count):
+    rng = random.Random(0)
+    for _ in range(count):
+        yield " ".join(rng.choices("one two three four five six seven eight nine ten".split(), k=40))
+
+
+def config(**changes):
+    plain = TrainConfig(model=SHAPE, tokens=30 * 4 * 32, sequences=4, checkpoint_every=10, log_every=10, dtype="fp32")
+    return dataclasses.replace(plain, **changes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_chunked_loss_is_cross_entropy(dtype, monkeypatch):
+    monkeypatch.setattr("evalkit.train.loss._CHUNK_ELEMENTS", 1000)
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(70, 16, generator=generator, requires_grad=True)
+    weight = torch.randn(130, 16, generator=generator, requires_grad=True)
+    targets = torch.randint(0, 130, (70,), generator=generator)
+    expected = F.cross_entropy(F.linear(states, weight), targets)
+    expected_grads = torch.autograd.grad(expected * 3, [states, weight])
+    loss = linear_cross_entropy(states, weight, targets, dtype=dtype)
+    grads = torch.autograd.grad(loss * 3, [states, weight])
+    tolerance = 1e-5 if dtype == torch.float32 else 3e-2
+    torch.testing.assert_close(loss, expected, atol=tolerance, rtol=tolerance)
+    for ours, theirs in zip(grads, expected_grads, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=tolerance, rtol=tolerance)
+
+
+def test_training_learns_and_leaves_a_model(corpus, tokenizer, tmp_path):
+    train(config(), corpus, tokenizer, tmp_path / "out")
+    entries = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in entries] == [10, 20, 30]
+    assert entries[-1]["loss"] < entries[0]["loss"] - 0.5
+    assert entries[-1]["tokens"] == 30 * 4 * 32
+    model, _ = weights.load(tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert record["parameters"] == sum(p.numel() for p in model.parameters())
+    assert record["validation_loss"] == pytest.approx(entries[-1]["loss"], abs=1.0)
+
+
+@pytest.mark.parametrize("stop", [10, 20])
+def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path, stop):
+    whole = train(config(dtype="bf16"), corpus, tokenizer, tmp_path / "whole")
+    broken = Trainer(config(dtype="bf16"), corpus, tokenizer, tmp_path / "broken")
+    (tmp_path / "broken").mkdir()
+    save = broken.save
+
+    def save_then_die():
+        save()
+        if broken.step == stop:
+            raise KeyboardInterrupt
+
+    broken.save = save_then_die
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    again = train(config(dtype="bf16"), corpus, tokenizer, tmp_path / "broken", resume=True)
+    for ours, theirs in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+    def losses(name):
+        return [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+
+    assert losses("whole") == losses("broken")
+
+
+def test_the_same_seed_gives_the_same_bits(corpus, tokenizer, tmp_path):
+    first, second, other = (
+        train(config(seed=seed), corpus, tokenizer, tmp_path / name) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert torch.equal(first.tokens.weight, second.tokens.weight)
+    assert not torch.equal(first.tokens.weight, other.tokens.weight)
+
+
+def test_a_training_is_not_overwritten_and_not_mixed(corpus, tokenizer, tmp_path):
+    train(config(), corpus, tokenizer, tmp_path)
+    with pytest.raises(UsageError, match="--resume"):
+        train(config(), corpus, tokenizer, tmp_path)
+    with pytest.raises(CheckpointError, match="seed: 0 -> 5"):
+        train(config(seed=5), corpus, tokenizer, tmp_path, resume=True)
+    (tmp_path / "state.pt").write_bytes(b"PK cut")
+    with pytest.raises(CheckpointError, match=r"state\.pt cannot be read"):
+        train(config(), corpus, tokenizer, tmp_path, resume=True)
+
+
+def test_a_diverged_training_stops(corpus, tokenizer, tmp_path):
+    wild = config(optim=OptimConfig(muon_lr=1e9, adam_lr=1e9, clip=1e9))
+    with pytest.raises(DivergedError, match="lower learning rate"):
+        train(wild, corpus, tokenizer, tmp_path)
+
+
+def test_an_epoch_visits_every_window_once(tokenizer):
+    import numpy as np
+
+    stream = np.arange(10_000, dtype=np.uint16)
+    batches = Batches(stream, context=32, sequences=4, seed=3)
+    seen = [int(start) for step in range(batches.steps_per_epoch) for start in batches.batch(step)[0][:, 0]]
+    assert len(set(seen)) == len(seen) == batches.steps_per_epoch * 4
+    assert len({start % 32 for start in seen}) == 1
+    inputs, targets = batches.batch(batches.steps_per_epoch + 1)
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])
+    again = Batches(stream, context=32, sequences=4, seed=3).batch(batches.steps_per_epoch + 1)[0]
+    assert torch.equal(inputs, again)
+
+
+def test_the_schedules():
+    model = weights.empty(SHAPE)
+    for schedule, middle, last in (("linear", 0.5, 0.0), ("cosine", 0.55, 0.1), ("trapezoid", 1.0, 0.0)):
+        rates = Optimizers(model, OptimConfig(schedule=schedule, warmup=0.0), steps=1000)
+        assert rates.rate(500) == pytest.approx(middle, abs=0.01)
+        assert rates.rate(999) == pytest.approx(last, abs=0.01)
+
+
+def test_corpus_round_trip_and_cut_files(corpus, tokenizer, tmp_path):
+    texts = list(pages(400))
+    built = corpora.build(texts, tokenizer, tmp_path, name="again")
+    assert built.info == dataclasses.replace(corpus.info, name="again")
+    decoded = "".join(
+        map(str, tokenizer.decode(built.train[: 1 + list(built.train).index(tokenizer.end_of_text)].tolist()))
+    )
+    assert decoded == texts[0]
+    assert len(built.train) + len(built.validation) == built.info.tokens
+    assert 0 < len(built.validation) < 0.05 * built.info.tokens
+    path = tmp_path / "train.bin"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(StoreError, match=r"train\.bin: expected \d+ bytes"):
+        corpora.load(tmp_path)
+
+
+def test_wrong_corpora(tmp_path, tokenizer):
+    with pytest.raises(DataError, match="no such file"):
+        corpora.corpus_files([str(tmp_path / "absent.txt")])
+    with pytest.raises(DataError, match="no text in this folder"):
+        corpora.corpus_files([str(tmp_path)])
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    with pytest.raises(DataError, match="not a text file"):
+        corpora.corpus_files([str(tmp_path / "picture.png")])
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="UTF-8"):
+        list(corpora.read_documents([tmp_path / "bytes.txt"]))
+    (tmp_path / "rows.jsonl").write_text('{"title": "no text"}\n')
+    with pytest.raises(DataError, match="column 'text'"):
+        list(corpora.read_documents([tmp_path / "rows.jsonl"]))
+    with pytest.raises(DataError, match="holds no text"):
+        corpora.build([], tokenizer, tmp_path / "none", name="none")
+
+
+def test_a_corpus_shorter_than_a_batch(tokenizer, tmp_path):
+    tiny = corpora.build(["one two"], tokenizer, tmp_path / "corpus", name="tiny")
+    with pytest.raises(DataError, match="needs at least"):
+        train(config(), tiny, tokenizer, tmp_path / "out")
