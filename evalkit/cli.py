@@ -1,0 +1,384 @@
+"""The command line: parses, calls, prints. Heavy modules are imported inside the commands, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit import __version__
+from evalkit.errors import EvalkitError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from evalkit.engine.gpt import GPTEngine
+    from evalkit.harness.sources import DataPaths
+    from evalkit.types import Result
+
+_RUN = """examples:
+  evalkit run --model nano                            the bundled nano on the whole world suite
+  evalkit run --model nano --shots 0,1,4              zero-, one- and four-shot
+  evalkit run --model nano,runs/mine --tasks world_qa,world_reading --seeds 1,2,3
+  EVALKIT_DATA=data evalkit run --model gpt2 --tasks lambada,coqa --limit 200
+  evalkit run --model gpt2 --tasks nq_open --data nq_open=NQ-open.dev.jsonl --shots 0,8
+"""
+_TRAIN = """examples:
+  evalkit train --size nano --corpus world --tokens 6M --out checkpoints/nano
+  evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books
+  evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books --resume
+"""
+_TASKS = """examples:
+  evalkit tasks                                       every task: family, metric, where its data is
+  evalkit tasks world_qa --shots 2                    one rendered prompt
+"""
+_MODELS = """examples:
+  evalkit models
+  evalkit models nano                                 its configuration and training record
+"""
+_GENERATE = """examples:
+  evalkit generate --model nano --prompt "the red house = "
+  evalkit generate --model nano --prompt "Once" --top-k 40 --temperature 0.8 --max-tokens 100 --seed 7
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0, 2 for an error of the user's, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments) or 0)
+    except EvalkitError as error:
+        print(f"evalkit: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "evalkit: interrupted; what was finished is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # the reader of our output (head, less) went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evalkit", description="Zero-shot and few-shot evaluation of GPTs.")
+    parser.add_argument("--version", action="version", version=f"evalkit {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[Any], Any], summary: str, examples: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=summary, description=summary, epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        sub.set_defaults(command=command)
+        return sub
+
+    _run_options(add("run", _run, "Evaluate models on tasks; store every item; print the table.", _RUN))
+    _train_options(add("train", _train, "Train a GPT of a ladder size from nothing.", _TRAIN))
+    _tasks_options(add("tasks", _tasks, "List the tasks, or show one rendered prompt.", _TASKS))
+    models = add("models", _models, "List the models by name, or show one.", _MODELS)
+    models.add_argument("name", nargs="?", help="a model to show")
+    _generate_options(add("generate", _generate, "Let a model continue a text.", _GENERATE))
+    return parser
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="ladder name, GPT-2 size, checkpoint folder or hf:ID; several with commas",
+    )
+    parser.add_argument(
+        "--tasks",
+        default="world",
+        help="tasks, suites (world, a family, all), globs, task files (default: world)",
+    )
+    parser.add_argument("--shots", default="0", help="counts of examples in the prompt (default: 0)")
+    parser.add_argument("--protocol", help="how to build prompts (default: each task's first)")
+    parser.add_argument("--limit", type=int, help="documents per task: a fixed pseudo-random subset")
+    parser.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="where a benchmark's file or folder is",
+    )
+    parser.add_argument("--out", type=Path, help="run folder (default: runs/MODEL-SETTINGS)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out (a second start does so anyway)"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
+    parser.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
+    parser.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
+    _engine_options(parser)
+
+
+def _engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dtype", default="fp32", help="fp32 (default), bf16 or fp16: of weights and matrix products")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=16384, help="tokens in a batch: speed and memory, never a score"
+    )
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", required=True, help="a ladder name")
+    parser.add_argument("--corpus", required=True, nargs="+", help="'world', or text and JSONL files and folders")
+    parser.add_argument("--tokens", default="6M", help="training budget, for example 6M (default)")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--resume", action="store_true", help="go on with the training in --out")
+    parser.add_argument("--vocab", type=int, default=3000, help="size of the BPE trained on the corpus (default: 3000)")
+    parser.add_argument("--tokenizer", type=Path, help="use this folder's tokenizer instead")
+    parser.add_argument("--context", type=int, help="positions (default: the size's)")
+    parser.add_argument("--sequences", type=int, default=8, help="sequences per step (default: 8)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--dtype", default="bf16", help="bf16 (default) or fp32: of the matrix products; weights stay fp32"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--muon-lr", type=float, default=0.02, help="peak rate of the block matrices; 0: AdamW for all")
+    parser.add_argument("--adam-lr", type=float, default=2e-3, help="peak rate of the rest (default: 2e-3)")
+    parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS")
+
+
+def _tasks_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="a task to show")
+    parser.add_argument("--shots", type=int, default=0, help="examples in the shown prompt")
+    parser.add_argument("--protocol", help="how to build the prompt")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH")
+
+
+def _generate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--top-k", type=int, default=40, help="1: greedy; 0: no limit (default: 40)")
+    parser.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    _engine_options(parser)
+
+
+def _integers(text: str, option: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise UsageError(f"{option} {text!r}: expected whole numbers with commas between, for example 0,1,4") from None
+
+
+def _count(text: str, option: str) -> int:
+    """Parse 20M, 300k, 1.5B or a plain number."""
+    unit = {"k": 1e3, "m": 1e6, "b": 1e9}.get(text[-1:].lower(), 1)
+    try:
+        value = int(float(text[:-1] if unit > 1 else text) * unit)
+    except (ValueError, OverflowError):
+        value = 0
+    if value < 1:
+        raise UsageError(f"{option} {text!r}: expected a count such as 20M, 300k or 5000")
+    return value
+
+
+def _data(arguments: argparse.Namespace) -> DataPaths:
+    from evalkit.harness.sources import DataPaths
+
+    return DataPaths.from_user(arguments.data, os.environ)
+
+
+def _engine(name: str, arguments: argparse.Namespace) -> GPTEngine:
+    """Load a model into an engine."""
+    dtypes = ("fp32", "bf16", "fp16")
+    if arguments.dtype not in dtypes:
+        raise unknown("dtype", arguments.dtype, dtypes)
+    from evalkit.model import resolve
+
+    folder = resolve.folder_of(name)
+    import torch
+
+    from evalkit.engine.gpt import GPTEngine
+    from evalkit.model import weights
+
+    _check_device(arguments.device)
+    if arguments.batch_tokens < 1:
+        raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[arguments.dtype]
+    model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
+    return GPTEngine(
+        model,
+        tokenizer,
+        name=folder.name if Path(name).is_dir() else name,
+        content_hash=weights.content_hash(folder),
+        batch_tokens=arguments.batch_tokens,
+    )
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise unknown("device", device, ("cpu", "cuda"))
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    """Evaluate each model in turn; the table at the end holds all of them."""
+    from evalkit.harness import catalog
+    from evalkit.harness.run import RunSettings, describe, evaluate, load, settings_digest
+    from evalkit.harness.store import RunStore
+    from evalkit.model import resolve
+
+    settings = RunSettings(
+        shots=_integers(arguments.shots, "--shots"),
+        seeds=_integers(arguments.seeds, "--seeds"),
+        protocol=arguments.protocol,
+        limit=arguments.limit,
+    )
+    names = [name for name in arguments.model.split(",") if name]
+    for name in names:  # a wrong name is found before the first model has run for hours
+        resolve.folder_of(name)
+    catalog.check_protocol(settings.protocol)
+    data = _data(arguments)
+    chosen = catalog.select(filter(None, arguments.tasks.split(",")))
+    catalog.check_data(data, chosen)
+    tasks = [load(task, settings, data) for task in chosen]
+    results: list[Result] = []
+    folders = []
+    for name in names:
+        engine = _engine(name, arguments)
+        about = describe(engine, tasks, settings)
+        label = about["model"]["model"]
+        folder = arguments.out or Path("runs") / f"{label}-{settings_digest(about)}"
+        folders.append(folder / label if arguments.out and len(names) > 1 else folder)
+        with RunStore(folders[-1], about) as store:
+            results += evaluate(engine, tasks, settings, store)
+    _print_results(results, folders, arguments)
+
+
+def _print_results(results: Sequence[Result], folders: Sequence[Path], arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from evalkit.files import write_atomic
+    from evalkit.report import table
+
+    width = None if sys.stdout.isatty() else 160
+    table.show(results, Console(width=width), all_metrics=arguments.all_metrics, levels=arguments.levels)
+    print(f"stored in {', '.join(map(str, folders))}")
+    if arguments.markdown:
+        body = table.markdown(results, all_metrics=arguments.all_metrics, levels=arguments.levels)
+        write_atomic(arguments.markdown, body)
+    failed = sum(r.failed for r in results if r.source == "model" and not r.level)
+    if failed:
+        print("some items failed and are not scored; records.jsonl says why (field error)", file=sys.stderr)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    """Build the corpus (once), then train."""
+    from evalkit.model.config import LADDER, with_shape
+
+    if arguments.size not in LADDER:
+        raise unknown("size", arguments.size, LADDER)
+    if arguments.dtype not in ("bf16", "fp32"):
+        raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
+    tokens = _count(arguments.tokens, "--tokens")
+    _check_device(arguments.device)
+    from evalkit.train import corpus, loop
+    from evalkit.train.optim import OptimConfig
+
+    if (arguments.out / "state.pt").exists() and not arguments.resume:
+        raise UsageError(f"{arguments.out} already holds a training; give --resume to go on with it, or another --out")
+    tokenizer, text = corpus.prepare(
+        arguments.corpus, arguments.out / "corpus", tokens=tokens, vocab_size=arguments.vocab,
+        tokenizer_folder=arguments.tokenizer, seed=arguments.seed, reuse=arguments.resume,
+    )  # fmt: skip
+    shape = with_shape(LADDER[arguments.size], vocab_size=tokenizer.size, context=arguments.context)
+    config = loop.TrainConfig(
+        model=shape, tokens=tokens, sequences=arguments.sequences, seed=arguments.seed, dtype=arguments.dtype,
+        device=arguments.device, checkpoint_every=arguments.checkpoint_every,
+        optim=OptimConfig(muon_lr=arguments.muon_lr, adam_lr=arguments.adam_lr),
+    )  # fmt: skip
+    loop.train(config, text, tokenizer, arguments.out, resume=arguments.resume)
+    print(f"{shape.parameters:,} parameters ({shape.block_parameters:,} without embeddings) in {arguments.out}")
+
+
+def _tasks(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from evalkit.harness import catalog, preview
+
+    data = _data(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if arguments.name:
+        catalog.check_protocol(arguments.protocol)
+        [task] = catalog.select([arguments.name])[:1]
+        shown = preview.prompt(task, protocol=arguments.protocol, shots=arguments.shots, data=data)
+        console.print(Text(shown.about, style="dim"))
+        console.print(Text.assemble((shown.context, "cyan"), (shown.target, "bold green")), soft_wrap=True)
+        return
+    table = Table("task", "family", "metric", "protocols", "data", "what", box=None, header_style="bold")
+    for task in catalog.bundled().values():
+        first = next(iter(task.protocols.values()))
+        here = task.source.at_hand(data) or "[dim]hub or --data[/]"
+        table.add_row(task.name, task.family, first.metrics[0], ", ".join(task.protocols), here, task.title)
+    console.print(table)
+    console.print(f"suites: {', '.join(catalog.suites())}")
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from evalkit.model import config, resolve
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    shipped = resolve.bundled()
+    if arguments.name:
+        folder = resolve.folder_of(arguments.name)
+        for name in ("config.json", "training.json"):
+            if (folder / name).is_file():
+                print(f"{folder / name}\n{(folder / name).read_text(encoding='utf-8').rstrip()}")
+        return
+    columns = (
+        "model",
+        "layers",
+        "width",
+        "heads",
+        "context",
+        "vocabulary",
+        "parameters",
+        "without embeddings",
+        "weights",
+    )
+    table = Table(*columns, box=None, header_style="bold")
+    for name, shape in {**config.LADDER, **config.GPT2}.items():
+        where = "bundled" if name in shipped else "to be trained" if name in config.LADDER else config.GPT2_HUB[name]
+        figures = (shape.n_layer, shape.d_model, shape.n_head, shape.context, shape.vocab_size)
+        table.add_row(name, *map(str, figures), f"{shape.parameters:,}", f"{shape.block_parameters:,}", where)
+    console.print(table)
+
+
+def _generate(arguments: argparse.Namespace) -> None:
+    from evalkit.types import Decoding, Request
+
+    decoding = Decoding(
+        until=(), max_tokens=arguments.max_tokens, top_k=arguments.top_k, top_p=arguments.top_p,
+        temperature=arguments.temperature, seed=arguments.seed,
+    )  # fmt: skip
+    engine = _engine(arguments.model, arguments)
+    ids = engine.tokenizer.encode(arguments.prompt) or [engine.tokenizer.end_of_text]
+    if len(ids) + arguments.max_tokens > engine.context_length:
+        raise UsageError(
+            f"the prompt has {len(ids)} tokens and {arguments.max_tokens} are to follow; "
+            f"the model's context is {engine.context_length}"
+        )
+    request = Request(kind="generate_until", task="generate", doc_id="0", context_ids=tuple(ids), decoding=decoding)
+    for _, response in engine.generate_until([request]):
+        print(arguments.prompt + response.text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

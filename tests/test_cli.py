@@ -1,0 +1,229 @@
+"""The command line as a user meets it: what is printed, what is stored, and every wrong input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from evalkit.cli import main
+from evalkit.harness.store import read_records, read_results
+from evalkit.model import weights
+from evalkit.model.config import GPTConfig
+from evalkit.model.gpt import GPT
+from evalkit.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A small untrained model: scores are poor, the way through the house is the same."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = Tokenizer.train(["Q: Who has the red box?\nA: Anna and the dog = le chien " * 3], vocab_size=290)
+    model = GPT(GPTConfig(n_layer=1, d_model=16, n_head=2, context=256, vocab_size=tokenizer.size))
+    model.initialize(torch.Generator().manual_seed(0))
+    weights.save(model, tokenizer, folder, record={"note": "untrained"})
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every command runs from an empty folder, with no data at hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVALKIT_DATA", raising=False)
+    return tmp_path
+
+
+def run(*words):
+    return main([str(word) for word in words])
+
+
+def results_bytes(folder):
+    return (folder / "results.json").read_bytes()
+
+
+def test_run_stores_everything_and_prints_the_table(checkpoint, elsewhere, capsys):
+    code = run("run", "--model", checkpoint, "--tasks", "world_reading,world_en_fr,world_lm", "--shots", "0,1",
+               "--limit", 6, "--out", "out", "--markdown", "table.md")  # fmt: skip
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    for words in ("reading", "world_reading", "0-shot", "1-shot", "bleu", "ppl_word", "no_passage", "stored in out"):
+        assert words in printed.out
+    assert "| world_reading | acc | tiny |" in (elsewhere / "table.md").read_text()
+    records = list(read_records(elsewhere / "out"))
+    # reading: 2 shots x (plain, no_passage); translation: 2 shots; perplexity has no shots.
+    assert len(records) == 6 * (4 + 2 + 1)
+    assert {r.key for r in records} == {r.key for r in records} and not any(r.error for r in records)
+    results = read_results(elsewhere / "out")
+    assert {r.task for r in results} == {"world_reading", "world_en_fr", "world_lm"}
+    assert all(f"{r.task}.v1|protocol:plain" in r.signature for r in results)
+    manifest = json.loads((elsewhere / "out" / "manifest.json").read_text())
+    assert manifest["settings"]["model"]["model"] == "tiny"
+
+
+def test_a_second_start_computes_nothing_and_a_new_run_gives_the_same_bytes(checkpoint, elsewhere):
+    words = ["run", "--model", checkpoint, "--tasks", "world_qa,world_summary", "--shots", "1", "--limit", "5"]
+    assert run(*words, "--out", "a") == 0
+    before = results_bytes(elsewhere / "a")
+    records = (elsewhere / "a" / "records.jsonl").read_bytes()
+    assert run(*words, "--out", "a", "--resume") == 0
+    assert (elsewhere / "a" / "records.jsonl").read_bytes() == records
+    assert run(*words, "--out", "b") == 0
+    assert before == results_bytes(elsewhere / "a") == results_bytes(elsewhere / "b")
+
+
+def test_batch_size_limit_and_neighbours_change_no_score(checkpoint, elsewhere):
+    base = ["run", "--model", checkpoint, "--shots", "2"]
+    assert run(*base, "--tasks", "world_pronouns,world_lastword,world_fr_en", "--limit", 12, "--out", "a") == 0
+    assert run(*base, "--tasks", "world_fr_en,world_pronouns,world_lastword", "--limit", 7, "--out", "b",
+               "--batch-tokens", 300) == 0  # fmt: skip
+    first = {r.key: r for r in read_records(elsewhere / "a")}
+    second = {r.key: r for r in read_records(elsewhere / "b")}
+    assert len(second) == 3 * 7 and second.keys() < first.keys()
+    for key, record in second.items():
+        assert record.prompt == first[key].prompt
+        assert record.prediction == first[key].prediction
+        for name, statistics in record.scores.items():
+            assert statistics == pytest.approx(first[key].scores[name], abs=1e-4)
+
+
+def test_an_interrupted_run_goes_on(checkpoint, elsewhere):
+    words = ["run", "--model", checkpoint, "--tasks", "world_cloze,world_qa", "--limit", "8"]
+    assert run(*words, "--out", "whole") == 0
+    assert run(*words, "--out", "broken") == 0
+    path = elsewhere / "broken" / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:9]) + lines[9][:50])  # killed while writing the tenth
+    (elsewhere / "broken" / "results.json").unlink()
+    assert run(*words, "--out", "broken") == 0
+    assert len(list(read_records(elsewhere / "broken"))) == len(lines)
+    keys = [r.key for r in read_records(elsewhere / "broken")]
+    assert len(set(keys)) == len(keys)
+    whole = {(r.task, r.metric, r.source): r.value for r in read_results(elsewhere / "whole")}
+    broken = {(r.task, r.metric, r.source): r.value for r in read_results(elsewhere / "broken")}
+    assert broken == pytest.approx(whole)
+
+
+def test_several_models_in_one_command(checkpoint, elsewhere, capsys, tmp_path):
+    other = elsewhere / "other"
+    other.mkdir()
+    for path in Path(checkpoint).iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    assert run("run", "--model", f"{checkpoint},{other}", "--tasks", "world_qa", "--limit", 3, "--out", "both") == 0
+    assert (elsewhere / "both" / "tiny" / "results.json").is_file()
+    assert (elsewhere / "both" / "other" / "results.json").is_file()
+    assert "other" in capsys.readouterr().out
+
+
+def test_a_prompt_longer_than_the_context_is_failed_not_wrong(checkpoint, elsewhere, capsys):
+    folder = elsewhere / "short"
+    folder.mkdir()
+    tokenizer = Tokenizer.load(Path(checkpoint))
+    model = GPT(GPTConfig(n_layer=1, d_model=16, n_head=2, context=16, vocab_size=tokenizer.size))
+    model.initialize(torch.Generator().manual_seed(0))
+    weights.save(model, tokenizer, folder, record={})
+    assert run("run", "--model", folder, "--tasks", "world_summary", "--limit", 4, "--out", "out") == 0
+    assert "4 failed" in capsys.readouterr().out
+    assert all("tokens" in r.error and not r.scores for r in read_records(elsewhere / "out"))
+    assert all(
+        r.n == 0 and r.failed == 4 for r in read_results(elsewhere / "out") if r.source == "model" and not r.level
+    )
+
+
+def test_train_run_and_generate(elsewhere, capsys):
+    (elsewhere / "text.txt").write_text("".join(f"the {i} red boxes and the {i} blue boxes\n" for i in range(3000)))
+    train = ["train", "--size", "nano", "--corpus", "text.txt", "--vocab", 300, "--context", 64,
+             "--sequences", 4, "--tokens", "5k", "--out", "model"]  # fmt: skip
+    assert run(*train) == 0
+    assert run(*train) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert run(*train, "--resume") == 0
+    capsys.readouterr()
+    assert run("generate", "--model", "model", "--prompt", "the 7 red", "--max-tokens", 5, "--seed", 1) == 0
+    first = capsys.readouterr().out
+    assert first.startswith("the 7 red")
+    assert run("generate", "--model", "model", "--prompt", "the 7 red", "--max-tokens", 5, "--seed", 1) == 0
+    assert capsys.readouterr().out == first
+    assert run("models", "./model") == 0
+    assert '"validation_loss"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["world_reading", "world_patterns", "world_pronouns", "world_lm"])
+def test_tasks_shows_a_prompt(name, capsys):
+    assert run("tasks", name, "--shots", 0 if name == "world_lm" else 2) == 0
+    assert f"{name}:" in capsys.readouterr().out
+
+
+def test_lists(capsys):
+    assert run("tasks") == run("models") == 0
+    printed = capsys.readouterr().out
+    for word in ("world_qa", "closed-book", "suites:", "1542M", "1,557,611,200"):
+        assert word in printed
+
+
+WRONG = {
+    "task": (["--tasks", "world_redaing"], "unknown task 'world_redaing'; did you mean 'world_reading'?"),
+    "model": (["--model", "gpt3-small"], "unknown model 'gpt3-small'"),
+    "folder": (["--model", "./nowhere"], "no checkpoint folder ./nowhere"),
+    "shots": (["--shots", "two"], "--shots 'two': expected whole numbers"),
+    "negative shots": (["--shots=-1"], "--shots: expected whole numbers from 0 up"),
+    "too many shots": (["--shots", "5000"], "has only"),
+    "seeds": (["--seeds", "x"], "--seeds 'x'"),
+    "limit": (["--limit", "0"], "--limit must be at least 1"),
+    "protocol": (["--protocol", "plane"], "unknown protocol 'plane'; did you mean 'plain'?"),
+    "device": (["--device", "tpu"], "unknown device 'tpu'"),
+    "dtype": (["--dtype", "fp31"], "unknown dtype 'fp31'; did you mean 'fp"),
+    "batch": (["--batch-tokens", "0"], "--batch-tokens must be at least 1"),
+    "data pair": (["--data", "coqa"], "expected NAME=PATH"),
+    "data path": (["--data", "coqa=gone.json"], "gone.json does not exist"),
+    "data name": (["--data", "coqua=file"], "unknown benchmark in --data 'coqua'"),
+    "output": (["--out", "file/run"], "cannot write to the folder"),
+    "task file": (["--tasks", "gone.py"], "no such Python file"),
+    "broken task file": (["--tasks", "broken.py"], "broken.py fails: ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_gives_one_clear_line(name, checkpoint, elsewhere, capsys):
+    (elsewhere / "file").write_text("")
+    (elsewhere / "broken.py").write_text("1 / 0\n")
+    changed, message = WRONG[name]
+    words = ["run", "--model", checkpoint, "--tasks", "world_reading", "--limit", "2", "--out", "out", *changed]
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("evalkit: error: ") and error.count("\n") == 1, error
+    assert not (elsewhere / "out" / "records.jsonl").exists()
+
+
+def test_no_cuda_is_said(checkpoint, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    assert run("run", "--model", checkpoint, "--device", "cuda") == 2
+    assert "no CUDA device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--size", "nanoo", "--corpus", "world", "--out", "o"], "did you mean 'nano'?"),
+        (["train", "--size", "nano", "--corpus", "gone.txt", "--out", "o"], "no such file or folder"),
+        (
+            ["train", "--size", "nano", "--corpus", "world", "--tokens", "many", "--out", "o"],
+            "expected a count such as",
+        ),
+        (["train", "--size", "nano", "--corpus", "world", "--dtype", "fp8", "--out", "o"], "unknown dtype 'fp8'"),
+        (["train", "--size", "nano", "--corpus", "world", "--device", "gpu", "--out", "o"], "unknown device 'gpu'"),
+        (["train", "--size", "nano", "--corpus", "t.txt", "--vocab", "100", "--out", "o"], "need at least 257"),
+        (["tasks", "coqua"], "unknown task 'coqua'"),
+        (["models", "nanno"], "unknown model 'nanno'"),
+        (["generate", "--model", "MODEL", "--prompt", "x", "--max-tokens", "300"], "context is 256"),
+        (["generate", "--model", "MODEL", "--prompt", "x", "--top-p", "2"], "top_p must be"),
+        (["generate", "--model", "MODEL", "--prompt", "x", "--temperature", "0"], "temperature must be"),
+    ],
+)
+def test_wrong_input_of_the_other_commands(words, message, checkpoint, elsewhere, capsys):
+    (elsewhere / "t.txt").write_text("some text")
+    assert run(*(checkpoint if word == "MODEL" else word for word in words)) == 2
+    assert message in capsys.readouterr().err
