@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from evalkit import __version__
 from evalkit.errors import EvalkitError, UsageError, unknown
@@ -139,8 +139,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="bf16", help="bf16 (default) or fp32: of the matrix products; weights stay fp32"
     )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--muon-lr", type=float, default=0.02, help="peak rate of the block matrices; 0: AdamW for all")
-    parser.add_argument("--adam-lr", type=float, default=2e-3, help="peak rate of the rest (default: 2e-3)")
+    parser.add_argument("--muon-lr", type=float, default=0.01, help="peak rate of the block matrices; 0: AdamW for all")
+    parser.add_argument("--adam-lr", type=float, default=5e-3, help="peak rate of the rest (default: 5e-3)")
+    parser.add_argument("--schedule", default="linear", help="linear (default), cosine or trapezoid, after a warm-up")
     parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS")
 
 
@@ -277,15 +278,17 @@ def _print_results(results: Sequence[Result], folders: Sequence[Path], arguments
 def _train(arguments: argparse.Namespace) -> None:
     """Build the corpus (once), then train."""
     from evalkit.model.config import LADDER, with_shape
+    from evalkit.train.optim import OptimConfig, Schedule
 
     if arguments.size not in LADDER:
         raise unknown("size", arguments.size, LADDER)
     if arguments.dtype not in ("bf16", "fp32"):
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
+    if arguments.schedule not in get_args(Schedule):
+        raise unknown("schedule", arguments.schedule, get_args(Schedule))
     tokens = _count(arguments.tokens, "--tokens")
     _check_device(arguments.device)
     from evalkit.train import corpus, loop
-    from evalkit.train.optim import OptimConfig
 
     if (arguments.out / "state.pt").exists() and not arguments.resume:
         raise UsageError(f"{arguments.out} already holds a training; give --resume to go on with it, or another --out")
@@ -297,7 +300,7 @@ def _train(arguments: argparse.Namespace) -> None:
     config = loop.TrainConfig(
         model=shape, tokens=tokens, sequences=arguments.sequences, seed=arguments.seed, dtype=arguments.dtype,
         device=arguments.device, checkpoint_every=arguments.checkpoint_every,
-        optim=OptimConfig(muon_lr=arguments.muon_lr, adam_lr=arguments.adam_lr),
+        optim=OptimConfig(muon_lr=arguments.muon_lr, adam_lr=arguments.adam_lr, schedule=arguments.schedule),
     )  # fmt: skip
     loop.train(config, text, tokenizer, arguments.out, resume=arguments.resume)
     print(f"{shape.parameters:,} parameters ({shape.block_parameters:,} without embeddings) in {arguments.out}")

@@ -85,8 +85,8 @@ def read_documents(paths: Sequence[Path]) -> Iterator[str]:
 
 
 def world_documents(tokens: int, *, seed: int) -> Iterator[str]:
-    """Yield enough pages of the generated world for about `tokens` tokens (a page has about 130)."""
-    yield from world.corpus(seed=seed, documents=max(100, tokens // 130))
+    """Yield enough pages of the generated world for about `tokens` tokens (a page has about 128)."""
+    yield from world.corpus(seed=seed, documents=max(100, tokens // 120))
 
 
 def build(documents: Iterable[str], tokenizer: Tokenizer, folder: Path, *, name: str) -> Corpus:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from evalkit.model.gpt import GPT
+
+Schedule = Literal["linear", "cosine", "trapezoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +26,13 @@ class OptimConfig:
     last `cooldown` share. clip: largest gradient norm.
     """
 
-    muon_lr: float = 0.02
-    adam_lr: float = 2e-3
+    muon_lr: float = 0.01
+    adam_lr: float = 5e-3
     weight_decay: float = 0.1
     beta2: float = 0.95
     warmup: float = 0.02
     cooldown: float = 0.5
-    schedule: Literal["cosine", "linear", "trapezoid"] = "trapezoid"
+    schedule: Schedule = "linear"
     clip: float = 1.0
 
 
@@ -41,7 +44,15 @@ class Optimizers:
         matrices: list[torch.Tensor] = []
         tables: list[torch.Tensor] = []
         vectors: list[torch.Tensor] = []
+        self._fused: list[tuple[nn.Parameter, list[nn.Parameter]]] = []
         for name, parameter in model.named_parameters():
+            if name.endswith("qkv.weight") and config.muon_lr:
+                # Muon gives every direction of a matrix the same step. Query, key and value are three matrices in one
+                # tensor; taken as one, the value's large early gradient would leave next to nothing to the others.
+                parts = [nn.Parameter(part) for part in parameter.data.chunk(3)]  # views: they share memory
+                self._fused.append((parameter, parts))
+                matrices += parts
+                continue
             kind = vectors if parameter.ndim < 2 else matrices if name.startswith("blocks.") else tables
             kind.append(parameter)
         adam_groups: list[dict[str, Any]] = [
@@ -74,6 +85,11 @@ class Optimizers:
 
     def step(self, step: int) -> None:
         """Apply the gradients and clear them."""
+        for whole, parts in self._fused:
+            assert whole.grad is not None
+            for part, grad in zip(parts, whole.grad.chunk(3), strict=True):
+                part.grad = grad
+            whole.grad = None
         for optimizer, peak in self._members:
             for group in optimizer.param_groups:
                 group["lr"] = peak * self.rate(step)

@@ -10,10 +10,7 @@ from evalkit.world.people import People
 
 __all__ = ["Report", "report"]
 
-_ROLES = words(
-    "baker teacher sailor painter doctor farmer singer lawyer judge tailor miner pilot poet dancer writer "
-    "cook king queen"
-)
+_ROLES = words("baker teacher sailor painter doctor farmer singer lawyer judge tailor cook king queen")
 # what happens -> what it can happen to
 _DEEDS = {
     "opened": words("school library museum hotel theatre bridge shop"),

@@ -28,9 +28,9 @@ _MIDDLES = (
 _SENSES = (
     (FOODS, "{} was hungry and ate the", " at once."),
     (ANIMALS, "{} gave some water to the", " and smiled."),
-    (("book", "letter", "map"), "{} sat down to read the", " in peace."),
-    (("hat", "coat", "shirt", "scarf", "glove"), "{} was cold and put on the", " at once."),
-    (("box", "bag", "bottle", "basket"), "{} opened the", " and looked inside."),
+    (("book", "map", "letter"), "{} sat down to read the", " in peace."),
+    (("hat", "coat", "glove"), "{} was cold and put on the", " at once."),
+    (("box", "bag", "basket"), "{} opened the", " and looked inside."),
 )
 _THING_GAPS = (
     ("{} took {}", " and went home."),
