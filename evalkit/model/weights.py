@@ -168,6 +168,12 @@ def save(
     write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
 
 
+def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> None:
+    """Copy a checkpoint folder at another precision, without what only a training needs (make zoo)."""
+    model, tokenizer = load(source)
+    save(model, tokenizer, target, record=read_json(source / "training.json", CheckpointError), dtype=dtype)
+
+
 def _hub_config(config: GPTConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> dict[str, Any]:
     return {
         "architectures": ["GPT2LMHeadModel"],

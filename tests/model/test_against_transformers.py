@@ -81,6 +81,16 @@ def test_a_round_trip_keeps_every_bit(model, folder):
         assert torch.equal(ours, theirs)
 
 
+def test_a_copy_in_half_precision_is_half_as_large_and_nearly_the_same(model, folder, tokens, tmp_path):
+    weights.copy(folder, tmp_path / "half")
+    assert (tmp_path / "half" / "model.safetensors").stat().st_size < 0.55 * (
+        folder / "model.safetensors"
+    ).stat().st_size
+    half, _ = weights.load(tmp_path / "half")
+    with torch.no_grad():
+        torch.testing.assert_close(half(tokens), model(tokens), atol=2e-2, rtol=0)
+
+
 @pytest.mark.parametrize("chunks", [[64], [1] * 64, [10, 1, 53]])
 def test_the_cache_changes_nothing(model, tokens, chunks):
     cache = KVCache(CONFIG, sequences=3, positions=64, dtype=torch.float32, device=torch.device("cpu"))
