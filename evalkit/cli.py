@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from evalkit import __version__
-from evalkit.errors import EvalkitError, UsageError, unknown
+from evalkit.errors import DataError, EvalkitError, UsageError, unknown
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from evalkit.engine.gpt import GPTEngine
     from evalkit.harness.sources import DataPaths
     from evalkit.types import Result
@@ -258,14 +260,18 @@ def _run(arguments: argparse.Namespace) -> None:
     _print_results(results, folders, arguments)
 
 
-def _print_results(results: Sequence[Result], folders: Sequence[Path], arguments: argparse.Namespace) -> None:
+def _console() -> Console:
+    """Return a console as wide as the terminal; a file or a pipe gets whole lines."""
     from rich.console import Console
 
+    return Console(width=None if sys.stdout.isatty() else 400)
+
+
+def _print_results(results: Sequence[Result], folders: Sequence[Path], arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
     from evalkit.report import table
 
-    width = None if sys.stdout.isatty() else 160
-    table.show(results, Console(width=width), all_metrics=arguments.all_metrics, levels=arguments.levels)
+    table.show(results, _console(), all_metrics=arguments.all_metrics, levels=arguments.levels)
     print(f"stored in {', '.join(map(str, folders))}")
     if arguments.markdown:
         body = table.markdown(results, all_metrics=arguments.all_metrics, levels=arguments.levels)
@@ -307,14 +313,13 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _tasks(arguments: argparse.Namespace) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from evalkit.harness import catalog, preview
 
     data = _data(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = _console()
     if arguments.name:
         catalog.check_protocol(arguments.protocol)
         [task] = catalog.select([arguments.name])[:1]
@@ -325,19 +330,21 @@ def _tasks(arguments: argparse.Namespace) -> None:
     table = Table("task", "family", "metric", "protocols", "data", "what", box=None, header_style="bold")
     for task in catalog.bundled().values():
         first = next(iter(task.protocols.values()))
-        here = task.source.at_hand(data) or "[dim]hub or --data[/]"
+        try:
+            here = Text(task.source.at_hand(data) or "hub or --data")
+        except DataError as error:  # one broken benchmark does not hide the others
+            here = Text(str(error), style="red")
         table.add_row(task.name, task.family, first.metrics[0], ", ".join(task.protocols), here, task.title)
     console.print(table)
     console.print(f"suites: {', '.join(catalog.suites())}")
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from evalkit.model import config, resolve
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = _console()
     shipped = resolve.bundled()
     if arguments.name:
         folder = resolve.folder_of(arguments.name)

@@ -56,8 +56,18 @@ def make_folder(path: Path) -> Path:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees either the old or the whole new content, also after a crash."""
+    """Write a file so that a reader sees either the old or the whole new content, also after a crash.
+
+    Raises StoreError when it cannot be written (no such folder, no permission, disk full).
+    """
     data = content.encode() if isinstance(content, str) else content
+    try:
+        _replace(path, data)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

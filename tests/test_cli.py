@@ -227,3 +227,19 @@ def test_wrong_input_of_the_other_commands(words, message, checkpoint, elsewhere
     (elsewhere / "t.txt").write_text("some text")
     assert run(*(checkpoint if word == "MODEL" else word for word in words)) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_broken_benchmark_does_not_hide_the_others(elsewhere, monkeypatch, capsys):
+    (elsewhere / "wmt14").mkdir()
+    (elsewhere / "wmt14" / "newstest2014.eng").write_text("half a pair of files\n")
+    monkeypatch.setenv("EVALKIT_DATA", str(elsewhere))
+    assert run("tasks") == 0
+    printed = capsys.readouterr().out
+    assert "newstest2014.fra" in printed and "world_qa" in printed
+
+
+def test_a_table_that_cannot_be_written_loses_nothing(checkpoint, elsewhere, capsys):
+    words = ["run", "--model", checkpoint, "--tasks", "world_qa", "--limit", 3, "--out", "out"]
+    assert run(*words, "--markdown", "nowhere/table.md") == 2
+    assert "cannot write nowhere/table.md" in capsys.readouterr().err
+    assert (elsewhere / "out" / "results.json").is_file()

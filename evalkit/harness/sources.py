@@ -9,11 +9,14 @@ import bz2
 import gzip
 import io
 import json
+import logging
 import lzma
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
@@ -204,13 +207,9 @@ class BenchmarkSource:
         return _Found(found, read_tables) if found else None
 
     def _load_hub(self, split: Split) -> Any:
-        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-        import datasets
-
         hub = self.hub
-        part = hub.splits.get(split, hub.splits["test"])
         try:
-            return datasets.load_dataset(hub.id, hub.config, split=part, revision=hub.revision)
+            return _hub_dataset(hub.id, hub.config, hub.splits.get(split, hub.splits["test"]), hub.revision)
         except Exception as error:  # the library has no common base class for its failures
             expected = " and ".join(self.releases["test"].files)
             raise DataError(
@@ -219,6 +218,18 @@ class BenchmarkSource:
                 f"(release file, JSONL with the hub's columns, or a folder in the hub's layout); EVALKIT_DATA=FOLDER "
                 f"that holds {expected}; or a network connection"
             ) from error
+
+
+@lru_cache(maxsize=4)
+def _hub_dataset(repository: str, config: str | None, split: str, revision: str | None) -> Any:
+    """Load a split from the hub or its cache, saying so: without a network the library tries for half a minute."""
+    print(f"loading {repository} ({split}) from the hub or its cache", file=sys.stderr, flush=True)
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    import datasets
+
+    # Its retries are no news beside the one error that follows them.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    return datasets.load_dataset(repository, config, split=split, revision=revision)
 
 
 @dataclass(frozen=True)
