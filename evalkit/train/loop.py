@@ -77,6 +77,7 @@ def train(config: TrainConfig, corpus: Corpus, tokenizer: Tokenizer, out: Path, 
     trainer = Trainer(config, corpus, tokenizer, out)
     if resume and state_path.exists():
         trainer.restore(state_path)
+    trainer.cut_log()
     trainer.run()
     return trainer.model
 
@@ -114,14 +115,15 @@ class Trainer:
                 loss, norm = self._one_step()
                 running.append(loss)
                 note = ""
-                if self.step % config.log_every == 0 or self.step == config.steps:
+                checkpoint = self.step % config.checkpoint_every == 0 and self.step < config.steps
+                if checkpoint or self.step % config.log_every == 0 or self.step == config.steps:
                     self.seconds = time.monotonic() - began
                     mean = float(torch.stack(running).mean())
                     running.clear()
                     note = f"loss {mean:.3f}"
                     self._log(log, mean, float(norm))
                 bar.advance(per_step, note=note)
-                if self.step % config.checkpoint_every == 0 and self.step < config.steps:
+                if checkpoint:  # logged just before, so its loss is known to be finite
                     self.save()
         self.seconds = time.monotonic() - began
         self.save()
@@ -192,10 +194,9 @@ class Trainer:
             raise
         except Exception as error:  # torch.load fails in many ways on a broken file
             raise CheckpointError(f"{path} cannot be read: {error}; is the file cut?") from error
-        self._cut_log()
 
-    def _cut_log(self) -> None:
-        """Drop what was logged after the checkpoint: those steps are about to be taken again."""
+    def cut_log(self) -> None:
+        """Drop what was logged after the current step: those steps are about to be taken again."""
         path = self.out / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import pytest
@@ -175,3 +176,14 @@ def test_text_ends_before_the_first_stop_string(model, tokenizer):
         engine(model, tokenizer).generate_until([generating([7, 8, 9], "x", max_tokens=20, until=("zzz", stop))]), 1
     )[0].text
     assert cut == whole[: whole.index(stop)]
+
+
+def test_bf16_weights_score_nearly_the_same_and_sum_in_full_precision(model, tokenizer):
+    rng = random.Random(1)
+    requests = [scored(rng.choices(range(280), k=12), rng.choices(range(280), k=12), str(i)) for i in range(20)]
+    full = answers(engine(model, tokenizer).loglikelihood(requests), 20)
+    half = answers(engine(copy.deepcopy(model).bfloat16(), tokenizer).loglikelihood(requests), 20)
+    assert engine(copy.deepcopy(model).bfloat16(), tokenizer).signature()["dtype"] == "bfloat16"
+    for ours, theirs in zip(half, full, strict=True):
+        assert ours.loglikelihood == pytest.approx(theirs.loglikelihood, rel=0.02)
+        assert ours.loglikelihood != theirs.loglikelihood
