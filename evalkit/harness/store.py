@@ -104,8 +104,16 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
-    """Return a record as plain values."""
-    return asdict(record)
+    """Return a record as plain values (dataclasses.asdict would copy every list and text once more)."""
+    return _fields(record) | {
+        "cell": _fields(record.cell),
+        "prompt": _fields(record.prompt),
+        "responses": [_fields(response) for response in record.responses],
+    }
+
+
+def _fields(item: Cell | Prompt | Response | Record) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__slots__}
 
 
 def record_from_json(raw: Mapping[str, Any]) -> Record:
