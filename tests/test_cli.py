@@ -243,3 +243,13 @@ def test_a_table_that_cannot_be_written_loses_nothing(checkpoint, elsewhere, cap
     assert run(*words, "--markdown", "nowhere/table.md") == 2
     assert "cannot write nowhere/table.md" in capsys.readouterr().err
     assert (elsewhere / "out" / "results.json").is_file()
+
+
+def test_seeds_repeat_the_draw_of_shots_and_are_not_new_documents(checkpoint, elsewhere):
+    words = ["run", "--model", checkpoint, "--tasks", "world_qa", "--limit", 10, "--shots", "0,2", "--seeds", "1,2,3"]
+    assert run(*words, "--out", "out") == 0
+    records = list(read_records(elsewhere / "out"))
+    assert len(records) == 10 * (1 + 3)  # without shots a seed changes nothing
+    prompts = {r.prompt.contexts for r in records if r.cell.shots == 2}
+    assert len(prompts) == 30
+    assert {r.n for r in read_results(elsewhere / "out") if r.source == "model" and not r.level} == {10}
