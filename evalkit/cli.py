@@ -39,6 +39,10 @@ _MODELS = """examples:
   evalkit models
   evalkit models nano                                 its configuration and training record
 """
+_EXPORT = """examples:
+  evalkit export checkpoints/mine --to mine-bf16 --dtype bf16
+"""
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _GENERATE = """examples:
   evalkit generate --model nano --prompt "the red house = "
   evalkit generate --model nano --prompt "Once" --top-k 40 --temperature 0.8 --max-tokens 100 --seed 7
@@ -82,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     _tasks_options(add("tasks", _tasks, "List the tasks, or show one rendered prompt.", _TASKS))
     models = add("models", _models, "List the models by name, or show one.", _MODELS)
     models.add_argument("name", nargs="?", help="a model to show")
+    export = add("export", _export, "Copy a checkpoint at a precision, as a folder that transformers reads.", _EXPORT)
+    export.add_argument("checkpoint", metavar="CKPT", help="checkpoint folder or model name")
+    export.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    export.add_argument("--dtype", default="fp32", help="fp32 (default), bf16 or fp16")
     _generate_options(add("generate", _generate, "Let a model continue a text.", _GENERATE))
     return parser
 
@@ -90,7 +98,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
-        help="ladder name, GPT-2 size, checkpoint folder or hf:ID; several with commas",
+        help="ladder name, gpt1, GPT-2 size, checkpoint folder or hf:ID; several with commas",
     )
     parser.add_argument(
         "--tasks",
@@ -127,7 +135,7 @@ def _engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", required=True, help="a ladder name")
+    parser.add_argument("--size", required=True, help="a ladder name, or any other of `evalkit models`")
     parser.add_argument("--corpus", required=True, nargs="+", help="'world', or text and JSONL files and folders")
     parser.add_argument("--tokens", default="6M", help="training budget, for example 6M (default)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
@@ -192,9 +200,8 @@ def _data(arguments: argparse.Namespace) -> DataPaths:
 
 def _engine(name: str, arguments: argparse.Namespace) -> GPTEngine:
     """Load a model into an engine."""
-    dtypes = ("fp32", "bf16", "fp16")
-    if arguments.dtype not in dtypes:
-        raise unknown("dtype", arguments.dtype, dtypes)
+    if arguments.dtype not in _DTYPES:
+        raise unknown("dtype", arguments.dtype, _DTYPES)
     from evalkit.model import resolve
 
     folder = resolve.folder_of(name)
@@ -206,7 +213,7 @@ def _engine(name: str, arguments: argparse.Namespace) -> GPTEngine:
     _check_device(arguments.device)
     if arguments.batch_tokens < 1:
         raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[arguments.dtype]
+    dtype = getattr(torch, _DTYPES[arguments.dtype])
     model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
     return GPTEngine(
         model,
@@ -283,11 +290,11 @@ def _print_results(results: Sequence[Result], folders: Sequence[Path], arguments
 
 def _train(arguments: argparse.Namespace) -> None:
     """Build the corpus (once), then train."""
-    from evalkit.model.config import LADDER, with_shape
+    from evalkit.model.config import SIZES, with_shape
     from evalkit.train.optim import OptimConfig, Schedule
 
-    if arguments.size not in LADDER:
-        raise unknown("size", arguments.size, LADDER)
+    if arguments.size not in SIZES:
+        raise unknown("size", arguments.size, SIZES)
     if arguments.dtype not in ("bf16", "fp32"):
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
     if arguments.schedule not in get_args(Schedule):
@@ -302,7 +309,7 @@ def _train(arguments: argparse.Namespace) -> None:
         arguments.corpus, arguments.out / "corpus", tokens=tokens, vocab_size=arguments.vocab,
         tokenizer_folder=arguments.tokenizer, seed=arguments.seed, reuse=arguments.resume,
     )  # fmt: skip
-    shape = with_shape(LADDER[arguments.size], vocab_size=tokenizer.size, context=arguments.context)
+    shape = with_shape(SIZES[arguments.size], vocab_size=tokenizer.size, context=arguments.context)
     config = loop.TrainConfig(
         model=shape, tokens=tokens, sequences=arguments.sequences, seed=arguments.seed, dtype=arguments.dtype,
         device=arguments.device, checkpoint_every=arguments.checkpoint_every,
@@ -340,35 +347,30 @@ def _tasks(arguments: argparse.Namespace) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    from rich.table import Table
+    from evalkit.model import resolve
+    from evalkit.report import models
 
-    from evalkit.model import config, resolve
-
-    console = _console()
-    shipped = resolve.bundled()
-    if arguments.name:
-        folder = resolve.folder_of(arguments.name)
-        for name in ("config.json", "training.json"):
-            if (folder / name).is_file():
-                print(f"{folder / name}\n{(folder / name).read_text(encoding='utf-8').rstrip()}")
+    if arguments.name is None:
+        _console().print(models.table())
         return
-    columns = (
-        "model",
-        "layers",
-        "width",
-        "heads",
-        "context",
-        "vocabulary",
-        "parameters",
-        "without embeddings",
-        "weights",
-    )
-    table = Table(*columns, box=None, header_style="bold")
-    for name, shape in {**config.LADDER, **config.GPT2}.items():
-        where = "bundled" if name in shipped else "to be trained" if name in config.LADDER else config.GPT2_HUB[name]
-        figures = (shape.n_layer, shape.d_model, shape.n_head, shape.context, shape.vocab_size)
-        table.add_row(name, *map(str, figures), f"{shape.parameters:,}", f"{shape.block_parameters:,}", where)
-    console.print(table)
+    folder = resolve.folder_of(arguments.name)
+    for name in ("config.json", "training.json"):
+        if (folder / name).is_file():
+            print(f"{folder / name}\n{(folder / name).read_text(encoding='utf-8').rstrip()}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from evalkit.model import resolve
+
+    if arguments.dtype not in _DTYPES:
+        raise unknown("dtype", arguments.dtype, _DTYPES)
+    folder = resolve.folder_of(arguments.checkpoint)
+    import torch
+
+    from evalkit.model import weights
+
+    weights.export(folder, arguments.to, dtype=getattr(torch, _DTYPES[arguments.dtype]))
+    print(f"{folder} in {arguments.dtype}: {arguments.to}")
 
 
 def _generate(arguments: argparse.Namespace) -> None:

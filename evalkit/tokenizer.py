@@ -1,4 +1,9 @@
-"""One face over Hugging Face tokenizers: byte-level BPE as in GPT-2 (Radford et al. 2019, section 2.2)."""
+"""One face over Hugging Face tokenizers: the BPE of GPT-2, on bytes, and of GPT-1, on lower-cased words.
+
+GPT-2's (Radford et al. 2019, section 2.2) writes any text and reads it back unchanged; GPT-3's is the same. GPT-1's
+(Radford et al. 2018, section 4.1) does not: it lower-cases, drops accents and the kind and amount of white space. The
+paper cleaned text with ftfy and cut it with spaCy; here, as in transformers without these, BERT's rules cut it.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,36 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from evalkit.errors import CheckpointError, UsageError
-from evalkit.files import digest, write_atomic
+from evalkit.files import digest, read_json, write_atomic
 
 END_OF_TEXT = "<|endoftext|>"
+UNKNOWN, END_OF_WORD = "<unk>", "</w>"  # of GPT-1
+
+# A folder has the first, or one of these pairs (transformers' names, then OpenAI's of GPT-2 and of GPT-1).
+_PAIRS = [
+    ("vocab.json", "merges.txt"),
+    ("encoder.json", "vocab.bpe"),
+    ("encoder_bpe_40000.json", "vocab_40000.bpe"),
+]
+FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
 
 
 class Tokenizer:
-    """Text to token ids and back; `end_of_text` is the id that separates documents."""
+    """Text to token ids and back; `end_of_text` is the id that separates documents and stands for an empty context.
+
+    GPT-1 has no such token. Its only special one, <unk>, stands in: unlike its newline it never ends a generation that
+    should go on. It was hardly trained, so the first token of a document has a poor likelihood after it.
+    """
 
     def __init__(self, backend: tokenizers.Tokenizer):
-        found = backend.token_to_id(END_OF_TEXT)
+        # GPT-1's vocabulary is known by its mark at the ends of words.
+        self._separator = UNKNOWN if getattr(backend.model, "end_of_word_suffix", None) == END_OF_WORD else END_OF_TEXT
+        found = backend.token_to_id(self._separator)
         if found is None:
-            raise CheckpointError(f"the tokenizer has no {END_OF_TEXT} token, which separates documents")
+            raise CheckpointError(f"the tokenizer has no {self._separator} token, which separates documents")
         self._backend = backend
         self._backend.no_padding()
         self._backend.no_truncation()
@@ -29,21 +49,17 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
-        """Read a folder's tokenizer.json, or GPT-2's pair of files (vocab.json, merges.txt; also OpenAI's names).
+        """Read a folder's tokenizer.json, or GPT-1's or GPT-2's pair of files (vocab.json, merges.txt; also OpenAI's).
 
         Raises CheckpointError naming what is missing or broken.
         """
         single = folder / "tokenizer.json"
-        pairs = [
-            (folder / "vocab.json", folder / "merges.txt"),
-            (folder / "encoder.json", folder / "vocab.bpe"),
-        ]
         try:
             if single.is_file():
                 return cls(tokenizers.Tokenizer.from_file(str(single)))
-            for vocab, merges in pairs:
+            for vocab, merges in ((folder / first, folder / second) for first, second in _PAIRS):
                 if vocab.is_file() and merges.is_file():
-                    return cls(_byte_level(models.BPE.from_file(str(vocab), str(merges))))
+                    return cls(_from_pair(vocab, merges))
         except CheckpointError:
             raise
         except Exception as error:  # the library raises bare Exception for every broken file
@@ -92,18 +108,41 @@ class Tokenizer:
     def save(self, folder: Path, *, context: int) -> None:
         """Write tokenizer.json and the tokenizer_config.json that lets transformers load it."""
         write_atomic(folder / "tokenizer.json", self._backend.to_str(pretty=False))
-        config = {
-            "tokenizer_class": "GPT2TokenizerFast",
-            "bos_token": END_OF_TEXT,
-            "eos_token": END_OF_TEXT,
-            "unk_token": END_OF_TEXT,
-            "model_max_length": context,
-        }
+        if self._separator == UNKNOWN:
+            config: dict[str, object] = {"tokenizer_class": "OpenAIGPTTokenizer", "unk_token": UNKNOWN}
+        else:
+            config = {
+                "tokenizer_class": "GPT2TokenizerFast",
+                "bos_token": END_OF_TEXT,
+                "eos_token": END_OF_TEXT,
+                "unk_token": END_OF_TEXT,
+            }
+        config["model_max_length"] = context
         write_atomic(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
 
     def content_hash(self) -> str:
         """Return 16 hexadecimal digits that change whenever any encoding could."""
         return digest(self._backend.to_str(pretty=False))
+
+
+def _from_pair(vocab: Path, merges: Path) -> tokenizers.Tokenizer:
+    """Build GPT-1's tokenizer if the vocabulary has its unknown token and no end of text, else GPT-2's."""
+    names = read_json(vocab, CheckpointError)
+    if END_OF_TEXT not in names and UNKNOWN in names:
+        return _lower_case(
+            models.BPE.from_file(str(vocab), str(merges), end_of_word_suffix=END_OF_WORD, unk_token=UNKNOWN)
+        )
+    return _byte_level(models.BPE.from_file(str(vocab), str(merges)))
+
+
+def _lower_case(model: models.BPE) -> tokenizers.Tokenizer:
+    """Dress a BPE model as transformers dresses GPT-1's: BERT's normalisation and cuts, ends of words marked."""
+    backend = tokenizers.Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.BPEDecoder(suffix=END_OF_WORD)
+    backend.add_special_tokens([UNKNOWN])
+    return backend
 
 
 def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:

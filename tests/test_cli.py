@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from evalkit.cli import main
 from evalkit.harness.store import read_records, read_results
@@ -158,8 +159,33 @@ def test_tasks_shows_a_prompt(name, capsys):
 def test_lists(capsys):
     assert run("tasks") == run("models") == 0
     printed = capsys.readouterr().out
-    for word in ("world_qa", "closed-book", "suites:", "1542M", "1,557,611,200"):
+    for word in ("world_qa", "closed-book", "suites:"):
         assert word in printed
+
+
+def test_models_shows_sizes_costs_and_where_the_weights_are(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert run("models") == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    for words in (
+        ("nano", "2", "64", "308,480", "100,096", "1.23 MB", "0.62 MB", "bundled"),
+        ("gpt1", "12", "768", "512", "40478", "116,534,784", "to be fetched: openai-community/openai-gpt"),
+        ("1542M", "48", "1600", "25", "1,557,611,200", "9.81e+09", "6.23 GB", "3.12 GB", "openai-community/gpt2-xl"),
+        ("gpt3-175B", "96", "12288", "2048", "174,604,259,328", "not released"),
+        ("maxi", "to be trained"),
+    ):
+        assert all(word in rows[words[0]] for word in words), rows[words[0]]
+
+
+def test_export_copies_at_a_precision(checkpoint, elsewhere, capsys):
+    assert run("export", checkpoint, "--to", "half", "--dtype", "bf16") == 0
+    assert "in bf16: half" in capsys.readouterr().out
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(elsewhere / "half")
+    ours, _ = weights.load(Path(checkpoint), dtype=torch.bfloat16)
+    assert theirs.dtype == torch.bfloat16
+    assert torch.equal(theirs.transformer.wte.weight, ours.tokens.weight)
+    assert run("export", checkpoint, "--to", "half") == 2
+    assert "half already holds a checkpoint" in capsys.readouterr().err
 
 
 WRONG = {
@@ -218,6 +244,8 @@ def test_no_cuda_is_said(checkpoint, capsys):
         (["train", "--size", "nano", "--corpus", "t.txt", "--vocab", "100", "--out", "o"], "need at least 257"),
         (["tasks", "coqua"], "unknown task 'coqua'"),
         (["models", "nanno"], "unknown model 'nanno'"),
+        (["export", "MODEL", "--to", "o", "--dtype", "fp8"], "unknown dtype 'fp8'"),
+        (["export", "gpt3-125M", "--to", "o"], "the weights of GPT-3 were never released"),
         (["generate", "--model", "MODEL", "--prompt", "x", "--max-tokens", "300"], "context is 256"),
         (["generate", "--model", "MODEL", "--prompt", "x", "--top-p", "2"], "top_p must be"),
         (["generate", "--model", "MODEL", "--prompt", "x", "--temperature", "0"], "temperature must be"),

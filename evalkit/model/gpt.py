@@ -1,4 +1,10 @@
-"""The GPT-2 decoder (Radford et al. 2019, section 2.3), written for likelihoods: logits at every position.
+"""The decoder of GPT-1, GPT-2 and GPT-3, written for likelihoods: logits at every position.
+
+What differs is in the config. GPT-2 (Radford et al. 2019, section 2.3) normalises the input of each branch and, once
+more, the last block's output. GPT-1 (Radford et al. 2018, section 4.1) normalises each sum of the residual stream and a
+branch, and nothing after. GPT-3 (Brown et al. 2020, section 2.1) is GPT-2 with "alternating dense and locally banded
+sparse attention patterns"; it says neither which layers come first nor how wide the band is. Assumed here, as in
+GPT-Neo: the first layer is dense, the second banded, and so on; a banded position sees itself and the band - 1 before.
 
 Shapes: B sequences, T positions of this call, S positions with the cached ones, D width, H heads, K = D / H,
 V vocabulary. A name ends in its shape: logits_BTV. Loss and sampling live elsewhere.
@@ -54,7 +60,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model)
 
     def forward(self, x_BTD: Tensor, cache: KVCache | None, layer: int, mask_B1TS: Tensor | None) -> Tensor:
-        """Attend; without a cache each position sees itself and what is before it, else what `mask` allows."""
+        """Attend; without a mask each position sees itself and all before it, else what the mask allows."""
         B, T, D = x_BTD.shape
         q, k, v = self.qkv(x_BTD).view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
         if cache is not None:
@@ -64,7 +70,7 @@ class Attention(nn.Module):
             k,
             v,
             attn_mask=mask_B1TS,
-            is_causal=cache is None,
+            is_causal=mask_B1TS is None,
             dropout_p=self.dropout if self.training else 0.0,
         )
         out_BTD: Tensor = self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
@@ -72,11 +78,12 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block."""
+    """Transformer block, its layer norms before the branches or behind their sums."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
         d = config.d_model
+        self.post = config.norm == "post"
         self.norm_1 = nn.LayerNorm(d, eps=config.epsilon)
         self.attention = Attention(config)
         self.norm_2 = nn.LayerNorm(d, eps=config.epsilon)
@@ -86,14 +93,22 @@ class Block(nn.Module):
 
     def forward(self, x_BTD: Tensor, cache: KVCache | None, layer: int, mask_B1TS: Tensor | None) -> Tensor:
         """Add the attention's and the perceptron's outputs to the residual stream."""
+        if self.post:
+            x_BTD = self.norm_1(x_BTD + self.drop(self.attention(x_BTD, cache, layer, mask_B1TS)))
+            normed_BTD: Tensor = self.norm_2(x_BTD + self.drop(self.perceptron(x_BTD)))
+            return normed_BTD
         x_BTD = x_BTD + self.drop(self.attention(self.norm_1(x_BTD), cache, layer, mask_B1TS))
-        hidden_BTF = F.gelu(self.up(self.norm_2(x_BTD)), approximate="tanh")
-        perceptron_BTD: Tensor = self.drop(self.down(hidden_BTF))
-        return x_BTD + perceptron_BTD
+        added_BTD: Tensor = self.drop(self.perceptron(self.norm_2(x_BTD)))
+        return x_BTD + added_BTD
+
+    def perceptron(self, x_BTD: Tensor) -> Tensor:
+        """Widen to 4 D, apply GPT's approximation of GELU, narrow to D."""
+        out_BTD: Tensor = self.down(F.gelu(self.up(x_BTD), approximate="tanh"))
+        return out_BTD
 
 
 class GPT(nn.Module):
-    """A GPT-2-style language model; the output matrix is the token embedding."""
+    """A language model; the output matrix is the token embedding."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -102,11 +117,13 @@ class GPT(nn.Module):
         self.positions = nn.Embedding(config.context, config.d_model)
         self.drop = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.norm = nn.LayerNorm(config.d_model, eps=config.epsilon)
+        # GPT-1's last block has normalised already.
+        last = nn.LayerNorm(config.d_model, eps=config.epsilon) if config.norm == "pre" else nn.Identity()
+        self.norm: nn.Module = last
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw GPT-2's initial weights: N(0, 0.02), what feeds the residual stream scaled by 1/sqrt(its layers)."""
-        residual_scale = 1 / math.sqrt(2 * self.config.n_layer)
+        """Draw initial weights: N(0, 0.02); since GPT-2 what feeds the residual stream is over sqrt(its layers)."""
+        residual_scale = 1 / math.sqrt(2 * self.config.n_layer) if self.config.norm == "pre" else 1.0
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 scale = residual_scale if name.endswith(("attention.out.weight", "down.weight")) else 1.0
@@ -123,21 +140,31 @@ class GPT(nn.Module):
         """
         T = tokens_BT.shape[1]
         steps_T = torch.arange(T, device=tokens_BT.device)
-        mask_B1TS = None
         if cache is None:
             assert self.config.context >= T, f"{T} tokens exceed the context of {self.config.context}"
-            x_BTD = self.tokens(tokens_BT) + self.positions(steps_T)
+            where_BT, slots_S = steps_T[None], steps_T
         else:
             where_BT = cache.lengths_B[:, None] + steps_T
             slots_S = torch.arange(cache.kv_LJBHSK.shape[4], device=tokens_BT.device)
-            mask_B1TS = (slots_S <= where_BT[:, :, None])[:, None]
-            # Padding may stand past the last position; what it computes is never read.
-            x_BTD = self.tokens(tokens_BT) + self.positions(where_BT.clamp(max=self.config.context - 1))
+        # Padding may stand past the last position; what it computes is never read.
+        x_BTD = self.tokens(tokens_BT) + self.positions(where_BT.clamp(max=self.config.context - 1))
+        masks_J = self._masks(where_BT, slots_S, cached=cache is not None)
         x_BTD = self.drop(x_BTD)
         for layer, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, cache, layer, mask_B1TS)
+            x_BTD = block(x_BTD, cache, layer, masks_J[layer % 2])
         normed_BTD: Tensor = self.norm(x_BTD)
         return normed_BTD
+
+    def _masks(self, where_BT: Tensor, slots_S: Tensor, *, cached: bool) -> tuple[Tensor | None, Tensor | None]:
+        """Return what positions see in dense and in banded layers; None where "all before" says it, which is faster."""
+        band = self.config.band
+        if not cached and (band is None or band >= len(slots_S)):
+            return None, None
+        dense_BTS = slots_S <= where_BT[:, :, None]
+        if band is None:
+            return dense_BTS[:, None], dense_BTS[:, None]
+        banded_BTS = dense_BTS & (slots_S > where_BT[:, :, None] - band)
+        return dense_BTS[:, None] if cached else None, banded_BTS[:, None]
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states (..., D) into logits (..., V)."""

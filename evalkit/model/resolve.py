@@ -7,9 +7,11 @@ from importlib import resources
 from pathlib import Path
 
 from evalkit.errors import CheckpointError, unknown
-from evalkit.model.config import GPT2_HUB, LADDER
+from evalkit.model.config import GPT3, HUB, LADDER
+from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
-_NEEDED = ["config.json", "model.safetensors", "tokenizer.json"]
+_SAFETENSORS = ["model.safetensors", "model.safetensors.index.json"]
+_PICKLE = "pytorch_model.bin"
 
 
 def bundled() -> Mapping[str, Path]:
@@ -19,7 +21,7 @@ def bundled() -> Mapping[str, Path]:
 
 
 def folder_of(name: str) -> Path:
-    """Find the checkpoint folder of a ladder name, a GPT-2 size, a path, or `hf:` with a hub ID or a folder.
+    """Find the checkpoint folder of a ladder name, GPT-1, a GPT-2 size, a path, or `hf:` with a hub ID or a folder.
 
     Raises CheckpointError when the weights are neither bundled, local nor cached, naming the ways to provide them;
     UsageError for an unknown name.
@@ -32,28 +34,50 @@ def folder_of(name: str) -> Path:
         return shipped[name]
     if Path(name).is_dir():
         return Path(name)
-    if name in GPT2_HUB:
-        return _from_hub(GPT2_HUB[name])
+    if name in HUB:
+        return _from_hub(HUB[name])
     if name in LADDER:
         raise CheckpointError(
             f"model {name!r} is not bundled yet; train it with: evalkit train --size {name} --corpus world --out {name}"
         )
+    if name in GPT3:
+        raise CheckpointError(
+            f"the weights of GPT-3 were never released; train {name} with: evalkit train --size {name}"
+        )
     if "/" in name or name.startswith("."):
         raise CheckpointError(f"no checkpoint folder {name}")
-    raise unknown("model", name, [*shipped, *GPT2_HUB])
+    raise unknown("model", name, [*shipped, *HUB])
+
+
+def whereabouts(name: str) -> str:
+    """Say where the weights of a named size are, without a network."""
+    if name in bundled():
+        return "bundled"
+    if name not in HUB:
+        return "to be trained" if name in LADDER else "not released"
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(HUB[name], file) for file in (*_SAFETENSORS, _PICKLE))
+    return f"{'cached' if any(isinstance(path, str) for path in found) else 'to be fetched'}: {HUB[name]}"
 
 
 def _from_hub(repository: str) -> Path:
-    """Return the hub cache's folder of a repository, fetching it where there is a network."""
+    """Return the hub cache's folder of a repository, fetching it where there is a network.
+
+    A pickle is fetched only where there are no safetensors.
+    """
     import huggingface_hub
 
+    patterns = ["config.json", "tokenizer_config.json", *TOKENIZER_FILES, "model*.safetensors", _SAFETENSORS[1]]
     try:
-        return Path(
-            huggingface_hub.snapshot_download(repository, allow_patterns=[*_NEEDED, "vocab.json", "merges.txt"])
-        )
+        folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
+        if not any((folder / name).is_file() for name in _SAFETENSORS):
+            folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=[*patterns, _PICKLE]))
     except Exception as error:  # the library's errors of being offline share no base class
         raise CheckpointError(
             f"the weights of {repository} are neither local nor in the hub's cache, and the hub cannot be reached "
             f"({type(error).__name__}). Provide them in one of three ways: a network connection; a folder that holds "
-            f"{', '.join(_NEEDED)}, given as --model FOLDER; or HF_HOME pointing to a cache that has them"
+            f"config.json, model.safetensors and tokenizer.json, given as --model FOLDER; or HF_HOME pointing to a "
+            f"cache that has them"
         ) from error
+    return folder

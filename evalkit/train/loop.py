@@ -182,6 +182,7 @@ class Trainer:
         try:
             saved = torch.load(path, weights_only=True, map_location=self.config.device)
             theirs, ours = saved["settings"], _settings(self.config, self.corpus)
+            theirs["model"] = asdict(GPTConfig(**theirs["model"]))  # fields younger than the file have their defaults
             changed = [key for key in ours if theirs.get(key) != ours[key]]
             if changed:
                 detail = "; ".join(f"{key}: {theirs.get(key)} -> {ours[key]}" for key in changed)

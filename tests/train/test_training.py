@@ -98,6 +98,31 @@ def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path,
     assert losses("whole") == losses("broken")
 
 
+@pytest.mark.parametrize("changes", [{"norm": "post"}, {"n_layer": 2, "band": 8}], ids=["gpt1", "gpt3"])
+def test_gpt1_and_gpt3_learn_and_are_read_back(changes, corpus, tokenizer, tmp_path):
+    shape = dataclasses.replace(SHAPE, **changes)
+    trained = train(config(model=shape), corpus, tokenizer, tmp_path)
+    entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert entries[-1]["loss"] < entries[0]["loss"] - 0.5
+    model, _ = weights.load(tmp_path)
+    assert model.config == shape
+    for ours, theirs in zip(trained.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_state_older_than_a_field_of_the_shape_goes_on(corpus, tokenizer, tmp_path):
+    trained = train(config(), corpus, tokenizer, tmp_path)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    for name in ("norm", "band"):
+        del state["settings"]["model"][name]
+    torch.save(state, tmp_path / "state.pt")
+    again = train(config(), corpus, tokenizer, tmp_path, resume=True)
+    assert torch.equal(trained.tokens.weight, again.tokens.weight)
+    with pytest.raises(CheckpointError, match="band"):
+        banded = dataclasses.replace(SHAPE, band=8)
+        train(config(model=banded), corpus, tokenizer, tmp_path, resume=True)
+
+
 def test_the_same_seed_gives_the_same_bits(corpus, tokenizer, tmp_path):
     first, second, other = (
         train(config(seed=seed), corpus, tokenizer, tmp_path / name) for name, seed in (("a", 1), ("b", 1), ("c", 2))

@@ -1,0 +1,152 @@
+"""The layouts in which checkpoints are stored: which config.json, and what each tensor is called.
+
+GPT-1 and GPT-2 are stored as transformers stores them ("openai-gpt", "gpt2"). transformers has no GPT-3, and as "gpt2"
+it would load one with dense attention and silently compute something else; so GPT-3 is "evalkit-gpt3", GPT-2's layout
+with a `band`, which transformers refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+
+from evalkit.errors import CheckpointError, UsageError
+from evalkit.files import read_json
+from evalkit.model.config import GPTConfig
+
+# transformers' name of a module -> ours, inside a block. Its Conv1D holds matrices transposed.
+_BLOCK = {
+    "ln_1": "norm_1",
+    "attn.c_attn": "attention.qkv",
+    "attn.c_proj": "attention.out",
+    "ln_2": "norm_2",
+    "mlp.c_fc": "up",
+    "mlp.c_proj": "down",
+}
+_SHAPE = {"n_layer": "n_layer", "n_embd": "d_model", "n_head": "n_head", "n_positions": "context"}
+_SHAPE |= {"vocab_size": "vocab_size"}
+# A buffer or copy that is no parameter: masks of old versions; the tied output matrix.
+SKIPPED = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """outer: names outside the blocks, theirs -> ours. activation: (its key, its default, what means our GELU)."""
+
+    architecture: str
+    outer: Mapping[str, str]
+    norm: Literal["pre", "post"]
+    activation: tuple[str, str, tuple[str, ...]]
+
+
+_GPT2 = Layout(
+    architecture="GPT2LMHeadModel",
+    outer={
+        "wte.weight": "tokens.weight",
+        "wpe.weight": "positions.weight",
+        "ln_f.weight": "norm.weight",
+        "ln_f.bias": "norm.bias",
+    },
+    norm="pre",
+    activation=("activation_function", "gelu_new", ("gelu_new", "gelu_pytorch_tanh")),
+)
+LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {
+        "gpt2": _GPT2,
+        "openai-gpt": Layout(
+            architecture="OpenAIGPTLMHeadModel",
+            outer={"tokens_embed.weight": "tokens.weight", "positions_embed.weight": "positions.weight"},
+            norm="post",
+            activation=("afn", "gelu", ("gelu",)),  # this model's "gelu" is transformers' gelu_new elsewhere
+        ),
+        "evalkit-gpt3": _GPT2,
+    }
+)
+
+
+def model_type(config: GPTConfig) -> str:
+    """Return the model_type under which a GPT is stored."""
+    if config.norm == "post":
+        return "openai-gpt"
+    return "gpt2" if config.band is None else "evalkit-gpt3"
+
+
+def stored_names(config: GPTConfig) -> dict[str, tuple[str, bool]]:
+    """Map each of our tensors to (its stored name, whether it is stored transposed), the largest first."""
+    names = {ours: (theirs, False) for theirs, ours in LAYOUTS[model_type(config)].outer.items()}
+    for layer in range(config.n_layer):
+        for theirs, ours in _BLOCK.items():
+            transposed = not theirs.startswith("ln_")
+            names[f"blocks.{layer}.{ours}.weight"] = (f"h.{layer}.{theirs}.weight", transposed)
+            names[f"blocks.{layer}.{ours}.bias"] = (f"h.{layer}.{theirs}.bias", False)
+    return names
+
+
+def read_config(folder: Path) -> GPTConfig:
+    """Read config.json.
+
+    Raises CheckpointError for another architecture or for settings that our GPT does not have.
+    """
+    path = folder / "config.json"
+    raw = read_json(path, CheckpointError)
+    found = raw.get("model_type") if isinstance(raw, dict) else type(raw).__name__
+    if not isinstance(found, str) or found not in LAYOUTS:
+        raise CheckpointError(f"{path}: model_type is {found!r}; only {', '.join(map(repr, LAYOUTS))} can be read")
+    layout = LAYOUTS[found]
+    _check_settings(raw, layout, path)
+    missing = [key for key in _SHAPE if not isinstance(raw.get(key), int)]
+    if found == "evalkit-gpt3" and not isinstance(raw.get("band"), int):
+        missing.append("band")
+    if missing:
+        raise CheckpointError(f"{path}: {', '.join(missing)} must be given as whole numbers")
+    if raw.get("n_inner") not in (None, 4 * raw["n_embd"]):
+        raise CheckpointError(f"{path}: n_inner {raw['n_inner']}; only 4 x n_embd is supported")
+    try:
+        return GPTConfig(
+            **{ours: raw[theirs] for theirs, ours in _SHAPE.items()},
+            epsilon=float(raw.get("layer_norm_epsilon", 1e-5)),
+            norm=layout.norm,
+            band=raw["band"] if found == "evalkit-gpt3" else None,
+        )
+    except (UsageError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _check_settings(raw: Mapping[str, Any], layout: Layout, path: Path) -> None:
+    key, default, allowed = layout.activation
+    if raw.get(key, default) not in allowed:
+        raise CheckpointError(f"{path}: {key} {raw[key]!r}; only {allowed[0]!r} is known")
+    for name in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
+        if raw.get(name):
+            raise CheckpointError(f"{path}: {name} is not supported")
+    for name in ("tie_word_embeddings", "scale_attn_weights"):
+        if not raw.get(name, True):
+            raise CheckpointError(f"{path}: {name} false is not supported")
+
+
+def stored_config(config: GPTConfig, *, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:
+    """Return the contents of config.json."""
+    kind = model_type(config)
+    layout = LAYOUTS[kind]
+    return {
+        "architectures": [layout.architecture] if kind != "evalkit-gpt3" else [],
+        "model_type": kind,
+        layout.activation[0]: layout.activation[1],
+        **{theirs: getattr(config, ours) for theirs, ours in _SHAPE.items()},
+        **({} if config.band is None else {"band": config.band}),
+        "n_ctx": config.context,
+        "layer_norm_epsilon": config.epsilon,
+        "attn_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "resid_pdrop": config.dropout,
+        "initializer_range": 0.02,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
+        "tie_word_embeddings": True,
+        "dtype": str(dtype).removeprefix("torch."),
+    }

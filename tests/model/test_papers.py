@@ -1,0 +1,225 @@
+"""GPT-1, GPT-2 and GPT-3 at their true contexts: transformers' numbers, and banded attention written out."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+from torch.nn import functional as F
+
+from evalkit.errors import UsageError
+from evalkit.model import weights
+from evalkit.model.config import GPT1, GPT2, GPT3, GPTConfig
+from evalkit.model.gpt import GPT, KVCache
+from evalkit.model.layouts import read_config
+from evalkit.tokenizer import Tokenizer
+
+SMALL = {"n_layer": 4, "d_model": 64, "n_head": 4, "vocab_size": 300}
+GPT1_SMALL = GPTConfig(**SMALL, context=512, norm="post")
+GPT2_SMALL = GPTConfig(**SMALL, context=1024)
+GPT3_SMALL = GPTConfig(**SMALL, context=96, band=20)
+
+
+def random_model(config):
+    """A GPT whose weights are far from their small initial values, so that differences show."""
+    model, generator = GPT(config), torch.Generator().manual_seed(0)
+    model.initialize(generator)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return model.eval().requires_grad_(False)
+
+
+def random_tokens(config, rows=1):
+    return torch.randint(0, config.vocab_size, (rows, config.context), generator=torch.Generator().manual_seed(2))
+
+
+def cached(model, tokens, chunks):
+    """Logits of tokens read in pieces."""
+    rows, positions = tokens.shape
+    cache = KVCache(model.config, sequences=rows, positions=positions, dtype=torch.float32, device=torch.device("cpu"))
+    parts = []
+    for part in tokens.split(chunks, dim=1):
+        parts.append(model(part, cache))
+        cache.lengths_B += part.shape[1]
+    return torch.cat(parts, dim=1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(["a small text for a small tokenizer, read twice " * 3], vocab_size=300)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT1_SMALL,
+        GPT2_SMALL,
+        replace(GPT1["gpt1"], n_layer=2, vocab_size=1000),
+        replace(GPT2["117M"], n_layer=2, vocab_size=1000),
+    ],
+    ids=["gpt1", "gpt2", "gpt1-768-wide", "gpt2-768-wide"],
+)
+def test_logits_are_those_of_transformers_at_full_context(config, tokenizer, tmp_path):
+    model, tokens = random_model(config), random_tokens(config)
+    weights.save(model, tokenizer, tmp_path, record=None)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    assert theirs.config.model_type == ("openai-gpt" if config.norm == "post" else "gpt2")
+    with torch.no_grad():
+        expected = theirs(tokens).logits
+    torch.testing.assert_close(model(tokens), expected, atol=1e-4, rtol=0)
+    first = config.context - 3  # a long prompt, then single tokens
+    torch.testing.assert_close(cached(model, tokens, [first, 1, 1, 1]), expected, atol=1e-4, rtol=0)
+
+
+def test_we_read_transformers_own_gpt1(tokenizer, tmp_path):
+    shape = transformers.OpenAIGPTConfig(
+        n_layer=2, n_embd=32, n_head=2, n_positions=64, vocab_size=300, initializer_range=0.2
+    )
+    theirs = transformers.OpenAIGPTLMHeadModel(shape).eval()
+    theirs.save_pretrained(tmp_path)
+    tokenizer.save(tmp_path, context=64)
+    ours, _ = weights.load(tmp_path)
+    tokens = random_tokens(ours.config, rows=3)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("config", [GPT1_SMALL, GPT2_SMALL, GPT3_SMALL], ids=["gpt1", "gpt2", "gpt3"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_round_trip_keeps_every_bit_and_the_shape(config, dtype, tokenizer, tmp_path):
+    model = random_model(config).to(dtype)
+    weights.save(model, tokenizer, tmp_path, record=None, dtype=dtype)
+    again, _ = weights.load(tmp_path, dtype=dtype)
+    assert again.config == config
+    for (name, ours), (other, theirs) in zip(model.named_parameters(), again.named_parameters(), strict=True):
+        assert (name, ours.dtype) == (other, theirs.dtype)
+        assert torch.equal(ours, theirs)
+
+
+def test_transformers_refuses_a_gpt3_rather_than_attending_densely(tokenizer, tmp_path):
+    weights.save(random_model(GPT3_SMALL), tokenizer, tmp_path, record=None)
+    with pytest.raises((ValueError, KeyError), match="evalkit-gpt3"):
+        transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="banded attention"):
+        weights.export(tmp_path, tmp_path / "out")
+
+
+def naive_logits(model, tokens):
+    """One sequence, one head, one query at a time, over the very positions that it may see."""
+    config, length = model.config, len(tokens)
+    x_TD = model.tokens.weight[tokens] + model.positions.weight[:length]
+    for layer, block in enumerate(model.blocks):
+        q, k, v = block.attention.qkv(block.norm_1(x_TD)).split(config.d_model, dim=1)
+        rows = []
+        for t in range(length):
+            start = max(0, t - config.band + 1) if layer in (1, 3) else 0
+            heads = []
+            for h in range(config.n_head):
+                part = slice(h * 16, (h + 1) * 16)
+                weight_S = (k[start : t + 1, part] @ q[t, part] / math.sqrt(16)).softmax(0)
+                heads.append(weight_S @ v[start : t + 1, part])
+            rows.append(torch.cat(heads))
+        x_TD = x_TD + block.attention.out(torch.stack(rows))
+        x_TD = x_TD + block.down(F.gelu(block.up(block.norm_2(x_TD)), approximate="tanh"))
+    return model.norm(x_TD) @ model.tokens.weight.T
+
+
+@pytest.mark.parametrize("chunks", [None, 96, 1, 13])
+def test_gpt3_bands_every_second_layer(chunks):
+    model, tokens = random_model(GPT3_SMALL), random_tokens(GPT3_SMALL)
+    ours = model(tokens) if chunks is None else cached(model, tokens, chunks)
+    torch.testing.assert_close(ours[0], naive_logits(model, tokens[0]), atol=1e-4, rtol=0)
+    dense = GPT(replace(GPT3_SMALL, band=None)).eval()
+    dense.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        different = (dense(tokens) - ours).abs().amax(dim=2)[0]
+    assert different[:20].max() < 1e-4 and different[20:].min() > 1e-3
+
+
+def test_gpt3_alternates_as_gpt_neo_does():
+    """GPT-Neo's attention is ours without the 1/sqrt(head width) and without biases of query, key and value."""
+    shape = transformers.GPTNeoConfig(
+        num_layers=4, hidden_size=64, num_heads=4, max_position_embeddings=96, vocab_size=300, window_size=20,
+        attention_types=[[["global", "local"], 2]], initializer_range=0.2, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    theirs = transformers.GPTNeoForCausalLM(shape).eval()
+    ours, stored = GPT(GPT3_SMALL).eval(), theirs.transformer.state_dict()
+    state = {"tokens.weight": stored["wte.weight"], "positions.weight": stored["wpe.weight"]}
+    state |= {f"norm.{kind}": stored[f"ln_f.{kind}"] for kind in ("weight", "bias")}
+    for i in range(4):
+        qkv = [stored[f"h.{i}.attn.attention.{name}_proj.weight"] for name in "qkv"]
+        state[f"blocks.{i}.attention.qkv.weight"] = torch.cat([qkv[0] * 4, *qkv[1:]])  # 4: sqrt of a head's width
+        state[f"blocks.{i}.attention.qkv.bias"] = torch.zeros(192)
+        for ours_name, name in {
+            "norm_1": "ln_1", "norm_2": "ln_2", "attention.out": "attn.attention.out_proj",
+            "up": "mlp.c_fc", "down": "mlp.c_proj",
+        }.items():  # fmt: skip
+            for kind in ("weight", "bias"):
+                state[f"blocks.{i}.{ours_name}.{kind}"] = stored[f"h.{i}.{name}.{kind}"]
+    ours.load_state_dict(state)
+    tokens = random_tokens(GPT3_SMALL, rows=2)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
+
+
+def test_padded_prompts_in_one_cache_equal_single_ones_with_a_band():
+    model, tokens = random_model(GPT3_SMALL), random_tokens(GPT3_SMALL, rows=2)
+    cache = KVCache(GPT3_SMALL, sequences=2, positions=96, dtype=torch.float32, device=torch.device("cpu"))
+    model(tokens[:, :60], cache)  # row 1 holds padding beyond its length
+    cache.lengths_B += torch.tensor([60, 9])
+    for step in range(30):
+        logits = model(tokens[:, 60 + step : 61 + step], cache)[:, 0]
+        cache.lengths_B += 1
+    alone = torch.cat([tokens[1, :9], tokens[1, 60:90]])
+    torch.testing.assert_close(logits[1], model(alone[None])[0, -1], atol=1e-5, rtol=0)
+
+
+# Millions of parameters: Brown et al. 2020, Table D.1; the released GPT-1 and GPT-2 (biases and norms included).
+MILLIONS = {
+    "gpt1": 116.5, "117M": 124.4, "345M": 354.8, "762M": 774.0, "1542M": 1557.6,
+    "gpt3-125M": 125, "gpt3-350M": 356, "gpt3-760M": 760, "gpt3-1.3B": 1320, "gpt3-2.7B": 2650, "gpt3-6.7B": 6660,
+    "gpt3-13B": 12850, "gpt3-175B": 174600,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MILLIONS)
+def test_named_sizes_have_the_parameters_of_the_papers(name):
+    shape = {**GPT1, **GPT2, **GPT3}[name]
+    assert shape.parameters / 1e6 == pytest.approx(MILLIONS[name], rel=4e-3)
+
+
+@pytest.mark.parametrize("config", [GPT1_SMALL, GPT2_SMALL, GPT3_SMALL], ids=["gpt1", "gpt2", "gpt3"])
+def test_parameters_are_counted_as_they_are(config):
+    assert config.parameters == sum(p.numel() for p in weights.empty(config).parameters())
+
+
+def test_flops_count_what_a_band_leaves_out():
+    banded = GPT3["gpt3-125M"]
+    dense = replace(banded, band=None)
+    pairs = sum(t + 1 - min(t + 1, 256) for t in range(2048))  # of a query and a key, in each of six banded layers
+    saved = 6 * 12 * banded.d_model * pairs / 2048  # 12 FLOPs per unit of width and pair, backward included
+    assert dense.flops_per_token - banded.flops_per_token == pytest.approx(saved, rel=0.002)
+    for band in (2048, 5000):
+        assert replace(banded, band=band).flops_per_token == dense.flops_per_token
+
+
+def test_impossible_shapes_are_named():
+    for changes, message in (
+        ({"band": 0}, "band 0: must be at least 1"),
+        ({"band": 4, "norm": "post"}, "goes with norm 'pre'"),
+        ({"norm": "rms"}, "norm must be 'pre' or 'post', not 'rms'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            GPTConfig(**SMALL, context=8, **changes)
+
+
+def test_config_json_is_read_back(tokenizer, tmp_path):
+    weights.save(random_model(GPT3_SMALL), tokenizer, tmp_path, record=None)
+    raw = json.loads((tmp_path / "config.json").read_text())
+    assert (raw["model_type"], raw["band"]) == ("evalkit-gpt3", 20)
+    assert read_config(tmp_path) == GPT3_SMALL

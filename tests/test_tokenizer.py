@@ -1,0 +1,105 @@
+"""The BPEs of GPT-1 and GPT-2 on their real vocabularies, against transformers; bytes survive any text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.errors import CheckpointError
+from evalkit.tokenizer import END_OF_TEXT, Tokenizer
+
+FILES = {
+    "gpt1": ("gpt1-bpe", "encoder_bpe_40000.json", "vocab_40000.bpe", transformers.OpenAIGPTTokenizer, 40478),
+    "gpt2": ("gpt2-bpe", "encoder.json", "vocab.bpe", transformers.GPT2TokenizerFast, 50257),
+}
+ODD = [
+    "", " ", "  two  spaces ", "\n\nnew lines\r\n\ttabs", "L'ÉLÈVE à Zürich", "e\u0301 combining", "日本語 漢字",
+    "🙂 emoji \U0001f469\u200d\U0001f467", "it's they're don't 'twas", "3.14 1,000,000 $5 50% #tag @name",
+    "a\u00a0b\u200bc\ufeffd", "<unk> <|endoftext|> </w>", "«guillemets» — dash… “quotes”", "ﬁ ligature ½ ²",
+    "\x00\x01 control", "ALL CAPS iPhone", "https://example.org/a?b=c&d",
+]  # fmt: skip
+
+
+@pytest.fixture(params=FILES)
+def pair(request, data_dir, tmp_path):
+    """Ours from OpenAI's files, ours from transformers' names, theirs."""
+    folder, vocab, merges, kind, size = FILES[request.param]
+    first = shutil.copy(data_dir / folder / vocab, tmp_path / "vocab.json")
+    second = shutil.copy(data_dir / folder / merges, tmp_path / "merges.txt")
+    theirs = kind.from_pretrained(tmp_path)
+    assert theirs.vocab_size == size
+    assert json.loads(first.read_text(encoding="utf-8")) == theirs.get_vocab() and second.is_file()
+    return Tokenizer.load(data_dir / folder), Tokenizer.load(tmp_path), theirs
+
+
+@pytest.fixture(scope="module")
+def texts(data_dir):
+    """ODD and 300 real passages."""
+    with (data_dir / "lambada" / "lambada_test.jsonl").open(encoding="utf-8") as file:
+        return ODD + [json.loads(line)["text"] for line, _ in zip(file, range(300), strict=False)]
+
+
+def test_ids_and_texts_are_those_of_transformers(pair, texts):
+    ours, renamed, theirs = pair
+    encoded = ours.encode_batch(texts)
+    assert encoded == renamed.encode_batch(texts) == theirs(texts, add_special_tokens=False)["input_ids"]
+    assert sum(map(len, encoded)) > 20_000
+    for ids in encoded:
+        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def test_a_saved_tokenizer_is_the_same_in_transformers(pair, texts, tmp_path):
+    ours, _, theirs = pair
+    (tmp_path / "saved").mkdir()
+    ours.save(tmp_path / "saved", context=512)
+    expected = ours.encode_batch(texts)
+    assert Tokenizer.load(tmp_path / "saved").encode_batch(texts) == expected
+    again = type(theirs).from_pretrained(tmp_path / "saved")
+    assert again(texts, add_special_tokens=False)["input_ids"] == expected
+    assert (ours.size, ours.content_hash()) == (theirs.vocab_size, Tokenizer.load(tmp_path / "saved").content_hash())
+
+
+def test_gpt1_lower_cases_and_separates_by_its_unknown_token(data_dir):
+    tokenizer = Tokenizer.load(data_dir / "gpt1-bpe")
+    assert (tokenizer.size, tokenizer.end_of_text) == (40478, 0)
+    assert tokenizer.encode("The Élève\n  said:") == tokenizer.encode("the eleve said :")
+    assert tokenizer.decode(tokenizer.encode("The cat said: no!")) == "the cat said : no !"
+    text = "The CAT sat"
+    assert [text[start:end] for start, end in tokenizer.offsets(text)] == ["The", "CAT", "sat"]
+
+
+def test_gpt2_has_its_published_ids(data_dir):
+    tokenizer = Tokenizer.load(data_dir / "gpt2-bpe")
+    assert (tokenizer.size, tokenizer.end_of_text) == (50257, 50256)
+    assert tokenizer.encode("Hello world") == [15496, 995]
+
+
+@pytest.fixture(scope="module")
+def small():
+    return Tokenizer.train(["a small text, read twice " * 3], vocab_size=280)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text())
+def test_byte_level_bpe_reads_back_what_it_wrote(small, text):
+    if END_OF_TEXT not in text:
+        assert small.decode(small.encode(text)) == text
+
+
+def test_gpt2s_own_bytes_read_back_too(data_dir, texts):
+    tokenizer = Tokenizer.load(data_dir / "gpt2-bpe")
+    for text in texts:
+        if END_OF_TEXT not in text:
+            assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_vocabulary_that_is_no_json_is_named(tmp_path):
+    (tmp_path / "vocab.json").write_text("{")
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(CheckpointError, match=r"vocab\.json line 1: not valid JSON"):
+        Tokenizer.load(tmp_path)
