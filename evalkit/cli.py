@@ -15,7 +15,7 @@ from evalkit.errors import DataError, EvalkitError, UsageError, unknown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.engine.gpt import GPTEngine
+    from evalkit.engine.batched import BatchedEngine
     from evalkit.harness.sources import DataPaths
     from evalkit.types import Result
 
@@ -24,6 +24,7 @@ _RUN = """examples:
   evalkit run --model nano --shots 0,1,4              zero-, one- and four-shot
   evalkit run --model nano,runs/mine --tasks world_qa,world_reading --seeds 1,2,3
   EVALKIT_DATA=data evalkit run --model gpt2 --tasks lambada,coqa --limit 200
+  evalkit run --model hf:EleutherAI/pythia-70m --tasks lambada --data lambada=lambada_test.jsonl
   evalkit run --model gpt2 --tasks nq_open --data nq_open=NQ-open.dev.jsonl --shots 0,8
 """
 _TRAIN = """examples:
@@ -46,6 +47,7 @@ _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _GENERATE = """examples:
   evalkit generate --model nano --prompt "the red house = "
   evalkit generate --model nano --prompt "Once" --top-k 40 --temperature 0.8 --max-tokens 100 --seed 7
+  evalkit generate --model nano --prompt "the red house = " --beams 4 --until '\\n'
 """
 
 
@@ -98,7 +100,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
-        help="ladder name, gpt1, GPT-2 size, checkpoint folder or hf:ID; several with commas",
+        help="ladder name, gpt1, GPT-2 size, checkpoint folder, or hf:ID or hf:FOLDER (by transformers); with commas",
     )
     parser.add_argument(
         "--tasks",
@@ -165,10 +167,15 @@ def _tasks_options(parser: argparse.ArgumentParser) -> None:
 def _generate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--prompt", required=True)
-    parser.add_argument("--top-k", type=int, default=40, help="1: greedy; 0: no limit (default: 40)")
+    parser.add_argument("--top-k", type=int, help="1: greedy; 0: no limit (default: 40; 1 with --beams)")
     parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--temperature", type=float, default=1.0)
+    parser.add_argument("--beams", type=int, default=1, help="width of a beam search (default: 1, none)")
+    parser.add_argument("--length-penalty", type=float, default=0.6, help="of the beam search (default: 0.6)")
     parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument(
+        "--until", action="append", default=[], metavar="TEXT", help="stop before this text; \\n is a line break"
+    )
     parser.add_argument("--seed", type=int, default=0)
     _engine_options(parser)
 
@@ -198,8 +205,8 @@ def _data(arguments: argparse.Namespace) -> DataPaths:
     return DataPaths.from_user(arguments.data, os.environ)
 
 
-def _engine(name: str, arguments: argparse.Namespace) -> GPTEngine:
-    """Load a model into an engine."""
+def _engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
+    """Load a model into an engine: transformers' for hf:, ours for all else."""
     if arguments.dtype not in _DTYPES:
         raise unknown("dtype", arguments.dtype, _DTYPES)
     from evalkit.model import resolve
@@ -207,6 +214,7 @@ def _engine(name: str, arguments: argparse.Namespace) -> GPTEngine:
     folder = resolve.folder_of(name)
     import torch
 
+    from evalkit.engine import hf
     from evalkit.engine.gpt import GPTEngine
     from evalkit.model import weights
 
@@ -214,11 +222,17 @@ def _engine(name: str, arguments: argparse.Namespace) -> GPTEngine:
     if arguments.batch_tokens < 1:
         raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
     dtype = getattr(torch, _DTYPES[arguments.dtype])
+    plain = name.removeprefix("hf:")
+    label = folder.name if Path(plain).is_dir() else plain
+    if name != plain:
+        return hf.load(
+            folder, name=f"hf:{label}", dtype=dtype, device=arguments.device, batch_tokens=arguments.batch_tokens
+        )
     model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
     return GPTEngine(
         model,
         tokenizer,
-        name=folder.name if Path(name).is_dir() else name,
+        name=label,
         content_hash=weights.content_hash(folder),
         batch_tokens=arguments.batch_tokens,
     )
@@ -259,7 +273,7 @@ def _run(arguments: argparse.Namespace) -> None:
     for name in names:
         engine = _engine(name, arguments)
         about = describe(engine, tasks, settings)
-        label = about["model"]["model"]
+        label = about["model"]["model"].replace("/", "-").replace(":", "-")
         folder = arguments.out or Path("runs") / f"{label}-{settings_digest(about)}"
         folders.append(folder / label if arguments.out and len(names) > 1 else folder)
         with RunStore(folders[-1], about) as store:
@@ -374,11 +388,15 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _generate(arguments: argparse.Namespace) -> None:
+    """Print the prompt and, as it is decoded, what the model makes of it."""
     from evalkit.types import Decoding, Request
 
+    default = 40 if arguments.beams == 1 else 1
     decoding = Decoding(
-        until=(), max_tokens=arguments.max_tokens, top_k=arguments.top_k, top_p=arguments.top_p,
+        until=tuple(text.replace("\\n", "\n") for text in arguments.until if text), max_tokens=arguments.max_tokens,
+        top_k=default if arguments.top_k is None else arguments.top_k, top_p=arguments.top_p,
         temperature=arguments.temperature, seed=arguments.seed,
+        beams=arguments.beams, length_penalty=arguments.length_penalty,
     )  # fmt: skip
     engine = _engine(arguments.model, arguments)
     ids = engine.tokenizer.encode(arguments.prompt) or [engine.tokenizer.end_of_text]
@@ -388,8 +406,10 @@ def _generate(arguments: argparse.Namespace) -> None:
             f"the model's context is {engine.context_length}"
         )
     request = Request(kind="generate_until", task="generate", doc_id="0", context_ids=tuple(ids), decoding=decoding)
-    for _, response in engine.generate_until([request]):
-        print(arguments.prompt + response.text)
+    print(arguments.prompt, end="", flush=True)
+    for piece in engine.stream(request):
+        print(piece, end="", flush=True)
+    print()
 
 
 if __name__ == "__main__":

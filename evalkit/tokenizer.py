@@ -36,9 +36,10 @@ class Tokenizer:
     should go on. It was hardly trained, so the first token of a document has a poor likelihood after it.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer):
+    def __init__(self, backend: tokenizers.Tokenizer, *, end_of_text: str | None = None):
         # GPT-1's vocabulary is known by its mark at the ends of words.
-        self._separator = UNKNOWN if getattr(backend.model, "end_of_word_suffix", None) == END_OF_WORD else END_OF_TEXT
+        gpt1 = getattr(backend.model, "end_of_word_suffix", None) == END_OF_WORD
+        self._separator = end_of_text or (UNKNOWN if gpt1 else END_OF_TEXT)
         found = backend.token_to_id(self._separator)
         if found is None:
             raise CheckpointError(f"the tokenizer has no {self._separator} token, which separates documents")

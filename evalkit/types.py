@@ -82,6 +82,8 @@ class Decoding:
 
     top_k: sample among the k most likely tokens; 1 is greedy (no randomness), 0 is the whole vocabulary.
     top_p: and among the fewest tokens that hold this probability. seed: of the sampling.
+    beams: width of a beam search, 1 for none. length_penalty: a finished beam's log-probability is divided by its
+    length in tokens to this power (Brown et al. 2020 used 4 beams and 0.6).
 
     Raises UsageError for values that mean nothing.
     """
@@ -92,8 +94,16 @@ class Decoding:
     top_p: float = 1.0
     temperature: float = 1.0
     seed: int = 0
+    beams: int = 1
+    length_penalty: float = 0.6
 
     def __post_init__(self) -> None:
+        if self.beams < 1:
+            raise UsageError(f"beams must be at least 1, not {self.beams}")
+        if self.beams > 1 and self.top_k != 1:
+            raise UsageError(f"beams {self.beams} with top_k {self.top_k}: a beam search does not sample (top_k 1)")
+        if not -10 <= self.length_penalty <= 10:
+            raise UsageError(f"length_penalty must be between -10 and 10, not {self.length_penalty}")
         if self.max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if self.top_k < 0:

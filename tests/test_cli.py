@@ -150,6 +150,37 @@ def test_train_run_and_generate(elsewhere, capsys):
     assert '"validation_loss"' in capsys.readouterr().out
 
 
+def test_transformers_runs_the_same_folder_with_the_same_scores(checkpoint, elsewhere, capsys):
+    words = ["--tasks", "world_qa,world_lastword,world_lm,world_en_fr", "--shots", "1", "--limit", 4]
+    assert run("run", "--model", f"{checkpoint},hf:{checkpoint}", *words, "--out", "out") == 0
+    assert "hf:tiny" in capsys.readouterr().out
+    ours, theirs = ({r.key: r for r in read_records(elsewhere / "out" / name)} for name in ("tiny", "hf-tiny"))
+    assert ours.keys() == theirs.keys()
+    for key, record in ours.items():
+        assert theirs[key].prompt == record.prompt
+        assert theirs[key].prediction == record.prediction
+        for name, statistics in record.scores.items():
+            assert theirs[key].scores[name] == pytest.approx(statistics, abs=1e-3)
+
+
+def test_generate_with_beams_and_stop_strings(checkpoint, capsys):
+    def text(*words, model=checkpoint):
+        assert run("generate", "--model", model, "--prompt", "Who has", "--max-tokens", 12, *words) == 0
+        return capsys.readouterr().out
+
+    greedy, beams = text("--top-k", 1), text("--beams", 4)
+    assert greedy.startswith("Who has") and greedy.endswith("\n") and beams.startswith("Who has")
+    assert text("--beams", 4, "--length-penalty", 0, model=f"hf:{checkpoint}") == text(
+        "--beams", 4, "--length-penalty", 0
+    )
+    stop = greedy[10:12]
+    assert text("--top-k", 1, "--until", "no such text", "--until", stop) == (
+        "Who has" + greedy.removeprefix("Who has").partition(stop)[0] + "\n"
+    )
+    assert run("generate", "--model", "nano", "--prompt", "Q: ", "--top-k", 1, "--until", "\\n") == 0
+    assert capsys.readouterr().out.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", ["world_reading", "world_patterns", "world_pronouns", "world_lm"])
 def test_tasks_shows_a_prompt(name, capsys):
     assert run("tasks", name, "--shots", 0 if name == "world_lm" else 2) == 0
@@ -192,6 +223,8 @@ WRONG = {
     "task": (["--tasks", "world_redaing"], "unknown task 'world_redaing'; did you mean 'world_reading'?"),
     "model": (["--model", "gpt3-small"], "unknown model 'gpt3-small'"),
     "folder": (["--model", "./nowhere"], "no checkpoint folder ./nowhere"),
+    "hf folder": (["--model", "hf:./nowhere"], "no checkpoint folder ./nowhere"),
+    "empty hf folder": (["--model", "hf:."], "config.json is missing"),
     "shots": (["--shots", "two"], "--shots 'two': expected whole numbers"),
     "negative shots": (["--shots=-1"], "--shots: expected whole numbers from 0 up"),
     "too many shots": (["--shots", "5000"], "has only"),
@@ -249,6 +282,8 @@ def test_no_cuda_is_said(checkpoint, capsys):
         (["generate", "--model", "MODEL", "--prompt", "x", "--max-tokens", "300"], "context is 256"),
         (["generate", "--model", "MODEL", "--prompt", "x", "--top-p", "2"], "top_p must be"),
         (["generate", "--model", "MODEL", "--prompt", "x", "--temperature", "0"], "temperature must be"),
+        (["generate", "--model", "MODEL", "--prompt", "x", "--beams", "0"], "beams must be at least 1"),
+        (["generate", "--model", "MODEL", "--prompt", "x", "--beams", "4", "--top-k", "9"], "does not sample"),
     ],
 )
 def test_wrong_input_of_the_other_commands(words, message, checkpoint, elsewhere, capsys):

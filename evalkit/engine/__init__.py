@@ -1,1 +1,1 @@
-"""Engines answer requests: the built-in GPT (gpt) and a fake for tests (fake), behind one Protocol (base)."""
+"""Engines answer requests behind one Protocol (base): our GPT (gpt), transformers' models (hf), a fake for tests."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,31 +12,39 @@ from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Response
 
 
+def find_stop(text: str, until: Sequence[str]) -> int:
+    """Return where the first stop string begins in the text, or -1."""
+    return min((place for stop in until if (place := text.find(stop)) >= 0), default=-1)
+
+
 class Sampler:
     """Collects one sequence's tokens.
 
     With top_k 1 it takes the argmax; otherwise it samples among the top_k tokens at a temperature (Radford et al.
     2019 used k = 2 for summaries, 40 for text), from random numbers of its own, so that a sequence's text does not
-    depend on what is decoded beside it.
+    depend on what is decoded beside it. ends: tokens that end the text.
     """
 
-    def __init__(self, decoding: Decoding, tokenizer: Tokenizer):
-        self._decoding, self._tokenizer = decoding, tokenizer
+    rows = 1
+
+    def __init__(self, decoding: Decoding, tokenizer: Tokenizer, *, ends: Collection[int]):
+        self._decoding, self._tokenizer, self._ends = decoding, tokenizer, ends
         self._rng = np.random.default_rng(decoding.seed)
-        self.ids: list[int] = []
+        self._ids: list[int] = []
         self._text = ""
         self.done = False
 
-    def push(self, logits_V: Tensor) -> None:
-        """Choose the next token from fp32 scores of the vocabulary."""
-        token = self._pick(logits_V)
-        if token == self._tokenizer.end_of_text:
+    def step(self, logits_1V: Tensor) -> list[tuple[int, int]]:
+        """Choose the next token from fp32 scores of the vocabulary; return [(0, token)], or nothing when done."""
+        token = self._pick(logits_1V[0])
+        if token in self._ends:
             self.done = True
-            return
-        self.ids.append(token)
+            return []
+        self._ids.append(token)
         # Decoding all ids again is linear work per token, but a character may span tokens.
-        self._text = self._tokenizer.decode(self.ids)
-        self.done = len(self.ids) >= self._decoding.max_tokens or self._stop() >= 0
+        self._text = self._tokenizer.decode(self._ids)
+        self.done = len(self._ids) >= self._decoding.max_tokens or find_stop(self._text, self._decoding.until) >= 0
+        return [] if self.done else [(0, token)]
 
     def _pick(self, logits_V: Tensor) -> int:
         if self._decoding.top_k == 1:
@@ -47,12 +57,17 @@ class Sampler:
         place = int(np.searchsorted(shares, self._rng.random() * shares[-1]))
         return int(top.indices[min(place, len(shares) - 1)])
 
-    def _stop(self) -> int:
-        """Return where the first stop string begins in the text, or -1."""
-        found = [place for stop in self._decoding.until if (place := self._text.find(stop)) >= 0]
-        return min(found, default=-1)
+    def settled(self) -> str:
+        """Return the text that no later token can change: without half a character or half a stop string."""
+        if self.done:
+            return self.response().text
+        text = self._text.rstrip("\ufffd")
+        half = max(
+            (n for stop in self._decoding.until for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0
+        )
+        return text[: len(text) - half]
 
     def response(self) -> Response:
         """Return the text before the first stop string."""
-        stop = self._stop()
-        return Response(text=self._text if stop < 0 else self._text[:stop], tokens=len(self.ids))
+        stop = find_stop(self._text, self._decoding.until)
+        return Response(text=self._text if stop < 0 else self._text[:stop], tokens=len(self._ids))

@@ -12,6 +12,9 @@ from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
 _SAFETENSORS = ["model.safetensors", "model.safetensors.index.json"]
 _PICKLE = "pytorch_model.bin"
+_OURS = ["config.json", "tokenizer_config.json", *TOKENIZER_FILES, "model*.safetensors", _SAFETENSORS[1]]
+# What transformers reads of other architectures: configurations, tokenizers of any kind, weights in shards.
+_ANY = ["*.json", "*.txt", "*.model", "model*.safetensors"]
 
 
 def bundled() -> Mapping[str, Path]:
@@ -23,19 +26,25 @@ def bundled() -> Mapping[str, Path]:
 def folder_of(name: str) -> Path:
     """Find the checkpoint folder of a ladder name, GPT-1, a GPT-2 size, a path, or `hf:` with a hub ID or a folder.
 
+    `hf:` means that transformers runs the model, of any architecture (engine/hf.py); all else our GPT runs.
+
     Raises CheckpointError when the weights are neither bundled, local nor cached, naming the ways to provide them;
     UsageError for an unknown name.
     """
     hub = name.removeprefix("hf:")
     if hub != name:
-        return Path(hub) if Path(hub).is_dir() else _from_hub(hub)
+        if hub and Path(hub).is_dir():
+            return Path(hub)
+        if not hub or hub.startswith((".", "/", "~")) or hub.count("/") > 1:
+            raise CheckpointError(f"no checkpoint folder {hub} (hf: takes a folder or a hub ID such as owner/name)")
+        return _from_hub(hub, _ANY)
     shipped = bundled()
     if name in shipped:
         return shipped[name]
     if Path(name).is_dir():
         return Path(name)
     if name in HUB:
-        return _from_hub(HUB[name])
+        return _from_hub(HUB[name], _OURS)
     if name in LADDER:
         raise CheckpointError(
             f"model {name!r} is not bundled yet; train it with: evalkit train --size {name} --corpus world --out {name}"
@@ -61,18 +70,19 @@ def whereabouts(name: str) -> str:
     return f"{'cached' if any(isinstance(path, str) for path in found) else 'to be fetched'}: {HUB[name]}"
 
 
-def _from_hub(repository: str) -> Path:
+def _from_hub(repository: str, patterns: list[str]) -> Path:
     """Return the hub cache's folder of a repository, fetching it where there is a network.
 
     A pickle is fetched only where there are no safetensors.
     """
     import huggingface_hub
 
-    patterns = ["config.json", "tokenizer_config.json", *TOKENIZER_FILES, "model*.safetensors", _SAFETENSORS[1]]
     try:
         folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
-        if not any((folder / name).is_file() for name in _SAFETENSORS):
-            folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=[*patterns, _PICKLE]))
+        if not any(folder.glob("model*.safetensors")):
+            folder = Path(
+                huggingface_hub.snapshot_download(repository, allow_patterns=[*patterns, "pytorch_model*.bin"])
+            )
     except Exception as error:  # the library's errors of being offline share no base class
         raise CheckpointError(
             f"the weights of {repository} are neither local nor in the hub's cache, and the hub cannot be reached "

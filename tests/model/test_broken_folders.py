@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from fnmatch import fnmatch
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -98,6 +100,28 @@ def test_the_hub_offline_says_what_to_do(monkeypatch, tmp_path):
     for name in ("117M", "hf:nobody/nothing"):
         with pytest.raises(EvalkitError, match="three ways"):
             resolve.folder_of(name)
+
+
+def test_a_path_that_is_no_folder_is_not_looked_for_on_the_hub(tmp_path):
+    for path in ("./nowhere", str(tmp_path / "nowhere"), "a/b/c", ""):
+        with pytest.raises(CheckpointError, match=f"no checkpoint folder {path} "):
+            resolve.folder_of(f"hf:{path}")
+
+
+@pytest.mark.parametrize("weights_file", ["model-00001-of-00002.safetensors", "pytorch_model.bin"])
+def test_pickled_weights_are_fetched_only_where_there_are_no_others(weights_file, monkeypatch, tmp_path):
+    asked = []
+
+    def fetch(repository, *, allow_patterns):
+        asked.append(allow_patterns)
+        if any(fnmatch(weights_file, pattern) for pattern in allow_patterns):
+            (tmp_path / weights_file).touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert resolve.folder_of("hf:owner/name") == tmp_path
+    assert (tmp_path / weights_file).is_file()
+    assert any("bin" in pattern for pattern in asked[-1]) == weights_file.endswith("bin")
 
 
 def test_hf_takes_a_folder_too(folder):

@@ -1,0 +1,227 @@
+"""The engine of transformers' causal language models: any architecture, local or from the hub.
+
+Shapes as in model/gpt.py; R is the number of sequences being decoded. transformers is an optional dependency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evalkit.engine.batched import BatchedEngine
+from evalkit.errors import CheckpointError, UsageError
+from evalkit.files import hash_files
+from evalkit.tokenizer import Tokenizer
+from evalkit.types import Request
+
+# Where architectures write how many positions they read, the usual name first.
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length")
+# For models without positions (state spaces, ALiBi) whose files name no length: what most were trained on.
+_DEFAULT_POSITIONS = 2048
+# Values of a (positions, vocabulary) matrix that is held at once where a model has to give logits everywhere.
+_LOGITS = 1 << 28
+_HASHED = ("config.json", "generation_config.json", "tokenizer*", "vocab*", "merges.txt", "*.model", "*.safetensors",
+           "pytorch_model*.bin")  # fmt: skip
+
+
+class HFEngine(BatchedEngine):
+    """Runs a causal model of transformers; batch_tokens and stride as in BatchedEngine.
+
+    Where the tokenizer puts a beginning-of-text token before a text by default (Llama, OPT), the model was trained
+    so, and contexts and documents begin with it; elsewhere documents begin with end of text, as with our GPT.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        *,
+        name: str,
+        content_hash: str,
+        positions: int,
+        begin: int | None = None,
+        batch_tokens: int = 16384,
+        stride: int | None = None,
+    ):
+        stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a token of its own
+        ends = {tokenizer.end_of_text, *([stops] if isinstance(stops, int) else stops or [])}
+        super().__init__(
+            tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=batch_tokens, stride=stride
+        )
+        self._network = _Network(model)
+        self._name, self._hash, self._begin = name, content_hash, begin
+        if begin is not None:
+            self._first = begin
+            self.context_length -= 1  # of which a prompt may fill the rest
+        if not self._network.splits:
+            self._batch_tokens = min(batch_tokens, max(1, _LOGITS // self._network.vocabulary))
+
+    def signature(self) -> Mapping[str, str]:
+        """Return name, content hash, architecture, library, dtype, parameters, positions, stride and first token."""
+        import transformers
+
+        model = self._network.model
+        return {
+            "model": self._name,
+            "hash": self._hash,
+            "architecture": type(model).__name__,
+            "library": f"transformers {transformers.__version__}",
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "parameters": str(sum(p.numel() for p in model.parameters())),
+            "context": str(self._positions),
+            "stride": str(self._stride),
+            "first": str(self._first),
+        }
+
+    def _context(self, request: Request) -> tuple[int, ...]:
+        ids = request.context_ids
+        if self._begin is None or ids[0] == self._begin:
+            return ids
+        empty = ids == (self.tokenizer.end_of_text,)  # what the harness makes of an empty context
+        return (self._begin,) if empty else (self._begin, *ids)
+
+    def _groups(self, prompts: Sequence[Sequence[int]], order: Sequence[int]) -> Iterator[list[int]]:
+        """Only prompts of one length share a batch: no padding that every architecture would have to get right."""
+        by_length = sorted(order, key=lambda i: -len(prompts[i]))
+        yield from (list(group) for _, group in groupby(by_length, key=lambda i: len(prompts[i])))
+
+    def _hidden(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        # A causal model's real tokens cannot see padding on their right; the mask is for what else reads it (OPT
+        # counts positions in it, ALiBi distances).
+        mask_BT = torch.arange(tokens_BT.shape[1], device=self._device) < lengths_B[:, None]
+        return self._network.run(tokens_BT, attention_mask=mask_BT.long(), use_cache=False)[0]
+
+    def _unembed(self, hidden: Tensor) -> Tensor:
+        return self._network.unembed(hidden)
+
+    def _read(self, prompts: Sequence[Sequence[int]], room: int) -> _Reading:
+        return _Reading(self._network, torch.tensor([list(prompt) for prompt in prompts], device=self._device))
+
+
+class _Network:
+    """A model in two halves where it has them: states of every position, logits of the few that are wanted.
+
+    `splits` is false where the output matrix alone does not give the model's logits (Gemma 2 caps, Cohere scales
+    them); then the states are the logits of every position.
+    """
+
+    def __init__(self, model: Any):
+        self.model, self._head = model.eval(), model.get_output_embeddings()
+        tokens_BT = torch.arange(1, 7, device=model.device).reshape(2, 3) % model.get_input_embeddings().num_embeddings
+        with torch.inference_mode():
+            logits_BTV = model(input_ids=tokens_BT, use_cache=False).logits
+            changed_BT = tokens_BT.clone()
+            changed_BT[:, -1] = 0
+            others_BTV = model(input_ids=changed_BT, use_cache=False).logits
+            gap = (logits_BTV[:, 0] - others_BTV[:, 0]).abs().max()
+            if gap > 16 * torch.finfo(model.dtype).eps * logits_BTV.abs().max():
+                raise CheckpointError(f"{type(model).__name__} sees later tokens: not a causal language model")
+            self.vocabulary = logits_BTV.shape[-1]
+            # Bit for bit: anything else is safe, only slower.
+            self.splits = self._head is not None and torch.equal(
+                self._head(model.base_model(input_ids=tokens_BT, use_cache=False)[0]).float(), logits_BTV.float()
+            )
+
+    def run(self, tokens_BT: Tensor, **options: Any) -> tuple[Tensor, Any]:
+        """Return states, or logits where the model does not split, and the model's key-value cache, or None."""
+        output = (self.model.base_model if self.splits else self.model)(input_ids=tokens_BT, **options)
+        cache = getattr(output, "past_key_values", None)
+        return output[0] if self.splits else output.logits, cache if hasattr(cache, "reorder_cache") else None
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Turn states into logits."""
+        logits: Tensor = self._head(hidden) if self.splits else hidden
+        return logits
+
+
+class _Reading:
+    """Prompts of one length in the model's own cache; models without one read everything again for each token."""
+
+    def __init__(self, network: _Network, tokens_RT: Tensor):
+        self._network, self._tokens_RT = network, tokens_RT
+        states_RTD, self._cache = network.run(tokens_RT, use_cache=True)
+        self._last_RD = states_RTD[:, -1]
+
+    def logits(self) -> Tensor:
+        return self._network.unembed(self._last_RD)
+
+    def extend(self, rows: list[int], tokens: list[int]) -> None:
+        device = self._tokens_RT.device
+        new_R1 = torch.tensor(tokens, device=device)[:, None]
+        if self._cache is not None and rows != list(range(len(self._tokens_RT))):
+            self._cache.reorder_cache(torch.tensor(rows, device=device))
+        self._tokens_RT = torch.cat([self._tokens_RT[rows], new_R1], dim=1)
+        if self._cache is None:
+            states_RTD, _ = self._network.run(self._tokens_RT, use_cache=False)
+        else:
+            states_RTD, self._cache = self._network.run(new_R1, past_key_values=self._cache, use_cache=True)
+        self._last_RD = states_RTD[:, -1]
+
+
+def load(
+    folder: Path, *, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", batch_tokens: int = 16384
+) -> HFEngine:
+    """Read a folder in transformers' layout into an engine; code that comes with a model is never run.
+
+    Raises UsageError where transformers is absent, CheckpointError for a folder that cannot be read, weights that do
+    not match the configuration, and models that are not causal decoders.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise UsageError("hf: models need transformers: pip install evalkit[hf]") from None
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder / 'config.json'} is missing")
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if config.is_encoder_decoder:
+            raise CheckpointError(f"{folder}: {config.model_type} is an encoder-decoder; only decoders can be scored")
+        fast = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, trust_remote_code=False, output_loading_info=True
+        )
+    except CheckpointError:
+        raise
+    except Exception as error:  # the library raises errors of many kinds for broken files
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise CheckpointError(f"{folder} cannot be read by transformers: {lines[0]}") from error
+    if report["missing_keys"]:
+        raise CheckpointError(f"{folder}: the weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
+    tokenizer, begin = _tokenizer(fast, folder)
+    return HFEngine(
+        model.to(device).requires_grad_(False),
+        tokenizer,
+        name=name,
+        content_hash=hash_files(*sorted({path for pattern in _HASHED for path in folder.glob(pattern)}))[:16],
+        positions=_positions(config, fast),
+        begin=begin,
+        batch_tokens=batch_tokens,
+    )
+
+
+def _tokenizer(fast: Any, folder: Path) -> tuple[Tokenizer, int | None]:
+    """Return our face over a tokenizer of transformers, and the token that it puts before a text by default."""
+    backend = getattr(fast, "backend_tokenizer", None)
+    if backend is None:
+        raise CheckpointError(f"{folder}: no tokenizer.json, and none can be made of the tokenizer's other files")
+    end = fast.eos_token or fast.bos_token
+    if end is None:
+        raise CheckpointError(f"{folder}: the tokenizer names no end-of-text token (eos_token)")
+    begins = fast.bos_token_id is not None and backend.encode("a").ids[:1] == [fast.bos_token_id]
+    return Tokenizer(backend, end_of_text=end), fast.bos_token_id if begins else None
+
+
+def _positions(config: Any, fast: Any) -> int:
+    """Return how many tokens the model reads at once."""
+    text = config.get_text_config()
+    found = [value for name in _POSITIONS if isinstance(value := getattr(text, name, None), int) and value > 0]
+    if found:
+        return found[0]
+    length = int(fast.model_max_length)
+    return length if length < 10**9 else _DEFAULT_POSITIONS  # transformers writes 10**30 for "unknown"
