@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from evalkit.errors import CheckpointError, unknown
+from evalkit.files import read_json
 from evalkit.model.config import GPT3, HUB, LADDER
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
@@ -70,13 +72,30 @@ def whereabouts(name: str) -> str:
     return f"{'cached' if any(isinstance(path, str) for path in found) else 'to be fetched'}: {HUB[name]}"
 
 
-def _from_hub(repository: str, patterns: list[str]) -> Path:
-    """Return the hub cache's folder of a repository, fetching it where there is a network.
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder of the cache has a configuration, a tokenizer and weights, every shard of them."""
+    index = folder / _SAFETENSORS[1]
+    if index.is_file():
+        names = set(read_json(index, CheckpointError).get("weight_map", {}).values())
+    else:
+        names = {_SAFETENSORS[0] if (folder / _SAFETENSORS[0]).is_file() else _PICKLE}
+    tokenizer = any((folder / name).is_file() for name in (*TOKENIZER_FILES, "tokenizer.model"))
+    return tokenizer and all((folder / name).is_file() for name in ("config.json", *names))
 
-    A pickle is fetched only where there are no safetensors.
+
+def _from_hub(repository: str, patterns: list[str]) -> Path:
+    """Return a repository's folder in the hub's cache, fetching what is not there.
+
+    A whole model in the cache is taken as it is, without asking the network. A pickle is fetched only where there are
+    no safetensors.
     """
     import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
+    with contextlib.suppress(LocalEntryNotFoundError):
+        folder = Path(huggingface_hub.snapshot_download(repository, local_files_only=True))
+        if _is_whole(folder):
+            return folder
     try:
         folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
         if not any(folder.glob("model*.safetensors")):

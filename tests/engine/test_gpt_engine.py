@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -187,3 +188,29 @@ def test_bf16_weights_score_nearly_the_same_and_sum_in_full_precision(model, tok
     for ours, theirs in zip(half, full, strict=True):
         assert ours.loglikelihood == pytest.approx(theirs.loglikelihood, rel=0.02)
         assert ours.loglikelihood != theirs.loglikelihood
+
+
+@pytest.mark.parametrize(
+    "warp", [{"top_k": 2}, {"top_k": 40, "temperature": 0.7}, {"top_k": 0, "top_p": 0.8}, {"top_k": 20, "top_p": 0.5}]
+)
+@torch.no_grad()
+def test_seeded_samples_equal_those_of_transformers_distribution(model, tokenizer, tmp_path, warp):
+    """Given the same random numbers, transformers' model and its own warpers choose the same tokens."""
+    weights.save(model, tokenizer, tmp_path, record={})
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    warpers = transformers.LogitsProcessorList([transformers.TemperatureLogitsWarper(warp.get("temperature", 1.0))])
+    if warp["top_k"]:
+        warpers.append(transformers.TopKLogitsWarper(warp["top_k"]))
+    if "top_p" in warp:
+        warpers.append(transformers.TopPLogitsWarper(warp["top_p"]))
+    for seed in range(6):
+        rng, tokens, new = np.random.default_rng(seed), [5, 6, 7], []
+        while len(new) < 12:
+            ids = torch.tensor([tokens + new])
+            shares, order = warpers(ids, theirs(ids).logits[:, -1].float()).double().softmax(1)[0].sort(descending=True)
+            token = int(order[int((shares.cumsum(0) < rng.random()).sum())])
+            if token == tokenizer.end_of_text:
+                break
+            new.append(token)
+        request = generating(tokens, "x", max_tokens=12, until=(), seed=seed, **warp)
+        assert answers(engine(model, tokenizer).generate_until([request]), 1)[0].text == tokenizer.decode(new)
