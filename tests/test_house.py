@@ -19,7 +19,7 @@ LAYERS = [
     {"engine"},
     {"harness"},
     {"train", "report"},
-    {"cli"},
+    {"cli", "options"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(PACKAGE.rglob("*.py"))
