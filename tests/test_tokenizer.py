@@ -6,6 +6,7 @@ import json
 import shutil
 
 import pytest
+import regex
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,3 +104,14 @@ def test_a_vocabulary_that_is_no_json_is_named(tmp_path):
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
     with pytest.raises(CheckpointError, match=r"vocab\.json line 1: not valid JSON"):
         Tokenizer.load(tmp_path)
+
+
+def test_merges_do_not_cross_character_categories():
+    """GPT-2's rule (Radford et al. 2019, section 2.2): a blank may open a token; letters, digits, signs part."""
+    text = "dog. dog! dog? route66 route66 x=1; x=1; don't don't it's 2024-11-20 été, été!   tab\t\tend\n\n" * 50
+    trained = Tokenizer.train([text], vocab_size=400)
+    pieces = [trained.decode([i]) for i in trained.encode(text)]
+    assert "".join(pieces) == text
+    kinds = regex.compile(r" ?(\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|'(s|t|re|ve|m|ll|d)|\s+")
+    assert [piece for piece in set(pieces) if not kinds.fullmatch(piece)] == []
+    assert any(len(piece) > 3 for piece in pieces)
