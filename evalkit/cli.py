@@ -178,8 +178,7 @@ def _train(arguments: argparse.Namespace) -> None:
     _check_device(arguments.device)
     from evalkit.train import corpus, loop
 
-    if (arguments.out / "state.pt").exists() and not arguments.resume:
-        raise UsageError(f"{arguments.out} already holds a training; give --resume to go on with it, or another --out")
+    loop.check_free(arguments.out, resume=arguments.resume)  # before the corpus is built over the old one
     tokenizer, text = corpus.prepare(
         arguments.corpus, arguments.out / "corpus", tokens=tokens, vocab_size=arguments.vocab,
         tokenizer_folder=arguments.tokenizer, seed=arguments.seed, reuse=arguments.resume,

@@ -26,19 +26,12 @@ def hash_files(*paths: Path) -> str:
     """Return one SHA-256 (64 hexadecimal digits) of the files' contents in the order given."""
     total = hashlib.sha256()
     for path in paths:
+        own = hashlib.sha256()  # hashlib.file_digest came with Python 3.11 only
         with path.open("rb") as file:
-            total.update(
-                hashlib.file_digest(file, "sha256").digest() if hasattr(hashlib, "file_digest") else _digest(file)
-            )
+            while block := file.read(1 << 20):
+                own.update(block)
+        total.update(own.digest())
     return total.hexdigest()
-
-
-def _digest(file: Any) -> bytes:
-    """SHA-256 of an open file, for Python 3.10 (hashlib.file_digest came with 3.11)."""
-    total = hashlib.sha256()
-    while block := file.read(1 << 20):
-        total.update(block)
-    return total.digest()
 
 
 def make_folder(path: Path) -> Path:

@@ -6,17 +6,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 
-class Progress:
+class Progress(Protocol):
     """Counts towards a total; `note` is a short text shown beside the count (a loss, a task's name)."""
 
     def advance(self, amount: int, *, note: str = "") -> None:
         """Add to the count."""
-        raise NotImplementedError
+        ...
 
 
-class _Bar(Progress):
+class _Bar:
     """A rich progress bar with rate and time left."""
 
     def __init__(self, label: str, total: int, unit: str, start: int):
@@ -52,7 +53,7 @@ class _Bar(Progress):
         self._rich.stop()
 
 
-class _Lines(Progress):
+class _Lines:
     """A line every `every` seconds and one at the end."""
 
     def __init__(self, label: str, total: int, unit: str, start: int, every: float = 10.0):

@@ -18,6 +18,7 @@ from evalkit.harness.prompts import Fitted, Pool, fit
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import RunStore
 from evalkit.harness.task import Protocol, Task
+from evalkit.metrics.choice import Accuracy
 from evalkit.progress import Progress, progress
 from evalkit.types import (
     Cell,
@@ -282,8 +283,7 @@ class Item:
     def _prediction(self, responses: Sequence[Response]) -> str:
         """Say the answer in words: the likeliest option, or the generated text."""
         if self.loaded.protocol.kind == "choice":
-            best = max(range(len(responses)), key=lambda i: responses[i].loglikelihood)
-            return self.example.choices[best]
+            return self.example.choices[Accuracy("acc").choose(self.example, responses)]
         return responses[0].text
 
     def _baselines(self) -> dict[str, Mapping[str, Sequence[float]]]:

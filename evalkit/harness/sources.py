@@ -81,11 +81,11 @@ class WorldSource:
 
     def rows(self, split: Split, data: DataPaths) -> Iterator[Row]:
         """Yield the items; shots come from content that the training text may hold, tests never do."""
-        yield from world.items(self.name, split)
+        yield from _world_items(self.name, split)
 
     def fingerprint(self, split: Split, data: DataPaths) -> str:
         """Hash the items themselves, so that a changed generator is noticed without a new version."""
-        return digest(canonical_json(world.items(self.name, split)))
+        return digest(canonical_json(_world_items(self.name, split)))
 
     def at_hand(self, data: DataPaths) -> str:
         """Name the generator's version."""
@@ -218,6 +218,12 @@ class BenchmarkSource:
                 f"(release file, JSONL with the hub's columns, or a folder in the hub's layout); EVALKIT_DATA=FOLDER "
                 f"that holds {expected}; or a network connection"
             ) from error
+
+
+@lru_cache(maxsize=2)
+def _world_items(name: str, split: Split) -> list[dict[str, Any]]:
+    """Make the items once for their rows and their hash; nobody changes them."""
+    return world.items(name, split)
 
 
 @lru_cache(maxsize=4)

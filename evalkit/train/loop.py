@@ -70,16 +70,21 @@ def train(config: TrainConfig, corpus: Corpus, tokenizer: Tokenizer, out: Path, 
     Raises UsageError when `out` holds a training and `resume` is False, CheckpointError when it cannot be resumed,
     DivergedError when the loss is no longer finite.
     """
+    check_free(out, resume=resume)
     make_folder(out)
     state_path = out / "state.pt"
-    if state_path.exists() and not resume:
-        raise UsageError(f"{out} already holds a training; give --resume to go on with it, or another --out")
     trainer = Trainer(config, corpus, tokenizer, out)
     if resume and state_path.exists():
         trainer.restore(state_path)
     trainer.cut_log()
     trainer.run()
     return trainer.model
+
+
+def check_free(out: Path, *, resume: bool) -> None:
+    """Raise UsageError when `out` holds a training that is not to be resumed."""
+    if (out / "state.pt").exists() and not resume:
+        raise UsageError(f"{out} already holds a training; give --resume to go on with it, or another --out")
 
 
 class Trainer:
