@@ -19,7 +19,8 @@ LAYERS = [
     {"engine"},
     {"harness"},
     {"train", "report"},
-    {"cli", "options"},
+    {"commands"},
+    {"cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,0 +1,1 @@
+"""The commands: one file each, with SUMMARY, EXAMPLES, configure(parser) and run(arguments)."""

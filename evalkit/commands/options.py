@@ -1,0 +1,105 @@
+"""What several commands share: how option values are read, and the options of an engine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evalkit.engine.batched import BatchedEngine
+    from evalkit.harness.sources import DataPaths
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+def integers(text: str, option: str) -> tuple[int, ...]:
+    """Parse whole numbers with commas between. Raises UsageError."""
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise UsageError(f"{option} {text!r}: expected whole numbers with commas between, for example 0,1,4") from None
+
+
+def count(text: str, option: str) -> int:
+    """Parse 20M, 300k, 1.5B or a plain number."""
+    unit = {"k": 1e3, "m": 1e6, "b": 1e9}.get(text[-1:].lower(), 1)
+    try:
+        value = int(float(text[:-1] if unit > 1 else text) * unit)
+    except (ValueError, OverflowError):
+        value = 0
+    if value < 1:
+        raise UsageError(f"{option} {text!r}: expected a count such as 20M, 300k or 5000")
+    return value
+
+
+def data(arguments: argparse.Namespace) -> DataPaths:
+    """Return where benchmark data lies: --data and the environment."""
+    from evalkit.harness.sources import DataPaths
+
+    return DataPaths.from_user(arguments.data, os.environ)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a model computes."""
+    parser.add_argument("--dtype", default="fp32", help="fp32 (default), bf16 or fp16: of weights and matrix products")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=16384, help="tokens in a batch: speed and memory, never a score"
+    )
+
+
+def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
+    """Load a model into an engine: transformers' for hf:, ours for all else."""
+    if arguments.dtype not in DTYPES:
+        raise unknown("dtype", arguments.dtype, DTYPES)
+    from evalkit.model import resolve
+
+    folder = resolve.folder_of(name)
+    import torch
+
+    from evalkit.engine import hf
+    from evalkit.engine.gpt import GPTEngine
+    from evalkit.model import weights
+
+    check_device(arguments.device)
+    if arguments.batch_tokens < 1:
+        raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
+    dtype = getattr(torch, DTYPES[arguments.dtype])
+    plain = name.removeprefix("hf:")
+    label = folder.name if Path(plain).is_dir() else plain
+    if name != plain:
+        return hf.load(
+            folder, name=f"hf:{label}", dtype=dtype, device=arguments.device, batch_tokens=arguments.batch_tokens
+        )
+    model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
+    return GPTEngine(
+        model,
+        tokenizer,
+        name=label,
+        content_hash=weights.content_hash(folder),
+        batch_tokens=arguments.batch_tokens,
+    )
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError for a device that this machine lacks."""
+    import torch
+
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise unknown("device", device, ("cpu", "cuda"))
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
+
+
+def console() -> Console:
+    """Return a console as wide as the terminal; a file or a pipe gets whole lines."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 400)
