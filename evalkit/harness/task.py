@@ -36,6 +36,11 @@ class Protocol:
     metrics: names in evalkit.metrics. cleanup: applied to generated text before scoring.
     shrink: the field that may be shortened when the context is too short, and the side to cut ("left" or "right");
     None: the left of the query's text.
+    paper_shots: how many shots the paper gave this task (`--shots paper`); None: it does not say.
+    answer_context: what an answer follows when nothing is known ("Answer:"); each choice is then also scored after it,
+    for acc_unconditional (Brown et al. 2020, section 2.4). Empty: not done.
+    templates: further wordings by name, each as the fields of this protocol that it replaces (query, target,
+    description, separator), as T0 had several for a task (Sanh et al. 2022).
     """
 
     kind: Kind
@@ -47,6 +52,9 @@ class Protocol:
     decoding: Decoding = Decoding()
     cleanup: Callable[[str], str] = str.strip
     shrink: tuple[str, Literal["left", "right"]] | None = None
+    paper_shots: int | None = None
+    answer_context: str = ""
+    templates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def varies_context(self) -> bool:
