@@ -37,11 +37,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adam-lr", type=float, default=5e-3, help="peak rate of the rest (default: 5e-3)")
     parser.add_argument("--schedule", default="linear", help="linear (default), cosine or trapezoid, after a warm-up")
     parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS")
+    parser.add_argument(
+        "--checkpoint-keep", type=int, metavar="STEPS", help="keep a model of every so many steps in OUT/step-N"
+    )
+    parser.add_argument("--compile", default="auto", help="auto (default: for long trainings), on or off")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Build the corpus (once), then train."""
     from evalkit.model.config import SIZES, with_shape
+    from evalkit.train.compiled import Compile
     from evalkit.train.optim import OptimConfig, Schedule
 
     if arguments.size not in SIZES:
@@ -50,6 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
     if arguments.schedule not in get_args(Schedule):
         raise unknown("schedule", arguments.schedule, get_args(Schedule))
+    if arguments.compile not in get_args(Compile):
+        raise unknown("compile", arguments.compile, get_args(Compile))
     tokens = options.count(arguments.tokens, "--tokens")
     options.check_device(arguments.device)
     from evalkit.train import corpus, loop
@@ -63,6 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     config = loop.TrainConfig(
         model=shape, tokens=tokens, sequences=arguments.sequences, seed=arguments.seed, dtype=arguments.dtype,
         device=arguments.device, checkpoint_every=arguments.checkpoint_every,
+        checkpoint_keep=arguments.checkpoint_keep, compile=arguments.compile,
         optim=OptimConfig(muon_lr=arguments.muon_lr, adam_lr=arguments.adam_lr, schedule=arguments.schedule),
     )  # fmt: skip
     loop.train(config, text, tokenizer, arguments.out, resume=arguments.resume)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from evalkit.model.attention import causal_attention, suits
 from evalkit.model.config import GPTConfig
 
 
@@ -62,7 +63,11 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Tensor, cache: KVCache | None, layer: int, mask_B1TS: Tensor | None) -> Tensor:
         """Attend; without a mask each position sees itself and all before it, else what the mask allows."""
         B, T, D = x_BTD.shape
-        q, k, v = self.qkv(x_BTD).view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
+        qkv_BTC = self.qkv(x_BTD)
+        if cache is None and mask_B1TS is None and not self.dropout and suits(qkv_BTC):
+            attended_BTD: Tensor = self.out(causal_attention(qkv_BTC, n_head=self.n_head))
+            return attended_BTD
+        q, k, v = qkv_BTC.view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
         if cache is not None:
             k, v = cache.extend(layer, k, v)
         y_BHTK = F.scaled_dot_product_attention(

@@ -27,6 +27,7 @@ from evalkit.model.gpt import GPT
 from evalkit.progress import progress
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.batches import Batches
+from evalkit.train.compiled import Compile, hidden_of
 from evalkit.train.corpus import Corpus
 from evalkit.train.loss import linear_cross_entropy
 from evalkit.train.optim import OptimConfig, Optimizers
@@ -36,7 +37,9 @@ from evalkit.train.optim import OptimConfig, Optimizers
 class TrainConfig:
     """model: the shape. tokens: how many to train on (rounded up to whole steps). sequences: per step.
 
-    checkpoint_every: steps between checkpoints. dtype: of the matrix products; weights stay fp32.
+    checkpoint_every: steps between checkpoints. checkpoint_keep: steps between those that stay, each in a folder
+    step-N of its own; None: only the last stays. compile: torch.compile for the model; "auto" when the budget repays it
+    and a compiler is found. dtype: of the matrix products; weights stay fp32.
     """
 
     model: GPTConfig
@@ -47,12 +50,16 @@ class TrainConfig:
     device: str = "cpu"
     optim: OptimConfig = OptimConfig()
     checkpoint_every: int = 500
+    checkpoint_keep: int | None = None
+    compile: Compile = "auto"
     log_every: int = 20
 
     def __post_init__(self) -> None:
         for name in ("tokens", "sequences", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.checkpoint_keep is not None and self.checkpoint_keep < 1:
+            raise UsageError(f"checkpoint_keep must be at least 1, not {self.checkpoint_keep}")
 
     @property
     def steps(self) -> int:
@@ -99,11 +106,15 @@ class Trainer:
         self.optimizers = Optimizers(self.model, config.optim, steps=config.steps)
         self.batches = Batches(corpus.train, context=config.model.context, sequences=config.sequences, seed=config.seed)
         self.step = 0
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
+        self.loss: float | None = None  # mean over the steps since the log's line before
+        self._hidden, self.compiled = hidden_of(self.model, config.compile, tokens=config.tokens)
 
     def run(self) -> None:
         """Train from the current step to the last, logging and checkpointing on the way."""
-        config, began = self.config, time.monotonic() - self.seconds
+        config = self.config
+        self._began = time.monotonic() - self.seconds, time.process_time() - self.cpu_seconds
+        self._read_at = self.step
         per_step = config.sequences * config.model.context
         self.model.train()
         running: list[Tensor] = []
@@ -121,23 +132,35 @@ class Trainer:
                 running.append(loss)
                 note = ""
                 checkpoint = self.step % config.checkpoint_every == 0 and self.step < config.steps
-                if checkpoint or self.step % config.log_every == 0 or self.step == config.steps:
-                    self.seconds = time.monotonic() - began
-                    mean = float(torch.stack(running).mean())
+                kept = config.checkpoint_keep is not None and self.step % config.checkpoint_keep == 0
+                if checkpoint or kept or self.step % config.log_every == 0 or self.step == config.steps:
+                    speed = self._read_clocks()
+                    self.loss = mean = float(torch.stack(running).mean())
                     running.clear()
-                    note = f"loss {mean:.3f}"
-                    self._log(log, mean, float(norm))
+                    note = f"loss {mean:.3f}, {speed:,.0f} tokens/s"
+                    self._log(log, mean, float(norm), speed)
                 bar.advance(per_step, note=note)
+                if kept:  # first, so that whoever is stopped in between keeps it again
+                    self.keep()
                 if checkpoint:  # logged just before, so its loss is known to be finite
                     self.save()
-        self.seconds = time.monotonic() - began
+        self._read_clocks()
         self.save()
+
+    def _read_clocks(self) -> float:
+        """Bring the seconds up to date; return the tokens per second since the last reading."""
+        before, at = self.seconds, self._read_at
+        self.seconds = time.monotonic() - self._began[0]
+        self.cpu_seconds = time.process_time() - self._began[1]
+        self._read_at = self.step
+        per_step = self.config.sequences * self.config.model.context
+        return (self.step - at) * per_step / max(self.seconds - before, 1e-9)
 
     def _one_step(self) -> tuple[Tensor, Tensor]:
         """Take one optimizer step; return its loss and gradient norm."""
         inputs, targets = (t.to(self.config.device) for t in self.batches.batch(self.step))
         with _precision(self.config):
-            states_BTD = self.model.hidden(inputs)
+            states_BTD = self._hidden(inputs)
         loss = linear_cross_entropy(
             states_BTD.flatten(0, 1),
             self.model.tokens.weight,
@@ -150,7 +173,7 @@ class Trainer:
         self.step += 1
         return loss.detach(), norm
 
-    def _log(self, log: io.TextIOBase, loss: float, norm: float) -> None:
+    def _log(self, log: io.TextIOBase, loss: float, norm: float, speed: float) -> None:
         if not np.isfinite(loss):
             kept = f"the last good checkpoint is {self.out}" if (self.out / "state.pt").exists() else "none was saved"
             raise DivergedError(f"the loss became {loss} at step {self.step}; {kept}; try a lower learning rate")
@@ -163,6 +186,7 @@ class Trainer:
             "rate": round(self.optimizers.rate(self.step - 1), 5),
             "gradient_norm": round(norm, 4),
             "seconds": round(self.seconds, 2),
+            "tokens_per_second": round(speed, 1),
         }
         log.write(json.dumps(entry) + "\n")
         log.flush()
@@ -173,6 +197,8 @@ class Trainer:
             "settings": _settings(self.config, self.corpus),
             "step": self.step,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "loss": self.loss,
             "model": self.model.state_dict(),
             "optimizers": self.optimizers.state(),
             "random": torch.get_rng_state(),
@@ -181,6 +207,11 @@ class Trainer:
         torch.save(saved, buffer)
         write_atomic(self.out / "state.pt", buffer.getvalue())
         weights.save(self.model, self.tokenizer, self.out, record=self._record())
+
+    def keep(self) -> None:
+        """Write the weights of now to the folder step-N, which no later checkpoint replaces: a point of a curve."""
+        folder = self.out / f"step-{self.step}"
+        weights.save(self.model, self.tokenizer, folder, record=self._record())
 
     def restore(self, path: Path) -> None:
         """Go on from state.pt. Raises CheckpointError when it is broken or of another training."""
@@ -195,6 +226,8 @@ class Trainer:
             self.model.load_state_dict(saved["model"])
             self.optimizers.restore(saved["optimizers"])
             self.step, self.seconds = saved["step"], saved["seconds"]
+            # Absent in files of before these were kept.
+            self.cpu_seconds, self.loss = saved.get("cpu_seconds", 0.0), saved.get("loss")
             torch.set_rng_state(saved["random"])
         except CheckpointError:
             raise
@@ -226,7 +259,11 @@ class Trainer:
             "step": self.step,
             "tokens": self.step * config.sequences * config.model.context,
             "flops": self.step * config.sequences * config.model.context * config.model.flops_per_token,
+            "training_loss": self.loss,
             "seconds": round(self.seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
+            "threads": torch.get_num_threads(),
+            "compiled": self.compiled,
             "validation_loss": validation_loss(self.model, self.corpus.validation, config),
         }
 
@@ -234,7 +271,7 @@ class Trainer:
 def _settings(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
     """Return everything that decides the weights, as plain values."""
     settings = asdict(config)
-    for name in ("device", "checkpoint_every", "log_every"):
+    for name in ("device", "checkpoint_every", "checkpoint_keep", "compile", "log_every"):
         del settings[name]
     return settings | {"corpus": corpus.info.fingerprint}
 

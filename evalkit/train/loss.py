@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Rows of the (positions, vocabulary) matrix that are held at once: a few MB in fp32.
-_CHUNK_ELEMENTS = 1 << 20
+# Rows of the (positions, vocabulary) matrix that are held at once. Fewer make the products slow, more leave the cache.
+_ROWS = 256
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -25,19 +25,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weight_grad = torch.zeros_like(weight_VD, dtype=torch.float32)
         states_grad = torch.empty_like(states)
         total = torch.zeros((), dtype=torch.float32, device=states.device)
-        rows = max(1, _CHUNK_ELEMENTS // weight.shape[0])
-        for start in range(0, N, rows):
-            part = slice(start, start + rows)
+        for start in range(0, N, _ROWS):
+            part = slice(start, start + _ROWS)
             targets = targets_N[part, None]
-            logits = (states[part] @ weight.t()).float()
-            lse = logits.logsumexp(1, keepdim=True)
+            logits = states[part] @ weight.t()
+            share = logits.softmax(1, dtype=torch.float32)
+            # log-sum-exp out of the largest share, which is at least 1 / V and cannot vanish: no second exp is taken.
+            lse = logits.amax(1, keepdim=True).float() - share.amax(1, keepdim=True).log()
             total += (lse - logits.gather(1, targets)).sum()
-            # The gradient with respect to the logits is (softmax - one-hot) / N.
-            share = logits.sub_(lse).exp_()
+            # The gradient with respect to the logits is (softmax - one-hot) / N; the division comes last.
             share.scatter_add_(1, targets, torch.full_like(lse, -1.0))
-            share = share.mul_(1 / N).to(dtype)
+            share = share.to(dtype)
             states_grad[part] = share @ weight
             weight_grad += share.t() @ states[part]
+        states_grad /= N
+        weight_grad /= N
         ctx.save_for_backward(states_grad.to(states_ND.dtype), weight_grad.to(weight_VD.dtype))
         return total / N
 

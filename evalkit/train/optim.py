@@ -1,6 +1,6 @@
 """Optimizers and the learning-rate schedule.
 
-The block matrices are trained with Muon (torch.optim.Muon), everything else with AdamW; with `muon_lr` 0 AdamW has
+The block matrices are trained with Muon (muon.py), everything else with AdamW; with `muon_lr` 0 AdamW has
 all. Weight decay applies to matrices only, as in GPT-1 (Radford et al. 2018, section 4.1).
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from evalkit.model.gpt import GPT
+from evalkit.train.muon import Muon
 
 Schedule = Literal["linear", "cosine", "trapezoid"]
 
@@ -62,9 +63,7 @@ class Optimizers:
         self._members: list[tuple[torch.optim.Optimizer, float]] = []
         if config.muon_lr:
             # lr is scaled so that updates have the same size whatever the matrix's shape (Jordan et al. 2024).
-            muon = torch.optim.Muon(
-                matrices, lr=config.muon_lr, weight_decay=config.weight_decay, adjust_lr_fn="original"
-            )
+            muon = Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay, adjust_lr_fn="original")
             self._members.append((muon, config.muon_lr))
         else:
             adam_groups[0]["params"] = matrices + tables

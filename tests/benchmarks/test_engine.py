@@ -1,4 +1,4 @@
-"""Throughput of the engine and the trainer at the bundled size; figures are for people, nothing is asserted on time."""
+"""Throughput of the engine at the bundled size; figures are for people, nothing is asserted on time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from evalkit.model.config import LADDER
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.train import corpus as corpora
-from evalkit.train.loop import TrainConfig, Trainer
 from evalkit.types import Decoding, Request
 
 
@@ -51,11 +50,3 @@ def test_requests(benchmark, engine, kind, count):
     answered = benchmark.pedantic(lambda: len(list(getattr(engine, kind)(asked))), rounds=3)
     assert answered == count
     benchmark.extra_info["requests_per_second"] = count / benchmark.stats.stats.median
-
-
-def test_training_step(benchmark, tokenizer, tmp_path):
-    corpus = corpora.build(corpora.world_documents(50_000, seed=0), tokenizer, tmp_path / "corpus", name="world")
-    config = TrainConfig(model=LADDER["nano"], tokens=10**9)
-    trainer = Trainer(config, corpus, tokenizer, tmp_path)
-    benchmark.pedantic(trainer._one_step, rounds=20, warmup_rounds=3)
-    benchmark.extra_info["tokens_per_second"] = config.sequences * 256 / benchmark.stats.stats.median

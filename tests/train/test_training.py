@@ -13,9 +13,11 @@ from torch.nn import functional as F
 from evalkit.errors import CheckpointError, DataError, StoreError, UsageError
 from evalkit.model import weights
 from evalkit.model.config import GPTConfig
+from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.train import corpus as corpora
 from evalkit.train.batches import Batches
+from evalkit.train.compiled import hidden_of
 from evalkit.train.loop import DivergedError, TrainConfig, Trainer, train
 from evalkit.train.loss import linear_cross_entropy
 from evalkit.train.optim import OptimConfig, Optimizers
@@ -46,7 +48,7 @@ def config(**changes):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_chunked_loss_is_cross_entropy(dtype, monkeypatch):
-    monkeypatch.setattr("evalkit.train.loss._CHUNK_ELEMENTS", 1000)
+    monkeypatch.setattr("evalkit.train.loss._ROWS", 8)
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(70, 16, generator=generator, requires_grad=True)
     weight = torch.randn(130, 16, generator=generator, requires_grad=True)
@@ -71,6 +73,26 @@ def test_training_learns_and_leaves_a_model(corpus, tokenizer, tmp_path):
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert record["parameters"] == sum(p.numel() for p in model.parameters())
     assert record["validation_loss"] == pytest.approx(entries[-1]["loss"], abs=1.0)
+    assert record["training_loss"] == pytest.approx(entries[-1]["loss"], abs=1e-4)
+    assert record["cpu_seconds"] > 0
+    assert (record["threads"], record["compiled"]) == (torch.get_num_threads(), False)
+    assert all(e["tokens_per_second"] > 0 for e in entries)
+
+
+def test_kept_checkpoints_are_models_of_their_step(corpus, tokenizer, tmp_path):
+    whole = train(config(checkpoint_keep=15), corpus, tokenizer, tmp_path / "out")
+    plain = train(config(), corpus, tokenizer, tmp_path / "plain")
+    assert torch.equal(whole.tokens.weight, plain.tokens.weight)
+    assert sorted(path.name for path in (tmp_path / "out").glob("step-*")) == ["step-15", "step-30"]
+    for step in (15, 30):
+        folder = tmp_path / "out" / f"step-{step}"
+        model, _ = weights.load(folder)
+        record = json.loads((folder / "training.json").read_text())
+        assert (record["step"], record["tokens"]) == (step, step * 4 * 32)
+        assert not (folder / "state.pt").exists()
+        assert torch.equal(model.tokens.weight, whole.tokens.weight) == (step == 30)
+    with pytest.raises(UsageError, match="checkpoint_keep"):
+        config(checkpoint_keep=0)
 
 
 @pytest.mark.parametrize("stop", [10, 20])
@@ -146,6 +168,24 @@ def test_a_diverged_training_stops(corpus, tokenizer, tmp_path):
     wild = config(optim=OptimConfig(muon_lr=1e9, adam_lr=1e9, clip=1e9))
     with pytest.raises(DivergedError, match="lower learning rate"):
         train(wild, corpus, tokenizer, tmp_path)
+
+
+def test_without_a_compiler_the_model_runs_as_it_is(monkeypatch, capsys):
+    model = GPT(SHAPE)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    hidden, compiled = hidden_of(model, "on", tokens=1)
+    assert (hidden, compiled) == (model.hidden, False)
+    assert "no C++ compiler found" in capsys.readouterr().err
+    assert hidden_of(model, "auto", tokens=10**15)[1] is False
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on importing its compiler
+def test_only_a_long_training_is_compiled_by_itself(monkeypatch):
+    monkeypatch.setattr("evalkit.train.compiled.compiler", lambda: "g++")
+    model = GPT(SHAPE)
+    asked = [("auto", 10**5), ("auto", 10**15), ("off", 10**15), ("on", 1)]
+    assert [hidden_of(model, mode, tokens=tokens)[1] for mode, tokens in asked] == [False, True, False, True]
 
 
 def test_an_epoch_visits_every_window_once(tokenizer):

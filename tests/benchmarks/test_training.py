@@ -1,0 +1,30 @@
+"""Throughput of training steps at a few sizes; figures are for people, nothing is asserted on time."""
+
+from __future__ import annotations
+
+import pytest
+
+from evalkit.model.config import LADDER
+from evalkit.tokenizer import Tokenizer
+from evalkit.train import corpus as corpora
+from evalkit.train.loop import TrainConfig, Trainer
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(corpora.world_documents(20_000, seed=0), vocab_size=3000)
+
+
+@pytest.fixture(scope="module")
+def corpus(tokenizer, tmp_path_factory):
+    documents = corpora.world_documents(50_000, seed=0)
+    return corpora.build(documents, tokenizer, tmp_path_factory.mktemp("corpus"), name="world")
+
+
+@pytest.mark.parametrize("size", ["nano", "micro", "mini", "maxi"])
+def test_training_step(benchmark, size, tokenizer, corpus, tmp_path):
+    config = TrainConfig(model=LADDER[size], tokens=10**9, compile="off")
+    trainer = Trainer(config, corpus, tokenizer, tmp_path)
+    benchmark.pedantic(trainer._one_step, rounds=10, warmup_rounds=3)
+    per_step = config.sequences * config.model.context
+    benchmark.extra_info["tokens_per_second"] = per_step / benchmark.stats.stats.median
