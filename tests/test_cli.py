@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,19 @@ def test_run_stores_everything_and_prints_the_table(checkpoint, elsewhere, capsy
     assert all(f"{r.task}.v1|protocol:plain" in r.signature for r in results)
     manifest = json.loads((elsewhere / "out" / "manifest.json").read_text())
     assert manifest["settings"]["model"]["model"] == "tiny"
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_manifest_says_how_the_model_came_about(checkpoint, elsewhere, broken):
+    shutil.copytree(checkpoint, elsewhere / "trained")
+    record = {"step": 5, "tokens": 50, "flops": 1e6, "validation_loss": 2.5, "corpus": {"name": "world"}}
+    record["settings"] = {"seed": 4}
+    (elsewhere / "trained" / "training.json").write_text(json.dumps(record)[: 20 if broken else None])
+    run("run", "--model", elsewhere / "trained", "--tasks", "world_lm", "--limit", 2, "--out", "out")
+    manifest = json.loads((elsewhere / "out" / "manifest.json").read_text())
+    facts = {"corpus": "world", "step": 5, "tokens": 50, "flops": 1e6, "loss": 2.5, "seed": 4}
+    assert manifest["training"] == ({} if broken else facts)
+    assert "training" not in manifest["settings"]
 
 
 def test_a_second_start_computes_nothing_and_a_new_run_gives_the_same_bytes(checkpoint, elsewhere):

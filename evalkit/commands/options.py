@@ -88,6 +88,24 @@ def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
     )
 
 
+def training(name: str) -> dict[str, object]:
+    """Return what a checkpoint's training.json says and reports use; nothing where there is none, or a broken one.
+
+    corpus: its name; tokens, flops and step: of the weights; loss: held-out, in nats per token; seed: of the training.
+    """
+    from evalkit.errors import CheckpointError
+    from evalkit.files import read_json
+    from evalkit.model import resolve
+
+    try:
+        record = read_json(resolve.folder_of(name) / "training.json", CheckpointError)
+        facts = {key: record[key] for key in ("step", "tokens", "flops")}
+        more = {"corpus": record["corpus"]["name"], "loss": record["validation_loss"]}
+        return {**facts, **more, "seed": record["settings"]["seed"]}
+    except (CheckpointError, KeyError, TypeError):  # another trainer's record, or none: facts for reports only
+        return {}
+
+
 def check_device(device: str) -> None:
     """Raise UsageError for a device that this machine lacks."""
     import torch

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         label = about["model"]["model"].replace("/", "-").replace(":", "-")
         folder = arguments.out or Path("runs") / f"{label}-{settings_digest(about)}"
         folders.append(folder / label if arguments.out and len(names) > 1 else folder)
-        with RunStore(folders[-1], about) as store:
+        with RunStore(folders[-1], about, training=options.training(name)) as store:
             results += evaluate(engine, tasks, settings, store)
     _print_results(results, folders, arguments)
 

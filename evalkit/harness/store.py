@@ -20,11 +20,13 @@ from evalkit.types import Cell, Prompt, Record, Response, Result
 class RunStore:
     """Writes one run. Use as a context manager; opening a folder that holds the same run goes on with it.
 
+    training: what is known of how the model came about, for reports; it decides no number and hinders no resumption.
+
     Raises StoreError when the folder cannot be written or holds a run with other settings.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]):
-        self.folder, self.settings = make_folder(folder), dict(settings)
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, training: Mapping[str, Any] | None = None):
+        self.folder, self.settings, self.training = make_folder(folder), dict(settings), dict(training or {})
         self._records = folder / "records.jsonl"
         if (folder / "manifest.json").exists():
             self._check_same()
@@ -65,7 +67,7 @@ class RunStore:
         self._write_manifest(timing)
 
     def _write_manifest(self, timing: Mapping[str, Any]) -> None:
-        body = {"settings": self.settings, "timing": dict(timing)}
+        body = {"settings": self.settings, "training": self.training, "timing": dict(timing)}
         write_atomic(self.folder / "manifest.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
 
     def _check_same(self) -> None:

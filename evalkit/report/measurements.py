@@ -1,0 +1,245 @@
+"""What every report is made from: one measurement per model, task, shots and metric, wherever it was made."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalkit import metrics
+from evalkit.errors import EvalkitError, StoreError, UsageError
+from evalkit.files import read_json
+from evalkit.harness.store import read_manifest, read_results
+from evalkit.report import published
+from evalkit.types import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What is known of a model; None where nobody said.
+
+    family: the ladder it belongs to. parameters: N with embeddings; block_parameters: N without.
+    tokens: D, seen in training up to `step`; flops: C. loss: held-out, in nats per token. seed: of the training.
+    """
+
+    name: str
+    family: str = ""
+    parameters: int | None = None
+    block_parameters: int | None = None
+    tokens: int | None = None
+    flops: float | None = None
+    seed: int | None = None
+    step: int | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One value with its 95% interval (NaN where nobody gave one).
+
+    value, low, high and chance are as shown: raw value x scale (100 for percentages). ceiling: the best value that
+    can be, or None. source: "model", "control:NAME" or "baseline:NAME". level: a slice of the documents, "" for all.
+    n: scored documents, 0 where unknown. origin: the run folder or file that it was read from.
+    """
+
+    model: ModelFacts
+    task: str
+    family: str
+    metric: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    protocol: str = ""
+    shots: int = 0
+    source: str = "model"
+    level: str = ""
+    n: int = 0
+    failed: int = 0
+    chance: float | None = None
+    higher_is_better: bool = True
+    scale: float = 1.0
+    ceiling: float | None = None
+    signature: str = ""
+    origin: Path = Path()
+
+    @property
+    def stderr(self) -> float:
+        """The standard error that the interval stands for (its width over 2 x 1.96); NaN without an interval."""
+        return (self.high - self.low) / (2 * 1.959964)
+
+    @property
+    def unit(self) -> str:
+        """The unit of `value`, as text: "%" or nothing."""
+        return "%" if self.scale == 100 else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something that was left out of a report, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One task and metric along one ladder: the last checkpoint of each model, by size."""
+
+    ladder: str
+    task: str
+    family: str
+    protocol: str
+    metric: str
+    shots: int
+    points: tuple[Measurement, ...]
+
+
+def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
+    """Read run folders, folders of them, and results files of lm-evaluation-harness.
+
+    What is broken or half-written is named among the problems and left out. Raises UsageError where a path is absent.
+    """
+    measurements: list[Measurement] = []
+    problems: list[Problem] = []
+    for given in paths:
+        if not given.exists():
+            raise UsageError(f"{given}: no such run folder or results file")
+        found = list(_sources(given))
+        if not found:
+            problems.append(Problem(path=given, reason="holds neither a run nor results of lm-evaluation-harness"))
+        for path in found:
+            try:
+                measurements += _read_run(path) if path.is_dir() else _read_file(path, asked=path == given)
+            except EvalkitError as error:
+                problems.append(Problem(path=path, reason=str(error)))
+    return _unique(measurements), problems
+
+
+def _sources(path: Path) -> Iterator[Path]:
+    """Yield run folders and JSON files under a path, in the order of names; nothing inside a run folder."""
+    if path.is_file():
+        yield path
+        return
+    for folder, below, names in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if "manifest.json" in names or "records.jsonl" in names:
+            below.clear()
+            yield Path(folder)
+        else:
+            yield from (Path(folder) / name for name in sorted(names) if name.endswith(".json"))
+
+
+def _read_file(path: Path, *, asked: bool) -> list[Measurement]:
+    """Read a file; a JSON file that is something else is an error only where the user named it."""
+    from evalkit.report import lm_eval
+
+    raw = read_json(path, StoreError)
+    if not lm_eval.is_results(raw) and not asked:
+        return []
+    return lm_eval.read(raw, path)
+
+
+def _read_run(folder: Path) -> list[Measurement]:
+    """Read a finished run of evalkit. Raises StoreError for a broken one, or one that was stopped on its way."""
+    manifest = read_manifest(folder)
+    if not (folder / "results.json").exists():
+        raise StoreError(f"{folder} is half-written: results.json is missing; start the same run again to finish it")
+    facts = model_facts(manifest)
+    return [_measurement(result, facts, folder) for result in read_results(folder)]
+
+
+def _measurement(result: Result, facts: ModelFacts, folder: Path) -> Measurement:
+    try:
+        metric = metrics.get(result.metric)
+    except UsageError as error:
+        raise StoreError(f"{folder / 'results.json'}: {error}") from None
+    return Measurement(
+        model=facts,
+        task=result.task,
+        family=result.family,
+        protocol=result.protocol,
+        shots=result.shots,
+        metric=result.metric,
+        source=result.source,
+        level=result.level,
+        value=result.value,
+        low=result.low,
+        high=result.high,
+        n=result.n,
+        failed=result.failed,
+        chance=result.chance,
+        higher_is_better=metric.higher_is_better,
+        scale=metric.scale,
+        ceiling=metric.scale if metric.share else None,
+        signature=result.signature,
+        origin=folder,
+    )
+
+
+def model_facts(manifest: dict[str, Any]) -> ModelFacts:
+    """Return what a run's manifest says of its model; facts of Pythia come from its paper."""
+    about = manifest["settings"].get("model")
+    training = manifest.get("training") or {}
+    if not isinstance(about, dict) or "model" not in about or not isinstance(training, dict):
+        raise StoreError("its manifest does not say which model ran")
+    name = str(about["model"])
+    known = published.pythia(name)
+    try:
+        return ModelFacts(
+            name=name,
+            family=str(training.get("corpus") or "") or published.family_of(name),
+            parameters=_whole(about.get("parameters")) or (known.parameters if known else None),
+            block_parameters=_whole(about.get("block_parameters")) or (known.blocks if known else None),
+            tokens=_whole(training.get("tokens")),
+            flops=_whole(training.get("flops")),
+            seed=_whole(training.get("seed")),
+            step=_whole(training.get("step")),
+            loss=None if training.get("loss") is None else float(training["loss"]),
+        )
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"its manifest holds a wrong figure of model {name} ({error})") from None
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _unique(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Leave out what was given twice: the same run by two paths."""
+    seen: dict[tuple[Any, ...], Measurement] = {}
+    for m in measurements:
+        key = (m.origin.resolve(), m.model, m.task, m.protocol, m.shots, m.metric, m.source, m.level)
+        seen.setdefault(key, m)
+    return list(seen.values())
+
+
+def series(measurements: Iterable[Measurement]) -> list[Series]:
+    """Group the models' own values on all documents into series; a model without a size belongs to none.
+
+    Several trainings of one size (seeds) are several points; of several checkpoints of one training the last counts.
+    """
+    last: dict[tuple[Any, ...], Measurement] = {}
+    for m in measurements:
+        if m.source != "model" or m.level or m.model.parameters is None or math.isnan(m.value):
+            continue
+        key = (m.model.family, m.task, m.protocol, m.shots, m.metric, m.model.name, m.model.seed)
+        if key not in last or (m.model.step or 0) >= (last[key].model.step or 0):
+            last[key] = m
+    groups: dict[tuple[Any, ...], list[Measurement]] = {}
+    for key, m in last.items():
+        groups.setdefault(key[:5], []).append(m)
+    return [
+        Series(
+            ladder=ladder,
+            task=task,
+            family=points[0].family,
+            protocol=protocol,
+            metric=metric,
+            shots=shots,
+            points=tuple(sorted(points, key=lambda m: (m.model.parameters or 0, m.model.seed or 0))),
+        )
+        for (ladder, task, protocol, shots, metric), points in groups.items()
+    ]
