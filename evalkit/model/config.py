@@ -84,11 +84,12 @@ def _sizes(shapes: Mapping[str, tuple[int, int, int]], **common: Any) -> Mapping
 # The ladder is trained here, on the world corpus, with its tokenizer of 3,000 tokens.
 LADDER = _sizes(
     {
+        "pico": (2, 32, 2),
         "nano": (2, 64, 2),
         "micro": (3, 96, 3),
         "mini": (4, 128, 4),
         "midi": (4, 192, 6),
-        "maxi": (6, 256, 8),
+        "maxi": (5, 256, 8),
     },
     context=256,
     vocab_size=3000,

@@ -163,11 +163,12 @@ def prepare(
 ) -> tuple[Tokenizer, Corpus]:
     """Return tokenizer and corpus for a training, made once and kept in `folder`.
 
-    names: 'world' or files and folders. The tokenizer is trained on the first documents (20 million characters)
-    unless a folder holds one. reuse: take what an earlier start left.
+    names: 'world', files and folders, or one folder made by `build`, which is used as it is. The tokenizer is trained
+    on the first documents (20 million characters) unless a folder holds one. reuse: take what an earlier start left.
     """
-    if reuse and (folder / "corpus.json").exists():
-        return Tokenizer.load(folder), load(folder)
+    for ready in ([Path(names[0])] if len(names) == 1 else []) + ([folder] if reuse else []):
+        if (ready / "corpus.json").exists():
+            return Tokenizer.load(ready), load(ready)
 
     def documents() -> Iterator[str]:
         if names == ["world"] or tuple(names) == ("world",):

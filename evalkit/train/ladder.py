@@ -1,0 +1,69 @@
+"""Several trainings on one corpus, some at a time, each in a process of its own.
+
+Two processes of one thread get more done than one process of two: small models leave a second thread waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from evalkit.errors import EvalkitError
+
+
+class TrainingFailedError(EvalkitError):
+    """One of several trainings ended with an error; what it said stands above."""
+
+
+def name_of(size: str, seed: int) -> str:
+    """Return the folder and model name of a training: "mini", and "mini-seed2" for other seeds than 0."""
+    return size if seed == 0 else f"{size}-seed{seed}"
+
+
+def train_all(trainings: Mapping[str, Sequence[str]], *, jobs: int) -> None:
+    """Run `evalkit train` with each training's arguments, the first ones first, `jobs` at a time.
+
+    Every process gets its share of the cores. Raises TrainingFailedError for the first that fails, after the others
+    were stopped; all of them go on from their checkpoints with --resume.
+    """
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    waiting, running = list(trainings.items()), dict[str, subprocess.Popen[str]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                name, arguments = waiting.pop(0)
+                running[name] = _start(arguments, environment)
+            time.sleep(0.2)
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                if code := running.pop(name).returncode:
+                    raise TrainingFailedError(f"the training of {name} ended with exit code {code}")
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+
+
+def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a training whose plain progress lines are passed on, so that several do not draw over each other."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evalkit.cli", "train", *arguments],
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    threading.Thread(target=_pass_on, args=(process,), daemon=True).start()
+    return process
+
+
+def _pass_on(process: subprocess.Popen[str]) -> None:
+    assert process.stdout
+    with process.stdout as lines:
+        for line in lines:
+            print(line, end="", file=sys.stderr, flush=True)
