@@ -8,15 +8,18 @@ import sys
 from collections.abc import Sequence
 
 from evalkit import __version__
-from evalkit.commands import export, generate, models, run, tasks, train
+from evalkit.commands import baseline, compare, export, generate, models, power, run, tasks, train
 from evalkit.errors import EvalkitError
 
 # Importing a command is cheap: what is heavy is imported when it runs, so that help comes at once.
-_COMMANDS = {"run": run, "train": train, "tasks": tasks, "models": models, "export": export, "generate": generate}
+_COMMANDS = {
+    "run": run, "compare": compare, "baseline": baseline, "power": power, "train": train, "tasks": tasks,
+    "models": models, "export": export, "generate": generate,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 for an error of the user's, 130 when interrupted."""
+    """Run a command and return its exit code: 0, 1 for a regression, 2 for an error of the user's, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments) or 0)

@@ -5,6 +5,7 @@ EvalkitError
 ├── DataError          a benchmark file that is missing, cut or not in the expected format
 ├── CheckpointError    a model or tokenizer folder that cannot be read
 ├── StoreError         a run folder that cannot be written, read or resumed
+├── CompareError       two runs that cannot be compared: other documents, protocol, task version, ...
 └── PromptTooLongError one item whose query does not fit the model's context
 """
 
@@ -34,6 +35,10 @@ class CheckpointError(EvalkitError):
 
 class StoreError(EvalkitError):
     """A run folder that cannot be written, read or resumed."""
+
+
+class CompareError(EvalkitError):
+    """Two runs that cannot be compared: other documents, another protocol, another version of a task or metric."""
 
 
 class PromptTooLongError(EvalkitError):

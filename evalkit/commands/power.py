@@ -1,0 +1,95 @@
+"""evalkit power: plan how many documents a comparison needs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from evalkit.compare.planning import Plan
+
+SUMMARY = "Plan how many documents a comparison needs to find a change of a given size."
+EXAMPLES = """examples:
+  evalkit power --task lambada --effect 1pp --discordance 0.08
+  evalkit power --task world_qa --effect 2 --run runs/main --run runs/mine     from how two runs differ
+"""
+
+_DISCORDANCE = 0.1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--effect", required=True, help="points of the metric, for example 1pp or 0.5")
+    parser.add_argument("--run", action="append", default=[], type=Path, help="run or baseline; twice: BASE and NEW")
+    parser.add_argument("--discordance", type=float, help="share of documents that differ, if not from runs")
+    parser.add_argument("--metric", help="a 0/1 metric, or one of the runs' (default: the task's first)")
+    parser.add_argument("--shots", type=int, help="of the runs (default: the fewest they have)")
+    parser.add_argument("--alpha", type=float, default=0.05, help="two-sided error of the test (default: 0.05)")
+    parser.add_argument("--tests", type=int, default=1, help="tests that alpha is shared by, for Holm (default: 1)")
+    parser.add_argument("--power", type=float, default=0.8, help="chance of finding the effect (default: 0.8)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the plan and its assumptions."""
+    effect = _points(arguments.effect)
+    if not 0 < arguments.alpha < 1 or not 0 < arguments.power < 1 or arguments.tests < 1:
+        raise UsageError("--alpha and --power must be between 0 and 1, --tests at least 1")
+    if len(arguments.run) not in (0, 2):
+        raise UsageError("--run is given twice, once per side, or not at all")
+    alpha = arguments.alpha / arguments.tests
+    plan = _from_runs(arguments, effect, alpha) if arguments.run else _from_rate(arguments, effect, alpha)
+    shared = f", shared by {arguments.tests} tests" if arguments.tests > 1 else ""
+    need = f"{plan.documents:,.0f} documents" if math.isfinite(plan.documents) else "no number of documents"
+    print(f"{arguments.task} {plan.metric}: {need} to find a change of {plan.effect:g} points")
+    print(f"  with probability {arguments.power:g} at a two-sided alpha of {arguments.alpha:g}{shared} ({plan.method})")
+    print(f"  assuming {plan.assumption}")
+
+
+def _points(text: str) -> float:
+    try:
+        value = float(text.removesuffix("pp"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise UsageError(f"--effect {text!r}: expected points above 0, for example 1pp or 0.5")
+    return value
+
+
+def _from_rate(arguments: argparse.Namespace, effect: float, alpha: float) -> Plan:
+    from evalkit.compare import planning
+    from evalkit.harness import catalog
+
+    [task] = catalog.select([arguments.task])[:1]
+    metric = arguments.metric or catalog.protocol_of(task, None)[1].metrics[0]
+    rate, source = arguments.discordance, "--discordance"
+    if rate is None:
+        rate, source = _DISCORDANCE, "a guess: give --discordance or two runs"
+    return planning.from_rate(
+        metric, discordance=rate, effect=effect, alpha=alpha, power=arguments.power, source=source
+    )
+
+
+def _from_runs(arguments: argparse.Namespace, effect: float, alpha: float) -> Plan:
+    from evalkit.compare import baseline, comparable, planning
+    from evalkit.errors import unknown
+
+    if arguments.discordance is not None:
+        raise UsageError("--discordance is read from the runs where --run is given; leave one of them out")
+    base, new = (baseline.read(path) for path in arguments.run)
+    pairs, _ = comparable.pair_up(base, new, allow=("tasks",))
+    known = {pair.base.task for pair in pairs}
+    if arguments.task not in known:
+        raise unknown("task in the runs", arguments.task, known)
+    found = {pair.base.shots: pair for pair in pairs if pair.base.task == arguments.task}
+    shots = min(found) if arguments.shots is None else arguments.shots
+    if shots not in found:
+        raise UsageError(f"--shots {shots}: the runs have {', '.join(map(str, sorted(found)))}")
+    metric = arguments.metric or found[shots].metrics[0]
+    if metric not in found[shots].metrics:
+        raise unknown("metric in the runs", metric, found[shots].metrics)
+    return planning.from_pair(found[shots], metric, effect=effect, alpha=alpha, power=arguments.power)

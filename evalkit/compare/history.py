@@ -1,0 +1,94 @@
+"""The trend of each metric over many baselines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evalkit.compare import words
+from evalkit.compare.evidence import Evidence, Sheet, Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """One metric of one task at one number of shots. points: (value, comparable) per baseline, None where it lacks.
+
+    comparable: documents, protocol and versions are those of the last baseline that has the metric.
+    """
+
+    task: str
+    shots: int
+    metric: str
+    points: Sequence[tuple[Value, bool] | None]
+
+    @property
+    def change(self) -> float:
+        """Return last - first of the comparable values; NaN with fewer than two."""
+        values = [point[0].value for point in self.points if point and point[1]]
+        return values[-1] - values[0] if len(values) > 1 else math.nan
+
+
+def trends(history: Sequence[Evidence], *, all_metrics: bool = False) -> list[Trend]:
+    """Follow each metric (of each task the first one, or all) through baselines, oldest first."""
+    keys: dict[tuple[str, int, str], None] = {}
+    for evidence in history:
+        for (task, shots), sheet in evidence.sheets.items():
+            keys |= {(task, shots, name): None for name in list(sheet.statistics)[: None if all_metrics else 1]}
+    return [_trend(history, *key) for key in keys]
+
+
+def _trend(history: Sequence[Evidence], task: str, shots: int, metric: str) -> Trend:
+    sheets = [evidence.sheets.get((task, shots)) for evidence in history]
+    known = [sheet if sheet and metric in sheet.statistics else None for sheet in sheets]
+    last = next(_rules(sheet, metric) for sheet in reversed(known) if sheet)
+    points = [(sheet.values[metric], _rules(sheet, metric) == last) if sheet else None for sheet in known]
+    return Trend(task=task, shots=shots, metric=metric, points=points)
+
+
+def _rules(sheet: Sheet, metric: str) -> tuple[object, ...]:
+    """Return what has to agree for two values to be comparable."""
+    return dict(sheet.signature), sheet.rules[metric], sheet.seeds, sheet.ids.tolist()
+
+
+def show(history: Sequence[Evidence], found: Sequence[Trend], console: Console) -> None:
+    """Print a row per metric and a column per baseline."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "shots", "metric", *(evidence.path.stem for evidence in history), "last - first"):
+        table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
+    for trend in found:
+        cells = [_point(point) for point in trend.points]
+        table.add_row(*map(Text, (trend.task, str(trend.shots), trend.metric, *cells, words.signed(trend.change))))
+    console.print(table)
+    if any(point and not point[1] for trend in found for point in trend.points):
+        console.print(Text("* other documents, protocol or version than the last: not comparable", style="yellow"))
+
+
+def _point(point: tuple[Value, bool] | None) -> str:
+    if point is None:
+        return ""
+    return words.figure(point[0].value) + ("" if point[1] else "*")
+
+
+def as_csv(history: Sequence[Evidence], found: Sequence[Trend]) -> str:
+    """Return a line per metric and baseline."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["file", "model", "hash", "task", "shots", "metric", "value", "low", "high", "documents", "comparable"]
+    )
+    for trend in found:
+        for evidence, point in zip(history, trend.points, strict=True):
+            if point:
+                value, comparable = point
+                about = [evidence.path.name, evidence.model["model"], evidence.model["hash"]]
+                figures = [f"{x:.9g}" if math.isfinite(x) else "" for x in (value.value, value.low, value.high)]
+                documents = int(evidence.sheets[trend.task, trend.shots].scored.any(axis=1).sum())
+                writer.writerow([*about, trend.task, trend.shots, trend.metric, *figures, documents, int(comparable)])
+    return out.getvalue()

@@ -1,0 +1,80 @@
+"""From tests to verdicts: Holm's correction, margins of non-inferiority, and how many documents would decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import Literal
+
+from evalkit.errors import UsageError, unknown
+
+Verdict = Literal["better", "same", "worse", "undecided"]
+
+# The chance of finding a change of the size in question, wherever documents are planned.
+POWER = 0.8
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Adjust p values for being several (Holm 1979): those at most alpha keep the familywise error at alpha."""
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    adjusted, least = [1.0] * len(ps), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(ps) - rank) * ps[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+def verdict(
+    *, gain: float, low: float, high: float, adjusted: float, alpha: float, margin: float | None, identical: bool
+) -> Verdict:
+    """Judge a change. gain, low, high: its size and interval, above zero is an improvement; margin: None if none.
+
+    Within the margin on both sides: same, even if significant, for that is what a margin says. Otherwise significant
+    changes are better or worse. The rest is undecided: no significant difference is not a proof of none.
+    """
+    if identical or (margin is not None and -margin <= low and high <= margin):
+        return "same"
+    if adjusted <= alpha:
+        return "better" if gain > 0 else "worse"
+    return "undecided"
+
+
+def documents_needed(
+    n: int, *, effect: float, error: float, alpha: float, power: float = POWER, margin: float | None = None
+) -> float:
+    """Return how many documents would decide, given the standard error that n of them left.
+
+    Decided means that a change of the size found is significant with probability `power`, or, with a margin, that an
+    interval around the size found fits into it. Errors are taken to fall with the square root of n.
+    """
+    normal = NormalDist()
+    z = normal.inv_cdf(1.0 - alpha / 2.0)
+    ways = []
+    if effect:
+        ways.append(n * ((z + normal.inv_cdf(power)) * error / effect) ** 2)
+    if margin is not None and abs(effect) < margin:
+        ways.append(n * (normal.inv_cdf(0.975) * error / (margin - abs(effect))) ** 2)
+    return math.ceil(min(ways)) if ways else math.inf
+
+
+def parse_margins(words: Sequence[str]) -> dict[str, float]:
+    """Read `lambada=0.5` and `1.0` into task -> points; "" holds the margin of all others. Raises UsageError."""
+    margins: dict[str, float] = {}
+    for word in words:
+        task, _, number = word.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < math.inf:
+            raise UsageError(f"--margin {word!r}: expected points such as 1.0, or TASK=0.5, not below 0")
+        margins[task] = value
+    return margins
+
+
+def check_margins(margins: Mapping[str, float], tasks: Sequence[str]) -> None:
+    """Raise UsageError for a margin of a task that is not compared."""
+    for name in margins:
+        if name and name not in tasks:
+            raise unknown("task in --margin", name, tasks)
