@@ -8,14 +8,22 @@ import sys
 from collections.abc import Sequence
 
 from evalkit import __version__
-from evalkit.commands import baseline, compare, export, generate, models, power, run, tasks, train
+from evalkit.commands import baseline, calibration, compare, export, generate, models, power, run, tasks, train
 from evalkit.errors import EvalkitError
 
 # Importing a command is cheap: what is heavy is imported when it runs, so that help comes at once.
 _COMMANDS = {
-    "run": run, "compare": compare, "baseline": baseline, "power": power, "train": train, "tasks": tasks,
-    "models": models, "export": export, "generate": generate,
-}  # fmt: skip
+    "run": run,
+    "compare": compare,
+    "baseline": baseline,
+    "power": power,
+    "calibration": calibration,
+    "train": train,
+    "tasks": tasks,
+    "models": models,
+    "export": export,
+    "generate": generate,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

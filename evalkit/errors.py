@@ -3,6 +3,7 @@
 EvalkitError
 ├── UsageError         an argument that is not allowed (unknown task, K larger than the pool, ...)
 ├── DataError          a benchmark file that is missing, cut or not in the expected format
+│   └── NoDataError    a benchmark that is nowhere: neither the user's files nor the hub's
 ├── CheckpointError    a model or tokenizer folder that cannot be read
 ├── StoreError         a run folder that cannot be written, read or resumed
 ├── CompareError       two runs that cannot be compared: other documents, protocol, task version, ...
@@ -29,6 +30,10 @@ class DataError(EvalkitError):
     """A benchmark file that is missing, cut or not in the expected format."""
 
 
+class NoDataError(DataError):
+    """A benchmark that neither the user's files nor the hub or its cache have."""
+
+
 class CheckpointError(EvalkitError):
     """A model or tokenizer folder that cannot be read."""
 
@@ -46,7 +51,7 @@ class PromptTooLongError(EvalkitError):
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
-    """Build the error for a name that is not in `allowed`, with the nearest one as a suggestion.
+    """Build the error for a name that is not in `allowed`, with the nearest one as a suggestion, instead of many.
 
     >>> str(unknown("task", "lambda", ["lambada", "coqa"]))
     "unknown task 'lambda'; did you mean 'lambada'? (allowed: coqa, lambada)"
@@ -54,4 +59,5 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     names = sorted(allowed)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"unknown {kind} {name!r}{hint} (allowed: {', '.join(names)})")
+    listed = "" if near and len(names) > 20 else f" (allowed: {', '.join(names)})"
+    return UsageError(f"unknown {kind} {name!r}{hint}{listed}")

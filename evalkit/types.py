@@ -38,6 +38,8 @@ class Example:
     input, output: the texts; output is the gold answer as it would be written after the prompt.
     parts: named pieces of the input that a protocol may put in other places (passage, question, ...).
     choices, gold: the answer options and the index of the right one (multiple choice only).
+    golds: the indexes of all right ones where there are several (every answer of a question labelled); then gold is
+    None and output is all of them as they are written in a shot.
     references: every accepted answer (generation); empty means (output,).
     original: the text whose words, bytes and characters perplexity is reported per; empty means input.
     """
@@ -48,6 +50,7 @@ class Example:
     parts: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
     gold: int | None = None
+    golds: tuple[int, ...] = ()
     references: tuple[str, ...] = ()
     original: str = ""
 
@@ -84,6 +87,8 @@ class Decoding:
     top_p: and among the fewest tokens that hold this probability. seed: of the sampling.
     beams: width of a beam search, 1 for none. length_penalty: a finished beam's log-probability is divided by its
     length in tokens to this power (Brown et al. 2020 used 4 beams and 0.6).
+    avoid: if not empty, one word is generated, the likeliest that is none of these (GPT-2's filter for LAMBADA); beams
+    is then how many starts of words are followed.
 
     Raises UsageError for values that mean nothing.
     """
@@ -96,12 +101,15 @@ class Decoding:
     seed: int = 0
     beams: int = 1
     length_penalty: float = 0.6
+    avoid: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.beams < 1:
             raise UsageError(f"beams must be at least 1, not {self.beams}")
         if self.beams > 1 and self.top_k != 1:
             raise UsageError(f"beams {self.beams} with top_k {self.top_k}: a beam search does not sample (top_k 1)")
+        if self.avoid and self.top_k != 1:
+            raise UsageError(f"top_k {self.top_k} with words to avoid: the likeliest word is not sampled (top_k 1)")
         if not -10 <= self.length_penalty <= 10:
             raise UsageError(f"length_penalty must be between -10 and 10, not {self.length_penalty}")
         if self.max_tokens < 1:
@@ -138,7 +146,8 @@ class Request:
 class Response:
     """An engine's answer.
 
-    loglikelihood: natural log-probability of the continuation's tokens, summed (0.0 for generation).
+    loglikelihood: natural log-probability of the continuation's tokens, summed; for generation of the generated ones,
+    those that ended the text included, by the model itself whatever the temperature: how sure it was of the answer.
     is_greedy: every scored token was the argmax. tokens: tokens scored or generated.
     text: the generated text, cut before the first stop string. error: why the item failed, or empty.
     """
@@ -155,6 +164,7 @@ class Cell:
     """What a group of records has in common: one row of a results table before aggregation.
 
     variant: "" for the task itself, else the name of the control that changed its input.
+    template: "" for the protocol's own wording, else the name of a further one.
     """
 
     task: str
@@ -162,6 +172,7 @@ class Cell:
     shots: int
     seed: int
     variant: str = ""
+    template: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,6 +210,7 @@ class Result:
 
     source: "model", "control:NAME" (the model on a changed input) or "baseline:NAME" (no model).
     level: "" for all documents. low, high: the 95% interval, NaN where n is too small for one.
+    template: "" for the protocol's own wording, else the name of a further one.
     n: scored documents; failed: documents without a score; truncated: documents whose prompt was shortened.
     """
 
@@ -218,3 +230,4 @@ class Result:
     truncated: int
     chance: float | None
     signature: str
+    template: str = ""

@@ -17,6 +17,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def data_dir() -> Path:
     """The folder of real benchmark files, or a skip that says how to provide it."""
     found = Path(os.environ.get("EVALKIT_DATA") or REPOSITORY.parent / "shared" / "data")
-    if not found.is_dir():
-        pytest.skip(f"no real benchmark files: {found} is absent (set EVALKIT_DATA)")
+    if not found.is_dir() or not any(found.iterdir()):
+        pytest.skip(f"no real benchmark files: {found} is absent or empty (set EVALKIT_DATA)")
     return found

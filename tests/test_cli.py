@@ -11,8 +11,9 @@ import torch
 import transformers
 
 from evalkit.cli import main
+from evalkit.harness import sources
 from evalkit.harness.store import read_records, read_results
-from evalkit.model import weights
+from evalkit.model import resolve, weights
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
@@ -86,6 +87,7 @@ def test_a_second_start_computes_nothing_and_a_new_run_gives_the_same_bytes(chec
     assert (elsewhere / "a" / "records.jsonl").read_bytes() == records
     assert run(*words, "--out", "b") == 0
     assert before == results_bytes(elsewhere / "a") == results_bytes(elsewhere / "b")
+    assert (elsewhere / "b" / "records.jsonl").read_bytes() == records
 
 
 def test_batch_size_limit_and_neighbours_change_no_score(checkpoint, elsewhere):
@@ -201,6 +203,116 @@ def test_tasks_shows_a_prompt(name, capsys):
     assert f"{name}:" in capsys.readouterr().out
 
 
+def test_the_shown_prompt_is_counted_in_tokens(capsys):
+    assert run("tasks", "world_qa", "--shots", 1, "--model", "nano") == 0
+    said = capsys.readouterr().out.strip().splitlines()[-1]
+    tokenizer = Tokenizer.load(resolve.folder_of("nano"))
+    assert said.endswith("1 after it (nano's tokenizer)") and int(said.split()[0]) > 10
+    assert run("tasks", "world_lm", "--model", "nano") == 0
+    printed = capsys.readouterr().out
+    page = printed.partition(":\n\n")[2].rpartition("\n\n")[0]
+    assert f"0 tokens of context, {len(tokenizer.encode_batch([page])[0]):,} after it" in printed
+
+
+def test_lists_say_how_large_a_benchmark_is_and_where_it_is_from(elsewhere, monkeypatch, capsys):
+    (elsewhere / "lambada").mkdir()
+    (elsewhere / "lambada" / "lambada_test.jsonl").write_text('{"text": "one two"}\n' * 1234)
+    monkeypatch.setenv("EVALKIT_DATA", str(elsewhere))
+    assert run("tasks") == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert " 1,234 " in rows["lambada"] and "EleutherAI/lambada_openai/default" in rows["lambada"]
+    assert "lambada_test.jsonl" in rows["lambada"] and " 372 " in rows["world_qa"]
+    assert "hub or --data" in rows["nq_open"]
+
+
+def test_a_suite_goes_on_without_the_benchmarks_that_are_nowhere(checkpoint, elsewhere, monkeypatch, capsys):
+    (elsewhere / "lambada").mkdir()
+    (elsewhere / "lambada" / "lambada_test.jsonl").write_text('{"text": "one two"}\n{"text": "three four"}\n')
+    monkeypatch.setenv("EVALKIT_DATA", str(elsewhere))
+    monkeypatch.setattr(sources, "_hub_dataset", lambda *_: {}["no network"])
+    words = ["run", "--model", checkpoint, "--limit", 1, "--out", "out", "--tasks"]
+    assert run(*words, "lm") == 0
+    assert "left out, for their data is nowhere: enwik8, " in capsys.readouterr().err
+    assert {r.task for r in read_results(elsewhere / "out")} >= {"world_lm", "lambada", "lambada_filtered"}
+    for tasks in ("lm,enwik8", "classification"):
+        assert run(*words, tasks) == 2
+    assert "error: no data for cola: " in capsys.readouterr().err
+
+
+def test_calibration_shows_the_most_confident_answers(checkpoint, elsewhere, capsys):
+    assert (
+        run("run", "--model", checkpoint, "--tasks", "world_qa", "--shots", "0,1", "--limit", 20, "--out", "out") == 0
+    )
+    capsys.readouterr()
+    metric = read_results(elsewhere / "out")[0].metric
+    assert run("calibration", "out", "--task", "world_qa", "--shots", 1) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"world_qa, 1 shots, {metric}\n") and "| 100% | 20 | " in shown
+    for words, message in (
+        (["--task", "world_aq"], "did you mean 'world_qa'"),
+        (["--task", "world_qa", "--shots", 3], "out has world_qa with 0, 1"),
+        (["--task", "world_qa", "--metric", "x"], "world_qa has no metric 'x'"),
+    ):
+        assert run("calibration", "out", *words) == 2
+        printed = capsys.readouterr()
+        assert message in printed.err and not printed.out
+
+
+TOY = """
+from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Example
+
+def task(name, **about):
+    protocol = Protocol(
+        kind="choice", query="{input}:", target=" {choice}", metrics=("acc",), answer_context="A:", **about
+    )
+    return Task(
+        name=name, family="qa", title="toy",
+        source=BenchmarkSource(name="toy", hub=Hub(id="nobody/toy", splits={"test": "test"})),
+        to_example=lambda d: Example(task="t", input=d.row["text"], output="a", choices=("a", "b"), gold=0),
+        protocols={"plain": protocol},
+    )
+
+TASKS = (task("stated", paper_shots=2, templates={"loud": {"query": "{input}!"}}), task("unstated"))
+"""
+
+
+@pytest.fixture
+def toys(checkpoint, elsewhere):
+    """Two tasks of a user's own, one of which has the paper's number of shots; and the command that runs them."""
+    (elsewhere / "toys.py").write_text(TOY)
+    (elsewhere / "toy.jsonl").write_text("".join(f'{{"text": "item {i}"}}\n' for i in range(6)))
+    return ["run", "--model", checkpoint, "--tasks", "toys.py", "--data", "toy=toy.jsonl", "--out", "out"]
+
+
+def test_the_papers_shots_where_the_paper_states_them(toys, elsewhere, capsys):
+    assert run(*toys, "--shots", "0,paper") == 0
+    assert "the paper states no number for unstated: run with 0 only\n" in capsys.readouterr().err
+    assert {(r.task, r.shots) for r in read_results(elsewhere / "out")} == {
+        ("stated", 0), ("stated", 2), ("unstated", 0),
+    }  # fmt: skip
+
+
+def test_a_task_without_the_papers_shots_is_left_out(toys, elsewhere, capsys):
+    assert run(*toys, "--shots", "paper") == 0
+    assert "the paper states no number for unstated: left out\n" in capsys.readouterr().err
+    assert {(r.task, r.shots) for r in read_results(elsewhere / "out")} == {("stated", 2)}
+
+
+def test_templates_are_run_stored_and_summed_up(toys, elsewhere, capsys):
+    assert run(*toys, "--templates", "all") == 0
+    assert "2 wordings at 0 shots: median" in capsys.readouterr().out
+    results = read_results(elsewhere / "out")
+    assert {(r.task, r.template) for r in results} == {("stated", ""), ("stated", "loud"), ("unstated", "")}
+    assert {r.metric for r in results} == {"acc", "acc_per_token", "acc_per_char", "acc_per_byte", "acc_unconditional"}
+    before = results_bytes(elsewhere / "out")
+    assert run(*toys, "--templates", "all") == 0
+    assert results_bytes(elsewhere / "out") == before
+    assert run(*toys, "--templates", "lod") == 2
+    assert "unknown template 'lod'; did you mean 'loud'?" in capsys.readouterr().err
+
+
 def test_lists(capsys):
     assert run("tasks") == run("models") == 0
     printed = capsys.readouterr().out
@@ -234,7 +346,7 @@ def test_export_copies_at_a_precision(checkpoint, elsewhere, capsys):
 
 
 WRONG = {
-    "task": (["--tasks", "world_redaing"], "unknown task 'world_redaing'; did you mean 'world_reading'?"),
+    "task": (["--tasks", "world_redaing"], "unknown task 'world_redaing'; did you mean 'world_reading'?\n"),
     "model": (["--model", "gpt3-small"], "unknown model 'gpt3-small'"),
     "folder": (["--model", "./nowhere"], "no checkpoint folder ./nowhere"),
     "hf folder": (["--model", "hf:./nowhere"], "no checkpoint folder ./nowhere"),
@@ -242,6 +354,9 @@ WRONG = {
     "shots": (["--shots", "two"], "--shots 'two': expected whole numbers"),
     "negative shots": (["--shots=-1"], "--shots: expected whole numbers from 0 up"),
     "too many shots": (["--shots", "5000"], "has only"),
+    "the paper's shots": (["--shots", "paper"], "for world_reading under protocol plain the paper states no number"),
+    "template": (["--templates", "x"], "unknown template 'x'"),
+    "suites": (["--tasks", "gpt1-zero-shot,gpt2-paperr"], "unknown task"),
     "seeds": (["--seeds", "x"], "--seeds 'x'"),
     "limit": (["--limit", "0"], "--limit must be at least 1"),
     "protocol": (["--protocol", "plane"], "unknown protocol 'plane'; did you mean 'plain'?"),

@@ -27,6 +27,18 @@ def integers(text: str, option: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text!r}: expected whole numbers with commas between, for example 0,1,4") from None
 
 
+def shots(text: str) -> tuple[tuple[int, ...], bool]:
+    """Parse counts of shots, among them perhaps "paper": return the numbers, and whether the paper's is wanted."""
+    words = text.split(",")
+    numbers = ",".join(word for word in words if word.strip() != "paper")
+    if numbers:
+        try:
+            return integers(numbers, "--shots"), numbers != text
+        except UsageError:
+            raise UsageError(f"--shots {text!r}: expected whole numbers or paper, for example 0,1,paper") from None
+    return (), True
+
+
 def count(text: str, option: str) -> int:
     """Parse 20M, 300k, 1.5B or a plain number."""
     unit = {"k": 1e3, "m": 1e6, "b": 1e9}.get(text[-1:].lower(), 1)

@@ -3,48 +3,100 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from evalkit.commands import options
 from evalkit.errors import DataError
 
+if TYPE_CHECKING:
+    from evalkit.harness.sources import DataPaths
+    from evalkit.harness.task import Task
+    from evalkit.tokenizer import Tokenizer
+
 SUMMARY = "List the tasks, or show one rendered prompt."
 EXAMPLES = """examples:
-  evalkit tasks                                       every task: family, metric, where its data is
-  evalkit tasks world_qa --shots 2                    one rendered prompt
+  evalkit tasks                                       every task: family, metric, size, where its data is
+  evalkit tasks world_qa --shots 2                    one rendered prompt, and its number of tokens
+  evalkit tasks coqa --shots paper --protocol gpt3    the same, as a paper did it
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("name", nargs="?", help="a task to show")
-    parser.add_argument("--shots", type=int, default=0, help="examples in the shown prompt")
+    parser.add_argument("--shots", default="0", help="examples in the shown prompt; paper: the paper's number")
     parser.add_argument("--protocol", help="how to build the prompt")
+    parser.add_argument("--model", help="whose tokens to count (default: GPT-2's where cached, else nano's)")
     parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """List the tasks, or show one prompt."""
-    from rich.table import Table
+    if arguments.name:
+        _show(arguments)
+    else:
+        _list(options.data(arguments))
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    """Print the first document's prompt: the context in one colour, what is scored or expected in another."""
     from rich.text import Text
 
     from evalkit.harness import catalog, preview
 
-    data = options.data(arguments)
+    catalog.check_protocol(arguments.protocol)
+    task, protocol = catalog.choose([arguments.name])[0]
+    numbers, paper_shots = options.shots(arguments.shots)
+    whose, tokenizer = _tokenizer(arguments.model)
+    shown = preview.prompt(
+        task,
+        protocol=arguments.protocol or protocol,
+        shots=None if paper_shots else max(numbers),
+        data=options.data(arguments),
+        encoder=tokenizer,
+    )
     console = options.console()
-    if arguments.name:
-        catalog.check_protocol(arguments.protocol)
-        [task] = catalog.select([arguments.name])[:1]
-        shown = preview.prompt(task, protocol=arguments.protocol, shots=arguments.shots, data=data)
-        console.print(Text(shown.about, style="dim"))
-        console.print(Text.assemble((shown.context, "cyan"), (shown.target, "bold green")), soft_wrap=True)
-        return
-    table = Table("task", "family", "metric", "protocols", "data", "what", box=None, header_style="bold")
+    console.print(Text(shown.about, style="dim"))
+    console.print(Text.assemble((shown.context, "cyan"), (shown.target, "bold green")), soft_wrap=True)
+    before, after = shown.tokens or (0, 0)
+    console.print(Text(f"\n{before:,} tokens of context, {after:,} after it ({whose}'s tokenizer)", style="dim"))
+
+
+def _tokenizer(model: str | None) -> tuple[str, Tokenizer]:
+    """Load the tokenizer of the model named, or of one that needs no network."""
+    from evalkit.model import resolve
+    from evalkit.tokenizer import Tokenizer
+
+    name = model or ("gpt2" if resolve.whereabouts("gpt2").startswith("cached") else "nano")
+    return name, Tokenizer.load(resolve.folder_of(name))
+
+
+def _list(data: DataPaths) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from evalkit.harness import catalog
+    from evalkit.harness.load import count_documents
+
+    console = options.console()
+    table = Table("task", "family", "metric", "protocols", box=None, header_style="bold")
+    table.add_column("size", justify="right")
+    for name in ("source", "data", "what"):
+        table.add_column(name)
     for task in catalog.bundled().values():
         first = next(iter(task.protocols.values()))
         try:
             here = Text(task.source.at_hand(data) or "hub or --data")
+            size = "" if (found := count_documents(task, data)) is None else f"{found:,}"
         except DataError as error:  # one broken benchmark does not hide the others
-            here = Text(str(error), style="red")
-        table.add_row(task.name, task.family, first.metrics[0], ", ".join(task.protocols), here, task.title)
+            size, here = "", Text(str(error), style="red")
+        row = (task.name, task.family, first.reported[0], ", ".join(task.protocols), size, _origin(task), here)
+        table.add_row(*row, task.title)
     console.print(table)
     console.print(f"suites: {', '.join(catalog.suites())}")
+
+
+def _origin(task: Task) -> str:
+    """Name the hub's dataset, and its config."""
+    hub = getattr(task.source, "hub", None)
+    return "/".join(filter(None, (hub.id, hub.config))) if hub else "generated"

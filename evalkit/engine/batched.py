@@ -16,8 +16,11 @@ from torch import Tensor
 from evalkit.engine.beam import BeamSearch
 from evalkit.engine.rolling import rolling_windows
 from evalkit.engine.sampling import Sampler
+from evalkit.engine.words import WordSearch
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Request, Response
+
+_Search = Sampler | BeamSearch | WordSearch
 
 # Rows of the (positions, vocabulary) matrix of scores that are held at once.
 _LOGIT_ROWS = 2048
@@ -206,11 +209,11 @@ class BatchedEngine(ABC):
                 yield text[shown:]
                 shown = len(text)
 
-    def _search(self, request: Request) -> Sampler | BeamSearch:
-        kind = BeamSearch if request.decoding.beams > 1 else Sampler
+    def _search(self, request: Request) -> _Search:
+        kind = WordSearch if request.decoding.avoid else BeamSearch if request.decoding.beams > 1 else Sampler
         return kind(request.decoding, self.tokenizer, ends=self._ends)
 
-    def _steps(self, reading: Reading, searches: Sequence[Sampler | BeamSearch]) -> Iterator[list[int]]:
+    def _steps(self, reading: Reading, searches: Sequence[_Search]) -> Iterator[list[int]]:
         """Decode one batch; after each token yield the positions of the searches that it finished."""
         live = list(range(len(searches)))
         while True:

@@ -90,8 +90,10 @@ class BeamSearch:
 
     def response(self) -> Response:
         """Return the best finished beam's text before the first stop string."""
-        ids = self._finished[0].ids
+        best = self._finished[0]
+        logprob = best.score * math.pow(len(best.ids), self._decoding.length_penalty)
+        ids = best.ids
         ids = ids[:-1] if ids[-1] in self._ends else ids
         text = self._tokenizer.decode(ids)
         stop = find_stop(text, self._decoding.until)
-        return Response(text=text if stop < 0 else text[:stop], tokens=len(ids))
+        return Response(text=text if stop < 0 else text[:stop], tokens=len(ids), loglikelihood=logprob)

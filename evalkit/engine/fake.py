@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from evalkit.types import Request, Response
 
 # What an answer needs: the right text, and the index of the right choice where there are choices.
-Answers = Mapping[tuple[str, str], tuple[str, int | None]]
+Answers = Mapping[tuple[str, str], tuple[str, int | tuple[int, ...] | None]]
 
 
 class ByteEncoder:
@@ -67,7 +67,7 @@ def oracle(answers: Answers) -> FakeEngine:
     def answer(request: Request) -> Response:
         text, gold = answers[request.task, request.doc_id]
         tokens = len(request.continuation_ids)
-        right = gold is None or gold == request.index
+        right = gold is None or request.index in (gold if isinstance(gold, tuple) else (gold,))
         return Response(
             loglikelihood=0.0 if right else -100.0 * max(1, tokens), is_greedy=right, tokens=tokens, text=text
         )

@@ -32,11 +32,13 @@ class Sampler:
         self._rng = np.random.default_rng(decoding.seed)
         self._ids: list[int] = []
         self._text = ""
+        self._logprob = 0.0
         self.done = False
 
     def step(self, logits_1V: Tensor) -> list[tuple[int, int]]:
         """Choose the next token from fp32 scores of the vocabulary; return [(0, token)], or nothing when done."""
         token = self._pick(logits_1V[0])
+        self._logprob += float(logits_1V[0, token] - logits_1V[0].logsumexp(0))
         if token in self._ends:
             self.done = True
             return []
@@ -70,4 +72,5 @@ class Sampler:
     def response(self) -> Response:
         """Return the text before the first stop string."""
         stop = find_stop(self._text, self._decoding.until)
-        return Response(text=self._text if stop < 0 else self._text[:stop], tokens=len(self._ids))
+        text = self._text if stop < 0 else self._text[:stop]
+        return Response(text=text, tokens=len(self._ids), loglikelihood=self._logprob)

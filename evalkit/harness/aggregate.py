@@ -13,7 +13,7 @@ from evalkit import __version__, metrics
 from evalkit.metrics.stats import interval
 from evalkit.types import Record, Result
 
-_Key = tuple[str, str, int]  # task, protocol, shots
+_Key = tuple[str, str, int, str]  # task, protocol, shots, template
 
 
 def aggregate(records: Iterable[Record], settings: Mapping[str, Any]) -> list[Result]:
@@ -23,10 +23,10 @@ def aggregate(records: Iterable[Record], settings: Mapping[str, Any]) -> list[Re
     """
     cells: dict[_Key, list[Record]] = defaultdict(list)
     for record in records:
-        cells[record.cell.task, record.cell.protocol, record.cell.shots].append(record)
+        cells[record.cell.task, record.cell.protocol, record.cell.shots, record.cell.template].append(record)
     order = {name: i for i, name in enumerate(settings["tasks"])}
     results: list[Result] = []
-    for key in sorted(cells, key=lambda k: (order.get(k[0], len(order)), k[2])):
+    for key in sorted(cells, key=lambda k: (order.get(k[0], len(order)), k[2:])):
         group = sorted(cells[key], key=lambda r: (r.cell.variant, r.doc_id, r.cell.seed))
         for name in settings["tasks"][key[0]]["metrics"]:
             results += _of_metric(metrics.get(name), key, group, settings)
@@ -68,7 +68,7 @@ def _result(
     level: str,
     settings: Mapping[str, Any],
 ) -> Result:
-    task, protocol, shots = key
+    task, protocol, shots, template = key
     scored = [(r, s) for r in records if (s := scores(r)) is not None]
     table = np.asarray([s for _, s in scored], dtype=np.float64) if scored else np.empty((0, 1))  # all have failed
     several = len({r.cell.seed for r, _ in scored}) > 1
@@ -93,17 +93,20 @@ def _result(
         truncated=len({r.doc_id for r in records if r.prompt.dropped or r.prompt.cut}),
         chance=sum(chances) / len(chances) * scale if chances else None,
         signature=_signature(metric, key, settings),
+        template=template,
     )
 
 
 def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> str:
     """Say in one line everything that the value depends on."""
-    task, protocol, shots = key
+    task, protocol, shots, template = key
     about, model = settings["tasks"][task], settings["model"]
     parts = {
         "task": f"{task}.v{about['version']}",
         "protocol": protocol,
+        **({"template": template} if template else {}),
         "shots": shots,
+        **({"pool": about["pool"].replace(" of ", "/")} if "pool" in about else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
         "limit": settings["limit"] or "all",
         "data": about["data"],

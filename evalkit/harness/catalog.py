@@ -9,11 +9,18 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from evalkit import papers
 from evalkit.errors import UsageError, unknown
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import FAMILIES, Protocol, Task
 
 WORLD_SUITE = "world"
+
+# The suites of a paper's benchmarks, each with the protocol that a task defines to belong to it.
+PAPER_SUITES = MappingProxyType({"gpt1-zero-shot": "gpt1", "gpt2-paper": "gpt2", "gpt3-paper": "gpt3"})
+
+# Wang et al. 2019, table 1.
+_SUPERGLUE = ("boolq", "cb", "copa", "multirc", "record", "rte", "wic", "wsc")
 
 
 def tasks_folder() -> Path:
@@ -50,32 +57,55 @@ def load_file(path: Path) -> tuple[Task, ...]:
 
 
 def suites() -> Mapping[str, Sequence[str]]:
-    """Return the named groups: the world, each family, and all."""
+    """Return the named groups: the world, the papers', SuperGLUE, each family, and all; those that hold a task."""
     tasks = bundled()
     groups = {WORLD_SUITE: [name for name in tasks if name.startswith("world_")], "all": list(tasks)}
+    groups |= {suite: _of_paper(protocol) for suite, protocol in PAPER_SUITES.items()}
+    groups["superglue"] = [name for name in _SUPERGLUE if name in tasks]
     groups |= {family: [t.name for t in tasks.values() if t.family == family] for family in FAMILIES}
-    return groups
+    return {name: members for name, members in groups.items() if members}
+
+
+def _of_paper(protocol: str) -> list[str]:
+    """Return the tasks that define a paper's protocol; of a paper whose values are known, those that have one.
+
+    A protocol may be defined for benchmarks that its paper did not use (GPT-2's way to translate other languages).
+    """
+    valued = {task for task, its_protocol, *_ in papers.published() if its_protocol == protocol}
+    return [t.name for t in bundled().values() if protocol in t.protocols and (t.name in valued or not valued)]
+
+
+def choose(words: Iterable[str]) -> list[tuple[Task, str | None]]:
+    """Turn names, suites, globs (`world_*`) and paths of task files into tasks, each once, in the order given.
+
+    With each comes the protocol that its suite stands for, or None. Raises UsageError for a word that matches nothing,
+    with the nearest name as a suggestion, and for a task in two suites with different protocols.
+    """
+    tasks, groups = bundled(), suites()
+    chosen: dict[str, tuple[Task, str | None]] = {}
+    for word in words:
+        protocol = PAPER_SUITES.get(word)
+        if word.endswith(".py"):
+            found = list(load_file(Path(word)))
+        elif word in tasks:
+            found = [tasks[word]]
+        elif word in groups:
+            found = [tasks[name] for name in groups[word]]
+        elif not (found := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
+            raise unknown("task", word, [*tasks, *groups])
+        for task in found:
+            earlier = chosen.get(task.name, (task, None))[1]
+            if earlier and protocol and earlier != protocol:
+                raise UsageError(
+                    f"--tasks: {task.name} is chosen under two protocols ({earlier}, {protocol}); run one at a time"
+                )
+            chosen[task.name] = (task, protocol or earlier)
+    return list(chosen.values())
 
 
 def select(words: Iterable[str]) -> list[Task]:
-    """Turn names, suites, globs (`world_*`) and paths of task files into tasks, each once, in the order given.
-
-    Raises UsageError for a word that matches nothing, with the nearest name as a suggestion.
-    """
-    tasks, groups = bundled(), suites()
-    chosen: dict[str, Task] = {}
-    for word in words:
-        if word.endswith(".py"):
-            chosen |= {task.name: task for task in load_file(Path(word))}
-        elif word in tasks:
-            chosen[word] = tasks[word]
-        elif word in groups:
-            chosen |= {name: tasks[name] for name in groups[word]}
-        elif matched := fnmatch.filter(tasks, word) if any(c in word for c in "*?[") else []:
-            chosen |= {name: tasks[name] for name in matched}
-        else:
-            raise unknown("task", word, [*tasks, *groups])
-    return list(chosen.values())
+    """Return the tasks of `choose` alone."""
+    return [task for task, _ in choose(words)]
 
 
 def protocol_of(task: Task, name: str | None) -> tuple[str, Protocol]:
@@ -100,3 +130,11 @@ def check_protocol(name: str | None) -> None:
     known = {protocol for task in bundled().values() for protocol in task.protocols}
     if name is not None and name not in known:
         raise unknown("protocol", name, known)
+
+
+def check_templates(names: Iterable[str], protocols: Iterable[Protocol]) -> None:
+    """Raise UsageError, with a suggestion, for a template that none of the protocols has."""
+    known = {template for protocol in protocols for template in protocol.templates}
+    for name in names:
+        if name != "all" and name not in known:
+            raise unknown("template", name, {"all", *known})

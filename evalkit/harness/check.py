@@ -15,38 +15,64 @@ from pathlib import Path
 
 from evalkit import metrics
 from evalkit.engine import fake
+from evalkit.harness.load import Loaded, RunSettings, load
 from evalkit.harness.prompts import render
-from evalkit.harness.run import Loaded, RunSettings, describe, evaluate, load
+from evalkit.harness.run import describe, evaluate
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import RunStore
 from evalkit.harness.task import Protocol, Task
-from evalkit.metrics.choice import Accuracy
+from evalkit.metrics.choice import UNCONDITIONAL, Accuracy
 from evalkit.metrics.likelihood import BitsPer, Perplexity, PerplexityPer
 from evalkit.types import Document, Example, Request, Result
 
 # A cleanup that leaves fewer of the gold answers as they are contradicts the benchmark.
 _LEAST_KEPT = 0.25
 
+# The fields of a protocol that a template may replace.
+_WORDED = {"query", "target", "description", "separator"}
+
 
 def check_task(task: Task, data: DataPaths, *, limit: int | None = 200, shots: Sequence[int] = (0, 1, 3)) -> None:
-    """Check a task under each of its protocols, on `limit` documents. Raises AssertionError saying what is wrong.
+    """Check a task under each of its protocols and wordings, on `limit` documents.
 
-    Raises DataError where the data is missing or not as expected, and UsageError where the pool of shots is too small.
+    Raises AssertionError saying what is wrong, DataError where the data is missing or not as expected, and UsageError
+    where the pool of shots is too small.
     """
     assert task.version >= 1, f"{task.name}: versions count from 1"
-    settings = RunSettings(shots=tuple(shots), limit=limit)
-    for name in task.protocols:
+    settings = RunSettings(shots=tuple(shots), limit=limit, templates=("all",))
+    for name, protocol in task.protocols.items():
+        _check_protocol(protocol, where=f"{task.name}, protocol {name}")
         loaded = load(task, replace(settings, protocol=name), data)
         where = f"{task.name}, protocol {name}"
         for document, example in loaded.documents:
             _check_example(loaded, document, example, where=f"{where}, document {document.id}")
-        _check_oracle(loaded, settings, where=where)
-        _check_silence(loaded, settings, where=where)
-        _check_guesses(loaded, settings, where=where)
+        for template, wording in loaded.wordings.items():
+            worded = replace(loaded, protocol=wording, wordings={"": wording})
+            named = f"{where}, template {template}" if template else where
+            for document, example in loaded.documents:
+                _check_wording(wording, example, where=f"{named}, document {document.id}")
+            _check_oracle(worded, settings, where=named)
+        own = replace(loaded, wordings={"": protocol})
+        _check_silence(own, settings, where=where)
+        _check_guesses(own, settings, where=where)
+
+
+def _check_protocol(protocol: Protocol, *, where: str) -> None:
+    """Check what a protocol says whatever the document: its shots, its answer context, its further wordings."""
+    shots = protocol.paper_shots
+    assert shots is None or shots >= 0, f"{where}: paper_shots {shots} is below 0"
+    if UNCONDITIONAL in protocol.metrics:
+        assert protocol.answer_context, f"{where}: {UNCONDITIONAL} needs an answer_context"
+    if protocol.answer_context:
+        assert protocol.kind == "choice", f"{where}: an answer_context belongs to the kind choice"
+        assert not protocol.varies_context, f"{where}: with {{choice}} in the query no answer follows an answer_context"
+    for name, changes in protocol.templates.items():
+        unknown = {*changes} - _WORDED
+        assert name and not unknown, f"{where}: template {name!r} replaces {sorted(unknown)}; it may {sorted(_WORDED)}"
 
 
 def _check_example(loaded: Loaded, document: Document, example: Example, *, where: str) -> None:
-    """Check one example: an input, an answer among its options, and the fields that the templates name."""
+    """Check one example: an input, an answer, and the answer among its options."""
     protocol = loaded.protocol
     assert document.id.strip(), f"{where}: its id is empty"
     assert example.task.strip(), f"{where}: Example.task says nothing"
@@ -57,13 +83,21 @@ def _check_example(loaded: Loaded, document: Document, example: Example, *, wher
     assert example.output in example.answers, f"{where}: its output is not among its references"
     if protocol.kind == "choice":
         _check_choices(example, where=where)
+    if protocol.shrink:
+        name = protocol.shrink[0]
+        assert name == "input" or name in example.parts, f"{where}: shrink names {name!r}, which is no part"
+
+
+def _check_wording(protocol: Protocol, example: Example, *, where: str) -> None:
+    """Check a protocol's templates: the fields that they name, and a target that a model could write."""
+    if protocol.kind == "rolling":
+        return
     allowed = {*example.fields(), "choice"}
     for template in (protocol.query, protocol.target):
         unknown = _fields(template) - allowed
         assert not unknown, f"{where}: {template!r} names {sorted(unknown)}; fields are {sorted(allowed)}"
     if protocol.shrink:
         name = protocol.shrink[0]
-        assert name == "input" or name in example.parts, f"{where}: shrink names {name!r}, which is no part"
         assert name in _fields(protocol.query), f"{where}: shrink names {name!r}, which is not in the query"
     if protocol.kind == "generate":
         target = _target(protocol, example)
@@ -75,6 +109,10 @@ def _check_choices(example: Example, *, where: str) -> None:
     assert len(example.choices) > 1, f"{where}: a choice needs at least two options"
     assert len(set(example.choices)) == len(example.choices), f"{where}: two options are the same"
     gold = example.gold
+    if example.golds:
+        assert gold is None, f"{where}: gold {gold} beside golds, the one or the other"
+        assert set(example.golds) <= set(range(len(example.choices))), f"{where}: golds are none of its options"
+        return
     assert gold is not None and 0 <= gold < len(example.choices), f"{where}: gold {gold} is none of its options"
     assert example.output == example.choices[gold], f"{where}: its output is not the option that gold points to"
 
@@ -99,11 +137,12 @@ def _check_oracle(loaded: Loaded, settings: RunSettings, *, where: str) -> None:
     share = len(kept) / len(loaded.documents)
     assert share >= _LEAST_KEPT, f"{where}: the cleanup changes {1 - share:.0%} of the gold answers"
     writes = protocol.kind == "generate"
-    told = {(loaded.task.name, d.id): (_target(protocol, e) if writes else "", e.gold) for d, e in kept}
+    told = {(loaded.task.name, d.id): (_target(protocol, e) if writes else "", e.golds or e.gold) for d, e in kept}
     engine = fake.oracle(told)
     results = _run(replace(loaded, documents=kept), engine, settings)
     for request in engine.asked:
         _check_request(request, where=f"{where}, document {request.doc_id}")
+    _check_unconditional(loaded, engine.asked, where=where)
     for result in _own(results):
         wanted = _perfect(loaded.metrics[result.metric])
         assert math.isclose(result.value, wanted, abs_tol=1e-6), (
@@ -124,6 +163,16 @@ def _check_request(request: Request, *, where: str) -> None:
         assert request.context.strip(), f"{where}: nothing to generate from"
     else:
         assert request.continuation_ids, f"{where}: a request without anything to score"
+
+
+def _check_unconditional(loaded: Loaded, asked: Sequence[Request], *, where: str) -> None:
+    """Each option must be asked for once more after the answer context alone, and with the same text."""
+    context = loaded.protocol.answer_context
+    options = {document.id: len(example.choices) for document, example in loaded.documents}
+    alone = [request for request in asked if context and request.index >= options[request.doc_id]]
+    strange = [request.doc_id for request in alone if request.context != context]
+    assert not strange, f"{where}, document {strange[0]}: an option follows something else than the answer context"
+    assert len(alone) * 2 == len(asked) * bool(context), f"{where}: not every option is asked after the answer context"
 
 
 def _check_silence(loaded: Loaded, settings: RunSettings, *, where: str) -> None:

@@ -4,34 +4,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evalkit.engine.base import TextEncoder
+from evalkit.harness.load import Loaded, RunSettings, load
 from evalkit.harness.prompts import pairs, render
-from evalkit.harness.run import RunSettings, load
+from evalkit.harness.requests import encode
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Task
 
 
 @dataclass(frozen=True)
 class Preview:
-    """The first document's prompt: what is known of it, the context, and the text that is scored or expected."""
+    """The first document's prompt: what is known of it, the context, and the text that is scored or expected.
+
+    tokens: how many tokens the context and the target have; None without an encoder to count them with.
+    """
 
     about: str
     context: str
     target: str
+    tokens: tuple[int, int] | None = None
 
 
-def prompt(task: Task, *, protocol: str | None, shots: int, data: DataPaths) -> Preview:
-    """Render the first document with `shots` examples. Raises UsageError and DataError as a run would."""
-    loaded = load(task, RunSettings(shots=(shots,), protocol=protocol), data)
+def prompt(
+    task: Task, *, protocol: str | None, shots: int | None, data: DataPaths, encoder: TextEncoder | None = None
+) -> Preview:
+    """Render the first document with `shots` examples (None: as many as the protocol's paper gave).
+
+    Raises UsageError and DataError as a run would.
+    """
+    settings = RunSettings(shots=() if shots is None else (shots,), paper_shots=shots is None, protocol=protocol)
+    loaded = load(task, settings, data)
     document, example = loaded.documents[0]
-    count = 0 if loaded.protocol.kind == "rolling" else shots
-    drawn = loaded.pool.draw(document, example, group=loaded.group(document), count=count, seed=1)
+    drawn = loaded.pool.draw(document, example, group=loaded.group(document), count=max(loaded.shots), seed=1)
     texts = pairs(loaded.protocol, example, drawn)
-    context, target = texts[example.gold or 0]
+    context, target = texts[(example.gold or 0) if len(texts) > 1 else 0]
     if loaded.protocol.kind == "generate":
         target = render(loaded.protocol.target, example)
-    about = (
-        f"{task.name}: {task.title}\nfamily {task.family}, protocol {loaded.name} ({loaded.protocol.kind}), "
-        f"metrics {', '.join(loaded.protocol.metrics)}, {len(loaded.documents):,} documents, "
-        f"{len(texts)} request(s) each; document {document.id}:\n"
+    about = _about(loaded, document.id, len(texts))
+    if encoder is None:
+        return Preview(about, context, target)
+    [encoded] = encode([(context, target)], encoder)
+    return Preview(about, context, target, (len(encoded.context) if context else 0, len(encoded.continuation)))
+
+
+def _about(loaded: Loaded, name: str, requests: int) -> str:
+    task, protocol = loaded.task, loaded.protocol
+    others = [other for other in task.protocols if other != loaded.name]
+    said = [f"family {task.family}", f"protocol {loaded.name} ({protocol.kind})"]
+    said += [f"others: {', '.join(others)}"] if others else []
+    said += [f"the paper's shots: {protocol.paper_shots}"] if protocol.paper_shots is not None else []
+    said += [f"templates: {', '.join(protocol.templates)}"] if protocol.templates else []
+    return (
+        f"{task.name}: {task.title}\n{', '.join(said)}\nmetrics {', '.join(loaded.metrics)}; "
+        f"{len(loaded.documents):,} documents, {requests} request(s) each; document {name}:\n"
     )
-    return Preview(about, context, target)

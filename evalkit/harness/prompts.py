@@ -34,13 +34,16 @@ class Pool:
         or the answered questions before it, could give the answer away). Shots for a smaller count are the last ones
         of a larger count. Raises UsageError when the pool is too small.
         """
+        if not count:
+            return []
         pool = self.groups.get(group, ())
         rng = random.Random(f"{seed}/{self.task}/{document.id}")
         chosen: list[Example] = []
         seen: set[int] = set()
+        bits = len(pool).bit_length()
         while len(chosen) < count and len(seen) < len(pool):
-            place = rng.randrange(len(pool))
-            if place not in seen:
+            place = rng.getrandbits(bits)  # as randrange does, without its checks of every call
+            if place < len(pool) and place not in seen:
                 seen.add(place)
                 other, shot = pool[place]
                 related = other.id == document.id or (other.cluster and other.cluster == document.cluster)
@@ -68,8 +71,9 @@ def render(template: str, example: Example, choice: str = "") -> str:
 
 def shot_text(protocol: Protocol, example: Example) -> str:
     """Return a solved example: query and target with the right answer."""
-    choice = example.choices[example.gold] if example.gold is not None else example.output
-    return render(protocol.query, example, choice) + render(protocol.target, example, choice)
+    fields = example.fields()
+    fields["choice"] = example.choices[example.gold] if example.gold is not None else example.output
+    return (protocol.query + protocol.target).format_map(fields)
 
 
 def pairs(protocol: Protocol, example: Example, shots: Sequence[Example], *, cut: int = 0) -> list[tuple[str, str]]:
@@ -80,12 +84,16 @@ def pairs(protocol: Protocol, example: Example, shots: Sequence[Example], *, cut
     parts += [shot_text(protocol, shot) for shot in shots]
     head = "".join(part + protocol.separator for part in parts)
     options = example.choices if protocol.kind == "choice" else ("",)
-    contexts = [head + render(protocol.query, example, option)[cut:] for option in options]
+    fields = example.fields()
+    varies = protocol.kind == "choice" and protocol.varies_context
+    shared = "" if varies else head + protocol.query.format_map({**fields, "choice": ""})[cut:]
     if protocol.kind == "generate":
-        return [(contexts[0], "")]
-    return [
-        (context, render(protocol.target, example, option)) for context, option in zip(contexts, options, strict=True)
-    ]
+        return [(shared, "")]
+    found = []
+    for option in options:
+        fields["choice"] = option
+        found.append((shared or head + protocol.query.format_map(fields)[cut:], protocol.target.format_map(fields)))
+    return found
 
 
 def fit(

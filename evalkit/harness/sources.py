@@ -5,27 +5,55 @@ Every source yields rows with the column names of the benchmark's hub dataset, s
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import json
 import logging
-import lzma
 import os
 import sys
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from evalkit import world
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import DataError, NoDataError, UsageError
 from evalkit.files import canonical_json, digest, hash_files
+from evalkit.harness.readers import (
+    COMPRESSED,
+    HUB_TABLES,
+    TABLES,
+    Row,
+    count_rows,
+    open_text,
+    plain_name,
+    read_json,
+    read_jsonl,
+    read_lines,
+    read_tables,
+    row_place,
+)
+
+# The readers are offered here too, so that a task's file has one place to import from.
+__all__ = [
+    "BenchmarkSource",
+    "DataPaths",
+    "Hub",
+    "Release",
+    "Row",
+    "Source",
+    "Split",
+    "WorldSource",
+    "count",
+    "open_text",
+    "read_json",
+    "read_jsonl",
+    "read_lines",
+    "read_tables",
+    "size",
+    "whereabouts",
+    "with_earlier",
+]
 
 Split = Literal["test", "shots"]
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,54 +146,72 @@ class BenchmarkSource:
     """A published benchmark, looked for in this order: --data, EVALKIT_DATA, the hub (its cache when offline).
 
     `--data NAME=FILE` is a release file, or JSONL or parquet with the hub's columns. `--data NAME=FOLDER` and
-    EVALKIT_DATA/NAME hold release files or the hub's layout. Release files may carry .gz at the end of their names.
-    releases: per split, the release files. A split that has none, there or on the hub, falls back to the scored
+    EVALKIT_DATA/NAME hold release files or the hub's layout. Release files may be compressed: .gz, .bz2, .xz or
+    .zst at the end of their names.
+    releases: per split, the release files, if any. A split that has none, there or on the hub, falls back to the scored
     split; the harness then leaves out the scored document, as lm-eval does for test-only tasks.
+    samples: files looked for where those of `releases` are absent: another split, a part, another form.
+    prepare: makes the rows that the task sees of those of the hub (earlier questions of a passage, one row a question).
+    make: makes a split's rows where the user has no files, instead of the hub: for benchmarks that are a recipe.
     """
 
     name: str
     hub: Hub
-    releases: Mapping[Split, Release]
+    releases: Mapping[Split, Release] = field(default_factory=dict)
+    samples: Mapping[Split, Release] = field(default_factory=dict)
+    prepare: Callable[[Iterable[Row]], Iterator[Row]] = iter
+    make: Callable[[Split], Iterator[Row]] | None = None
 
     def rows(self, split: Split, data: DataPaths) -> Iterator[Row]:
         """Yield the rows of the first place that has the benchmark."""
-        found = self._find(split, data)
-        if found:
-            yield from found.rows()
-        else:
-            yield from self._load_hub(split)
+        found = self.find(split, data)
+        made = self.make(split) if self.make and not found else None
+        yield from self.prepare(found.rows() if found else made or self._load_hub(split))
 
     def fingerprint(self, split: Split, data: DataPaths) -> str:
-        """Hash the files' content; for a hub dataset the library's own fingerprint."""
-        found = self._find(split, data)
-        return hash_files(*found.paths)[:16] if found else str(self._load_hub(split)._fingerprint)
+        """Hash the files' content, or the rows that were made; for a hub dataset the library's own fingerprint."""
+        found = self.find(split, data)
+        if found:
+            return hash_files(*found.paths)[:16]
+        if self.make:
+            return digest(canonical_json(list(self.make(split))))
+        return str(self._load_hub(split)._fingerprint)
 
     def at_hand(self, data: DataPaths) -> str:
         """Name the file or folder of the scored split, if there is one."""
-        found = self._find("test", data)
-        return str(found.paths[0]) if found else ""
+        found = self.find("test", data)
+        return str(found.paths[0]) if found else "generated" if self.make else ""
 
-    def _find(self, split: Split, data: DataPaths) -> _Found | None:
+    def find(self, split: Split, data: DataPaths) -> Found | None:
         """Look through the user's own files. Shots come from where the scored split is, never from the hub then."""
         if self.name in data.named:
             path = data.named[self.name]
-            return self._of_folder(split, path) if path.is_dir() else self._of_file(path)
+            return self._of_folder(split, path) if path.is_dir() else self._of_file(split, path)
         if data.root is None:
             return None
         found = self._released(split, data.root, flat=False) or self._tables(split, data.root / self.name)
-        return self._find("test", data) if found is None and split == "shots" else found
+        return self.find("test", data) if found is None and split == "shots" else found
 
-    def _of_file(self, path: Path) -> _Found:
-        """Take one file for both splits."""
-        test = self.releases["test"]
-        names = {Path(name).name for release in self.releases.values() for name in release.files}
-        if path.name.endswith(_TABLES) and path.name.removesuffix(".gz") not in names:
-            return _Found([path], read_tables)
-        if len(test.files) > 1:
-            raise DataError(f"{path}: {self.name} needs {len(test.files)} files; name the folder that holds them")
-        return _Found([path], test.read)
+    def _of_file(self, split: Split, path: Path) -> Found:
+        """Take one file for both splits; of an archive that holds both, each reads its own part."""
+        known = {
+            Path(name).name: releases[role]
+            for role in ("shots", "test", split)  # the last one counts
+            for releases in (self.samples, self.releases)
+            if role in releases
+            for name in releases[role].files
+        }
+        release = known.get(path.name, known.get(plain_name(path)))
+        if release is None and path.name.endswith(TABLES):
+            return Found([path], read_tables)
+        release = release or self.releases.get("test")
+        if release is None:
+            raise DataError(f"{path}: {self.name} is read from JSONL or parquet with the hub's columns")
+        if len(release.files) > 1:
+            raise DataError(f"{path}: {self.name} needs {len(release.files)} files; name the folder that holds them")
+        return Found([path], release.read)
 
-    def _of_folder(self, split: Split, folder: Path) -> _Found:
+    def _of_folder(self, split: Split, folder: Path) -> Found:
         """Look for release files in the layout of EVALKIT_DATA or side by side, then for the hub's layout."""
         found = self._released(split, folder, flat=False) or self._released(split, folder, flat=True)
         found = found or self._tables(split, folder)
@@ -173,46 +219,53 @@ class BenchmarkSource:
             return found
         if split == "shots":
             return self._of_folder("test", folder)
-        wanted = " and ".join(Path(name).name for name in self.releases["test"].files)
-        raise DataError(
-            f"{folder}: no data of {self.name}; expected {wanted}, or {self.hub.splits[split]}.jsonl/.parquet"
-        )
+        wanted = "".join(f"{name}, or " for name in [self._release_names(short=True)] if name)
+        raise DataError(f"{folder}: no data of {self.name}; expected {wanted}{self.hub.splits[split]}.jsonl/.parquet")
 
-    def _released(self, split: Split, folder: Path, *, flat: bool) -> _Found | None:
+    def _release_names(self, *, short: bool = False) -> str:
+        """Name the release files of the scored split for an error; empty where there are none."""
+        files = self.releases["test"].files if "test" in self.releases else ()
+        return " and ".join(Path(name).name if short else name for name in files)
+
+    def _released(self, split: Split, folder: Path, *, flat: bool) -> Found | None:
+        """Find all files of a release, or else of a sample, or none."""
+        for releases in (self.releases, self.samples):
+            if split in releases and (found := self._complete(releases[split], folder, flat=flat)):
+                return found
+        return None
+
+    def _complete(self, release: Release, folder: Path, *, flat: bool) -> Found | None:
         """Find all files of a release, or none; some of them are an error."""
-        release = self.releases.get(split)
-        if release is None:
-            return None
         wanted = [folder / (Path(name).name if flat else name) for name in release.files]
-        there = [next((p for p in (path, path.with_name(path.name + ".gz")) if p.is_file()), None) for path in wanted]
+        there = [next((p for p in _spellings(path) if p.is_file()), None) for path in wanted]
         paths = [path for path in there if path]
         if not paths:
             return None
         if len(paths) < len(wanted):
             missing = wanted[there.index(None)]
             raise DataError(f"{missing} is missing: {self.name} needs it together with {paths[0].name}")
-        return _Found(paths, release.read)
+        return Found(paths, release.read)
 
-    def _tables(self, split: Split, folder: Path) -> _Found | None:
+    def _tables(self, split: Split, folder: Path) -> Found | None:
         """Find a split's tables: test.jsonl, data/test-00000-of-00001.parquet, CONFIG/test/0000.parquet."""
         if self.hub.config and (folder / self.hub.config).is_dir():
             folder = folder / self.hub.config  # another config's files must not be mixed in
         name = self.hub.splits.get(split, self.hub.splits["test"])
-        tables = sorted(path for path in folder.rglob("*") if path.name.endswith(_TABLES) and path.is_file())
+        tables = sorted(path for path in folder.rglob("*") if path.name.endswith(HUB_TABLES) and path.is_file())
         found = [
             path
             for path in tables
             if path.name.split(".")[0] == name or path.name.startswith(f"{name}-") or path.parent.name == name
         ]
-        return _Found(found, read_tables) if found else None
+        return Found(found, read_tables) if found else None
 
     def _load_hub(self, split: Split) -> Any:
         hub = self.hub
         try:
             return _hub_dataset(hub.id, hub.config, hub.splits.get(split, hub.splits["test"]), hub.revision)
         except Exception as error:  # the library has no common base class for its failures
-            expected = " and ".join(self.releases["test"].files)
-            raise DataError(
+            expected = self._release_names() or f"the folder {self.name}"
+            raise NoDataError(
                 f"no data for {self.name}: the hub's {hub.id} cannot be loaded "
                 f"({type(error).__name__}) and no local copy was found. Give one of: --data {self.name}=PATH "
                 f"(release file, JSONL with the hub's columns, or a folder in the hub's layout); EVALKIT_DATA=FOLDER "
@@ -235,88 +288,62 @@ def _hub_dataset(repository: str, config: str | None, split: str, revision: str 
 
     # Its retries are no news beside the one error that follows them.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    return datasets.load_dataset(repository, config, split=split, revision=revision)
+    try:
+        return datasets.load_dataset(repository, config, split=split, revision=revision)
+    except ConnectionError:
+        datasets.config.HF_HUB_OFFLINE = True  # the next one looks into the cache at once
+        raise
+
+
+def _spellings(path: Path) -> Sequence[Path]:
+    """Return the names under which a file may lie: its own, or compressed."""
+    return (path, *(path.with_name(path.name + suffix) for suffix in COMPRESSED))
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """Files and the function that reads them."""
 
     paths: list[Path]
     read: Callable[[Sequence[Path]], Iterator[Row]]
 
     def rows(self) -> Iterator[Row]:
+        """Read them."""
         return self.read(self.paths)
 
 
-_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # type: ignore[dict-item]
-_TABLES = (".jsonl", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".parquet")
+def whereabouts(source: Source, split: Split, data: DataPaths, index: int) -> str:
+    """Say for an error where row `index` of a split stands: file and line where that is known, else the files."""
+    found = source.find(split, data) if isinstance(source, BenchmarkSource) else None
+    if found is None:
+        return ""
+    placed = _as_they_are(source, found) and row_place(found.paths, index)
+    return placed or ", ".join(map(str, found.paths))
 
 
-def _open(path: Path) -> IO[bytes]:
-    opener = _OPENERS.get(path.suffix)
-    return opener(path) if opener else path.open("rb")
+def count(source: Source, data: DataPaths) -> int | None:
+    """Count the rows of the scored split where that needs no parsing; None elsewhere."""
+    found = source.find("test", data) if isinstance(source, BenchmarkSource) else None
+    return sum(map(count_rows, found.paths)) if found and _as_they_are(source, found) else None
 
 
-def open_text(path: Path) -> io.TextIOWrapper:
-    """Open a text file, decompressing .gz, .bz2 and .xz as it is read."""
-    return io.TextIOWrapper(_open(path), encoding="utf-8", newline="\n")
+def size(source: Source, data: DataPaths) -> int:
+    """Return the bytes of the scored split's files; 0 where it is not read from files."""
+    found = source.find("test", data) if isinstance(source, BenchmarkSource) else None
+    return sum(path.stat().st_size for path in found.paths) if found else 0
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number, line without its end). Raises DataError for an unreadable, cut or empty file."""
-    number = 0
-    try:
-        with _open(path) as file:
-            # Decoded line by line: a text file decodes ahead, and would not know which line is at fault.
-            for number, line in enumerate(file, start=1):
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} line {number}: not UTF-8 text ({error.reason})") from None
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} after line {number}: cannot be read ({reason}); is the file cut?") from error
-    if not number:
-        raise DataError(f"{path} is empty")
+def _as_they_are(source: Source, found: Found) -> bool:
+    """Whether a task's rows are those of the files, one by one: JSONL or parquet that nothing rearranges."""
+    lines = found.read in (read_jsonl, read_tables) and all(path.name.endswith(TABLES) for path in found.paths)
+    return lines and getattr(source, "prepare", None) is iter
 
 
-def read_json(path: Path) -> Any:
-    """Read a file that is one JSON value. Raises DataError naming the line where it stops being one."""
-    try:
-        return json.loads("\n".join(line for _, line in read_lines(path)))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} line {error.lineno}: not valid JSON ({error.msg}); is the file cut?") from None
-    except RecursionError:
-        raise DataError(f"{path}: JSON nested too deeply") from None
-
-
-def read_jsonl(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield one object per line of JSON. Raises DataError naming the file and line that is no object."""
-    for path in paths:
-        for number, line in read_lines(path):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{path} line {number}: not valid JSON ({error}); is the file cut?") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{path} line {number}: expected a JSON object, found {type(row).__name__}")
-            yield row
-
-
-def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the rows of JSONL or parquet files, as the hub lays datasets out."""
-    for path in paths:
-        if path.suffix != ".parquet":
-            yield from read_jsonl([path])
-            continue
-        import pyarrow
-        from pyarrow import parquet
-
-        try:
-            with parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1024):
-                    yield from batch.to_pylist()
-        except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{path}: not a readable parquet file ({error})") from error
+def with_earlier(rows: Iterable[Row], *, passage: str) -> Iterator[Row]:
+    """Add to each row, as `earlier`, the rows right before it that have the same text in the column `passage`."""
+    earlier: list[Row] = []
+    for row in rows:
+        if earlier and earlier[-1][passage] != row[passage]:
+            earlier = []
+        yield {**row, "earlier": tuple(earlier)}
+        earlier.append(row)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from evalkit.harness.sources import Source
+from evalkit.metrics.choice import NORMALISATIONS, UNCONDITIONAL
 from evalkit.types import Decoding, Document, Example
 
 FAMILIES = (
@@ -17,6 +19,10 @@ FAMILIES = (
     "qa",
     "lm",
     "cloze",
+    "commonsense",
+    "nli",
+    "classification",
+    "synthetic",
     "patterns",
 )
 
@@ -56,10 +62,27 @@ class Protocol:
     answer_context: str = ""
     templates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def varies_context(self) -> bool:
         """True under partial scoring: the options stand in the query, the scored text is the same for all."""
         return any(name == "choice" for _, name, _, _ in string.Formatter().parse(self.query))
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """The metrics of a run: its own first; if accuracies are among them, every other normalisation that applies.
+
+        A protocol that has an answer context is scored by it, unless it puts acc_unconditional in another place. Where
+        the options stand in the query, all have the same scored text and nothing is to be normalised.
+        """
+        if self.kind != "choice" or not {*self.metrics} & {*NORMALISATIONS, UNCONDITIONAL}:
+            return self.metrics
+        main = (UNCONDITIONAL,) if self.answer_context and UNCONDITIONAL not in self.metrics else ()
+        more = () if self.varies_context else NORMALISATIONS
+        return tuple(dict.fromkeys((*main, *self.metrics, *more)))
+
+    def wording(self, template: str) -> Protocol:
+        """Return this protocol in one of its wordings; "" is its own."""
+        return replace(self, **self.templates[template]) if template else self  # type: ignore[arg-type]
 
 
 def one_document(row: Mapping[str, Any], index: int) -> Iterable[Document]:

@@ -6,12 +6,26 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from evalkit import errors
-from evalkit.metrics.answers import F1, CoqaExactMatch, CoqaF1, ExactMatch, VerbatimMatch
+from evalkit.metrics.answers import (
+    F1,
+    CoqaExactMatch,
+    CoqaF1,
+    ExactMatch,
+    QuacF1,
+    SquadExactMatch,
+    SquadF1,
+    VerbatimMatch,
+    match,
+    token_f1,
+)
 from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.bleu import Bleu, Chrf
 from evalkit.metrics.choice import Accuracy
+from evalkit.metrics.drop import DropExactMatch, DropF1
+from evalkit.metrics.labels import ChosenAnswer, LabelledAnswers, LabelledAnswersF1, MacroF1
 from evalkit.metrics.likelihood import AnswerBits, BitsPer, Perplexity, PerplexityPer
 from evalkit.metrics.rouge import Rouge
+from evalkit.metrics.threshold import Matthews
 from evalkit.text import normalize, units
 
 __all__ = ["METRICS", "Array", "Metric", "get"]
@@ -21,6 +35,7 @@ METRICS: Mapping[str, Callable[[], Metric]] = {
     "acc_per_token": partial(Accuracy, "acc_per_token", per="token"),
     "acc_per_char": partial(Accuracy, "acc_per_char", per="char"),
     "acc_per_byte": partial(Accuracy, "acc_per_byte", per="byte"),
+    "acc_unconditional": partial(Accuracy, "acc_unconditional", per="unconditional"),
     "ppl": Perplexity,
     "ppl_word": partial(PerplexityPer, "ppl_word", count=units.count_words),
     "ppl_word_lm_eval": partial(PerplexityPer, "ppl_word_lm_eval", count=units.count_gaps),
@@ -28,12 +43,25 @@ METRICS: Mapping[str, Callable[[], Metric]] = {
     "bits_per_byte": partial(BitsPer, "bits_per_byte", count=units.count_bytes),
     "bits_per_char": partial(BitsPer, "bits_per_char", count=len),
     "answer_bits_per_byte": AnswerBits,
+    "matthews": Matthews,
     "exact_match": partial(ExactMatch, "exact_match", normalizer=normalize.squad),
     "nq_exact_match": partial(ExactMatch, "nq_exact_match", normalizer=normalize.nq),
+    "triviaqa_exact_match": partial(ExactMatch, "triviaqa_exact_match", normalizer=normalize.triviaqa),
     "verbatim_match": VerbatimMatch,
     "f1": F1,
     "coqa_em": CoqaExactMatch,
     "coqa_f1": CoqaF1,
+    "squad2_em": SquadExactMatch,
+    "squad2_f1": SquadF1,
+    "quac_f1": QuacF1,
+    "drop_em": DropExactMatch,
+    "drop_f1": DropF1,
+    "macro_f1": partial(MacroF1, "macro_f1"),
+    "macro_f1_per_token": partial(MacroF1, "macro_f1_per_token", per="token"),
+    "multirc_em": LabelledAnswers,
+    "multirc_f1a": LabelledAnswersF1,
+    "record_em": partial(ChosenAnswer, "record_em", score=match),
+    "record_f1": partial(ChosenAnswer, "record_f1", score=token_f1),
     "bleu": partial(Bleu, "bleu"),
     "bleu_intl": partial(Bleu, "bleu_intl", tokenize="intl"),
     "bleu_multi": partial(Bleu, "bleu_multi", several=True),

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from evalkit.metrics.base import Metric
+import numpy as np
+
+from evalkit.metrics.base import Array, Metric
 from evalkit.text import normalize
 from evalkit.types import Example, Response
 
@@ -110,3 +112,94 @@ class CoqaExactMatch(CoqaF1):
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (mean exact match,)."""
         return (leave_one_out(responses[0].text, example.answers, score=match),)
+
+
+NO_ANSWER = "unanswerable"  # what SQuAD 2.0's unanswerable questions are to be answered with
+CANNOT_ANSWER = "CANNOTANSWER"  # the same in QuAC, a span of its passages
+_LEAST_AGREEMENT = 0.4  # QuAC leaves out questions on which people agree less
+
+
+class SquadF1(Metric):
+    """SQuAD 2.0's F1 (Rajpurkar et al. 2018): an unanswerable question is right if and only if nothing is answered.
+
+    The word "unanswerable", or no text at all, is no answer. An answer that is nothing but articles and signs is
+    left out of the accepted ones, as in the official script.
+    """
+
+    name = "squad2_f1"
+    scale = 100.0
+    share = True
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (F1,)."""
+        return (self._best(example, responses[0].text, token_f1),)
+
+    def signature(self) -> str:
+        """Name the normaliser, the rule for several answers and what stands for no answer."""
+        return f"norm:squad|refs:max|no-answer:{NO_ANSWER}"
+
+    def _best(self, example: Example, text: str, score: Callable[[str, str], float]) -> float:
+        answers = [answer for answer in map(_answered, example.answers) if normalize.squad(answer)] or [""]
+        return max(score(_answered(text), answer) for answer in answers)
+
+
+class SquadExactMatch(SquadF1):
+    """SQuAD 2.0's exact match."""
+
+    name = "squad2_em"
+    binary = True
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (1.0,) on a match, else (0.0,)."""
+        return (self._best(example, responses[0].text, match),)
+
+
+class QuacF1(Metric):
+    """QuAC's F1 (Choi et al. 2018): the mean of leaving one accepted answer out, as for CoQA.
+
+    A question that at least half of the people could not answer has CANNOTANSWER as its only answer; of others those
+    votes are dropped. Questions on which people reach an F1 below 0.4 against each other are not counted.
+    """
+
+    name = "quac_f1"
+    scale = 100.0
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (F1, 1.0), or (0.0, 0.0) for a question that is not counted."""
+        answers = _voted(example.answers)
+        if _agreement(answers) < _LEAST_AGREEMENT:
+            return (0.0, 0.0)
+        return (leave_one_out(responses[0].text, answers, score=_span_f1), 1.0)
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return the mean over the questions that are counted; NaN where there are none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
+
+    def signature(self) -> str:
+        """Name the normaliser, the rule for several answers and the least agreement."""
+        return f"norm:squad|refs:leave-one-out|agreement:{_LEAST_AGREEMENT}"
+
+
+def _answered(text: str) -> str:
+    """Return the text, or nothing where it says that there is no answer."""
+    return "" if normalize.squad(text) == NO_ANSWER else text
+
+
+def _voted(answers: Sequence[str]) -> Sequence[str]:
+    spans = [answer for answer in answers if answer != CANNOT_ANSWER]
+    return spans if 2 * len(spans) > len(answers) else [CANNOT_ANSWER]
+
+
+def _agreement(answers: Sequence[str]) -> float:
+    """Return the mean of each answer's best F1 against the others; 1 for a single answer."""
+    if len(answers) == 1:
+        return 1.0
+    best = [max(_span_f1(a, b) for j, b in enumerate(answers) if j != i) for i, a in enumerate(answers)]
+    return sum(best) / len(best)
+
+
+def _span_f1(prediction: str, answer: str) -> float:
+    if answer == CANNOT_ANSWER:
+        return float(prediction == answer)
+    return token_f1(prediction, answer) if normalize.squad(answer) else 0.0

@@ -1,4 +1,4 @@
-"""Accuracy from likelihoods: multiple choice under four normalisations, and greedy agreement."""
+"""Accuracy from likelihoods: multiple choice under five normalisations, and greedy agreement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from evalkit.metrics.base import Metric
 from evalkit.text.units import count_bytes
 from evalkit.types import Example, Response
 
-Per = Literal["total", "token", "char", "byte"]
+Per = Literal["total", "token", "char", "byte", "unconditional"]
+
+# The names in evalkit.metrics that apply to any options; the last needs the options scored once more.
+NORMALISATIONS = ("acc", "acc_per_token", "acc_per_char", "acc_per_byte")
+UNCONDITIONAL = "acc_unconditional"
 
 
 class Accuracy(Metric):
@@ -17,7 +21,9 @@ class Accuracy(Metric):
 
     per: what an option's log-likelihood is divided by. "total": nothing (GPT-2). "token": its scored tokens
     (GPT-1, GPT-3). "char", "byte": the length of the option as written, without what the protocol puts before
-    it (lm-evaluation-harness's acc_norm and acc_bytes).
+    it (lm-evaluation-harness's acc_norm and acc_bytes). "unconditional": its likelihood after the answer context
+    alone, P(c|context) / P(c|answer context) (Brown et al. 2020, section 2.4).
+    The responses are one per option, in order, and may be followed by as many after the answer context.
     A document without choices has one response: it is right when every token of it was the argmax (LAMBADA).
     """
 
@@ -29,27 +35,31 @@ class Accuracy(Metric):
         self.per = per
 
     def choose(self, example: Example, responses: Sequence[Response]) -> int:
-        """Return the index of the chosen option, of equals the first. One response per option, in order."""
-        assert len(responses) == len(example.choices) > 0, "one response per choice"
-        pairs = zip(responses, example.choices, strict=True)
-        scores = [response.loglikelihood / self._length(response, choice) for response, choice in pairs]
+        """Return the index of the chosen option, of equals the first."""
+        options = len(example.choices)
+        assert len(responses) in (options, 2 * options) and options, "one response per choice, or two"
+        scores = [self._score(response, c) for response, c in zip(responses, example.choices, strict=False)]
+        if self.per == "unconditional":
+            assert len(responses) == 2 * options, f"{self.name} needs a protocol with an answer_context"
+            scores = [score - alone.loglikelihood for score, alone in zip(scores, responses[options:], strict=True)]
         return scores.index(max(scores))
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
-        """Return (1.0,) if the document is answered right, else (0.0,)."""
+        """Return (1.0,) if the document is answered right (where several options are, by one of them), else (0.0,)."""
         if not example.choices:
             return (float(responses[0].is_greedy),)
-        assert example.gold is not None, "a document with choices needs a gold index"
-        return (float(self.choose(example, responses) == example.gold),)
+        golds = example.golds or (example.gold,)
+        assert golds != (None,), "a document with choices needs a gold index"
+        return (float(self.choose(example, responses) in golds),)
 
     def chance(self, example: Example) -> float | None:
-        """Return 1 / number of options, or None without options."""
-        return 1.0 / len(example.choices) if example.choices else None
+        """Return the share of right options, usually one, or None without options."""
+        return max(1, len(example.golds)) / len(example.choices) if example.choices else None
 
     def signature(self) -> str:
         """Name the normalisation."""
         return f"per:{self.per}|ties:first"
 
-    def _length(self, response: Response, choice: str) -> int:
-        lengths = {"total": 1, "token": response.tokens, "char": len(choice), "byte": count_bytes(choice)}
-        return max(1, lengths[self.per])  # an empty option keeps its plain log-likelihood
+    def _score(self, response: Response, choice: str) -> float:
+        lengths = {"token": response.tokens, "char": len(choice), "byte": count_bytes(choice)}
+        return response.loglikelihood / max(1, lengths.get(self.per, 1))  # an empty option is divided by one

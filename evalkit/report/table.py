@@ -1,15 +1,21 @@
-"""The results table of one or more runs, by family: on the terminal (rich) and in Markdown."""
+"""The results table of one or more runs, by family: on the terminal (rich) and in Markdown.
+
+A value that a paper has for the same task, protocol, shots and size stands beside ours.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evalkit import papers
 from evalkit.harness.task import FAMILIES
 from evalkit.types import Result
 
@@ -19,31 +25,67 @@ class Row:
     """One line: a task's metric for one model, at each number of shots.
 
     cells: results by shots. beside: controls and baselines of the smallest number of shots.
+    wordings: by shots, the results of the protocol's further wordings.
     """
 
     cells: dict[int, Result]
     beside: Sequence[Result]
+    wordings: dict[int, list[Result]] = field(default_factory=dict)
 
     @property
     def first(self) -> Result:
         """Return the result with the fewest shots."""
         return self.cells[min(self.cells)]
 
-    def texts(self, shots: Sequence[int]) -> list[str]:
+    def texts(self, columns: Columns) -> list[str]:
         """Return the columns, as many as `header` names."""
         r = self.first
         chance = figure(r.chance) if r.chance is not None else ""
-        scores = [scored(self.cells[k]) if k in self.cells else "" for k in shots]
-        notes = [f"{b.source.partition(':')[2]} {figure(b.value)}" for b in self.beside]
-        notes += [f"{c.failed:,} failed at {k} shots" for k, c in sorted(self.cells.items()) if c.failed]
-        notes += [f"{c.truncated:,} shortened at {k} shots" for k, c in sorted(self.cells.items()) if c.truncated]
+        scores = [scored(self.cells[k]) if k in self.cells else "" for k in columns.shared]
+        if columns.own:
+            rest = sorted(self.cells.keys() & columns.own)
+            scores.append(", ".join(f"{k}: {scored(self.cells[k])}" for k in rest))
         task = f"{r.task} ({r.level})" if r.level else r.task
-        return [task, r.metric, r.model, *scores, f"{r.n:,}", chance, ", ".join(notes)]
+        return [task, r.metric, r.model, *scores, f"{r.n:,}", chance, ", ".join(self._notes())]
+
+    def _notes(self) -> Iterator[str]:
+        for b in self.beside:
+            yield f"{b.source.partition(':')[2]} {_with_paper(figure(b.value), b, '{} (paper {})')}"
+        for k, others in sorted(self.wordings.items()):
+            values = [r.value for r in (*others, *([self.cells[k]] if k in self.cells else []))]
+            spread = f"{figure(min(values))} to {figure(max(values))}"
+            yield f"{len(values)} wordings at {k} shots: median {figure(median(values))} ({spread})"
+        for k, c in sorted(self.cells.items()):
+            if c.failed:
+                yield f"{c.failed:,} failed at {k} shots"
+            if c.truncated:
+                yield f"{c.truncated:,} shortened at {k} shots"
 
 
-def header(shots: Sequence[int]) -> list[str]:
+@dataclass(frozen=True)
+class Columns:
+    """The columns of scores: one per number of shots that many tasks share, and one for those that are a task's own."""
+
+    shared: Sequence[int]
+    own: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> Columns:
+        """Choose them. Papers give each task its own K: counts that less than half of the tasks have are its own."""
+        tasks = defaultdict(set)
+        for r in results:
+            tasks[r.shots].add((r.task, r.protocol))
+        half = len(set().union(*tasks.values())) / 2 if tasks else 0
+        own = {shots for shots, having in tasks.items() if shots > 1 and len(having) < half}
+        if len(own) < 2:
+            return cls(sorted(tasks))
+        return cls(sorted(tasks.keys() - own), frozenset(own))
+
+
+def header(columns: Columns) -> list[str]:
     """Return the names of the columns."""
-    return ["task", "metric", "model", *(f"{k}-shot" for k in shots), "n", "chance", "beside it"]
+    scores = [*(f"{k}-shot" for k in columns.shared), *(["K-shot"] if columns.own else [])]
+    return ["task", "metric", "model", *scores, "n", "chance", "beside it"]
 
 
 def figure(value: float) -> str:
@@ -56,10 +98,24 @@ def figure(value: float) -> str:
 
 
 def scored(result: Result) -> str:
-    """Return a value with its 95% interval, if it has one."""
-    if math.isnan(result.low) or math.isnan(result.high):
-        return figure(result.value)
-    return f"{figure(result.value)} [{figure(result.low)}, {figure(result.high)}]"
+    """Return a value with its 95% interval, if it has one, and the paper's value, if it has one."""
+    text = figure(result.value)
+    if not (math.isnan(result.low) or math.isnan(result.high)):
+        text += f" [{figure(result.low)}, {figure(result.high)}]"
+    return _with_paper(text, result, "{}; paper {}")
+
+
+def _with_paper(text: str, result: Result, form: str) -> str:
+    found = papers.beside(result)
+    return form.format(text, figure(found.value)) if found else text
+
+
+def sources(results: Sequence[Result]) -> str:
+    """Say in one line where the papers' values beside these results stand, and what is known against them."""
+    found = [(result, value) for result in results if (value := papers.beside(result))]
+    notes = {f"{result.task}: {value.note}" for result, value in found if value.note}
+    places = sorted({value.where for _, value in found})
+    return "; ".join([*places, *sorted(notes)])
 
 
 def rows(
@@ -71,12 +127,16 @@ def rows(
         first = {r.task: r.metric for r in reversed(chosen)}
         tasks = {r.task: i for i, r in enumerate(reversed(chosen))}
         lines: dict[tuple[str, ...], dict[int, Result]] = {}
+        wordings: dict[tuple[str, ...], dict[int, list[Result]]] = defaultdict(lambda: defaultdict(list))
         for r in chosen:
-            if all_metrics or r.metric == first[r.task]:
-                lines.setdefault((r.task, r.metric, r.level, r.protocol, r.model), {})[r.shots] = r
+            key = (r.task, r.metric, r.level, r.protocol, r.model)
+            if r.template:
+                wordings[key][r.shots].append(r)
+            elif all_metrics or r.metric == first[r.task]:
+                lines.setdefault(key, {})[r.shots] = r
         order = sorted(lines, key=lambda key: -tasks[key[0]])  # stable: tasks, then as the results come
         if order:
-            yield family, [Row(lines[key], _beside(lines[key], results)) for key in order]
+            yield family, [Row(lines[key], _beside(lines[key], results), wordings[key]) for key in order]
 
 
 def _beside(cells: dict[int, Result], results: Sequence[Result]) -> list[Result]:
@@ -88,29 +148,35 @@ def _beside(cells: dict[int, Result], results: Sequence[Result]) -> list[Result]
     return [b for b in results if b.source != "model" and (b.model, b.task, b.protocol, b.shots, b.metric) == cell]
 
 
-def _shots(results: Sequence[Result]) -> list[int]:
-    return sorted({r.shots for r in results})
-
-
 def show(results: Sequence[Result], console: Console, *, all_metrics: bool = False, levels: bool = False) -> None:
     """Print the table on a terminal."""
-    shots = _shots(results)
+    columns = Columns.of(results)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header(shots):
+    for name in header(columns):
         table.add_column(name, justify="right" if name in ("n", "chance") else "left", no_wrap=name != "beside it")
     for family, lines in rows(results, all_metrics=all_metrics, levels=levels):
         table.add_row(Text(family, style="bold cyan"))
         for line in lines:
-            table.add_row(*map(Text, line.texts(shots)))
+            table.add_row(*map(Text, line.texts(columns)))
     console.print(table)
+    if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
+        console.print(Text(f"paper: {said}", style="dim"))
 
 
 def markdown(results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False) -> str:
     """Return the table as Markdown, a section per family."""
-    shots, out = _shots(results), []
-    names = header(shots)
+    columns, out = Columns.of(results), []
+    names = header(columns)
     for family, lines in rows(results, all_metrics=all_metrics, levels=levels):
         out += [f"### {family}", "", "| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-        out += ["| " + " | ".join(text.replace("|", "\\|") for text in line.texts(shots)) + " |" for line in lines]
+        out += ["| " + " | ".join(text.replace("|", "\\|") for text in line.texts(columns)) + " |" for line in lines]
         out.append("")
+    if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
+        out += [f"paper: {said}", ""]
     return "\n".join(out)
+
+
+def _shown(results: Sequence[Result], *, all_metrics: bool, levels: bool) -> list[Result]:
+    """Return the results whose values the table prints."""
+    lines = [row for _, found in rows(results, all_metrics=all_metrics, levels=levels) for row in found]
+    return [result for row in lines for result in (*row.cells.values(), *row.beside)]

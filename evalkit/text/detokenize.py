@@ -1,14 +1,20 @@
 """De-tokenisers: from a corpus's tokenised form back to natural text, as GPT-2 needs it (section 3.1).
 
 GPT-2 reports gains of 2.5 to 5 perplexity from invertible de-tokenisers that were never released. These rules
-are our own. They move white space and drop the @ of WikiText's joiners; no other character is ever added,
-lost or changed.
+are our own. They delete white space and drop the @ of WikiText's joiners; no other character is lost or changed. Every
+de-tokeniser of a corpus whose perplexity is measured has an inverse that gives the original back, sign by sign: then
+the natural text is the original under another name, and its likelihood is the original's.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
+# U+2060, a joiner that shows nothing, before a token (twice: before a line) that no rule would give back.
+_KEEP = "\u2060"
 _HEADING = re.compile(r"\s*=(?: =)* .* =(?: =)*\s*")
 _JOINER = re.compile(r" @([-,.])@(?: |$)")
 
@@ -37,19 +43,153 @@ _DOUBLE = re.compile(r"(?:(?<=^)|(?<=[\s(\[—–/]))\"(?=\s|$)|(?<=\s)\"(?=[,.;
 _SINGLE = re.compile(r"(?:(?<=^)|(?<=[\s(\[\"]))'(?=\s|$)|(?<=\s)'(?=[,.;:!?)\]\"])")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Detokenizer:
+    """A corpus's tokenised form and natural text, either made of the other.
+
+    join: a line of tokens -> natural text, by deleting white space and the @ of joiners. split: a piece of natural text
+    without white space -> its tokens. margin: what stands at both ends of a line. headings: lines left as they are.
+    `encode(decode(text)) == text` for every text: a join that `split` does not undo is not made.
+    """
+
+    join: Callable[[str], str]
+    split: Callable[[str], tuple[str, ...]]
+    margin: str = ""
+    headings: re.Pattern[str] | None = None
+
+    def decode(self, text: str) -> str:
+        """Return natural text. Newlines are kept, so units should be counted on the original (evalkit.text.units)."""
+        lines = text.split("\n")
+        natural = [self._natural(line) for line in lines[:-1]]
+        return "\n".join([*natural, self._natural(lines[-1]) if lines[-1].strip(" ") else lines[-1]])
+
+    def encode(self, natural: str) -> str:
+        """Return the tokenised text that `decode` made this natural text of."""
+        lines = natural.split("\n")
+        original = [self._original(line) for line in lines[:-1]]
+        return "\n".join([*original, self._original(lines[-1]) if lines[-1] else ""])
+
+    def _natural(self, line: str) -> str:
+        tokens = line.split()
+        if line[:1] == " " and self.headings and self.headings.fullmatch(line):
+            return line
+        if line != self._spaced(tokens) or _KEEP in line:
+            return _KEEP + _KEEP + line
+        natural: list[str] = []
+        place = 0
+        for piece in self.join(line).split():
+            group = []
+            length = 0
+            while length < len(piece):
+                group.append(tokens[place])
+                length += len(group[-1]) if piece.startswith(group[-1], length) else len(_bare(group[-1]))
+                place += 1
+            natural += self._pieces(group)
+        return " ".join(natural)
+
+    def _pieces(self, tokens: Sequence[str]) -> Iterator[str]:
+        """Join tokens as far as `split` undoes it: all of them, or else as many as possible from the left."""
+        start = 0
+        while start < len(tokens):
+            for stop in range(len(tokens), start, -1):
+                piece = "".join(map(_bare, tokens[start:stop])) if stop > start + 1 else tokens[start]
+                if self.split(piece) == tuple(tokens[start:stop]):
+                    break
+            else:
+                piece, stop = _KEEP + tokens[start], start + 1
+            yield piece
+            start = stop
+
+    def _original(self, line: str) -> str:
+        if line.startswith(_KEEP + _KEEP):
+            return line[2:]
+        if line.startswith(" "):
+            return line
+        tokens: list[str] = []
+        for piece in line.split():
+            tokens += [piece[1:]] if piece.startswith(_KEEP) else self.split(piece)
+        return self._spaced(tokens)
+
+    def _spaced(self, tokens: Sequence[str]) -> str:
+        return f"{self.margin}{' '.join(tokens)}{self.margin}" if tokens else self.margin
+
+
 def wikitext(text: str) -> str:
-    """Turn WikiText's tokenised lines into natural text.
+    """Turn WikiText's tokenised lines into natural text; `wikitext_original` is its inverse.
 
     Line by line: heading lines (` = Title = `) are left as they are; all other lines lose the blanks at their
     ends; ` @-@ `, ` @,@ `, ` @.@ ` become the bare sign; punctuation, brackets, currency signs, clitics and
     figures are joined to what they belong to; straight quotation marks open and close in turn. A mark without
-    a partner stays apart. Newlines are kept, so units should be counted on the original text
-    (evalkit.text.units).
+    a partner stays apart.
 
     >>> wikitext(' He said , " It \\'s a $ 1 @,@ 000 guest @-@ star role ( 2000 – 2005 ) . " ')
     'He said, "It\\'s a $1,000 guest-star role (2000–2005)."'
     """
-    return "\n".join(line if _HEADING.fullmatch(line) else _line(line) for line in text.split("\n"))
+    return _WIKITEXT.decode(text)
+
+
+def wikitext_original(natural: str) -> str:
+    """Turn what `wikitext` returned back into WikiText's lines."""
+    return _WIKITEXT.encode(natural)
+
+
+def ptb(text: str) -> str:
+    """Turn Mikolov's Penn Treebank, one sentence a line and a blank at both ends, into natural text.
+
+    It is in lower case, without punctuation, with N for figures: only clitics, genitives and currency signs are joined.
+
+    >>> ptb(" but the exchange 's shares did n't rise $ N ")
+    "but the exchange's shares didn't rise $N"
+    """
+    return _PTB.decode(text)
+
+
+def ptb_original(natural: str) -> str:
+    """Turn what `ptb` returned back into the Penn Treebank's lines."""
+    return _PTB.encode(natural)
+
+
+def news(text: str) -> str:
+    """Turn the One Billion Word benchmark's lines into natural text.
+
+    >>> news('" It \'s 2.5 percent , " said the U.S. official ( who did n\'t rise ) .')
+    '"It\'s 2.5 percent," said the U.S. official (who didn\'t rise).'
+    """
+    return _NEWS.decode(text)
+
+
+def news_original(natural: str) -> str:
+    """Turn what `news` returned back into the benchmark's lines."""
+    return _NEWS.encode(natural)
+
+
+def storybook(text: str) -> str:
+    """Turn the Children's Book Test's tokens into natural text: Treebank quotation marks and brackets, clitics.
+
+    >>> storybook("`` Well , '' said he -LRB- who did n't know -RRB- , `` I 'm not . ''")
+    '"Well," said he (who didn\'t know), "I\'m not."'
+    """
+    text = _line(text)
+    for pattern, sign in _TREEBANK:
+        text = pattern.sub(sign, text)
+    return text
+
+
+# The Treebank's ways to write signs, which say where a quotation mark belongs.
+_TREEBANK = (
+    (re.compile(r"`` ?"), '"'),
+    (re.compile(r" ?''"), '"'),
+    (re.compile(r"` ?"), "'"),
+    (re.compile(r"-LRB- ?"), "("),
+    (re.compile(r" ?-RRB-"), ")"),
+    (re.compile(r"-LSB- ?"), "["),
+    (re.compile(r" ?-RSB-"), "]"),
+)
+
+
+def _bare(token: str) -> str:
+    """Return a token as it is written in natural text: joiners lose their @."""
+    return token[1] if len(token) == 3 and token[0] == token[2] == "@" else token
 
 
 def _line(line: str) -> str:
@@ -94,3 +234,104 @@ def _inner_blanks(line: str, *, pairs: list[tuple[int, int]]) -> set[int]:
 
 def _without(line: str, *, blanks: set[int]) -> str:
     return "".join(sign for place, sign in enumerate(line) if place not in blanks)
+
+
+# Words that keep their full stop.
+_ABBREVIATIONS = frozenset(
+    """
+    Mr Mrs Ms Messrs Dr Prof Rev Fr Hon Sen Rep Gov Gen Brig Adm Cmdr Col Lt Maj Capt Sgt Pvt Pte Cpl Supt Sgts Cllr
+    St Ste Mt Ft Pt Jr Sr Esq Inc Ltd Co Corp Bros Assn Dept dept Univ Div Ave Blvd Rd Hwy Jan Feb Mar Apr Aug Sept
+    Oct Nov Dec No Nos Vol vol Op op Ph al vs v cf ca pp ed eds est approx feat etc
+    """.split()
+)
+_PIECES = re.compile(
+    r"""
+    <[a-z]+> | \.\.\.+                   # <unk>, <formula>; an ellipsis
+    | (?:[^\W\d_]\.)+(?:[^\W\d_]\b)?   # U.S., J., e.g.
+    | '\d0s\b | (?<=[\w>])'[^\W\d_]+ | \A'\w{1,2}\Z   # '90s; 's, 't; else a mark that opens
+    | [^\W_]+(?:_+[^\W_]*)*
+    | .
+    """,
+    re.VERBOSE,
+)
+_FIGURE_END = re.compile(r"(?:\d|<unk>)\Z")
+_FIGURE_START = re.compile(r"\d|<unk>")
+_JOINERS = frozenset({"@-@", "@,@", "@.@"})
+
+
+def _stopped(tokens: Sequence[str]) -> list[str]:
+    """Give abbreviations their full stop back."""
+    out: list[str] = []
+    for i, token in enumerate(tokens):
+        if token == "." and i and tokens[i - 1] in _ABBREVIATIONS and (i == 1 or not tokens[i - 2][-1].isalnum()):
+            out[-1] += token
+        else:
+            out.append(token)
+    return out
+
+
+@lru_cache(maxsize=1 << 16)
+def _wikitext_tokens(piece: str) -> tuple[str, ...]:
+    """Split natural text as WikiText does: every sign apart, those within a word or figure as joiners."""
+    if piece in _JOINERS:
+        return (piece,)
+    tokens = _PIECES.findall(piece)
+    for i in range(1, len(tokens) - 1):
+        # <unk> may stand for a part of a figure.
+        figure = _FIGURE_END.search(tokens[i - 1]) and _FIGURE_START.match(tokens[i + 1])
+        if tokens[i] == "-" or (tokens[i] in (",", ".") and figure):
+            tokens[i] = f"@{tokens[i]}@"
+    return tuple(_stopped(tokens))
+
+
+_CLITIC = re.compile(r"(?:n't|'(?:s|re|ve|ll|d|m))\Z")
+
+
+@lru_cache(maxsize=1 << 16)
+def _ptb_tokens(piece: str) -> tuple[str, ...]:
+    """Split natural text as the Penn Treebank does, where it has no punctuation."""
+    before = ["$"] if piece.startswith("$") and len(piece) > 1 else []
+    word = piece[len(before) :]
+    clitic = _CLITIC.search(word)
+    if clitic and clitic.start():
+        return (*before, word[: clitic.start()], clitic.group())
+    if word.endswith("s'"):
+        return (*before, word[:-1], "'")
+    return (*before, word)
+
+
+_PTB_JOINS = (
+    (re.compile(r" (?=(?:n't|'(?:s|re|ve|ll|d|m))(?: |$))"), ""),
+    (re.compile(r"(?<=s) (?='(?: |$))"), ""),
+    (re.compile(r"((?:^| )\$) (?=N)"), r"\1"),
+)
+
+
+def _ptb_line(line: str) -> str:
+    line = line.strip()
+    for pattern, replacement in _PTB_JOINS:
+        line = pattern.sub(replacement, line)
+    return line
+
+
+_NEWS_PIECES = re.compile(
+    r"""
+    \.\.\.+ | --+
+    | (?:[^\W\d_]\.)+(?:[^\W\d_]\b)?
+    | \w+?(?=n't\b) | n't\b | '[^\W\d_]+
+    | \d+(?:[.,:]\d+)+ | \w+(?:[-./&]\w+)*
+    | .
+    """,
+    re.VERBOSE,
+)
+
+
+@lru_cache(maxsize=1 << 16)
+def _news_tokens(piece: str) -> tuple[str, ...]:
+    """Split natural text as the One Billion Word benchmark does: words with hyphens and figures stay whole."""
+    return tuple(_stopped(_NEWS_PIECES.findall(piece)))
+
+
+_WIKITEXT = Detokenizer(join=_line, split=_wikitext_tokens, margin=" ", headings=_HEADING)
+_PTB = Detokenizer(join=_ptb_line, split=_ptb_tokens, margin=" ")
+_NEWS = Detokenizer(join=_line, split=_news_tokens)

@@ -12,6 +12,7 @@ import unicodedata
 from evalkit.text.sentences import sentence_spans
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_BLANK_FOR_SIGN = str.maketrans(dict.fromkeys(string.punctuation + "‘’´`", " "))
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 
 
@@ -34,6 +35,17 @@ def nq(text: str) -> str:
     NFD makes both ways of writing an accented letter equal; the accent itself stays.
     """
     return squad(unicodedata.normalize("NFD", text))
+
+
+def triviaqa(text: str) -> str:
+    """Normalise an answer as TriviaQA's script does (Joshi et al. 2017).
+
+    As SQuAD, but a sign, an underscore or one of ‘ ’ ´ ` becomes a blank: "T.S. Eliot" is "t s eliot".
+
+    >>> triviaqa("The_Beatles' U.K. tour")
+    'beatles u k tour'
+    """
+    return " ".join(_ARTICLE.sub(" ", text.lower().translate(_BLANK_FOR_SIGN)).split())
 
 
 def first_sentences(text: str, n: int) -> str:

@@ -4,7 +4,8 @@ Papers: Kwiatkowski et al. 2019, "Natural Questions", https://aclanthology.org/Q
 answers is that of Lee, Chang and Toutanova 2019, https://arxiv.org/abs/1906.00300.
 Licence: CC BY-SA 3.0.
 Splits: dev, 3,610 questions; shots from train (87,925) where it is at hand, else from dev.
-A document is a question, named by its position. GPT-2 (section 3.8) seeds the prompt with example pairs.
+A document is a question, named by its position. GPT-2 (section 3.8) seeds the prompt with example pairs;
+GPT-3 puts a blank line before "A:" and decodes with 4 beams.
 
     document  {"question": "when was the last time anyone was on the moon", "answer": ["14 December 1972 UTC", ...]}
     prompt    Q: when was the last time anyone was on the moon?
@@ -75,7 +76,14 @@ TASKS = (
                 separator="\n\n",
                 metrics=("nq_exact_match", "f1"),
                 decoding=Decoding(until=("\n",), max_tokens=16),
-            )
+            ),
+            "gpt3": Protocol(
+                kind="generate",
+                query="Q: {input}?\n\nA:",
+                metrics=("nq_exact_match", "f1"),
+                decoding=Decoding(until=("\n",), max_tokens=16, beams=4),
+                paper_shots=64,
+            ),
         },
         baselines={"majority": _Majority()},
     ),

@@ -6,7 +6,8 @@ Licence: the passages carry their own (literature and Wikipedia CC BY-SA 4.0, CN
 Splits: the 7,983 questions on the 500 stories of the dev set; shots from train where it is at hand, else from dev.
 A document is one question, named STORY_TURN; the questions on a story are one cluster, its domain is the level. The
 questions before it stand in the prompt with their gold answers. The release has four people's answers to a question
-and scores them as its script does (leave one out); the hub has only the first, so its scores are lower.
+and scores them as its script does (leave one out); the hub has only the first, so its scores are lower. GPT-3 puts
+blank lines between the turns and decodes with 4 beams. Neither paper says whether the history has the gold answers.
 
     document  {"id": "3dr2", "story": "Once upon a time, in a barn ...", "questions": ["What color was Cotton?", ...],
                "answers": {"input_text": ["white", ...]}, "turn": 2}
@@ -89,14 +90,25 @@ def _to_example(document: Document) -> Example:
         task="answer the question about the story",
         input=f"{before}Q: {question}",
         output=answers[last].strip(),
-        parts={"before": before, "turns": turns, "question": question},
+        parts={
+            "before": before,
+            "before_spaced": _spaced(before, turns),
+            "turns": turns,
+            "question": question,
+        },
         references=(answers[last].strip(), *others),
     )
 
 
 def _without_passage(example: Example) -> Example:
     turns = example.parts["turns"]
-    return replace(example, input=f"{turns}Q: {example.parts['question']}", parts={**example.parts, "before": turns})
+    parts = {**example.parts, "before": turns, "before_spaced": _spaced(turns, turns)}
+    return replace(example, input=f"{turns}Q: {example.parts['question']}", parts=parts)
+
+
+def _spaced(text: str, turns: str) -> str:
+    """Return a text that ends in turns with blank lines between their lines, as GPT-3 has them."""
+    return text.removesuffix(turns) + turns.replace("\n", "\n\n")
 
 
 TASKS = (
@@ -126,7 +138,15 @@ TASKS = (
                 # the earliest turns, and the passage alone would not do: with 256 tokens 1,481 of the 7,983
                 # conversations leave no room for it at all.
                 shrink=("before", "left"),
-            )
+            ),
+            "gpt3": Protocol(
+                kind="generate",
+                query="{before_spaced}Q: {question}\n\nA:",
+                metrics=("coqa_f1", "coqa_em"),
+                decoding=Decoding(until=("\n",), max_tokens=32, beams=4),
+                shrink=("before_spaced", "left"),
+                paper_shots=5,
+            ),
         },
         controls={"no_passage": _without_passage},
     ),

@@ -6,7 +6,8 @@ Licence: Apache-2.0 for the hub's dataset; the articles belong to CNN and the Da
 Splits: test, 11,490 articles on the hub; shots from its validation split (train is too large to draw a few from). The
 file cnndm_test_198.jsonl holds the 198 test articles that carry human ratings; they are tokenised and half of them
 lower-cased. As in GPT-2 (section 3.6): 100 tokens, each sampled among the two likeliest, of which the first three
-sentences count.
+sentences count. The control `no_hint` is the same without "TL;DR:", whose loss in ROUGE GPT-2 reports; the baselines
+lead3 and random3 are the article's first three sentences, and three drawn at random.
 
     document  {"id": "18a3", "article": "Roma ended their four-month winless streak at home ...",
                "highlights": "Roma win at home for the first time since November . ..."}
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evalkit.files import digest
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
@@ -30,7 +32,13 @@ from evalkit.types import Decoding, Document, Example
 
 def _to_example(document: Document) -> Example:
     article, highlights = document.row["article"].strip(), document.row["highlights"].strip()
-    return Example(task="summarize the article", input=article, output=highlights, parts={"article": article})
+    return Example(
+        task="summarize the article", input=article, output=highlights, parts={"article": article, "hint": "\nTL;DR:"}
+    )
+
+
+def _without_hint(example: Example) -> Example:
+    return replace(example, parts={**example.parts, "hint": "\n"})
 
 
 def _first_three(text: str) -> str:
@@ -63,13 +71,14 @@ TASKS = (
         protocols={
             "gpt2": Protocol(
                 kind="generate",
-                query="{article}\nTL;DR:",
-                metrics=("rouge1", "rouge2", "rougeLsum"),
+                query="{article}{hint}",
+                metrics=("rouge1", "rouge2", "rougeLsum", "rougeL"),
                 decoding=Decoding(until=(), max_tokens=100, top_k=2),
                 cleanup=_first_three,
                 shrink=("article", "right"),  # news is told from the top: the lead carries the summary
             )
         },
         baselines={"lead3": _lead, "random3": _random},
+        controls={"no_hint": _without_hint},
     ),
 )

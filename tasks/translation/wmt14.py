@@ -15,69 +15,33 @@ is greedy and the first generated sentence counts; GPT-2 does not say how many p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
-from pathlib import Path
-from typing import Any
-
-from evalkit.errors import DataError
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_lines
-from evalkit.harness.task import Protocol, Task
-from evalkit.text import normalize
-from evalkit.types import Decoding, Document, Example
-
-_LANGUAGES = {"en": "English", "fr": "French"}
-
-
-def _read(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Pair the lines of an English and a French file. Raises DataError where one ends before the other."""
-    english, french = paths
-    for en, fr in zip_longest(read_lines(english), read_lines(french)):
-        if en is None or fr is None:
-            short, number = (english, fr[0]) if en is None else (french, en[0])
-            raise DataError(f"{short} ends before its line {number}: expected as many lines as in the other language")
-        yield {"translation": {"en": en[1], "fr": fr[1]}}
-
-
-def _direction(source: str, target: str) -> Callable[[Document], Example]:
-    def to_example(document: Document) -> Example:
-        pair = document.row["translation"]
-        return Example(
-            task=f"translate {_LANGUAGES[source]} to {_LANGUAGES[target]}",
-            input=pair[source].strip(),
-            output=pair[target].strip(),
-        )
-
-    return to_example
+from evalkit.harness import translation
+from evalkit.harness.formats import read_parallel
+from evalkit.harness.sources import BenchmarkSource, Hub, Release
+from evalkit.harness.task import Task
 
 
 def _release(year: int) -> Release:
-    return Release(files=tuple(f"wmt14/newstest{year}.{ending}" for ending in ("eng", "fra")), read=_read)
+    return Release(
+        files=tuple(f"wmt14/newstest{year}.{ending}" for ending in ("eng", "fra")), read=read_parallel("en", "fr")
+    )
+
+
+_SOURCE = BenchmarkSource(
+    name="wmt14",
+    hub=Hub(id="wmt/wmt14", config="fr-en", splits={"test": "test", "shots": "validation"}),
+    releases={"test": _release(2014), "shots": _release(2013)},
+)
 
 
 def _task(source: str, target: str, *, max_tokens: int) -> Task:
-    return Task(
-        name=f"wmt14_{source}_{target}",
-        family="translation",
-        title=f"news sentences from {_LANGUAGES[source]} to {_LANGUAGES[target]} (WMT 2014)",
-        source=BenchmarkSource(
-            name="wmt14",
-            hub=Hub(id="wmt/wmt14", config="fr-en", splits={"test": "test", "shots": "validation"}),
-            releases={"test": _release(2014), "shots": _release(2013)},
-        ),
-        to_example=_direction(source, target),
-        protocols={
-            "gpt2": Protocol(
-                kind="generate",
-                query="{input} =",
-                separator="\n",
-                metrics=("bleu", "chrf"),
-                decoding=Decoding(until=("\n",), max_tokens=max_tokens),
-                cleanup=normalize.first_sentence,
-            )
-        },
-        # The source itself: names and figures alone already match.
-        baselines={"copy": lambda example, pool: example.input},
+    names = translation.LANGUAGES
+    return translation.task(
+        f"wmt14_{source}_{target}",
+        f"news sentences from {names[source]} to {names[target]} (WMT 2014)",
+        source=_SOURCE,
+        languages=(source, target),
+        max_tokens=max_tokens,
     )
 
 

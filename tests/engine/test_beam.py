@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Request
+from tests.engine.responses import same_texts
 
 PROMPTS = [[3, 4, 5], [100], list(range(20)), [250, 7], [9] * 6, [31, 270, 12, 5]]
 
@@ -97,8 +99,8 @@ def test_neighbours_widths_and_batches_change_nothing(case):
         for i in range(9)
     ]
     together = answers(engine, requests)
-    assert together == [answers(engine, [request])[0] for request in requests]
-    assert together == answers(engine, requests[::-1])[::-1]
+    same_texts(together, [answers(engine, [request])[0] for request in requests])
+    same_texts(together, answers(engine, requests[::-1])[::-1])
 
 
 def test_one_beam_is_greedy_and_wider_is_no_less_likely(case):
@@ -195,3 +197,20 @@ class Written:
 def test_decodings_that_mean_nothing_are_refused(fields, message):
     with pytest.raises(UsageError, match=message):
         Decoding(**fields)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_a_text_comes_with_its_log_probability(case, tokenizer, beams):
+    """That of the tokens it was made of, the end of text included, as if they had been scored."""
+    engine, _, _ = case
+    requests = [asked(prompt, name=str(i), beams=beams) for i, prompt in enumerate(PROMPTS)]
+    generated = answers(engine, requests)
+    scored = []
+    for request, response in zip(requests, generated, strict=True):
+        ids = [int(part) for part in response.text[1:-1].split("><") if part]
+        ids += [tokenizer.end_of_text] if len(ids) < 12 else []
+        scored.append(replace(request, kind="loglikelihood", continuation_ids=tuple(ids)))
+    wanted = dict(engine.loglikelihood(scored))
+    for i, response in enumerate(generated):
+        assert response.loglikelihood == pytest.approx(wanted[i].loglikelihood, rel=1e-6, abs=1e-5)
+        assert response.loglikelihood < -0.01

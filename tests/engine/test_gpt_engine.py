@@ -19,6 +19,7 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Request
+from tests.engine.responses import same_texts
 
 CONTEXT = 32
 WORDS = "sat on a mat with every other dog that ran home before rain came down over those little green hills".split()
@@ -157,7 +158,7 @@ def test_decoding_does_not_depend_on_the_batch(model, tokenizer, top_k):
     ]
     together = answers(engine(model, tokenizer).generate_until(requests), 9)
     alone = [answers(engine(model, tokenizer, batch_tokens=1).generate_until([r]), 1)[0] for r in requests]
-    assert together == alone
+    same_texts(together, alone)
 
 
 def test_a_seed_repeats_and_another_differs(model, tokenizer):

@@ -88,6 +88,11 @@ def test_a_sound_task_passes(task: Task) -> None:
     check_task(task, NONE)
 
 
+def test_further_wordings_and_an_answer_context_are_sound() -> None:
+    check_task(_with(CHOICE, answer_context="A:", templates={"b": {"query": "{input}?"}}, paper_shots=2), NONE)
+    check_task(_with(FREE, templates={"b": {"description": "Repeat."}, "c": {"separator": " "}}), NONE)
+
+
 BROKEN = [
     (_changed(CHOICE, gold=None), "gold None is none of its options"),
     (_changed(CHOICE, gold=2), "gold 2 is none of its options"),
@@ -106,6 +111,14 @@ BROKEN = [
     (_with(FREE, cleanup=str.upper), "the cleanup changes 100% of the gold answers"),
     (_with(CHOICE, target=""), "without anything to score"),
     (replace(FREE, version=0), "versions count from 1"),
+    (_with(FREE, paper_shots=-1), "paper_shots -1 is below 0"),
+    (_with(FREE, answer_context="A:"), "an answer_context belongs to the kind choice"),
+    (_with(CHOICE, query="{input} {choice}:", answer_context="A:"), "no answer follows an answer_context"),
+    (_with(CHOICE, metrics=("acc_unconditional",)), "acc_unconditional needs an answer_context"),
+    (_with(CHOICE, target="", query="{input}{choice}"), "without anything to score"),
+    (_with(FREE, templates={"b": {"kind": "choice"}}), r"template 'b' replaces \['kind'\]"),
+    (_with(FREE, templates={"b": {"query": "{place}"}}), r"template b, document .* names \['place'\]"),
+    (_with(FREE, templates={"b": {"target": " {task}"}}), "template b: the cleanup changes 100% of the gold answers"),
 ]
 
 

@@ -7,10 +7,12 @@ import gzip
 import json
 import lzma
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from evalkit.errors import DataError, UsageError
 from evalkit.harness.run import RunSettings, load
@@ -21,6 +23,7 @@ from evalkit.harness.sources import (
     Release,
     Split,
     WorldSource,
+    count,
     open_text,
     read_json,
     read_jsonl,
@@ -104,6 +107,37 @@ class TestPlaces:
         assert TOY.at_hand(data) == str(tmp_path / "toy/dev.txt")
         assert TOY.fingerprint("test", data) != TOY.fingerprint("shots", data)
 
+    @pytest.mark.parametrize(
+        ("compress", "ending"), [(gzip.compress, ".gz"), (bz2.compress, ".bz2"), (zstandard.compress, ".zst")]
+    )
+    def test_compressed_release_files(self, compress: Any, ending: str, tmp_path: Path) -> None:
+        (tmp_path / "toy").mkdir()
+        path = tmp_path / f"toy/dev.txt{ending}"
+        path.write_bytes(compress(b"one\ntwo\n"))
+        for data in (DataPaths(root=tmp_path), DataPaths(named={"toy": path}), DataPaths(named={"toy": path.parent})):
+            assert _texts(TOY, "test", data) == ["one", "two"]
+
+    @pytest.mark.parametrize("text", ['[{"text": "a"},\n {"text": "b"}]', '{"text": "a"}\n{"text": "b"}\n'])
+    def test_json_in_the_hubs_layout_is_a_list_or_lines(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "validation.json").write_text(text)
+        data = DataPaths(named={"toy": tmp_path})
+        assert _texts(TOY, "test", data) == ["a", "b"] and count(TOY, data) is None
+        (tmp_path / "validation.json").write_text('[{"text": "a"}, 3]')
+        with pytest.raises(DataError, match=r"validation\.json item 2: expected a JSON object, found int"):
+            _texts(TOY, "test", data)
+
+    def test_a_benchmark_without_release_files(self, tmp_path: Path) -> None:
+        source = BenchmarkSource(name="hub", hub=Hub(id="nobody/hub", splits={"test": "test"}))
+        path = _jsonl(tmp_path / "test.jsonl", ROWS)
+        for place in (path, tmp_path):
+            assert len(_texts(source, "test", DataPaths(named={"hub": place}))) == 3
+        (tmp_path / "x.txt").write_text("one")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(DataError, match=r"x\.txt: hub is read from JSONL or parquet with the hub's columns"):
+            _texts(source, "test", DataPaths(named={"hub": tmp_path / "x.txt"}))
+        with pytest.raises(DataError, match=r"empty: no data of hub; expected test\.jsonl/\.parquet"):
+            _texts(source, "test", DataPaths(named={"hub": tmp_path / "empty"}))
+
     def test_shots_fall_back_to_the_scored_split(self, tmp_path: Path) -> None:
         (tmp_path / "toy").mkdir()
         (tmp_path / "toy/dev.txt").write_text("one\n")
@@ -132,7 +166,9 @@ class TestPlaces:
         assert (_texts(TOY, "test", data), _texts(TOY, "shots", data)) == (["one"], ["two"])
 
     @pytest.mark.parametrize(
-        ("opener", "ending"), [(gzip.open, ".gz"), (bz2.open, ".bz2"), (lzma.open, ".xz")], ids=["gz", "bz2", "xz"]
+        ("opener", "ending"),
+        [(gzip.open, ".gz"), (bz2.open, ".bz2"), (lzma.open, ".xz"), (zstandard.open, ".zst")],
+        ids=["gz", "bz2", "xz", "zst"],
     )
     def test_compressed_jsonl_with_the_hubs_columns(self, opener: Any, ending: str, tmp_path: Path) -> None:
         path = tmp_path / f"mine.jsonl{ending}"
@@ -273,7 +309,16 @@ class TestBrokenFiles:
         message = self._error(path)
         assert "x.jsonl.gz after line" in message and "is the file cut?" in message
 
-    @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.xz", "x.jsonl.bz2"])
+    def test_cut_zstandard(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.jsonl.zst"
+        whole = zstandard.compress("".join(f'{{"text": "{i * 7919}"}}\n' for i in range(50_000)).encode())
+        path.write_bytes(whole[: len(whole) // 2])
+        message = self._error(path)
+        assert "x.jsonl.zst after line" in message and "is the file cut?" in message
+        path.write_bytes(whole + whole)  # two frames are one file
+        assert len(_texts(TOY, "test", DataPaths(named={"toy": path}))) == 100_000
+
+    @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.xz", "x.jsonl.bz2", "x.jsonl.zst"])
     def test_not_compressed_at_all(self, name: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text('{"text": "a"}\n')
         assert f"{name} after line 0: cannot be read" in self._error(tmp_path / name)
@@ -341,6 +386,22 @@ class TestRows:
         ):
             self._load(tmp_path, [{"text": "a"}, {"txt": "b"}])
 
+    def test_the_error_names_file_and_line(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.jsonl"
+        path.write_text('\n{"text": "a"}\n\n{"txt": "b"}\n')
+        with pytest.raises(DataError, match=r"\(KeyError: 'text'\); it stands in .*x\.jsonl line 4$"):
+            self._load_file(path)
+        tables = [_parquet(tmp_path / f"hub/validation-0000{i}.parquet", [{"text": row}]) for i, row in enumerate("a5")]
+        _parquet(tables[1], [{"text": 5}])
+        with pytest.raises(DataError, match=r"row 2 of its test data .* stands in .*validation-00001\.parquet row 1$"):
+            self._load_file(tmp_path / "hub")
+
+    def test_rows_are_counted_without_reading_them(self, tmp_path: Path) -> None:
+        for path in (_jsonl(tmp_path / "x.jsonl", ROWS), _parquet(tmp_path / "x.parquet", ROWS)):
+            assert count(TOY, DataPaths(named={"toy": path})) == 3
+        (tmp_path / "dev.txt").write_text("one\n")
+        assert count(TOY, DataPaths(named={"toy": tmp_path / "dev.txt"})) is None
+
     def test_a_column_of_another_type(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"toy_task: row 1 of its test data is not as expected"):
             self._load(tmp_path, [{"text": 3}])
@@ -354,3 +415,24 @@ class TestRows:
         path.write_text("\n")
         with pytest.raises(DataError, match="toy_task: its test data holds no documents"):
             self._load_file(path)
+
+
+def _recipe(split: Split) -> Iterator[Mapping[str, Any]]:
+    yield from ({"text": f"{split} {i}"} for i in range(3))
+
+
+def test_a_recipe_stands_in_for_missing_files_and_never_for_the_users_own(tmp_path: Path) -> None:
+    made = replace(TOY, make=_recipe)
+    assert list(made.rows("shots", DataPaths())) == [{"text": f"shots {i}"} for i in range(3)]
+    assert made.at_hand(DataPaths()) == "generated"
+    assert made.fingerprint("test", DataPaths()) != made.fingerprint("shots", DataPaths())
+    data = DataPaths(named={"toy": _jsonl(tmp_path / "validation.jsonl", ROWS)})
+    assert list(made.rows("test", data)) == ROWS
+    assert made.at_hand(data) == str(tmp_path / "validation.jsonl")
+
+
+def test_rows_are_prepared_wherever_they_are_from(tmp_path: Path) -> None:
+    source = replace(TOY, make=_recipe, prepare=lambda rows: iter([{"text": " ".join(row["text"] for row in rows)}]))
+    assert list(source.rows("test", DataPaths())) == [{"text": "test 0 test 1 test 2"}]
+    data = DataPaths(named={"toy": _jsonl(tmp_path / "validation.jsonl", ROWS)})
+    assert list(source.rows("test", data)) == [{"text": " ".join(row["text"] for row in ROWS)}]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from evalkit import errors, metrics
-from evalkit.metrics.choice import Accuracy
+from evalkit.metrics.choice import NORMALISATIONS, Accuracy
 from evalkit.types import Example, Response
 
 CHOICES = ("no", "éé", "certainly")
@@ -40,6 +40,16 @@ def test_bytes_are_not_characters() -> None:
     given = responses((-2.0, 1), (-3.0, 1), (-99.0, 1))  # per char -1, -1.5; per byte -1, -0.75
     assert Accuracy("x", per="char").choose(example(), given) == 0
     assert Accuracy("x", per="byte").choose(example(), given) == 1
+
+
+def test_unconditional_divides_by_what_an_option_has_on_its_own() -> None:
+    given = responses((-4.0, 1), (-5.0, 4), (-9.0, 3))
+    alone = responses((-2.0, 1), (-2.5, 4), (-8.0, 3))  # gains -2, -2.5, -1
+    metric = metrics.get("acc_unconditional")
+    assert isinstance(metric, Accuracy) and metric.choose(example(), given + alone) == 2
+    for name in NORMALISATIONS:  # the responses that follow change nothing else
+        other = metrics.get(name)
+        assert isinstance(other, Accuracy) and other.choose(example(), given + alone) == other.choose(example(), given)
 
 
 def test_ties_go_to_the_first() -> None:

@@ -14,12 +14,40 @@ from evalkit.harness.sources import DataPaths
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "prompts"
 COUNTS = {
     "lambada": 5153,
+    "lambada_filtered": 5153,
     "wikitext2": 62,
     "coqa": 7983,
     "wmt14_fr_en": 3003,
     "wmt14_en_fr": 3003,
     "cnn_dailymail": 198,
     "nq_open": 3610,
+    "hellaswag": 10_042,
+    "piqa": 1838,
+    "winogrande": 1267,
+    "winograd": 273,
+    "winograd_full": 273,
+    **{f"arithmetic_{name}": 2000 for name in ("2da", "2ds", "3da", "3ds", "4da", "4ds", "5da", "5ds", "2dm", "1dc")},
+    **{f"scramble_{name}": 10_000 for name in ("cl", "a1", "a2", "ri", "rw")},
+    "wikitext103": 62,
+    "ptb": 30,
+    "multi30k_fr_en": 1000,
+    "multi30k_en_fr": 1000,
+    "xsum": 1000,
+    "sst2": 872,
+    "cola": 1043,
+    "arc_easy": 570,
+    "arc_challenge": 299,
+    "openbookqa": 500,
+    "boolq": 3270,
+    "race_middle": 500,
+    "race_high": 500,
+    "triviaqa": 3000,
+    "webquestions": 2032,
+    "squad1": 1000,
+    "squad2": 6078,
+    "copa": 100,
+    "cb": 56,
+    "rte": 277,
 }
 
 
@@ -38,14 +66,26 @@ def readable(text: str, *, ends: int = 300) -> str:
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.txt")), ids=lambda path: path.stem)
-def test_prompt_is_golden(path: Path, data_dir: Path) -> None:
-    """A file holds the context, its long middle as a hash, then the target behind a mark."""
-    name, shots = path.stem.split(".shots")
-    shown = preview.prompt(catalog.bundled()[name], protocol="gpt2", shots=int(shots), data=DataPaths(root=data_dir))
+def test_prompt_is_golden(path: Path, made_data: DataPaths, request: pytest.FixtureRequest) -> None:
+    """A file holds the context, its long middle as a hash, then the target behind a mark.
+
+    Its name is TASK.PROTOCOL.shotsK, without the protocol for gpt2.
+    """
+    cell, shots = path.stem.split(".shots")
+    name, _, protocol = cell.partition(".")
+    task, data = catalog.bundled()[name], made_data
+    if not task.source.at_hand(data):
+        data = DataPaths(root=request.getfixturevalue("data_dir"))
+    shown = preview.prompt(task, protocol=protocol or "gpt2", shots=int(shots), data=data)
     assert f"{readable(shown.context)}\n=> {readable(shown.target)}\n".encode() == path.read_bytes()
 
 
 def test_every_task_has_golden_prompts() -> None:
     found = {path.name for path in GOLDEN.glob("*.txt")}
-    wanted = {f"{name}.shots{k}.txt" for name in COUNTS for k in (0, 2)} - {"wikitext2.shots2.txt"}
-    assert wanted <= found
+    cells = [(task, name) for task in catalog.bundled().values() for name in task.protocols if "world" not in task.name]
+    wanted = {
+        f"{task.name}{'' if name == 'gpt2' else '.' + name}.shots{k}.txt"
+        for task, name in cells
+        for k in ((0,) if task.protocols[name].kind == "rolling" else (0, 2))
+    }
+    assert wanted == found

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from evalkit.harness import catalog
+from evalkit.harness.prompts import pairs
+from evalkit.harness.run import RunSettings, load
+from evalkit.harness.sources import DataPaths
 from evalkit.text.sentences import split_sentences
-from evalkit.types import Document, Example
+from evalkit.types import Document, Example, Response
 
 TASK = catalog.bundled()["cnn_dailymail"]
 ARTICLE = "One ran. Two sat. Three fell. Four sang. Five slept. Six woke. Seven ate."
@@ -33,3 +38,36 @@ def test_random3_of_a_short_article_is_all_of_it() -> None:
 
 def test_three_generated_sentences_count() -> None:
     assert TASK.protocols["gpt2"].cleanup(" One ran. Two\nsat. Three fell.") == "One ran. Two\nsat."
+
+
+def test_the_control_takes_the_hint_alone_away() -> None:
+    example = _example(ARTICLE)
+    protocol = TASK.protocols["gpt2"]
+    assert pairs(protocol, example, []) == [(f"{ARTICLE}\nTL;DR:", "")]
+    assert pairs(protocol, TASK.controls["no_hint"](example), []) == [(f"{ARTICLE}\n", "")]
+
+
+def test_lead3_is_near_the_published_figures(data_dir: Path) -> None:
+    """GPT-2's table 4 has ROUGE-1 40.38, ROUGE-2 17.66 and R-L 36.62 for lead-3 on the whole test set.
+
+    These are 198 of its 11,490 articles, so a few points either way are chance.
+    """
+    loaded = load(TASK, RunSettings(), DataPaths(root=data_dir))
+    for name, published, within in (("rouge1", 40.38, 4), ("rouge2", 17.66, 4), ("rougeLsum", 36.62, 4)):
+        metric = loaded.metrics[name]
+        scores = [
+            metric.statistics(example, [Response(text=TASK.baselines["lead3"](example, []))])[0]
+            for _, example in loaded.documents
+        ]
+        assert abs(100 * sum(scores) / len(scores) - published) < within
+
+
+XSUM = catalog.bundled()["xsum"]
+
+
+def test_xsum_asks_for_one_sentence() -> None:
+    row = {"id": "1", "document": " One ran. Two sat. ", "summary": "They did. "}
+    example = XSUM.to_example(Document(id="1", row=row))
+    assert pairs(XSUM.protocols["plain"], example, []) == [("One ran. Two sat.\nTL;DR:", "")]
+    assert (example.output, XSUM.baselines["lead1"](example, [])) == ("They did.", "One ran.")
+    assert XSUM.protocols["plain"].cleanup(" They did. Really.") == "They did."

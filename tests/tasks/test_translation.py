@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from evalkit import metrics
 from evalkit.errors import DataError
 from evalkit.harness import catalog
 from evalkit.harness.prompts import pairs
 from evalkit.harness.run import RunSettings, load
 from evalkit.harness.sources import DataPaths
+from evalkit.types import Document
 
 FR_EN, EN_FR = catalog.bundled()["wmt14_fr_en"], catalog.bundled()["wmt14_en_fr"]
 
@@ -68,3 +70,40 @@ def test_one_of_two_files_is_not_enough(tmp_path: Path) -> None:
 
 def test_the_first_generated_sentence_counts() -> None:
     assert EN_FR.protocols["gpt2"].cleanup(" Un chat dort. Un chien court.") == "Un chat dort."
+
+
+@pytest.mark.parametrize("name", ["wmt14_en_fr", "multi30k_en_fr"])
+def test_the_papers_forms(name: str, tmp_path: Path) -> None:
+    task = catalog.bundled()[name]
+    example = task.to_example(Document(id="0", row={"translation": {"en": "A cat.", "fr": "Un chat."}}))
+    asked = {protocol: pairs(form, example, [example])[0][0] for protocol, form in task.protocols.items()}
+    assert asked == {
+        "gpt2": "A cat. = Un chat.\nA cat. =",
+        "gpt3": "A cat. = Un chat.\n\nA cat. =",
+        "gpt3-zero": "Q: What is the French translation of A cat. A: Un chat.\n\n"
+        "Q: What is the French translation of A cat. A:",
+        "lm-eval": "English phrase: A cat.\nFrench phrase: Un chat.\n\nEnglish phrase: A cat.\nFrench phrase:",
+    }
+
+
+def test_every_direction_of_wmt16_reads_its_own_files(made_data: DataPaths) -> None:
+    for other, ending in (("de", "deu"), ("ro", "ron")):
+        for name, source in ((f"wmt16_{other}_en", ending), (f"wmt16_en_{other}", "eng")):
+            loaded = load(catalog.bundled()[name], RunSettings(shots=(1,)), made_data)
+            assert len(loaded.documents) == 12
+            assert {d.id: e for d, e in loaded.documents}["0"].input == f"newstest2016 {source}: Anna, 0."
+            assert len(loaded.pool.groups[""]) == 6
+
+
+def test_multi30k_takes_the_hubs_columns(tmp_path: Path) -> None:
+    path = tmp_path / "test.jsonl"
+    path.write_text('{"en": "A cat.", "fr": "Un chat.", "de": "Eine Katze."}\n')
+    (_, example) = load(
+        catalog.bundled()["multi30k_fr_en"], RunSettings(), DataPaths(named={"multi30k": path})
+    ).documents[0]
+    assert (example.input, example.output) == ("Un chat.", "A cat.")
+
+
+def test_bleu_says_how_it_was_computed() -> None:
+    signature = metrics.get("bleu_intl").signature()
+    assert "tok:intl" in signature and "smooth:exp" in signature and "version:" in signature

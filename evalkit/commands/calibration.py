@@ -1,0 +1,56 @@
+"""evalkit calibration: is a model right more often where it is sure of its answer."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from evalkit.types import Record
+
+SUMMARY = "Compare how sure a model was of its generated answers with how often they are right."
+EXAMPLES = """examples:
+  evalkit calibration runs/gpt2-1a2b3c4d --task nq_open
+  evalkit calibration runs/gpt2-1a2b3c4d --task triviaqa --shots 64 --metric triviaqa_exact_match
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("run", type=Path, help="folder of a run, as evalkit run stores it")
+    parser.add_argument("--task", required=True, help="one of the run's tasks that generate an answer")
+    parser.add_argument("--shots", type=int, help="of the run's numbers of examples (default: the smallest)")
+    parser.add_argument("--metric", help="one that is right or wrong (default: the task's first)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the accuracy of the most confident answers, and the curve."""
+    from evalkit.harness.store import read_manifest
+    from evalkit.report import calibration
+
+    tasks = read_manifest(arguments.run)["settings"]["tasks"]
+    if arguments.task not in tasks:
+        raise unknown("task in this run", arguments.task, tasks)
+    metric = arguments.metric or tasks[arguments.task]["metrics"][0]
+    records, shots = _records(arguments.run, arguments.task, arguments.shots)
+    found = calibration.calibrate(calibration.answers(records, metric))
+    print(f"{arguments.task}, {shots} shots, {metric}\n\n{calibration.markdown(found)}", end="")
+
+
+def _records(folder: Path, task: str, shots: int | None) -> tuple[list[Record], int]:
+    """Return a task's records at one number of shots, and that number. Raises UsageError where there is none."""
+    from evalkit.harness.store import read_records
+
+    found: dict[int, list[Record]] = {}
+    for record in read_records(folder):
+        if record.cell.task == task and not record.cell.template:
+            found.setdefault(record.cell.shots, []).append(record)
+    if not found:
+        raise UsageError(f"{folder} has no items of {task} yet")
+    chosen = min(found) if shots is None else shots
+    if chosen not in found:
+        raise UsageError(f"--shots {chosen}: {folder} has {task} with {', '.join(map(str, sorted(found)))}")
+    return found[chosen], chosen

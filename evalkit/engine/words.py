@@ -1,0 +1,114 @@
+"""The likeliest next word that is none of some words: GPT-2's stop-word filter (Radford et al. 2019, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from evalkit.tokenizer import Tokenizer
+from evalkit.types import Decoding, Response
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The tokens of a word so far, and their log-probability."""
+
+    score: float
+    ids: tuple[int, ...]
+
+
+class WordSearch:
+    """Searches for the likeliest word that Decoding.avoid does not hold, whatever its case.
+
+    A word is a blank and letters or digits; "n't" and "'s" belong to it. It is as likely as its tokens and, behind
+    them, any token that does not go on with it: so "of" is not found where "office" is what follows. The `beams`
+    likeliest starts of words are kept, and besides them those that are words to avoid, for a longer word may begin
+    so. The search ends when no start is likelier than the best whole word; without one the text is empty.
+    """
+
+    def __init__(self, decoding: Decoding, tokenizer: Tokenizer, *, ends: Collection[int]):
+        del ends  # what ends a text ends a word, as every sign does
+        self._decoding, self._tokenizer = decoding, tokenizer
+        self._avoid = frozenset(word.lower() for word in decoding.avoid)
+        self._running = [_Start(0.0, ())]
+        self._best: _Start | None = None
+        self.done = False
+
+    @property
+    def rows(self) -> int:
+        """Rows of scores that the next step needs: the prompt's alone, then one per start of a word."""
+        return len(self._running)
+
+    def step(self, logits_RV: Tensor) -> list[tuple[int, int]]:
+        """End or extend every start from fp32 scores of the vocabulary.
+
+        Return (row that it continues, its new token) of each start that runs on, or nothing when done.
+        """
+        device = logits_RV.device
+        opening_V, going_on_V = (kind.to(device) for kind in _kinds(self._tokenizer, logits_RV.shape[1]))
+        so_far_R = torch.tensor([start.score for start in self._running], dtype=torch.float64, device=device)
+        scores_RV = logits_RV.double().log_softmax(1) + so_far_R[:, None]
+        length = len(self._running[0].ids)
+        if length:
+            ended_R = scores_RV.masked_fill(going_on_V, -torch.inf).logsumexp(1)
+            for start, score in zip(self._running, ended_R.tolist(), strict=True):
+                if score > self._least() and not self._avoided(start.ids):
+                    self._best = _Start(score, start.ids)
+        if length < self._decoding.max_tokens:
+            steps = self._extend(scores_RV.masked_fill(~(going_on_V if length else opening_V), -torch.inf))
+        else:
+            steps = []
+        self.done = not steps
+        return steps
+
+    def _extend(self, scores_RV: Tensor) -> list[tuple[int, int]]:
+        """Keep the likeliest longer starts that may still beat the best word."""
+        best = torch.topk(scores_RV.flatten(), min(self._decoding.beams + len(self._avoid), scores_RV.numel()))
+        running: list[_Start] = []
+        steps = []
+        free = self._decoding.beams
+        for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            if not free or score <= self._least():
+                break
+            row, token = divmod(place, scores_RV.shape[1])
+            ids = (*self._running[row].ids, token)
+            free -= not self._avoided(ids)
+            running.append(_Start(score, ids))
+            steps.append((row, token))
+        self._running = running or self._running
+        return steps
+
+    def _least(self) -> float:
+        """Return the score that a word must exceed."""
+        return self._best.score if self._best else -torch.inf
+
+    def _avoided(self, ids: Sequence[int]) -> bool:
+        return self._tokenizer.decode(ids).strip().lower().replace("\u2019", "'") in self._avoid
+
+    def settled(self) -> str:
+        """Return nothing until the search has ended: every word may still lose."""
+        return self.response().text if self.done else ""
+
+    def response(self) -> Response:
+        """Return the word with its blank."""
+        if self._best is None:
+            return Response()
+        text = self._tokenizer.decode(self._best.ids)
+        return Response(text=text, tokens=len(self._best.ids), loglikelihood=self._best.score)
+
+
+@lru_cache(maxsize=4)
+def _kinds(tokenizer: Tokenizer, vocabulary: int) -> tuple[Tensor, Tensor]:
+    """Return which of a network's tokens begin a word behind a blank, and which go on with one (V each)."""
+    opening = torch.zeros(vocabulary, dtype=torch.bool)
+    going_on = opening.clone()
+    letter = tokenizer.encode("a")  # some tokenizers drop the blank of a text's first token
+    for token in range(min(vocabulary, tokenizer.size)):
+        text = tokenizer.decode([*letter, token])[1:]
+        opening[token] = text[:1] == " " and text[1:2].isalnum()
+        going_on[token] = text[:1].isalnum() or (text[:1] in ("'", "\u2019") and text[1:2].isalpha())
+    return opening, going_on

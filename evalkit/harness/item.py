@@ -1,0 +1,133 @@
+"""Item: one document on its way through the corridor, from prompt to record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from evalkit.engine.base import Engine
+from evalkit.errors import PromptTooLongError
+from evalkit.files import canonical_json, digest
+from evalkit.harness.load import Loaded
+from evalkit.harness.prompts import Fitted, fit
+from evalkit.harness.requests import encode
+from evalkit.harness.task import Protocol
+from evalkit.metrics.choice import Accuracy
+from evalkit.types import Cell, Decoding, Document, Example, Prompt, Record, Request, RequestKind, Response
+
+REQUESTS: Mapping[str, RequestKind] = {
+    "choice": "loglikelihood",
+    "loglikelihood": "loglikelihood",
+    "rolling": "loglikelihood_rolling",
+    "generate": "generate_until",
+}
+
+
+@dataclass
+class Item:
+    """One document on its way: its prompt and requests, and the responses so far."""
+
+    loaded: Loaded
+    cell: Cell
+    document: Document
+    example: Example
+    fitted: Fitted
+    requests: Sequence[Request]
+    error: str = ""
+    responses: dict[int, Response] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, engine: Engine, loaded: Loaded, cell: Cell, document: Document, example: Example) -> Item:
+        """Draw shots, render, fit into the context and encode; a prompt that cannot fit makes a failed item."""
+        protocol = loaded.wordings[cell.template]
+        asked = loaded.task.controls[cell.variant](example) if cell.variant else example
+        shots = loaded.pool.draw(document, example, group=loaded.group(document), count=cell.shots, seed=cell.seed)
+        try:
+            fitted = fit(protocol, asked, shots, encoder=engine.tokenizer, context=engine.context_length)
+        except PromptTooLongError as error:
+            return cls(loaded, cell, document, example, Fitted(Prompt(contexts=()), (), ()), (), str(error))
+        return cls(
+            loaded, cell, document, example, fitted, _requests(engine, cell, document, protocol=protocol, fitted=fitted)
+        )
+
+    def record(self) -> Record:
+        """Score the responses. An item that failed has no scores."""
+        answers = tuple(self.responses[i] for i in range(len(self.responses)))
+        error = self.error or next((a.error for a in answers if a.error), "")
+        cleaned = [replace(a, text=self.loaded.protocol.cleanup(a.text)) for a in answers]
+        record = Record(
+            cell=self.cell,
+            doc_id=self.document.id,
+            cluster=self.document.cluster,
+            level=self.document.level,
+            prompt=self.fitted.prompt,
+            continuations=self.fitted.continuations if self.loaded.protocol.kind != "generate" else (),
+            responses=answers,
+            gold=self.example.output,
+            prediction="" if error else self._prediction(cleaned),
+            scores={} if error else self._score(cleaned),
+            error=error,
+        )
+        if error or self.cell.variant:
+            return record
+        chances = {name: metric.chance(self.example) for name, metric in self.loaded.metrics.items()}
+        return replace(
+            record,
+            baselines={} if self.cell.template else self._baselines(),
+            chance={name: chance for name, chance in chances.items() if chance is not None},
+        )
+
+    def _score(self, responses: Sequence[Response]) -> dict[str, Sequence[float]]:
+        return {name: m.statistics(self.example, responses) for name, m in self.loaded.metrics.items()}
+
+    def _prediction(self, responses: Sequence[Response]) -> str:
+        """Say the answer in words: the likeliest option, or the generated text."""
+        if self.loaded.protocol.kind == "choice":
+            first = next((m for m in self.loaded.metrics.values() if isinstance(m, Accuracy)), Accuracy("acc"))
+            return self.example.choices[first.choose(self.example, responses)]
+        return responses[0].text
+
+    def _baselines(self) -> dict[str, Mapping[str, Sequence[float]]]:
+        """Score what the task's baselines would have answered."""
+        pool = self.loaded.pool.examples.get(self.loaded.group(self.document), ())
+        scored: dict[str, Mapping[str, Sequence[float]]] = {}
+        for name, predict in self.loaded.task.baselines.items():
+            text = predict(self.example, pool)
+            if self.example.choices:
+                told = [Response(loglikelihood=-float(c != text), tokens=1) for c in self.example.choices]
+                if self.loaded.protocol.answer_context:
+                    told += [Response(tokens=1)] * len(told)
+            else:
+                told = [Response(text=text)]
+            scored[name] = self._score(told)
+        return scored
+
+
+def _requests(
+    engine: Engine, cell: Cell, document: Document, *, protocol: Protocol, fitted: Fitted
+) -> Sequence[Request]:
+    """Write a prompt's requests; with an answer context, each option's once more after that text alone."""
+    # A control or wording meets the same random numbers as the task itself, so that they differ in the input alone.
+    seed = int(digest(canonical_json([cell.task, cell.shots, cell.seed, document.id])), 16)
+    decoding = protocol.decoding if protocol.decoding.top_k == 1 else replace(protocol.decoding, seed=seed)
+    contexts = fitted.prompt.contexts
+    texts = [(contexts[i if len(contexts) > 1 else 0], text) for i, text in enumerate(fitted.continuations)]
+    encoded = list(fitted.encoded)
+    if protocol.kind == "choice" and protocol.answer_context:
+        alone = [(protocol.answer_context, text) for text in fitted.continuations]
+        texts += alone
+        encoded += encode(alone, engine.tokenizer)
+    return [
+        Request(
+            kind=REQUESTS[protocol.kind],
+            task=cell.task,
+            doc_id=document.id,
+            index=i,
+            context=context,
+            continuation=continuation,
+            context_ids=ids.context,
+            continuation_ids=ids.continuation,
+            decoding=decoding if protocol.kind == "generate" else Decoding(),
+        )
+        for i, ((context, continuation), ids) in enumerate(zip(texts, encoded, strict=True))
+    ]

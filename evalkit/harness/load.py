@@ -1,0 +1,221 @@
+"""load(): a task and settings -> its documents, its pool of shots, and how it is to be run."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from evalkit import metrics
+from evalkit.errors import DataError, UsageError
+from evalkit.files import digest
+from evalkit.harness import sources
+from evalkit.harness.catalog import protocol_of
+from evalkit.harness.prompts import Pool
+from evalkit.harness.sources import DataPaths, Split
+from evalkit.harness.task import Protocol, Task, one_document
+from evalkit.types import Document, Example
+
+# Documents of a group that shots are drawn from; of more, a fixed pseudo-random subset, so that no training split has
+# to stay in memory. GPT-3's largest K is 100.
+POOL_LIMIT = 10_000
+
+# Bytes of files that are parsed to count their documents.
+_QUICK = 16 << 20
+
+# What a row that is not as expected makes a task raise.
+_ROW_ERRORS = (KeyError, TypeError, IndexError, ValueError, AttributeError)
+
+_Pair = tuple[Document, Example]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What to run. shots: counts of examples in the prompt. seeds: for drawing shots and for sampling.
+
+    limit: documents per task, a fixed pseudo-random subset (None: all). protocol: None for each task's first.
+    paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run, as far
+    as a protocol has them; "all" is all of them.
+    """
+
+    shots: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (1,)
+    protocol: str | None = None
+    limit: int | None = None
+    paper_shots: bool = False
+    templates: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if min(self.shots, default=0) < 0 or not (self.shots or self.paper_shots):
+            raise UsageError("--shots: expected whole numbers from 0 up, or paper, for example 0,1,8 or 0,paper")
+        if not self.seeds:
+            raise UsageError("--seeds: expected whole numbers, for example 1,2,3")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit must be at least 1, not {self.limit}")
+
+    def shots_of(self, protocol: Protocol) -> tuple[int, ...]:
+        """Return the counts for a protocol, each once; none where only the paper's was asked and it gives none."""
+        if protocol.kind == "rolling":
+            return (0,)
+        paper = (protocol.paper_shots,) if self.paper_shots and protocol.paper_shots is not None else ()
+        return tuple(dict.fromkeys((*self.shots, *paper)))
+
+    def wordings_of(self, protocol: Protocol) -> dict[str, Protocol]:
+        """Return the protocol in each wording to run, its own first, under the name ""."""
+        names = [name for name in protocol.templates if name in self.templates or "all" in self.templates]
+        return {name: protocol.wording(name) for name in ("", *names)}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
+
+    sampled: how many of how many documents the pool holds, where it does not hold all.
+    """
+
+    task: Task
+    name: str
+    protocol: Protocol
+    documents: Sequence[_Pair]
+    pool: Pool
+    data: str
+    metrics: Mapping[str, metrics.Metric] = field(default_factory=dict)
+    shots: tuple[int, ...] = (0,)
+    wordings: Mapping[str, Protocol] = field(default_factory=dict)
+    sampled: str = ""
+
+    def group(self, document: Document) -> str:
+        """Return the group whose shots suit a document."""
+        return self.task.shot_group(document) if self.task.shot_group else ""
+
+
+def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
+    """Read a task's data.
+
+    Raises DataError for wrong files, UsageError for an unknown protocol, too large a K, or no K at all.
+    """
+    name, protocol = protocol_of(task, settings.protocol)
+    shots = settings.shots_of(protocol)
+    if not shots:
+        raise UsageError(
+            f"--shots paper: for {task.name} under protocol {name} the paper states no number of shots; "
+            f"give one too, for example --shots 0,paper"
+        )
+    documents = list(_examples(task, "test", data))
+    ids = {document.id for document, _ in documents}
+    if not documents:
+        raise DataError(f"{task.name}: its test data holds no documents")
+    if len(ids) != len(documents):
+        raise DataError(f"{task.name}: {len(documents)} documents with {len(ids)} different ids; expected unique ids")
+    hashes = [task.source.fingerprint("test", data)]
+    pool, sampled = Pool(task.name), ""
+    if protocol.kind != "rolling" and (any(shots) or task.baselines):
+        hashes.append(task.source.fingerprint("shots", data))
+        pool, sampled = _pool(task, data, own=hashes[0] == hashes[1])
+    limited = sorted(documents, key=lambda pair: _rank(pair[0].id))[: settings.limit]
+    loaded = Loaded(
+        task, name, protocol, limited, pool, digest("".join(hashes)),
+        {metric: metrics.get(metric) for metric in protocol.reported}, shots, settings.wordings_of(protocol), sampled,
+    )  # fmt: skip
+    if pool.groups:
+        _check_pool(loaded, max(shots))
+    return loaded
+
+
+def count_documents(task: Task, data: DataPaths) -> int | None:
+    """Count a task's documents where that is quick: no network, and small files or rows that need no parsing."""
+    if not task.source.at_hand(data):
+        return None
+    if task.documents is one_document and (rows := sources.count(task.source, data)) is not None:
+        return rows
+    if sources.size(task.source, data) > _QUICK:
+        return None
+    index = 0
+    try:
+        return sum(1 for index, row in enumerate(task.source.rows("test", data)) for _ in task.documents(row, index))
+    except _ROW_ERRORS as error:
+        raise _row_error(task, "test", data, index, error) from error
+
+
+def _examples(task: Task, split: Split, data: DataPaths) -> Iterator[_Pair]:
+    """Turn a split's rows into examples; a row that a task cannot read is an error, never skipped."""
+    index = 0
+    try:
+        for index, row in enumerate(task.source.rows(split, data)):
+            for document in task.documents(row, index):
+                yield document, task.to_example(document)
+    except _ROW_ERRORS as error:
+        raise _row_error(task, split, data, index, error) from error
+
+
+def _row_error(task: Task, split: Split, data: DataPaths, index: int, error: Exception) -> DataError:
+    place = sources.whereabouts(task.source, split, data, index)
+    return DataError(
+        f"{task.name}: row {index + 1} of its {split} data is not as expected ({type(error).__name__}: {error})"
+        + (f"; it stands in {place}" if place else "")
+    )
+
+
+def _pool(task: Task, data: DataPaths, *, own: bool) -> tuple[Pool, str]:
+    """Read the pool of shots, and say what part of it was kept.
+
+    own: it is the scored split. Ids and clusters are told apart within a split only; another split has other ones.
+    """
+    samples: dict[str, _Sample] = defaultdict(_Sample)
+    index = 0
+    try:
+        for index, row in enumerate(task.source.rows("shots", data)):
+            for document in task.documents(row, index):
+                samples[task.shot_group(document) if task.shot_group else ""].add(document, index)
+        groups: dict[str, list[_Pair]] = {group: [] for group in samples}
+        for group, sample in samples.items():
+            for index, document in sample.kept():  # noqa: B007  (the error below names it)
+                known = document if own else replace(document, id=f"shots/{document.id}", cluster="")
+                groups[group].append((known, task.to_example(document)))
+    except _ROW_ERRORS as error:
+        raise _row_error(task, "shots", data, index, error) from error
+    kept, seen = sum(map(len, groups.values())), sum(sample.seen for sample in samples.values())
+    return Pool(task.name, groups), f"{kept} of {seen}" if kept < seen else ""
+
+
+class _Sample:
+    """The POOL_LIMIT documents whose ids hash lowest: a random subset that no order of the file changes."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self._heap: list[tuple[int, int, int, Document]] = []
+
+    def add(self, document: Document, index: int) -> None:
+        """Take a document of row `index`, perhaps in place of an earlier one."""
+        entry = (-int.from_bytes(_rank(document.id)[:8], "big"), self.seen, index, document)
+        self.seen += 1
+        if len(self._heap) < POOL_LIMIT:
+            heapq.heappush(self._heap, entry)
+        else:
+            heapq.heappushpop(self._heap, entry)
+
+    def kept(self) -> list[tuple[int, Document]]:
+        """Return (row, document) in the order of the file."""
+        return [(index, document) for _, _, index, document in sorted(self._heap, key=lambda entry: entry[1])]
+
+
+def _rank(name: str) -> bytes:
+    """Return what decides whether a document belongs to a subset: nothing but its id."""
+    return hashlib.sha256(name.encode()).digest()
+
+
+def _check_pool(loaded: Loaded, count: int) -> None:
+    """Raise UsageError where a document finds fewer shots than asked, before anything is computed.
+
+    Only where it could happen: a draw passes over the document itself, its cluster, and equal inputs.
+    """
+    if count and len(loaded.pool.groups) == 1:
+        [pairs] = loaded.pool.groups.values()
+        same = Counter(document.cluster for document, _ in pairs if document.cluster)
+        alike = Counter(example.input for _, example in pairs)
+        if len(pairs) - max(same.values(), default=0) - max(alike.values(), default=0) >= count:
+            return
+    for document, example in loaded.documents:
+        loaded.pool.draw(document, example, group=loaded.group(document), count=count, seed=0)

@@ -1,0 +1,153 @@
+"""Files -> rows: compressed or not, as lines, JSON, JSONL or parquet. Whatever is wrong with one is a DataError."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from evalkit.errors import DataError
+
+Row = Mapping[str, Any]
+
+
+def _zstandard(path: Path) -> IO[bytes]:
+    # Arrow's reader tells a cut file from a whole one and goes on with a second frame; zstandard.open does neither.
+    import pyarrow
+
+    return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+
+
+_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
+    ".gz": gzip.open,  # type: ignore[dict-item]
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _zstandard,
+}
+COMPRESSED = tuple(_OPENERS)
+TABLES = (".jsonl", *(f".jsonl{suffix}" for suffix in COMPRESSED), ".parquet")
+# Only where the hub's layout names the split: elsewhere a .json is a release in a form of its own.
+HUB_TABLES = (*TABLES, ".json", *(f".json{suffix}" for suffix in COMPRESSED))
+
+
+def plain_name(path: Path) -> str:
+    """Return a file's name without the ending of its compression."""
+    return path.stem if path.suffix in COMPRESSED else path.name
+
+
+def _open(path: Path) -> IO[bytes]:
+    opener = _OPENERS.get(path.suffix)
+    return opener(path) if opener else path.open("rb")
+
+
+def open_text(path: Path) -> io.TextIOWrapper:
+    """Open a text file, decompressing .gz, .bz2, .xz and .zst as it is read."""
+    return io.TextIOWrapper(_open(path), encoding="utf-8", newline="\n")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number, line without its end). Raises DataError for an unreadable, cut or empty file."""
+    number = 0
+    try:
+        with _open(path) as file:
+            # Decoded line by line: a text file decodes ahead, and would not know which line is at fault.
+            for number, line in enumerate(file, start=1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} line {number}: not UTF-8 text ({error.reason})") from None
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} after line {number}: cannot be read ({reason}); is the file cut?") from error
+    if not number:
+        raise DataError(f"{path} is empty")
+
+
+def read_json(path: Path) -> Any:
+    """Read a file that is one JSON value. Raises DataError naming the line where it stops being one."""
+    try:
+        return json.loads("\n".join(line for _, line in read_lines(path)))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} line {error.lineno}: not valid JSON ({error.msg}); is the file cut?") from None
+    except RecursionError:
+        raise DataError(f"{path}: JSON nested too deeply") from None
+
+
+def read_jsonl(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield one object per line of JSON. Raises DataError naming the file and line that is no object."""
+    for path in paths:
+        for number, line in read_lines(path):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise DataError(f"{path} line {number}: not valid JSON ({error}); is the file cut?") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path} line {number}: expected a JSON object, found {type(row).__name__}")
+            yield row
+
+
+def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the rows of JSONL or parquet files, as the hub lays datasets out; .json may be lines or one list."""
+    for path in paths:
+        if plain_name(path).endswith(".json") and next(_starts(path), "") == "[":
+            yield from _read_list(path)
+            continue
+        if path.suffix != ".parquet":
+            yield from read_jsonl([path])
+            continue
+        import pyarrow
+        from pyarrow import parquet
+
+        try:
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=1024):
+                    yield from batch.to_pylist()
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{path}: not a readable parquet file ({error})") from error
+
+
+def _starts(path: Path) -> Iterator[str]:
+    """Yield the first sign of each line that has one."""
+    return (line.lstrip()[0] for _, line in read_lines(path) if line.strip())
+
+
+def _read_list(path: Path) -> Iterator[Row]:
+    for number, row in enumerate(read_json(path), start=1):
+        if not isinstance(row, dict):
+            raise DataError(f"{path} item {number}: expected a JSON object, found {type(row).__name__}")
+        yield row
+
+
+def row_place(paths: Sequence[Path], index: int) -> str:
+    """Say where row `index` (from 0) of read_tables stands: its file and line, or in parquet its file and row."""
+    for path in paths:
+        rows = count_rows(path)
+        if index >= rows:
+            index -= rows
+        elif path.suffix == ".parquet":
+            return f"{path} row {index + 1}"
+        else:
+            filled = (number for number, line in read_lines(path) if line.strip())
+            return f"{path} line {next(islice(filled, index, None))}"
+    return ""
+
+
+def count_rows(path: Path) -> int:
+    """Count the rows of a JSONL or parquet file without parsing them. Raises DataError for an unreadable file."""
+    if path.suffix != ".parquet":
+        return sum(1 for _, line in read_lines(path) if line.strip())
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return int(parquet.read_metadata(path).num_rows)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable parquet file ({error})") from error

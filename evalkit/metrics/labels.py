@@ -1,0 +1,116 @@
+"""Choices that are more than one right option: classes of unequal size, labels of several answers, named entities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from evalkit.metrics.base import Array, Metric
+from evalkit.metrics.choice import Accuracy, Per
+from evalkit.types import Example, Response
+
+
+class MacroF1(Metric):
+    """Mean over classes of their F1, a class being an option; all documents have the same options (CB).
+
+    A class that is neither right nor chosen anywhere is left out, as in scikit-learn. per: as in Accuracy.
+    """
+
+    scale = 100.0
+
+    def __init__(self, name: str, *, per: Per = "total") -> None:
+        self.name = name
+        self._accuracy = Accuracy(name, per=per)
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (chosen and right, chosen + right) of each class in turn."""
+        chosen = self._accuracy.choose(example, responses)
+        table = []
+        for option in range(len(example.choices)):
+            table += [float(option == chosen == example.gold), float(option == chosen) + float(option == example.gold)]
+        return tuple(table)
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return the mean F1 of the classes that occur."""
+        both, either = sums[..., 0::2], sums[..., 1::2]
+        f1 = np.divide(2 * both, either, out=np.zeros_like(both), where=either > 0)
+        return np.asarray(f1.sum(axis=-1) / np.maximum((either > 0).sum(axis=-1), 1))
+
+    def signature(self) -> str:
+        """Name the normalisation."""
+        return f"{self._accuracy.signature()}|classes:that-occur"
+
+
+class LabelledAnswers(Metric):
+    """Share of questions all of whose answers are labelled right (MultiRC's exact match, Khashabi et al. 2018).
+
+    Options come in pairs, an answer called true and the same called false; the likelier of the two is its label, of
+    equals true. golds has one of each pair.
+    """
+
+    name = "multirc_em"
+    scale = 100.0
+    share = binary = True
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (1.0,) if every label is right, else (0.0,)."""
+        return (float(all(said == right for said, right in _labels(example, responses))),)
+
+    def chance(self, example: Example) -> float | None:
+        """Return the chance of as many right coin tosses as there are answers."""
+        return 0.5 ** len(example.golds)
+
+
+class LabelledAnswersF1(Metric):
+    """F1 of the label true over the answers of all questions together (MultiRC's F1a)."""
+
+    name = "multirc_f1a"
+    scale = 100.0
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (called true and true, called true, true): numbers of answers."""
+        labels = _labels(example, responses)
+        return (
+            float(sum(said and right for said, right in labels)),
+            float(sum(said for said, _ in labels)),
+            float(sum(right for _, right in labels)),
+        )
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return F1; 0 where nothing is true or called so."""
+        either = sums[..., 1] + sums[..., 2]
+        return np.asarray(np.divide(2 * sums[..., 0], either, out=np.zeros_like(either), where=either > 0))
+
+
+class ChosenAnswer(Metric):
+    """How well the chosen option, taken as a text, agrees with the best accepted answer (ReCoRD, Zhang et al. 2018).
+
+    The option has the highest log-likelihood per token, as in Brown et al. 2020.
+    """
+
+    scale = 100.0
+    share = True
+
+    def __init__(self, name: str, *, score: Callable[[str, str], float]) -> None:
+        self.name = name
+        self._score = score
+        self._accuracy = Accuracy(name, per="token")
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (score,)."""
+        chosen = example.choices[self._accuracy.choose(example, responses)]
+        return (max(self._score(chosen, answer) for answer in example.answers),)
+
+    def signature(self) -> str:
+        """Name the normalisation of likelihoods and of texts."""
+        return f"{self._accuracy.signature()}|norm:squad|refs:max"
+
+
+def _labels(example: Example, responses: Sequence[Response]) -> list[tuple[bool, bool]]:
+    """Return (labelled true, is true) of each answer."""
+    assert 2 * len(example.golds) == len(responses) == len(example.choices), "a pair of options per answer"
+    right = set(example.golds)
+    return [
+        (responses[i].loglikelihood >= responses[i + 1].loglikelihood, i in right) for i in range(0, len(responses), 2)
+    ]

@@ -1,0 +1,71 @@
+"""CoLA: whether linguists find a sentence acceptable.
+
+Paper: Warstadt, Singh and Bowman 2019, "Neural Network Acceptability Judgments", https://arxiv.org/abs/1805.12471; a
+task of GLUE, https://arxiv.org/abs/1804.07461.
+Link: https://nyu-mll.github.io/CoLA. Licence: none stated for the sentences, which are from publications.
+Splits: dev, 1,043 sentences, 527 of the training set's publications and 516 of others (the level); no shots.
+A document is a sentence, named by its position. As in GPT-1 (section 5) a sentence is taken as acceptable where the
+mean log-probability of a token is above a threshold. GPT-1 does not say how it was chosen. Here each half of the dev
+set is judged with the threshold that is best on the other half (metric `matthews`), so that none is chosen on what it
+judges.
+
+    document  {"sentence": "The sailors rode the breeze clear of the rocks.", "label": 1}
+    prompt    (nothing)
+    target    The sailors rode the breeze clear of the rocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.harness.formats import read_table
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_ANSWERS = ("unacceptable", "acceptable")
+_lines = read_table(("publication", "label", "judgement", "sentence"), delimiter="\t")
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Read the two halves of the dev set."""
+    for level, path in zip(("in domain", "out of domain"), paths, strict=True):
+        yield from ({**row, "level": level} for row in _lines([path]))
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=str(index), row=row, level=row.get("level", ""))
+
+
+def _to_example(document: Document) -> Example:
+    label = int(document.row["label"])
+    if label not in (0, 1):
+        raise ValueError("expected label 0 or 1; GLUE's test split has none")
+    return Example(
+        task="say whether the sentence is acceptable",
+        input=document.row["sentence"].strip(),
+        output=_ANSWERS[label],
+        # One text is scored: it is right that it should be likely, or that it should not.
+        gold=0 if label else 1,
+    )
+
+
+TASKS = (
+    Task(
+        name="cola",
+        family="classification",
+        title="whether linguists find a sentence acceptable (Warstadt et al. 2019)",
+        source=BenchmarkSource(
+            name="cola",
+            hub=Hub(id="nyu-mll/glue", config="cola", splits={"test": "validation"}),
+            releases={
+                "test": Release(files=("glue/CoLA/in_domain_dev.tsv", "glue/CoLA/out_of_domain_dev.tsv"), read=_read)
+            },
+        ),
+        documents=_documents,
+        to_example=_to_example,
+        protocols={"gpt1": Protocol(kind="rolling", query="{input}", target="", metrics=("matthews",))},
+    ),
+)

@@ -1,0 +1,82 @@
+"""SST-2: whether a sentence of a film review is for or against.
+
+Paper: Socher et al. 2013, "Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank",
+https://aclanthology.org/D13-1170; as a task of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
+Link: https://nlp.stanford.edu/sentiment. Licence: none stated.
+Splits: dev, 872 sentences; shots from train (67,349 phrases in GLUE; 6,920 sentences in the files stsa.binary.*).
+A document is a sentence, named by its position. As in GPT-1 (section 5) the word "very" is put behind the sentence, and
+the likelier of "positive" and "negative" decides. The text is tokenised and in lower case, as released.
+
+    document  {"sentence": "one long string of cliches .", "label": 0}
+    prompt    one long string of cliches . very
+    target     negative
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evalkit.errors import DataError
+from evalkit.harness.formats import read_table
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_lines
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_LABELS = ("negative", "positive")
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Read lines of a label, a blank and a sentence."""
+    for path in paths:
+        for number, line in read_lines(path):
+            label, _, sentence = line.partition(" ")
+            if label not in ("0", "1") or not sentence.strip():
+                raise DataError(f"{path} line {number}: expected 0 or 1, a blank and a sentence")
+            yield {"sentence": sentence, "label": int(label)}
+
+
+def _to_example(document: Document) -> Example:
+    gold = int(document.row["label"])
+    if gold not in (0, 1):
+        raise ValueError("expected label 0 or 1; GLUE's test split has none")
+    return Example(
+        task="say whether the review is positive or negative",
+        input=document.row["sentence"].strip(),
+        output=_LABELS[gold],
+        choices=_LABELS,
+        gold=gold,
+    )
+
+
+_GLUE = read_table({"sentence": "sentence", "label": "label"}, delimiter="\t")
+
+TASKS = (
+    Task(
+        name="sst2",
+        family="classification",
+        title="whether a film review is for or against (Socher et al. 2013)",
+        source=BenchmarkSource(
+            name="sst2",
+            hub=Hub(id="stanfordnlp/sst2", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("glue/SST-2/dev.tsv",), read=_GLUE),
+                "shots": Release(files=("glue/SST-2/train.tsv",), read=_GLUE),
+            },
+            samples={
+                "test": Release(files=("glue/SST-2/stsa.binary.dev",), read=_read),
+                "shots": Release(files=("glue/SST-2/stsa.binary.train",), read=_read),
+            },
+        ),
+        to_example=_to_example,
+        protocols={
+            "gpt1": Protocol(kind="choice", query="{input} very", target=" {choice}", metrics=("acc",)),
+            "lm-eval": Protocol(
+                kind="choice",
+                query="{input}\nQuestion: Is this sentence positive or negative?\nAnswer:",
+                target=" {choice}",
+                metrics=("acc",),
+            ),
+        },
+    ),
+)

@@ -1,0 +1,82 @@
+"""WinoGrande: which of two names a blank stands for; schemas from a crowd, rid of those that word statistics solve.
+
+Paper: Sakaguchi et al. 2020, "WinoGrande: An Adversarial Winograd Schema Challenge at Scale",
+https://arxiv.org/abs/1907.10641.
+Link: https://winogrande.allenai.org. Licence: Apache-2.0 for the code, CC BY for the data.
+Splits: validation, 1,267 (the test labels are not public); shots from train XL (40,398) where it is at hand, else
+from validation. Two sentences that differ in a word are a twin; where the release names them (qID) they are a cluster.
+Partial scoring (Trinh & Le 2018): the likelihood of what stands behind the blank, after each name.
+
+    document  {"sentence": "Sarah was a much better surgeon than Maria so _ always got the easier cases.",
+               "option1": "Sarah", "option2": "Maria", "answer": "2"}
+    prompt    Sarah was a much better surgeon than Maria so Maria
+    target     always got the easier cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    name = row.get("qID", "")
+    yield Document(id=name or str(index), row=row, cluster=name.rpartition("-")[0])
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    before, blank, after = row["sentence"].partition("_")
+    if not blank or row["answer"] not in ("1", "2"):
+        raise ValueError("expected a sentence with a blank _ and the answer 1 or 2")
+    choices, gold = (row["option1"], row["option2"]), int(row["answer"]) - 1
+    return Example(
+        task="say what the blank stands for",
+        input=row["sentence"],
+        output=choices[gold],
+        parts={"before": before, "after": after},
+        choices=choices,
+        gold=gold,
+    )
+
+
+_PARTIAL = "{before}{choice}"
+
+TASKS = (
+    Task(
+        name="winogrande",
+        family="commonsense",
+        title="which of two names a blank stands for (Sakaguchi et al. 2020)",
+        source=BenchmarkSource(
+            name="winogrande",
+            hub=Hub(id="allenai/winogrande", config="winogrande_xl", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("winogrande/dev.jsonl",), read=read_jsonl),
+                "shots": Release(files=("winogrande/train_xl.jsonl",), read=read_jsonl),
+            },
+        ),
+        documents=_documents,
+        to_example=_to_example,
+        protocols={
+            "gpt3": Protocol(
+                kind="choice",
+                query=_PARTIAL,
+                target="{after}",
+                metrics=("acc", "acc_per_token"),
+                paper_shots=50,
+                templates={
+                    "correct_sentence": {"query": f"A correct sentence: {_PARTIAL}"},
+                    "question": {
+                        "query": "{input}\nWhat does the _ stand for?\nAnswer:",
+                        "target": " {choice}",
+                    },
+                },
+            ),
+            "lm-eval": Protocol(kind="choice", query=_PARTIAL, target="{after}", metrics=("acc",)),
+        },
+    ),
+)

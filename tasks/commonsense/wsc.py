@@ -1,0 +1,84 @@
+"""WSC in SuperGLUE: whether a pronoun means a given noun.
+
+Papers: Levesque, Davis and Morgenstern 2012, "The Winograd Schema Challenge"; in this form a part of SuperGLUE, Wang et
+al. 2019, https://arxiv.org/abs/1905.00537.
+Licence: CC BY 4.0.
+Splits: validation, 104 items; shots from train (554) where it is at hand, else from the scored split.
+A document is a text with a pronoun and a noun, named by its position. GPT-3 had the noun written, with one fixed set
+of shots, and does not say how a text whose noun is the wrong one was scored; that protocol is not here.
+
+    document  {"text": "The trophy does not fit into the suitcase because it is too small.", "span1_text": "The
+               trophy", "span1_index": 0, "span2_text": "it", "span2_index": 9, "label": 0, "idx": 0}
+    prompt    Passage: The trophy does not fit into the suitcase because *it* is too small.
+              Question: In the passage above, does the pronoun "*it*" refer to "*The trophy*"?
+              Answer:
+    target     no
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_CHOICES = ("no", "yes")
+_GOLD = {0: 0, 1: 1}  # false and true too, as the release has them
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    spans = row.get("target", row)  # the release has them in an object of their own
+    passage, noun = _marked(row["text"], spans), spans["span1_text"].strip()
+    gold = _GOLD[row["label"]]
+    return Example(
+        task="say whether the pronoun means the noun",
+        input=f"{passage}\n{noun}",
+        output=_CHOICES[gold],
+        parts={"passage": passage, "noun": noun, "pronoun": spans["span2_text"].strip()},
+        choices=_CHOICES,
+        gold=gold,
+    )
+
+
+def _marked(text: str, spans: Mapping[str, Any]) -> str:
+    """Put stars round the pronoun, which is found by counting words."""
+    words, pronoun = text.split(), spans["span2_text"].split()
+    start = spans["span2_index"]
+    end = start + len(pronoun)
+    said = " ".join(words[start:end])
+    written = " ".join(pronoun)
+    if not said.startswith(written):  # a comma or full stop may hang on it
+        raise ValueError(f"expected {written!r} at word {start} of the text, found {said!r}")
+    return " ".join((*words[:start], f"*{written}*{said[len(written) :]}", *words[end:]))
+
+
+TASKS = (
+    Task(
+        name="wsc",
+        family="commonsense",
+        title="does a pronoun mean a noun (Levesque et al. 2012, SuperGLUE)",
+        source=BenchmarkSource(
+            name="wsc",
+            hub=Hub(id="aps/super_glue", config="wsc.fixed", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("superglue/WSC/val.jsonl",), read=read_jsonl),
+                "shots": Release(files=("superglue/WSC/train.jsonl",), read=read_jsonl),
+            },
+        ),
+        to_example=_to_example,
+        protocols={
+            "lm-eval": Protocol(
+                kind="choice",
+                query=(
+                    "Passage: {passage}\n"
+                    'Question: In the passage above, does the pronoun "*{pronoun}*" refer to "*{noun}*"?\nAnswer:'
+                ),
+                target=" {choice}",
+                metrics=("acc",),
+            )
+        },
+    ),
+)

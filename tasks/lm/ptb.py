@@ -1,0 +1,64 @@
+"""Penn Treebank: perplexity of the Wall Street Journal as Mikolov prepared it.
+
+Papers: Marcus, Santorini and Marcinkiewicz 1993, "Building a Large Annotated Corpus of English: The Penn Treebank",
+https://aclanthology.org/J93-2004; Mikolov et al. 2010, "Recurrent neural network based language model": lower case, no
+punctuation, figures as N, 10,000 words, the others <unk>.
+Licence: the corpus is the LDC's; the prepared text goes round for research.
+Splits: test, 3,761 sentences, 82,430 words with ends of line. There are no shots.
+The articles' borders are lost, so a document is 128 sentences in a row, named by its position; the sentences of a
+document are lines. The model reads de-tokenised text, which can be turned back (evalkit.text.detokenize).
+
+    document  {"sentences": " no it was n't black monday \\n but while the new york stock exchange did n't fall ..."}
+    prompt    (nothing)
+    target    no it wasn't black monday\\nbut while the new york stock exchange didn't fall ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from evalkit.harness.formats import read_column
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row
+from evalkit.harness.task import Protocol, Task
+from evalkit.text import detokenize
+from evalkit.types import Document, Example
+
+_SENTENCES = 128
+
+
+def _blocks(rows: Iterable[Row]) -> Iterator[Row]:
+    """Put sentences together, each as in the release: a blank at both ends and a newline."""
+    lines = (f" {' '.join(row['sentence'].split())} \n" for row in rows)
+    while block := "".join(islice(lines, _SENTENCES)):
+        yield {"sentences": block}
+
+
+def _to_example(document: Document) -> Example:
+    text = document.row["sentences"]
+    return Example(task="continue the text", input=detokenize.ptb(text), output="", original=text)
+
+
+TASKS = (
+    Task(
+        name="ptb",
+        family="lm",
+        title="perplexity of the Wall Street Journal (Marcus et al. 1993)",
+        source=BenchmarkSource(
+            name="ptb",
+            # The dataset itself is a script, which `datasets` no longer runs; this is its conversion.
+            hub=Hub(id="ptb-text-only/ptb_text_only", revision="refs/convert/parquet", splits={"test": "test"}),
+            releases={"test": Release(files=("ptb/ptb.test.txt",), read=read_column("sentence"))},
+            prepare=_blocks,
+        ),
+        to_example=_to_example,
+        protocols={
+            "gpt2": Protocol(
+                kind="rolling",
+                query="{input}",
+                target="",
+                metrics=("ppl_word", "ppl_token", "bits_per_byte", "bits_per_char"),
+            )
+        },
+    ),
+)

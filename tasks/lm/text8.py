@@ -1,0 +1,59 @@
+"""text8: bits per character of Wikipedia in 27 signs, a to z and the blank.
+
+Source: Mahoney 2006, http://mattmahoney.net/dc/textdata.html: enwik8's text, numbers spelled out.
+Licence: GFDL and CC BY-SA (Wikipedia).
+Splits: the last 5,000,000 of the 100,000,000 characters, as is usual. There are no shots. The file is one line; a
+document is a stretch of whole words of at least 50,000 characters, each with the blank before it, named by its
+position. Nothing is de-tokenised; the documents' concatenation is the end of the file.
+
+    document  {"text": " be ejected and hold it there examine the chamber to ensure it is clear ..."}
+    prompt    (nothing)
+    target     be ejected and hold it there examine the chamber to ensure it is clear ...
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from evalkit.harness.formats import last_bytes, read_whole
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_CHARACTERS = 5_000_000
+_STRETCH = re.compile(r".{50000}[^ ]*|.+", re.DOTALL)
+
+
+def _stretches(rows: Iterable[Row]) -> Iterator[Row]:
+    """Take the end of the file and cut it where a word ends."""
+    text = last_bytes("".join(row["text"] for row in rows), _CHARACTERS)
+    yield from ({"text": match.group()} for match in _STRETCH.finditer(text))
+
+
+def _to_example(document: Document) -> Example:
+    text = document.row["text"]
+    if wrong := re.search(r"[^a-z \n]", text):
+        raise ValueError(f"expected the signs a to z and the blank, found {wrong.group()!r}")
+    return Example(task="continue the text", input=text, output="")
+
+
+TASKS = (
+    Task(
+        name="text8",
+        family="lm",
+        title="bits per character of Wikipedia in 27 signs (Mahoney 2006)",
+        source=BenchmarkSource(
+            name="text8",
+            hub=Hub(id="afmck/text8", splits={"test": "test"}),
+            releases={"test": Release(files=("text8/text8",), read=read_whole(size=100_000_000))},
+            prepare=_stretches,
+        ),
+        to_example=_to_example,
+        protocols={
+            "gpt2": Protocol(
+                kind="rolling", query="{input}", target="", metrics=("bits_per_char", "bits_per_byte", "ppl_token")
+            )
+        },
+    ),
+)

@@ -1,0 +1,52 @@
+r"""WikiText-103: perplexity of whole Wikipedia pages.
+
+Paper: Merity et al. 2016, "Pointer Sentinel Mixture Models", https://arxiv.org/abs/1609.07843.
+Licence: CC BY-SA 3.0 and GFDL (Wikipedia).
+Splits: the test split, the 62 pages of WikiText-2's but with the vocabulary of a hundred million words: fewer
+words are <unk>. There are no shots. A document is a page, named by its position.
+Read, counted and de-tokenised as WikiText-2: 245,569 words with ends of line.
+
+    document  {"page": " = Robert Boulter = \n \n Robert Boulter is an English film , television ..."}
+    prompt    (nothing)
+    target     = Robert Boulter = \n\nRobert Boulter is an English film, television ...
+"""
+
+from __future__ import annotations
+
+from evalkit.harness.formats import read_pages
+from evalkit.harness.sources import BenchmarkSource, Hub, Release
+from evalkit.harness.task import Protocol, Task
+from evalkit.text import detokenize
+from evalkit.types import Document, Example
+
+
+def _to_example(document: Document) -> Example:
+    page = document.row["page"]
+    return Example(task="continue the text", input=detokenize.wikitext(page), output="", original=page)
+
+
+TASKS = (
+    Task(
+        name="wikitext103",
+        family="lm",
+        title="perplexity of Wikipedia pages, fewer unknown words (Merity et al. 2016)",
+        source=BenchmarkSource(
+            name="wikitext103",
+            hub=Hub(id="EleutherAI/wikitext_document_level", config="wikitext-103-raw-v1", splits={"test": "test"}),
+            releases={"test": Release(files=("wikitext-103/wiki.test.tokens",), read=read_pages)},
+            samples={"test": Release(files=("wikitext-103/wiki.test.restored.txt",), read=read_pages)},
+        ),
+        to_example=_to_example,
+        protocols={
+            "gpt2": Protocol(
+                kind="rolling",
+                query="{input}",
+                target="",
+                metrics=("ppl_word", "ppl_token", "bits_per_byte", "bits_per_char"),
+            ),
+            "lm-eval": Protocol(
+                kind="rolling", query="{input}", target="", metrics=("ppl_word_lm_eval", "bits_per_byte")
+            ),
+        },
+    ),
+)

@@ -1,0 +1,98 @@
+"""ANLI: pairs of texts, written to mislead models, of which the second follows, contradicts or neither.
+
+Paper: Nie et al. 2020, "Adversarial NLI: A New Benchmark for Natural Language Understanding",
+https://arxiv.org/abs/1910.14599.
+Licence: CC BY-NC 4.0.
+Splits: test of each round, 1,000, 1,000 and 1,200 pairs; shots from the round's train (16,946, 45,460 and 100,459)
+where it is at hand, else from the scored split.
+A document is a pair, named by its uid. GPT-3 begins a prompt with the round's name, twice (appendix G).
+
+    document  {"uid": "...", "premise": "...", "hypothesis": "...", "label": 1}; 0 follows, 1 neither, 2 contradicts
+    prompt    anli 1: anli 1: Fulton James MacGregor MSP is a Scottish National Party (SNP) politician ...
+              Question: Fulton James MacGregor is a Scottish politican who ... True, False, or Neither?
+    target     Neither
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_CHOICES = ("True", "Neither", "False")
+# The hub numbers the labels, the release has their first letters.
+_GOLD = {0: 0, 1: 1, 2: 2, "e": 0, "n": 1, "c": 2}
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the rows of the release, whose premise is called context, with the hub's columns."""
+    for row in read_jsonl(paths):
+        yield {**row, "premise": row["context"]} if "context" in row else row
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=str(row["uid"]), row=row)
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
+    gold = _GOLD[row["label"]]
+    return Example(
+        task="say whether the second text is true, false or neither by the first",
+        input=f"{premise}\n{hypothesis}",
+        output=_CHOICES[gold],
+        parts={"premise": premise, "hypothesis": hypothesis},
+        choices=_CHOICES,
+        gold=gold,
+    )
+
+
+def _protocols(round_: int) -> Mapping[str, Protocol]:
+    return {
+        "gpt3": Protocol(
+            kind="choice",
+            query=f"anli {round_}: anli {round_}: {{premise}}\nQuestion: {{hypothesis}} True, False, or Neither?",
+            target=" {choice}",
+            metrics=("acc", "acc_per_token"),
+            shrink=("premise", "left"),
+            paper_shots=50,
+            templates={
+                "claim": {"query": "{premise}\nClaim: {hypothesis}\nTrue, False, or Neither?"},
+                "given": {"query": "Given: {premise}\nIs it True, False, or Neither that: {hypothesis}\nAnswer:"},
+            },
+        ),
+        "lm-eval": Protocol(
+            kind="choice",
+            query="{premise}\nQuestion: {hypothesis} True, False, or Neither?\nAnswer:",
+            target=" {choice}",
+            metrics=("acc",),
+            shrink=("premise", "left"),
+        ),
+    }
+
+
+def _task(round_: int) -> Task:
+    return Task(
+        name=f"anli_r{round_}",
+        family="nli",
+        title=f"pairs of texts written to mislead, round {round_} (Nie et al. 2020)",
+        source=BenchmarkSource(
+            name=f"anli_r{round_}",
+            hub=Hub(id="facebook/anli", splits={"test": f"test_r{round_}", "shots": f"train_r{round_}"}),
+            releases={
+                "test": Release(files=(f"anli_v1.0/R{round_}/test.jsonl",), read=_read),
+                "shots": Release(files=(f"anli_v1.0/R{round_}/train.jsonl",), read=_read),
+            },
+        ),
+        to_example=_to_example,
+        documents=_documents,
+        protocols=_protocols(round_),
+    )
+
+
+TASKS = (_task(1), _task(2), _task(3))

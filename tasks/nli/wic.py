@@ -1,0 +1,69 @@
+"""WiC: whether a word has the same meaning in two sentences.
+
+Paper: Pilehvar and Camacho-Collados 2019, "WiC: the Word-in-Context Dataset", https://arxiv.org/abs/1808.09121; here as
+a part of SuperGLUE (Wang et al. 2019).
+Licence: CC BY-NC 4.0.
+Splits: validation, 638 pairs; shots from train (5,428) where it is at hand, else from the scored split.
+A document is a pair of sentences, named by its position.
+
+    document  {"word": "place", "sentence1": "Do you want to come over to my place later?", "sentence2": "A political
+               system with no place for the less prominent groups.", "label": 0, "idx": 0}
+    prompt    Do you want to come over to my place later?
+              A political system with no place for the less prominent groups.
+              question: Is the word 'place' used in the same way in the two sentences above?
+              answer:
+    target     no
+"""
+
+from __future__ import annotations
+
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_CHOICES = ("no", "yes")
+_GOLD = {0: 0, 1: 1}  # false and true too, as the release has them
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    first, second = row["sentence1"].strip(), row["sentence2"].strip()
+    gold = _GOLD[row["label"]]
+    return Example(
+        task="say whether the word is used in the same way in both sentences",
+        input=f"{first}\n{second}\n{row['word']}",
+        output=_CHOICES[gold],
+        parts={"first": first, "second": second, "word": row["word"]},
+        choices=_CHOICES,
+        gold=gold,
+    )
+
+
+TASKS = (
+    Task(
+        name="wic",
+        family="nli",
+        title="has a word the same meaning in two sentences (Pilehvar et al. 2019, SuperGLUE)",
+        source=BenchmarkSource(
+            name="wic",
+            hub=Hub(id="aps/super_glue", config="wic", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("superglue/WiC/val.jsonl",), read=read_jsonl),
+                "shots": Release(files=("superglue/WiC/train.jsonl",), read=read_jsonl),
+            },
+        ),
+        to_example=_to_example,
+        protocols={
+            "gpt3": Protocol(
+                kind="choice",
+                query=(
+                    "{first}\n{second}\n"
+                    "question: Is the word '{word}' used in the same way in the two sentences above?\nanswer:"
+                ),
+                target=" {choice}",
+                metrics=("acc", "acc_per_token"),
+                paper_shots=32,
+            )
+        },
+    ),
+)

@@ -1,0 +1,88 @@
+"""ARC: multiple-choice questions of school science, in an easy and a challenging part.
+
+Paper: Clark et al. 2018, "Think you have Solved Question Answering? Try ARC", https://arxiv.org/abs/1803.05457.
+Licence: CC BY-SA 4.0.
+Splits: test, 2,376 easy and 1,172 challenging questions, or the validation split (570 and 299) where only that is at
+hand; shots from train (2,251 and 1,119), else from the scored split. Most questions have four options, some three or
+five.
+GPT-3 compares the probability of an answer after the question with that after the bare "Answer:" (section 2.4).
+
+    document  {"id": "Mercury_7175875", "question": "An astronomer observes ...", "choices": {"text": ["Planetary
+               density will decrease.", ...], "label": ["A", ...]}, "answerKey": "C"}
+    prompt    Question: An astronomer observes ...
+              Answer:
+    target     Planetary days will become shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the rows of the release with the hub's columns; rows that are not of its form are left as they are."""
+    for row in read_jsonl(paths):
+        stem = row.get("question")
+        if isinstance(stem, dict) and isinstance(stem.get("choices"), list):
+            options = [option for option in stem["choices"] if isinstance(option, dict)]
+            columns = {key: [option.get(key) for option in options] for key in ("text", "label")}
+            row = {**row, "question": stem.get("stem"), "choices": columns}
+        yield row
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    choices = tuple(text.strip() for text in row["choices"]["text"])
+    gold = row["choices"]["label"].index(row["answerKey"])
+    return Example(
+        task="answer the question of school science",
+        input=row["question"].strip(),
+        output=choices[gold],
+        choices=choices,
+        gold=gold,
+    )
+
+
+_PROTOCOLS = {
+    "gpt3": Protocol(
+        kind="choice",
+        query="Question: {input}\nAnswer:",
+        target=" {choice}",
+        metrics=("acc", "acc_per_token", "acc_per_char", "acc_per_byte"),
+        answer_context="Answer:",
+        paper_shots=50,
+    ),
+    "lm-eval": Protocol(
+        kind="choice",
+        query="Question: {input}\nAnswer:",
+        target=" {choice}",
+        metrics=("acc", "acc_per_char", "acc_per_byte"),
+    ),
+}
+
+
+def _task(name: str, part: str) -> Task:
+    return Task(
+        name=name,
+        family="qa",
+        title=f"school science, the {part.lower()} part, multiple choice (Clark et al. 2018)",
+        source=BenchmarkSource(
+            name=name,
+            hub=Hub(id="allenai/ai2_arc", config=f"ARC-{part}", splits={"test": "test", "shots": "train"}),
+            releases={
+                "test": Release(files=(f"arc/ARC-{part}-Test.jsonl",), read=_read),
+                "shots": Release(files=(f"arc/ARC-{part}-Train.jsonl",), read=_read),
+            },
+            samples={"test": Release(files=(f"arc/{part.lower()}-validation.jsonl",), read=read_jsonl)},
+        ),
+        to_example=_to_example,
+        protocols=_PROTOCOLS,
+    )
+
+
+TASKS = (_task("arc_easy", "Easy"), _task("arc_challenge", "Challenge"))

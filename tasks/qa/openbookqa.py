@@ -1,0 +1,81 @@
+"""OpenBookQA: multiple-choice questions that need a fact of elementary science and common knowledge.
+
+Paper: Mihaylov et al. 2018, "Can a Suit of Armor Conduct Electricity?", https://arxiv.org/abs/1809.02789.
+Licence: Apache 2.0 (allenai/OpenBookQA).
+Splits: test, 500 questions, or validation (500) where only that is at hand; shots from train (4,957), else from the
+scored split. The fact that the question rests on is not shown.
+GPT-3 compares the probability of an ending after the question with that after the bare "Answer:" (section 2.4).
+
+    document  {"id": "8-376", "question_stem": "Frilled sharks and angler fish live far beneath ...", "choices":
+               {"text": ["Deep sea animals", "fish", ...], "label": ["A", "B", "C", "D"]}, "answerKey": "A"}
+    prompt    Frilled sharks and angler fish live far beneath the surface of the ocean, which is why they are known as
+    target     Deep sea animals
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the rows of the release with the hub's columns; rows that are not of its form are left as they are."""
+    for row in read_jsonl(paths):
+        stem = row.get("question")
+        if isinstance(stem, dict) and isinstance(stem.get("choices"), list):
+            options = [option for option in stem["choices"] if isinstance(option, dict)]
+            columns = {key: [option.get(key) for option in options] for key in ("text", "label")}
+            row = {**row, "question_stem": stem.get("stem"), "choices": columns}
+        yield row
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    choices = tuple(text.strip() for text in row["choices"]["text"])
+    gold = row["choices"]["label"].index(row["answerKey"])
+    return Example(
+        task="complete or answer the question of elementary science",
+        input=row["question_stem"].strip(),
+        output=choices[gold],
+        choices=choices,
+        gold=gold,
+    )
+
+
+TASKS = (
+    Task(
+        name="openbookqa",
+        family="qa",
+        title="elementary science and common knowledge, multiple choice (Mihaylov et al. 2018)",
+        source=BenchmarkSource(
+            name="openbookqa",
+            hub=Hub(id="allenai/openbookqa", config="main", splits={"test": "test", "shots": "train"}),
+            releases={
+                "test": Release(files=("openbookqa/Main/test.jsonl",), read=_read),
+                "shots": Release(files=("openbookqa/Main/train.jsonl",), read=_read),
+            },
+            samples={"test": Release(files=("openbookqa/validation.jsonl",), read=read_jsonl)},
+        ),
+        to_example=_to_example,
+        protocols={
+            "gpt3": Protocol(
+                kind="choice",
+                query="{input}",
+                target=" {choice}",
+                metrics=("acc", "acc_per_token", "acc_per_char", "acc_per_byte"),
+                answer_context="Answer:",
+                paper_shots=100,
+            ),
+            "lm-eval": Protocol(
+                kind="choice",
+                query="{input}",
+                target=" {choice}",
+                metrics=("acc", "acc_per_char", "acc_per_byte"),
+            ),
+        },
+    ),
+)

@@ -1,0 +1,100 @@
+"""TriviaQA: questions of quizzes with many spellings of each answer, here without a page to read.
+
+Paper: Joshi et al. 2017, "TriviaQA: A Large Scale Distantly Supervised Challenge Dataset for Reading Comprehension",
+https://arxiv.org/abs/1705.03551.
+Licence: Apache 2.0 (mandarjoshi90/triviaqa); the questions belong to their quizzes.
+Splits: validation without context, 17,944 questions on the hub, 11,313 in the release's unfiltered-web-dev.json, or
+whatever part is at hand; shots from train (138,384; 87,622), else from the scored split. A file of the form {"context":
+"Question: ... Answer:", "answer", "aliases"}, as MosaicML's llm-foundry has for 3,000 questions, is read too.
+A document is a question, named by its question_id or its position.
+
+    document  {"question": "Which vegetable ...?", "answer": {"value": "Onion", "aliases": ["Onion", "Pyaz", ...]}}
+    prompt    Q: Brunswick, Lancastrian and Pearl Pickler are types of which vegetable?
+
+              A:
+    target     Onion
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import DataError
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Decoding, Document, Example
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the questions of the release with the hub's columns."""
+    for path in paths:
+        whole = read_json(path)
+        questions = whole.get("Data") if isinstance(whole, dict) else None
+        if not isinstance(questions, list):
+            raise DataError(f"{path}: expected a TriviaQA file, an object with a list 'Data' of questions")
+        for number, question in enumerate(questions, start=1):
+            try:
+                answer = {"value": question["Answer"]["Value"], "aliases": question["Answer"]["Aliases"]}
+                yield {"question": question["Question"], "question_id": question["QuestionId"], "answer": answer}
+            except (KeyError, TypeError) as error:
+                raise DataError(
+                    f"{path} question {number}: expected QuestionId, Question and an Answer with Value and Aliases "
+                    f"({type(error).__name__}: {error})"
+                ) from error
+
+
+def _read_foundry(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the rows of llm-foundry's JSONL with the hub's columns."""
+    for path in paths:
+        for number, row in enumerate(read_jsonl([path]), start=1):
+            context, value, aliases = row.get("context"), row.get("answer"), row.get("aliases")
+            if not (isinstance(context, str) and isinstance(value, str) and isinstance(aliases, list)):
+                raise DataError(f"{path} row {number}: expected texts 'context' and 'answer' and a list 'aliases'")
+            question = context.removeprefix("Question:").removesuffix("Answer:").strip()
+            yield {"question": question, "answer": {"value": value, "aliases": aliases}}
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=str(row.get("question_id", index)), row=row)
+
+
+def _to_example(document: Document) -> Example:
+    answer = document.row["answer"]
+    aliases = (alias.strip() for alias in answer["aliases"])
+    return Example(
+        task="answer the question of a quiz",
+        input=document.row["question"].strip(),
+        output=answer["value"].strip(),
+        references=tuple(dict.fromkeys((answer["value"].strip(), *aliases))),
+    )
+
+
+TASKS = (
+    Task(
+        name="triviaqa",
+        family="qa",
+        title="questions of quizzes, without a page to read (Joshi et al. 2017)",
+        source=BenchmarkSource(
+            name="triviaqa",
+            hub=Hub(id="mandarjoshi/trivia_qa", config="rc.nocontext", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("triviaqa/unfiltered-web-dev.json",), read=_read),
+                "shots": Release(files=("triviaqa/unfiltered-web-train.json",), read=_read),
+            },
+            samples={"test": Release(files=("triviaqa/triviaqa_sm_sub.jsonl",), read=_read_foundry)},
+        ),
+        to_example=_to_example,
+        documents=_documents,
+        protocols={
+            "gpt3": Protocol(
+                kind="generate",
+                query="Q: {input}\n\nA:",
+                metrics=("triviaqa_exact_match", "f1"),
+                decoding=Decoding(until=("\n",), max_tokens=24, beams=4),
+                paper_shots=64,
+            )
+        },
+    ),
+)

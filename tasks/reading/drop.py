@@ -1,0 +1,113 @@
+"""DROP: questions about a paragraph that need counting, adding or sorting.
+
+Paper: Dua et al. 2019, "DROP: A Reading Comprehension Benchmark Requiring Discrete Reasoning Over Paragraphs",
+https://arxiv.org/abs/1903.00161.
+Licence: CC BY-SA 4.0.
+Splits: validation, 9,536 questions (9,535 on the hub); shots from train (77,409; 77,400) where it is at hand, else from
+the scored split.
+A document is a question, named by its query_id; the questions on a paragraph are one cluster. An answer is a number, a
+date or a list of spans, written "one; two". The hub has lost which spans belong together: there each is an answer of
+its own, so scores differ from those of the release.
+
+    document  {"section_id": "nfl_1184", "query_id": "...", "passage": "...", "question": "How many yards ...?",
+               "answers_spans": {"spans": ["42"], "types": ["number"]}}
+    prompt    Passage: To start the season, the Lions traveled south to Tampa, Florida ...
+              Question: How many points did the buccaneers need to tie in the first?
+              Answer:
+    target     3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import DataError
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json
+from evalkit.harness.task import Protocol, Task
+from evalkit.metrics.drop import BETWEEN_SPANS
+from evalkit.types import Decoding, Document, Example
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the questions of the official JSON with the hub's columns; a list of spans is one text here."""
+    for path in paths:
+        whole = read_json(path)
+        if not isinstance(whole, dict):
+            raise DataError(f"{path}: expected an official DROP file, an object of passages by name")
+        for name, section in whole.items():
+            try:
+                yield from [_row(name, section["passage"], question) for question in section["qa_pairs"]]
+            except (KeyError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{path} passage {name!r}: expected passage and qa_pairs, each with query_id, question and answer "
+                    f"({type(error).__name__}: {error})"
+                ) from error
+
+
+def _row(name: str, passage: str, question: Mapping[str, Any]) -> Row:
+    answers = [question["answer"], *question.get("validated_answers", ())]
+    return {
+        "section_id": name,
+        "query_id": question["query_id"],
+        "passage": passage,
+        "question": question["question"],
+        "answers_spans": {"spans": [text for text in map(_text, answers) if text]},
+    }
+
+
+def _text(answer: Mapping[str, Any]) -> str:
+    """Write a number, a list of spans or a date, whichever there is."""
+    if answer.get("number"):
+        return str(answer["number"]).strip()
+    if answer.get("spans"):
+        return BETWEEN_SPANS.join(span.strip() for span in answer["spans"])
+    date = answer.get("date") or {}
+    return " ".join(date[key] for key in ("day", "month", "year") if date.get(key))
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=str(row["query_id"]), row=row, cluster=row["section_id"])
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    passage, question = row["passage"].strip(), row["question"].strip()
+    answers = tuple(dict.fromkeys(text.strip() for text in row["answers_spans"]["spans"]))
+    return Example(
+        task="answer the question about the passage",
+        input=f"{passage}\n{question}",
+        output=answers[0],
+        parts={"passage": passage, "question": question},
+        references=answers,
+    )
+
+
+TASKS = (
+    Task(
+        name="drop",
+        family="reading",
+        title="questions that need counting and sorting over a paragraph (Dua et al. 2019)",
+        source=BenchmarkSource(
+            name="drop",
+            hub=Hub(id="ucinlp/drop", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("drop/drop_dataset_dev.json",), read=_read),
+                "shots": Release(files=("drop/drop_dataset_train.json",), read=_read),
+            },
+        ),
+        to_example=_to_example,
+        documents=_documents,
+        protocols={
+            "gpt3": Protocol(
+                kind="generate",
+                query="Passage: {passage}\nQuestion: {question}\nAnswer:",
+                metrics=("drop_f1", "drop_em"),
+                decoding=Decoding(until=("\n",), max_tokens=32, beams=4),
+                shrink=("passage", "left"),
+                paper_shots=20,
+            )
+        },
+    ),
+)

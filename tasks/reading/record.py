@@ -1,0 +1,114 @@
+"""ReCoRD: the entity that is missing from a sentence about a piece of news.
+
+Paper: Zhang et al. 2018, "ReCoRD: Bridging the Gap between Human and Machine Commonsense Reading Comprehension",
+https://arxiv.org/abs/1810.12885; here as a part of SuperGLUE (Wang et al. 2019).
+Licence: that of the research data of its authors; the news are CNN's and the Daily Mail's.
+Splits: validation, 10,000 sentences; shots from train (100,730) where it is at hand, else from the scored split.
+A document is a sentence, named PASSAGE_QUERY; those on a passage are one cluster. Every entity of the passage is put
+into the sentence in turn, and the filled sentence of the highest mean token log-probability is the answer.
+
+    document  {"passage": "(CNN) ... \n@highlight\nthe highlights ...", "query": "... like @placeholder ...",
+               "entities": ["CNN", ...], "answers": ["Netanyahu"], "idx": {"passage": 0, "query": 0}}
+    prompt    (CNN) Yuval Rabin, whose father, Yitzhak Rabin, was assassinated while serving as Prime Minister ...
+
+              - Yuval Rabin says ...
+    target    - Referring to his father, he said ... Netanyahu ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import DataError
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_HIGHLIGHT = "@highlight"
+_PLACEHOLDER = "@placeholder"
+
+
+def _read(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield one row a sentence with the hub's columns from SuperGLUE's JSONL of one passage a line."""
+    for path in paths:
+        for number, line in enumerate(read_jsonl([path]), start=1):
+            try:
+                text = line["passage"]["text"]
+                yield from [
+                    {
+                        "passage": text,
+                        "query": sentence["query"],
+                        "entities": [text[at["start"] : at["end"] + 1] for at in line["passage"]["entities"]],
+                        "answers": [answer["text"] for answer in sentence["answers"]],
+                        "idx": {"passage": line["idx"], "query": sentence["idx"]},
+                    }
+                    for sentence in line["qas"]
+                ]
+            except (KeyError, TypeError) as error:
+                raise DataError(
+                    f"{path} row {number}: expected idx, a passage with text and entities, and qas, each with idx, "
+                    f"query and answers ({type(error).__name__}: {error})"
+                ) from error
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    place = row["idx"]
+    yield Document(id=f"{place['passage']}_{place['query']}", row=row, cluster=str(place["passage"]))
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    passage, *highlights = (part.strip() for part in row["passage"].split(_HIGHLIGHT))
+    before, found, after = row["query"].strip().partition(_PLACEHOLDER)
+    if not found:
+        raise ValueError(f"expected {_PLACEHOLDER} in the column 'query'")
+    choices = tuple(dict.fromkeys(text.strip() for text in row["entities"]))
+    answers = tuple(dict.fromkeys(text.strip() for text in row["answers"]))
+    gold = next((i for i, choice in enumerate(choices) if choice in answers), None)
+    if gold is None:
+        raise ValueError("expected an answer among the entities")
+    return Example(
+        task="fill in the entity that is missing from the sentence",
+        input="\n".join((passage, *highlights, row["query"].strip())),
+        output=choices[gold],
+        parts={
+            "passage": passage,
+            "highlights": "".join(f"\n- {text}" for text in highlights),
+            "before": before,
+            "after": after,
+        },
+        choices=choices,
+        gold=gold,
+        references=answers,
+    )
+
+
+TASKS = (
+    Task(
+        name="record",
+        family="reading",
+        title="the entity missing from a sentence about news (Zhang et al. 2018)",
+        source=BenchmarkSource(
+            name="record",
+            hub=Hub(id="aps/super_glue", config="record", splits={"test": "validation", "shots": "train"}),
+            releases={
+                "test": Release(files=("superglue/ReCoRD/val.jsonl",), read=_read),
+                "shots": Release(files=("superglue/ReCoRD/train.jsonl",), read=_read),
+            },
+        ),
+        to_example=_to_example,
+        documents=_documents,
+        protocols={
+            "gpt3": Protocol(
+                kind="choice",
+                query="{passage}\n{highlights}",
+                target="\n- {before}{choice}{after}",
+                metrics=("record_em", "record_f1"),
+                shrink=("passage", "left"),
+                paper_shots=32,
+            )
+        },
+    ),
+)

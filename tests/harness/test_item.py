@@ -1,0 +1,126 @@
+"""From an example to requests and back to a record: the answer context, and further wordings of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.engine import fake
+from evalkit.harness.item import Item
+from evalkit.harness.load import RunSettings, load
+from evalkit.harness.run import cells, describe, evaluate
+from evalkit.harness.sources import DataPaths, Split
+from evalkit.harness.store import RunStore, read_records
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example, Request, Response, Result
+
+NONE = DataPaths()
+
+
+class Rows:
+    """Six documents."""
+
+    def rows(self, split: Split, data: DataPaths) -> Iterator[Mapping[str, Any]]:
+        yield from ({"id": str(i)} for i in range(6))
+
+    def fingerprint(self, split: Split, data: DataPaths) -> str:
+        return "same"
+
+    def at_hand(self, data: DataPaths) -> str:
+        return "memory"
+
+
+def _example(document: Document) -> Example:
+    return Example(task="t", input=f"number {document.id}", output="dog", choices=("dog", "cat"), gold=0)
+
+
+PLAIN = Protocol(kind="choice", query="{input}\nA: ", target="{choice}", metrics=("acc",), answer_context="A: ")
+TASK = Task(
+    name="t",
+    family="qa",
+    title="toy",
+    source=Rows(),
+    to_example=_example,
+    protocols={"plain": PLAIN},
+    controls={"shouted": lambda example: replace(example, input=example.input.upper())},
+    baselines={"cat": lambda example, pool: "cat"},
+)
+
+
+def _item(protocol: Protocol = PLAIN) -> Item:
+    settings = RunSettings()
+    loaded = load(replace(TASK, protocols={"plain": protocol}), settings, NONE)
+    return Item.build(fake.constant(), loaded, next(cells(loaded, settings)), *loaded.documents[0])
+
+
+def test_each_option_is_asked_once_more_after_the_answer_context() -> None:
+    requests = _item().requests
+    assert [(r.index, r.context[-3:], r.continuation) for r in requests] == [
+        (0, "A: ", "dog"), (1, "A: ", "cat"), (2, "A: ", "dog"), (3, "A: ", "cat"),
+    ]  # fmt: skip
+    assert [r.context for r in requests[2:]] == ["A: ", "A: "]
+
+
+def test_the_blank_at_the_boundary_moves_in_both() -> None:
+    for request in _item().requests:
+        assert bytes(request.context_ids).endswith(b"A:")
+        assert bytes(request.continuation_ids) == f" {request.continuation}".encode()
+
+
+def test_without_an_answer_context_nothing_more_is_asked() -> None:
+    assert len(_item(replace(PLAIN, answer_context="")).requests) == 2
+
+
+def _evaluate(engine: fake.FakeEngine, task: Task, folder: Path, settings: RunSettings) -> list[Result]:
+    loaded = load(task, settings, NONE)
+    with RunStore(folder, describe(engine, [loaded], settings)) as store:
+        return evaluate(engine, [loaded], settings, store)
+
+
+def _likes_cats(request: Request) -> Response:
+    """Finds cats likelier than dogs wherever they stand, but less so after a question."""
+    asked = request.index < 2
+    likelihood = {"dog": -3.0 if asked else -9.0, "cat": -2.0 if asked else -4.0}[request.continuation]
+    return Response(loglikelihood=likelihood, tokens=len(request.continuation_ids))
+
+
+def test_only_the_unconditional_accuracy_hears_of_it(tmp_path: Path) -> None:
+    results = _evaluate(fake.FakeEngine("cats", _likes_cats), TASK, tmp_path, RunSettings())
+    own = {r.metric: r.value for r in results if r.source == "model"}
+    assert own == {
+        "acc": 0.0, "acc_per_token": 0.0, "acc_per_char": 0.0, "acc_per_byte": 0.0, "acc_unconditional": 100.0,
+    }  # fmt: skip
+    record = next(read_records(tmp_path))
+    assert len(record.responses) == 4 and record.continuations == ("dog", "cat") and record.prediction == "dog"
+    assert {r.value for r in results if r.source == "baseline:cat"} == {0.0}
+
+
+def _reads_loud(request: Request) -> Response:
+    right = request.context.startswith("HERE") == (request.index % 2 == 0)
+    return Response(loglikelihood=-1.0 if right else -2.0, tokens=1)
+
+
+@pytest.fixture
+def worded(tmp_path: Path) -> list[Result]:
+    protocol = replace(
+        PLAIN, answer_context="", templates={"loud": {"description": "HERE"}, "low": {"query": "{input}:"}}
+    )
+    task = replace(TASK, protocols={"plain": protocol})
+    return _evaluate(fake.FakeEngine("loud", _reads_loud), task, tmp_path, RunSettings(templates=("all",)))
+
+
+def test_wordings_are_stored_apart(worded: list[Result], tmp_path: Path) -> None:
+    found = {r.template: r.value for r in worded if r.source == "model" and r.metric == "acc"}
+    assert found == {"": 0.0, "loud": 100.0, "low": 0.0}
+    assert {r.cell.template for r in read_records(tmp_path)} == {"", "loud", "low"}
+    for result in worded:
+        assert ("|template:loud|" in result.signature) == (result.template == "loud")
+
+
+def test_controls_and_baselines_belong_to_the_own_wording(worded: list[Result]) -> None:
+    assert {r.template for r in worded if r.source != "model"} == {""}
+    assert {r.source for r in worded if not r.template} == {"model", "control:shouted", "baseline:cat"}

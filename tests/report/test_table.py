@@ -1,0 +1,73 @@
+"""The results table: the papers' values, the spread over wordings, and columns for many numbers of shots."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from evalkit.report import table
+from evalkit.types import Result
+
+OURS = Result(
+    model="gpt2-xl",
+    task="coqa",
+    family="reading",
+    protocol="gpt2",
+    shots=0,
+    metric="coqa_f1",
+    source="model",
+    level="",
+    value=50.0,
+    low=49.0,
+    high=51.0,
+    n=100,
+    failed=0,
+    truncated=0,
+    chance=None,
+    signature="",
+)
+
+
+def _header(results: list[Result]) -> list[str]:
+    return table.header(table.Columns.of(results))[3:-3]
+
+
+def test_the_papers_value_stands_beside_ours_and_says_where_it_is_from() -> None:
+    text = table.markdown([OURS, replace(OURS, shots=1)])
+    assert "| 50.0 [49.0, 51.0]; paper 55.0 | 50.0 [49.0, 51.0] |" in text
+    assert text.endswith("paper: Radford et al. 2019, section 3.5\n")
+    console = Console(width=200, record=True, file=io.StringIO())
+    table.show([OURS], console)
+    shown = console.export_text()
+    assert "; paper 55.0" in shown and "paper: Radford et al. 2019, section 3.5" in shown
+
+
+def test_a_baseline_has_its_papers_value_too() -> None:
+    ours = replace(OURS, model="nano", task="cnn_dailymail", family="summarization", metric="rouge1")
+    lead = replace(ours, source="baseline:lead3", value=41.0)
+    assert "lead3 41.0 (paper 40.4)" in table.markdown([ours, lead])
+
+
+def test_nothing_is_said_of_papers_where_nothing_matches() -> None:
+    assert "paper" not in table.markdown([replace(OURS, model="nano")])
+
+
+def test_wordings_are_summed_up_beside_the_own_one() -> None:
+    others = [replace(OURS, template=name, value=value) for name, value in [("a", 40.0), ("b", 70.0), ("c", 45.0)]]
+    text = table.markdown([OURS, *others])
+    assert "| 4 wordings at 0 shots: median 47.5 (40.0 to 70.0) |" in text
+    assert text.count("| coqa |") == 1
+
+
+def test_counts_that_many_tasks_share_have_columns() -> None:
+    results = [replace(OURS, task=task, shots=k) for task in ("a", "b") for k in (0, 1, 4)]
+    perplexity = replace(OURS, task="lm", shots=0)
+    assert _header([*results, perplexity]) == ["0-shot", "1-shot", "4-shot"]
+
+
+def test_counts_of_a_tasks_own_share_one_column() -> None:
+    results = [replace(OURS, task=task, shots=k) for task, own in [("a", 5), ("b", 20), ("c", 64)] for k in (0, own)]
+    assert _header(results) == ["0-shot", "K-shot"]
+    assert "| 50.0 [49.0, 51.0] | 20: 50.0 [49.0, 51.0] | 100 |" in table.markdown(results)
