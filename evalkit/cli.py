@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 
 from evalkit import __version__
-from evalkit.commands import baseline, calibration, compare, export, generate, models, power, run, tasks, train
+from evalkit.commands import baseline, calibration, compare, export, generate, models, power, report, run, tasks, train
 from evalkit.errors import EvalkitError
 
 # Importing a command is cheap: what is heavy is imported when it runs, so that help comes at once.
 _COMMANDS = {
     "run": run,
+    "report": report,
     "compare": compare,
     "baseline": baseline,
     "power": power,

@@ -1,0 +1,108 @@
+"""GPT-3's Figures 1.2 and 1.3: score against the number of examples in context, per size; and the aggregate by size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from evalkit.report.figures import canvas
+from evalkit.report.measurements import Measurement
+from evalkit.report.selection import Selection, mean
+
+Table = Mapping[tuple[str, int], Sequence[Measurement]]  # (model, shots) -> one measurement per task
+
+
+def figure(selection: Selection) -> canvas.Figure | str:
+    """Return the figure, or why there is none."""
+    counts = selection.shots
+    if len(counts) < 2:
+        return f"all results are {counts[0] if counts else 0}-shot" if counts else "there are no results"
+    panels, chosen = [], []
+    for family in selection.families:
+        for metric in dict.fromkeys(m.metric for m in selection.final if m.family == family):
+            table = _table([m for m in selection.final if (m.family, m.metric) == (family, metric)], selection)
+            if table:
+                panels.append(canvas.Panel(title=f"{family}: {metric}", draw=partial(_curves, selection, table)))
+                chosen += [m for group in table.values() for m in group if m.ceiling is not None]
+    whole = _table(chosen, selection)
+    if len({size for size, _ in _sizes(whole)}) > 1:
+        panels.insert(0, canvas.Panel(title="aggregate of all tasks", draw=partial(_aggregate, selection, whole)))
+    if not panels:
+        return "no task was run with several numbers of shots"
+    tasks = len({m.task for group in whole.values() for m in group})
+    return canvas.Figure(
+        name="shots",
+        title="In-context learning: score against examples in the prompt",
+        caption=(
+            f"Aggregate: the mean of the {tasks} tasks that have a share as their metric and all numbers of shots. "
+            "Other panels: the mean of a family's tasks, a line per model. Bars: 95% intervals over documents."
+        ),
+        panels=panels,
+    )
+
+
+def _table(measurements: Sequence[Measurement], selection: Selection) -> Table:
+    """Group by model and shots, keeping the tasks that have every number of shots for every model."""
+    plain = [m for m in measurements if not m.level and m.higher_is_better]
+    cells: dict[str, set[tuple[str, int]]] = {}
+    for m in plain:
+        cells.setdefault(m.task, set()).add((m.model.name, m.shots))
+    full = {name for name in selection.sizes if any(m.model.name == name for m in plain)}
+    wanted = {(name, shots) for name in full for shots in selection.shots}
+    tasks = {task for task, found in cells.items() if found == wanted}
+    table: dict[tuple[str, int], list[Measurement]] = {}
+    for m in plain:
+        if m.task in tasks:
+            table.setdefault((m.model.name, m.shots), []).append(m)
+    return table
+
+
+def _curves(selection: Selection, table: Table, axes: Any) -> None:
+    """Draw score against shots, a line per model."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    ends = []
+    names = [name for name in selection.sizes if any(model == name for model, _ in table)]
+    some = next(iter(table.values()))[0]
+    axes.set_xscale("symlog", linthresh=1, linscale=0.8)
+    for i, name in enumerate(names):
+        colour, marker = canvas.ordered(i, len(names))
+        line = [(float(k), *mean(table[name, k])) for k in selection.shots if (name, k) in table]
+        canvas.errorbars(axes, line, colour, marker=marker)
+        ends.append((*line[-1][:2], selection.labels[name], colour))
+    axes.xaxis.set_major_locator(FixedLocator(selection.shots))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    axes.set_xlim(-0.25, selection.shots[-1] * 1.25)
+    axes.set_xlabel("examples in the prompt (K)")
+    axes.set_ylabel(canvas.axis_name(some.metric, unit=some.unit, higher_is_better=some.higher_is_better))
+    canvas.label_ends(axes, ends)
+
+
+def _sizes(table: Table) -> dict[tuple[int, int], list[str]]:
+    """Return the models by (parameters, tokens): trainings that differ in their seed alone stand together."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for (name, _), group in table.items():
+        facts = group[0].model
+        if facts.parameters and name not in found.setdefault((facts.parameters, facts.tokens or 0), []):
+            found[facts.parameters, facts.tokens or 0].append(name)
+    return dict(sorted(found.items()))
+
+
+def _aggregate(selection: Selection, table: Table, axes: Any) -> None:
+    """Draw the mean of all tasks against size: zero-shot, one-shot, and the most shots."""
+    sizes = _sizes(table)
+    counts = sorted({selection.shots[0], *([1] if 1 in selection.shots else []), selection.shots[-1]})
+    colours = (canvas.BLUE, canvas.GREEN, canvas.VERMILION)
+    canvas.sizes_axis(axes, [float(size) for size, _ in sizes], label="parameters")
+    ends = []
+    for marker, colour, shots in zip(canvas.MARKERS, colours, counts, strict=False):
+        line = [
+            (float(size), *mean([m for name in names for m in table[name, shots]]))
+            for (size, _), names in sizes.items()
+        ]
+        canvas.errorbars(axes, line, colour, marker=marker)
+        ends.append((*line[-1][:2], f"{shots}-shot", colour))
+    axes.set_ylabel("mean score (%)")
+    canvas.label_ends(axes, ends)

@@ -1,0 +1,226 @@
+"""Which of the measurements a report shows, and in which order, colour and name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from evalkit.errors import UsageError, unknown
+from evalkit.harness.task import FAMILIES
+from evalkit.report import measurements as measured
+from evalkit.report.measurements import Measurement, ModelFacts, Series
+from evalkit.report.reference import Reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The measurements of a report.
+
+    raw: all of them, as read. measurements: the same with the parts of a task as its levels (see `nest`).
+    metrics: the metric that stands for each task. held_out: names of the models that the fits do not see.
+    """
+
+    raw: Sequence[Measurement]
+    measurements: Sequence[Measurement]
+    metrics: Mapping[str, str]
+    held_out: frozenset[str] = frozenset()
+    references: Sequence[Reference] = ()
+
+    @cached_property
+    def main(self) -> list[Measurement]:
+        """The models' own values of each task's metric, all documents and levels, all checkpoints."""
+        return [
+            m
+            for m in self.measurements
+            if m.source == "model" and m.metric == self.metrics[m.task] and not math.isnan(m.value)
+        ]
+
+    @cached_property
+    def final(self) -> list[Measurement]:
+        """The same at the last checkpoint of each training."""
+        last: dict[tuple[object, ...], int] = {}
+        for m in self.main:
+            key = training(m.model)
+            last[key] = max(last.get(key, -1), m.model.step or 0)
+        return [m for m in self.main if (m.model.step or 0) == last[training(m.model)]]
+
+    @cached_property
+    def sizes(self) -> list[str]:
+        """The names of the models, by size; those of unknown size come last."""
+        known: dict[str, tuple[float, str]] = {}
+        for m in self.main:
+            known.setdefault(m.model.name, (m.model.parameters or math.inf, m.model.name))
+        return sorted(known, key=lambda name: known[name])
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """A short name for each model: without what all names begin with."""
+        return short_names(self.sizes)
+
+    @cached_property
+    def families(self) -> list[str]:
+        """The families of tasks that occur, in the house's order, then by name."""
+        found = {m.family for m in self.main}
+        return [f for f in FAMILIES if f in found] + sorted(found - set(FAMILIES))
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        """The tasks, family by family, in the order in which they were run."""
+        rank = {family: i for i, family in enumerate(self.families)}
+        first: dict[str, int] = {}
+        for m in self.main:
+            first.setdefault(m.task, rank[m.family])
+        return sorted(first, key=lambda task: first[task])
+
+    def family_of(self, task: str) -> str:
+        """Return a task's family."""
+        return next(m.family for m in self.main if m.task == task)
+
+    @cached_property
+    def series(self) -> list[Series]:
+        """The series of each task's main metric, parts of tasks included, in the order of tasks."""
+        order = {task: i for i, task in enumerate(self.tasks)}
+        whole = {m.task: n.task for m, n in zip(self.raw, self.measurements, strict=True)}
+        found = [s for s in measured.series(self.raw) if s.metric == self.metrics[s.task]]
+        rank = {s.task: (order.get(whole[s.task], len(order)), s.task != whole[s.task], s.task) for s in found}
+        return sorted(found, key=lambda s: (rank[s.task], s.ladder, s.shots))
+
+    @cached_property
+    def shots(self) -> list[int]:
+        """The counts of shots that occur."""
+        return sorted({m.shots for m in self.main})
+
+    def beside(self, task: str) -> list[Measurement]:
+        """Return one measurement per baseline and control of a task: of the largest model, with the fewest shots."""
+        chosen: dict[str, tuple[tuple[float, int], Measurement]] = {}
+        for m in self.measurements:
+            if m.task == task and m.source != "model" and m.metric == self.metrics[task] and not math.isnan(m.value):
+                rank = (-(m.model.parameters or 0), m.shots)
+                if m.source not in chosen or rank < chosen[m.source][0]:
+                    chosen[m.source] = (rank, m)
+        return [m for _, m in chosen.values()]
+
+
+def training(facts: ModelFacts) -> tuple[object, ...]:
+    """Return what identifies a training: all its checkpoints share it."""
+    return facts.family, facts.name, facts.seed
+
+
+def select(
+    found: Iterable[Measurement],
+    *,
+    families: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    predict: Sequence[str] = (),
+    references: Sequence[Reference] = (),
+) -> Selection:
+    """Choose what a report shows.
+
+    families: of tasks or of models, () for all. metrics: preferred ones; a task that has none of them keeps its first.
+    predict: the models to hold out of the fits, by name, short name or size; () holds out the largest of each ladder.
+
+    Raises UsageError for a family, metric or model that does not occur.
+    """
+    chosen = list(found)
+    for family in families:
+        allowed = {m.family for m in chosen} | {m.model.family for m in chosen}
+        if family not in allowed:
+            raise unknown("family", family, allowed)
+    if families:
+        chosen = [m for m in chosen if m.family in families or m.model.family in families]
+    for metric in metrics:
+        if metric not in (allowed := {m.metric for m in chosen}):
+            raise unknown("metric", metric, allowed)
+    best: dict[str, str] = {}
+    for m in chosen:
+        best.setdefault(m.task, m.metric)
+    for metric in reversed(metrics):
+        best.update({m.task: metric for m in chosen if m.metric == metric})
+    plain = Selection(raw=chosen, measurements=nest(chosen), metrics=best, references=references)
+    return replace(plain, held_out=_held_out(plain, predict))
+
+
+def _held_out(selection: Selection, asked: Sequence[str]) -> frozenset[str]:
+    """Return the names of the models to hold out."""
+    if not asked:
+        largest: dict[str, ModelFacts] = {}
+        for m in selection.main:
+            size = m.model.parameters or 0
+            if m.model.family not in largest or size > (largest[m.model.family].parameters or 0):
+                largest[m.model.family] = m.model
+        return frozenset(facts.name for facts in largest.values())
+    names = {name: name for name in selection.sizes}
+    names |= {short: name for name, short in selection.labels.items()}
+    for wanted in asked:
+        if wanted not in names:
+            raise unknown("model to predict", wanted, names)
+    held = frozenset(names[wanted] for wanted in asked)
+    if held >= set(selection.sizes):
+        raise UsageError("--predict names every model; the fits need some to start from")
+    return held
+
+
+# Tasks that lm-evaluation-harness counts as parts of another, where the name does not say so.
+_PARTS = {"hendrycksTest-": "mmlu"}
+
+
+def nest(found: Sequence[Measurement]) -> list[Measurement]:
+    """Make the parts of an imported task its levels: mmlu_anatomy of mmlu, where mmlu itself was measured."""
+    whole = sorted({m.task for m in found if m.protocol == "lm-eval"}, key=len, reverse=True)
+    starts = {f"{task}_": task for task in whole} | {s: task for s, task in _PARTS.items() if task in whole}
+    owner: dict[str, tuple[str, str]] = {}
+    for task in whole:
+        start = next((start for start in starts if task.startswith(start)), None)
+        if start:
+            owner[task] = starts[start], task.removeprefix(start)
+    return [replace(m, task=owner[m.task][0], level=owner[m.task][1]) if m.task in owner else m for m in found]
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Shorten names by what they all begin with, at a mark between words.
+
+    >>> short_names(["hf:org/pythia-70m", "hf:org/pythia-1.4b"])
+    {'hf:org/pythia-70m': '70m', 'hf:org/pythia-1.4b': '1.4b'}
+    >>> short_names(["nano", "nine"])
+    {'nano': 'nano', 'nine': 'nine'}
+    """
+    if len(names) < 2:
+        return {name: name.rpartition("/")[2] for name in names}
+    common = names[0]
+    for name in names:
+        while not name.startswith(common):
+            common = common[:-1]
+    cut = max((common.rfind(mark) + 1 for mark in "-_/:"), default=0)
+    return {name: name[cut:] or name for name in names}
+
+
+def mean(group: Sequence[Measurement]) -> tuple[float, float, float]:
+    """Return the mean over tasks with an interval; NaN bounds where one is unknown.
+
+    Tasks are independent samples of documents. Trainings measured on one task share its documents, so their bounds
+    are averaged.
+    """
+    by_task: dict[str, list[Measurement]] = {}
+    for m in group:
+        by_task.setdefault(m.task, []).append(m)
+    averages = [
+        tuple(sum(getattr(m, k) for m in same) / len(same) for k in ("value", "low", "high"))
+        for same in by_task.values()
+    ]
+    if len(averages) == 1:
+        return averages[0][0], averages[0][1], averages[0][2]
+    value = sum(a[0] for a in averages) / len(averages)
+    half = math.sqrt(sum(((a[2] - a[1]) / 2) ** 2 for a in averages)) / len(averages)
+    return value, value - half, value + half
+
+
+def training_points(group: Sequence[Measurement]) -> list[tuple[float, float, float, float]]:
+    """Return (tokens, value, low, high) of one training's checkpoints, the mean over tasks that all of them have."""
+    tasks = set.intersection(*({m.task for m in group if m.model.tokens == t} for t in {m.model.tokens for m in group}))
+    by_tokens: dict[int, list[Measurement]] = {}
+    for m in group:
+        if m.task in tasks:
+            by_tokens.setdefault(m.model.tokens or 0, []).append(m)
+    return [(float(tokens), *mean(by_tokens[tokens])) for tokens in sorted(by_tokens)]

@@ -1,0 +1,182 @@
+"""The tables of results: by task, by level, every other metric; and the verdict on each trend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from evalkit.report.grid import EMPTY, Entry, Grid, number, words
+from evalkit.report.measurements import Measurement, Series
+from evalkit.report.selection import Selection
+from evalkit.report.table import figure
+from evalkit.report.verdict import Verdict, judge
+
+Verdicts = Mapping[tuple[str, int], Sequence[tuple[Series, Verdict]]]  # (task, shots) -> one per ladder
+
+
+def judged(selection: Selection) -> dict[tuple[str, int], list[tuple[Series, Verdict]]]:
+    """Judge every series of a task's main metric that has more than one size."""
+    found: dict[tuple[str, int], list[tuple[Series, Verdict]]] = {}
+    for series in selection.series:
+        if len(series.points) > 1:
+            found.setdefault((series.task, series.shots), []).append((series, judge(series)))
+    return found
+
+
+def results(selection: Selection, verdicts: Verdicts) -> Grid:
+    """Return the main table: a row per task and number of shots, a column per model."""
+    rows = []
+    for key, group in _groups(selection, [m for m in selection.final if not m.level]):
+        task, shots = key[1], key[4]
+        labels = [(s, v.label) for s, v in verdicts.get((task, shots), ())]
+        said = ", ".join(f"{s.ladder}: {label}" if len(labels) > 1 else label for s, label in labels)
+        row = _row(selection, group)
+        rows.append([*row[:3], words(said), *row[3:], words(_beside(selection, group))])
+    return Grid(
+        name="results",
+        title="Results by task",
+        caption=(
+            "Each model at its last checkpoint, with the 95% interval over documents in small type; the best of a row "
+            "is bold. ↓: less is better. Verdicts are explained under Fits."
+        ),
+        header=[*_header(selection)[:3], "verdict", *_header(selection)[3:], "beside it"],
+        rows=rows,
+    )
+
+
+def levels(selection: Selection) -> Grid:
+    """Return the table of the tasks' levels."""
+    groups = _groups(selection, [m for m in selection.final if m.level])
+    return Grid(
+        name="levels",
+        title="Results by level",
+        caption="Named slices of the tasks, and the parts of imported ones.",
+        header=_header(selection, level=True),
+        rows=[_row(selection, group, level=True) for _, group in groups],
+    )
+
+
+def other_metrics(selection: Selection) -> Grid:
+    """Return the table of the metrics that do not stand for their task."""
+    last = {(m.model.family, m.model.name, m.model.seed): m.model.step for m in selection.final}
+    chosen = [
+        m
+        for m in selection.measurements
+        if m.source == "model" and not m.level and m.metric != selection.metrics[m.task] and not math.isnan(m.value)
+        and last.get((m.model.family, m.model.name, m.model.seed), ...) == m.model.step
+    ]  # fmt: skip
+    return Grid(
+        name="metrics",
+        title="Other metrics",
+        header=_header(selection),
+        rows=[_row(selection, group) for _, group in _groups(selection, chosen)],
+    )
+
+
+def verdict_table(selection: Selection, verdicts: Verdicts) -> Grid:
+    """Return the verdicts with their tests."""
+    rows = []
+    several = len({series.ladder for group in verdicts.values() for series, _ in group}) > 1
+    for (task, shots), group in verdicts.items():
+        for series, verdict in group:
+            slope = Entry(text="") if math.isnan(verdict.slope) else number(
+                verdict.slope, f"{verdict.slope:+.2f}", small=f"[{verdict.low:+.2f}, {verdict.high:+.2f}]"
+            )  # fmt: skip
+            above = EMPTY
+            if verdict.above_chance is not None:
+                above = number(verdict.above_chance, f"{verdict.above_chance} of {verdict.points}")
+            rows.append(
+                [
+                    words(task), *([words(series.ladder)] if several else []), words(series.metric),
+                    number(shots, str(shots)), number(verdict.sizes, str(verdict.sizes)), words(verdict.label),
+                    number(verdict.tau, f"{verdict.tau:+.2f}"),
+                    number(verdict.p, f"{verdict.p:.2g}", small="" if verdict.exact else "sampled"), slope,
+                    words("ln(value)" if verdict.logarithmic else "points"), above,
+                ]
+            )  # fmt: skip
+    ladder = ["ladder"] if several else []
+    return Grid(
+        name="verdicts",
+        title="Is the trend real?",
+        caption=(
+            "Kendall's tau of value against size (positive: ability grows) with its exact permutation p, and the slope "
+            "per tenfold size with its 95% interval. trend: both tests agree. flat: the slope lies within 5% of the "
+            "range. saturated: the two largest sizes are at 95% of the range. too noisy: nothing was shown."
+        ),
+        header=["task", *ladder, "metric", "shots", "sizes", "verdict", "tau", "p", "slope", "of", "above chance"],
+        rows=rows,
+    )
+
+
+def value(m: Measurement, *, best: bool = False, seeds: int = 1) -> Entry:
+    """Return a measurement as an entry with its interval."""
+    small = "" if math.isnan(m.low) or math.isnan(m.high) else f"[{figure(m.low)}, {figure(m.high)}]"
+    return number(m.value, figure(m.value), small=small + (f" {seeds} seeds" if seeds > 1 else ""), best=best)
+
+
+def values(names: Sequence[str], group: Sequence[Measurement]) -> list[Entry]:
+    """Return an entry per model, the best in bold; several seeds of one model are averaged, bounds too."""
+    pooled: dict[str, tuple[Measurement, int]] = {}
+    for name in names:
+        same = [m for m in group if m.model.name == name]
+        if same:
+            pooled[name] = measured_mean(same), len(same)
+    sign = 1 if group[0].higher_is_better else -1
+    top = max((sign * m.value for m, _ in pooled.values()), default=math.nan)
+    bold = len(pooled) > 1 and len({m.value for m, _ in pooled.values()}) > 1
+    return [
+        value(pooled[name][0], seeds=pooled[name][1], best=bold and sign * pooled[name][0].value == top)
+        if name in pooled
+        else EMPTY
+        for name in names
+    ]
+
+
+def measured_mean(same: Sequence[Measurement]) -> Measurement:
+    """Average measurements that differ in the training's seed alone."""
+    n = len(same)
+    return replace(
+        same[0],
+        value=sum(m.value for m in same) / n,
+        low=sum(m.low for m in same) / n,
+        high=sum(m.high for m in same) / n,
+    )
+
+
+Key = tuple[str, str, str, str, int, str]  # family, task, level, metric, shots, protocol
+
+
+def _groups(selection: Selection, chosen: Sequence[Measurement]) -> list[tuple[Key, list[Measurement]]]:
+    """Group by everything but the model, tasks in the order of the selection."""
+    groups: dict[Key, list[Measurement]] = {}
+    for m in chosen:
+        groups.setdefault((m.family, m.task, m.level, m.metric, m.shots, m.protocol), []).append(m)
+    order = {task: i for i, task in enumerate(selection.tasks)}
+    return sorted(groups.items(), key=lambda item: (order.get(item[0][1], len(order)), item[0][2:]))
+
+
+def _header(selection: Selection, *, level: bool = False) -> list[str]:
+    names = [selection.labels[name] for name in selection.sizes]
+    return ["task", *(["level"] if level else []), "metric", "shots", *names, "n", "chance", "family"]
+
+
+def _row(selection: Selection, group: Sequence[Measurement], *, level: bool = False) -> list[Entry]:
+    m = group[0]
+    arrow = "" if m.higher_is_better else " ↓"
+    n = max(m.n for m in group)
+    return [
+        words(m.task), *([words(m.level)] if level else []), words(m.metric + arrow),
+        number(m.shots, str(m.shots)), *values(selection.sizes, group), number(n, f"{n:,}") if n else EMPTY,
+        EMPTY if m.chance is None else number(m.chance, figure(m.chance)), words(m.family),
+    ]  # fmt: skip
+
+
+def _beside(selection: Selection, group: Sequence[Measurement]) -> str:
+    """Name baselines and controls with their values, and what failed."""
+    notes = [
+        f"{m.source.partition(':')[2].replace('_', ' ')} {figure(m.value)}" for m in selection.beside(group[0].task)
+    ]
+    failed = {m.model.name: m.failed for m in group if m.failed}
+    notes += [f"{count:,} failed ({selection.labels[name]})" for name, count in failed.items()]
+    return ", ".join(notes)

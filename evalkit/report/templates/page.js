@@ -1,0 +1,274 @@
+"use strict";
+(() => {
+  // Small helpers. Text goes in as text, never as HTML: what a model wrote stays what it wrote.
+  const make = (name, attributes = {}, ...children) => {
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value === false || value === null || value === undefined) continue;
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else node.setAttribute(key, value === true ? "" : value);
+    }
+    node.append(...children.filter((child) => child !== null && child !== undefined));
+    return node;
+  };
+  const remember = (key, value) => {
+    try {
+      if (value === undefined) return localStorage.getItem(key);
+      localStorage.setItem(key, value);
+    } catch { /* a page opened from a file may have no storage */ }
+    return null;
+  };
+
+  // Theme: automatic, light, dark.
+  const themes = ["automatic", "light", "dark"];
+  const themeButton = document.getElementById("theme");
+  const setTheme = (name) => {
+    if (name === "automatic") document.documentElement.removeAttribute("data-theme");
+    else document.documentElement.setAttribute("data-theme", name);
+    themeButton.textContent = `Theme: ${name}`;
+    remember("evalkit-theme", name);
+  };
+  themeButton.hidden = false;
+  let theme = themes.includes(remember("evalkit-theme")) ? remember("evalkit-theme") : "automatic";
+  setTheme(theme);
+  themeButton.addEventListener("click", () => {
+    theme = themes[(themes.indexOf(theme) + 1) % themes.length];
+    setTheme(theme);
+  });
+
+  // Tabs: links become tabs; arrows, Home and End move between them; the address keeps the choice.
+  const list = document.getElementById("tabs");
+  const tabs = [...list.querySelectorAll("a")];
+  const panels = tabs.map((tab) => document.getElementById(tab.hash.slice(1)));
+  const choose = (index, focus) => {
+    tabs.forEach((tab, i) => {
+      tab.setAttribute("aria-selected", String(i === index));
+      tab.tabIndex = i === index ? 0 : -1;
+      panels[i].hidden = i !== index;
+    });
+    if (focus) tabs[index].focus();
+  };
+  document.documentElement.classList.add("tabbed");
+  list.setAttribute("role", "tablist");
+  tabs.forEach((tab, i) => {
+    tab.setAttribute("role", "tab");
+    tab.id = `tab-${tab.hash.slice(1)}`;
+    tab.setAttribute("aria-controls", panels[i].id);
+    panels[i].setAttribute("role", "tabpanel");
+    panels[i].setAttribute("aria-labelledby", tab.id);
+    tab.addEventListener("click", (event) => {
+      event.preventDefault();
+      choose(i);
+      history.replaceState(null, "", tab.hash);
+    });
+    tab.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: tabs.length - 1, " ": i, Enter: i }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      const next = (to + tabs.length) % tabs.length;
+      choose(next, true);
+      history.replaceState(null, "", tabs[next].hash);
+    });
+  });
+  const openAddress = () => {
+    let target = null;
+    try {
+      target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    } catch { /* an address that is not well formed opens the first tab */ }
+    const index = panels.findIndex((panel) => panel === target || panel.contains(target));
+    choose(Math.max(0, target ? index : 0));
+    if (index >= 0 && panels[index] !== target) target.scrollIntoView();
+    else window.scrollTo(0, 0);
+  };
+  window.addEventListener("hashchange", openAddress);
+  window.addEventListener("load", openAddress);
+  openAddress();
+
+  // Tables: a click on a heading sorts; a field above filters.
+  const compare = (a, b) => {
+    if (a === undefined || b === undefined) return a === b ? 0 : a === undefined ? 1 : -1;
+    const x = Number(a), y = Number(b);
+    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y;
+  };
+  const sortBy = (table, column, heading) => {
+    const down = heading.getAttribute("aria-sort") === "ascending";
+    table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
+    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const body = table.tBodies[0];
+    const rows = [...body.rows].map((row) => [row.cells[column].dataset.key, row]);
+    rows.sort(([a], [b]) => {
+      const order = compare(a, b);
+      return a === undefined || b === undefined ? order : down ? -order : order;
+    });
+    body.append(...rows.map(([, row]) => row));
+  };
+  for (const section of document.querySelectorAll(".grid")) {
+    const table = section.querySelector("table");
+    if (table.tBodies[0].rows.length < 2) continue;
+    [...table.tHead.rows[0].cells].forEach((heading, column) => {
+      const button = make("button", { type: "button" }, heading.textContent);
+      heading.replaceChildren(button);
+      button.addEventListener("click", () => sortBy(table, column, heading));
+    });
+    const rows = [...table.tBodies[0].rows];
+    if (rows.length < 6) continue;
+    const count = make("span", { class: "count", role: "status" }, `${rows.length} rows`);
+    const field = make("input", { type: "search", placeholder: "words, in any order" });
+    field.addEventListener("input", () => {
+      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const row of rows) {
+        const text = row.textContent.toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+        shown += row.hidden ? 0 : 1;
+      }
+      count.textContent = shown === rows.length ? `${rows.length} rows` : `${shown} of ${rows.length} rows`;
+    });
+    const tools = make("div", { class: "tools" }, make("label", {}, "Filter", field), count);
+    section.querySelector(".scroll").before(tools);
+  }
+
+  // Samples.
+  const browser = document.getElementById("browser");
+  if (!browser) return;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const text = (index) => data.texts[index];
+  const option = (value, label) => make("option", { value }, label);
+  const select = (label, options) => {
+    const field = make("select", {}, ...options.map(([value, name]) => option(value, name)));
+    return [make("label", {}, label, field), field];
+  };
+  const tasks = [...new Set(data.groups.map((group) => group.task + (group.variant ? ` · ${group.variant}` : "")))];
+  const nameOf = (group) => group.task + (group.variant ? ` · ${group.variant}` : "");
+  const [taskLabel, taskField] = select("Task", tasks.map((task) => [task, task]));
+  const [shotLabel, shotField] = select("Shots", []);
+  const [firstLabel, firstField] = select("Model", data.models.map((model, i) => [String(i), model]));
+  const others = [["", "none"], ...data.models.map((model, i) => [String(i), model])];
+  const [secondLabel, secondField] = select("beside", others);
+  const kinds = [["all", "all"], ["wrong", "wrong"], ["right", "right"], ["changed", "changed between the two"]];
+  const [kindLabel, kindField] = select("Show", kinds);
+  const wordField = make("input", { type: "search", placeholder: "prompt, gold, answer" });
+  const count = make("p", { class: "count", role: "status" });
+  const place = make("div");
+  const more = make("button", { type: "button", hidden: true }, "Show more");
+  firstField.value = String(data.models.length - 1);
+  if (data.models.length > 1) secondField.value = "0";
+
+  const prompt = (answer) => {
+    const box = make("pre", { tabindex: "0", "aria-label": "prompt; what was scored or generated is marked" });
+    const gold = answer.gold >= 0 ? answer.gold : 0;
+    const context = answer.contexts.length > 1 ? answer.contexts[gold] : answer.contexts[0];
+    if (context !== undefined) box.append(text(context));
+    const said = answer.continuations.length
+      ? text(answer.continuations[answer.continuations.length > 1 ? gold : 0])
+      : answer.responses.length ? text(answer.responses[0].text) : "";
+    box.append(make("mark", {}, said));
+    return box;
+  };
+  const describe = (answer) => {
+    const rows = [];
+    const say = (name, value) => rows.push(make("dt", {}, name), make("dd", {}, value));
+    if (answer.error) say("failed", answer.error);
+    const response = answer.responses.length === 1 && !answer.continuations.length ? text(answer.responses[0].text) : null;
+    if (response !== null) say("response", response || "(nothing)");
+    if (text(answer.prediction) !== response && text(answer.prediction)) say("answer", text(answer.prediction));
+    for (const [name, value] of Object.entries(answer.scores)) say(name, String(value));
+    if (answer.short) say("prompt", "shortened to fit the model");
+    return make("dl", {}, ...rows);
+  };
+  const options = (answer) => {
+    if (answer.continuations.length < 2) {
+      const only = answer.responses[0];
+      if (!answer.continuations.length || !only) return null;
+      return make("p", { class: "caption" }, `log-likelihood ${only.ll} over ${only.tokens} tokens`);
+    }
+    const head = ["option", "log-likelihood", "tokens"].map((name, i) =>
+      make("th", { scope: "col", class: i ? "number" : null }, name));
+    const varied = answer.contexts.length > 1;
+    const rows = answer.responses.map((response, i) =>
+      make("tr", {},
+        make("td", { class: "text" }, varied ? `option ${i + 1}` : text(answer.continuations[i]),
+          i === answer.gold ? make("small", {}, "  (gold)") : null),
+        make("td", { class: "number" }, response.ll.toFixed(3)),
+        make("td", { class: "number" }, String(response.tokens))));
+    return make("div", { class: "scroll" },
+      make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
+  };
+  const badge = (answer, name) => {
+    if (!answer) return make("span", { class: "badge open" }, `${name}: not run`);
+    if (answer.error) return make("span", { class: "badge wrong" }, `! ${name}: failed`);
+    if (answer.right === null) return make("span", { class: "badge open" }, `${name}`);
+    return make("span", { class: `badge ${answer.right ? "right" : "wrong"}` }, `${answer.right ? "✓" : "✗"} ${name}`);
+  };
+  const card = (item, chosen) => {
+    const answers = chosen.map((model) => item.answers[model]);
+    const heading = make("summary", {}, ...chosen.map((model, i) => badge(answers[i], data.models[model])),
+      item.gold || item.id, item.level ? make("small", { class: "count" }, `  ${item.level}`) : null);
+    const body = make("div", { class: "body" });
+    const box = make("details", { class: "sample" }, heading, body);
+    box.addEventListener("toggle", () => {  // filled when first opened: thousands of prompts are heavy
+      if (body.childElementCount) return;
+      const same = answers.every((answer) => answer && answers[0] &&
+        JSON.stringify([answer.contexts, answer.continuations]) === JSON.stringify([answers[0].contexts, answers[0].continuations]));
+      const facts = [make("dt", {}, "id"), make("dd", {}, item.id)];
+      if (item.gold) facts.push(make("dt", {}, "gold"), make("dd", {}, item.gold));
+      body.append(make("dl", {}, ...facts));
+      const shared = same && answers[0].continuations.length > 0;
+      if (shared) body.append(prompt(answers[0]));
+      const columns = make("div", { class: "answers" });
+      chosen.forEach((model, i) => {
+        if (!answers[i]) return;
+        columns.append(make("div", {}, make("h4", {}, data.models[model]), shared ? null : prompt(answers[i]),
+          describe(answers[i]), options(answers[i])));
+      });
+      body.append(columns);
+    });
+    return box;
+  };
+
+  const found = () => data.groups.find((group) => nameOf(group) === taskField.value && String(group.shots) === shotField.value);
+  const fillShots = () => {
+    const before = shotField.value;
+    const counts = data.groups.filter((group) => nameOf(group) === taskField.value).map((group) => String(group.shots));
+    shotField.replaceChildren(...counts.map((value) => option(value, value)));
+    if (counts.includes(before)) shotField.value = before;
+  };
+  let page = 20;
+  const show = () => {
+    const group = found();
+    const first = firstField.value, second = secondField.value === firstField.value ? "" : secondField.value;
+    const words = wordField.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const chosen = second === "" ? [first] : [first, second];
+    const kept = (group ? group.documents : []).filter((item) => {
+      const a = item.answers[first], b = second === "" ? undefined : item.answers[second];
+      if (kindField.value === "wrong" && !(a && a.right === false)) return false;
+      if (kindField.value === "right" && !(a && a.right === true)) return false;
+      if (kindField.value === "changed") {
+        if (!a || !b) return false;
+        const same = a.right !== null ? a.right === b.right : text(a.prediction) === text(b.prediction) &&
+          a.scores[group.metric] === b.scores[group.metric];
+        if (same) return false;
+      }
+      if (!words.length) return true;
+      const texts = chosen.flatMap((model) => item.answers[model] ? [
+        ...item.answers[model].contexts.map(text), ...item.answers[model].continuations.map(text),
+        text(item.answers[model].prediction)] : []);
+      const whole = [item.id, item.gold, item.level, ...texts].join("\n").toLowerCase();
+      return words.every((word) => whole.includes(word));
+    });
+    count.textContent = `${kept.length} of ${group ? group.documents.length : 0} documents`;
+    place.replaceChildren(...kept.slice(0, page).map((item) => card(item, chosen)));
+    more.hidden = kept.length <= page;
+  };
+  const again = () => { page = 20; show(); };
+  more.addEventListener("click", () => { page += 20; show(); });
+  taskField.addEventListener("change", () => { fillShots(); again(); });
+  for (const field of [shotField, firstField, secondField, kindField]) field.addEventListener("change", again);
+  wordField.addEventListener("input", again);
+  browser.append(
+    make("div", { class: "tools" }, taskLabel, shotLabel, firstLabel, secondLabel, kindLabel,
+      make("label", {}, "Words", wordField)),
+    count, place, more);
+  fillShots();
+  show();
+})();

@@ -1,0 +1,179 @@
+"""The page in a real browser: nothing complains, nothing is fetched, nothing foreign runs, no mouse is needed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.skipif(not BROWSER, reason="no chromium, chromium-browser or google-chrome here"),
+    pytest.mark.skipif(not DRIVER, reason="no chromedriver here"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,900",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, report: Path):
+    """The report, freshly loaded."""
+    browser.get("about:blank")
+    browser.get_log("performance")
+    browser.get((report / "report.html").as_uri())
+    return browser
+
+
+def press(page, *keys: str) -> None:
+    page.switch_to.active_element.send_keys(*keys)
+
+
+def shown(page) -> list[str]:
+    return page.execute_script("return [...document.querySelectorAll('.part')].filter(p => !p.hidden).map(p => p.id)")
+
+
+def find(page, selector: str):
+    return page.find_element("css selector", selector)
+
+
+def test_no_complaint_and_no_request(page):
+    asked = [
+        line["message"] for line in page.get_log("performance") if '"Network.requestWillBeSent"' in line["message"]
+    ]
+    assert page.get_log("browser") == []
+    assert [line for line in asked if '"url":"file:' not in line and '"url":"data:' not in line] == []
+
+
+def test_it_opens_with_the_trend(page):
+    assert shown(page) == ["figures"]
+    first = find(page, "#figures figure")
+    assert first.get_attribute("id") == "figure-trend" and first.is_displayed()
+    assert find(page, "#figure-trend svg").size["height"] > 200
+
+
+def test_a_script_in_an_answer_does_not_run(page):
+    from selenium.webdriver.support.ui import Select
+
+    find(page, "#tab-samples").click()
+    task = Select(find(page, "#browser select"))
+    task.select_by_visible_text("qa_b")
+    page.execute_script("document.querySelectorAll('.sample summary').forEach(summary => summary.click())")
+    text = find(page, "#browser").text
+    assert "<img src=x onerror=" in text and "</script>" in text, "the answer is shown as it is"
+    assert page.title == "The <i>invented</i> ladder"
+    assert not page.find_elements("css selector", "#browser img, #browser script")
+    page.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'document.title = 1'; document.body.append(s)"
+    )
+    assert page.title == "The <i>invented</i> ladder", "the policy lets no other script run"
+    assert any("Content Security Policy" in line["message"] for line in page.get_log("browser"))
+
+
+def test_tabs_by_keyboard(page):
+    from selenium.webdriver.common.keys import Keys
+
+    page.execute_script("document.getElementById('tab-figures').focus()")
+    steps = [
+        (Keys.ARROW_RIGHT, "tables"), (Keys.END, "samples"), (Keys.ARROW_RIGHT, "figures"),
+        (Keys.ARROW_LEFT, "samples"), (Keys.HOME, "figures"),
+    ]  # fmt: skip
+    for key, part in steps:
+        press(page, key)
+        assert shown(page) == [part]
+        assert page.switch_to.active_element.get_attribute("aria-selected") == "true"
+    press(page, Keys.ARROW_RIGHT, Keys.TAB)
+    assert page.switch_to.active_element.get_attribute("type") == "search", (
+        "one step leads from the tabs to the content"
+    )
+
+
+def test_tables_sort_and_filter(page):
+    from selenium.webdriver.common.keys import Keys
+
+    find(page, "#tab-tables").click()
+
+    def column(number: int) -> list[str]:
+        rows = "[...document.querySelectorAll('#levels tbody tr')]"
+        return page.execute_script(f"return {rows}.map(row => row.cells[arguments[0]].dataset.key)", number)
+
+    heading = page.find_elements("css selector", "#levels th button")[4]
+    heading.send_keys(Keys.ENTER)
+    values = [float(v) for v in column(4)]
+    assert len(values) == 6 and values == sorted(values)
+    heading.send_keys(Keys.ENTER)
+    assert [float(v) for v in column(4)] == sorted(values, reverse=True)
+    assert page.find_elements("css selector", "#levels th")[4].get_attribute("aria-sort") == "descending"
+    find(page, "#results input").send_keys("QA exact")
+    rows = "[...document.querySelectorAll('#results tbody tr')]"
+    names = page.execute_script(f"return {rows}.filter(row => !row.hidden).map(row => row.cells[0].textContent)")
+    assert names == ["qa_b"] * 3 and find(page, "#results .count").text == "3 of 7 rows"
+
+
+def test_samples_are_filtered_by_what_changed(page):
+    from selenium.webdriver.support.ui import Select
+
+    find(page, "#tab-samples").click()
+    labels = page.find_elements("css selector", "#browser label")
+    fields = {label.text.split("\n")[0]: Select(label.find_element("css selector", "select")) for label in labels[:5]}
+    count = find(page, "#browser .count")
+    assert count.text == "12 of 12 documents"
+    fields["Show"].select_by_value("changed")
+    assert count.text == "8 of 12 documents", "the smallest model is right on every third, the largest on all"
+    fields["Show"].select_by_value("wrong")
+    assert count.text == "0 of 12 documents"
+    fields["Model"].select_by_visible_text("atto")
+    assert count.text == "8 of 12 documents"
+
+
+def test_themes(page):
+    def ground() -> str:
+        return page.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+    button = find(page, "#theme")
+    colours = []
+    for name in ("light", "dark", "automatic"):
+        button.click()
+        assert button.text == f"Theme: {name}"
+        colours.append(ground())
+    assert colours[0] == "rgb(255, 255, 255)" and colours[1] != colours[0]
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    )
+    assert ground() == colours[1]
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_phone_scrolls_only_down(page):
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        for part in ("figures", "tables", "fits", "samples"):
+            page.execute_script("document.getElementById(arguments[0]).click()", f"tab-{part}")
+            assert page.execute_script("return document.documentElement.scrollWidth") <= 390, part
+        find(page, "#tab-figures").click()
+        panel = page.execute_script("return document.querySelector('.panel svg').getBoundingClientRect().width")
+        assert panel > 330, "a panel keeps its size, so its letters do too"
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -1,0 +1,102 @@
+"""Selection, paper layouts and the samples' data."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from evalkit.report import paper_tables, samples
+from evalkit.report.grid import Entry, Grid, markdown, tex
+from evalkit.report.measurements import Measurement, ModelFacts, read
+from evalkit.report.reference import Reference
+from evalkit.report.selection import mean, nest, select
+
+
+def measurement(task, model="m-1b", value=50.0, **more):
+    facts = ModelFacts(name=model, family="m", parameters=more.pop("parameters", 10**9), seed=more.pop("seed", None))
+    fields = {"family": "lm", "metric": "acc", "low": value - 3, "high": value + 3, "scale": 100.0, "ceiling": 100.0}
+    return Measurement(model=facts, task=task, value=value, **{**fields, **more})
+
+
+def test_parts_of_imported_tasks_become_levels():
+    found = nest(
+        [measurement(t, protocol="lm-eval") for t in ("mmlu", "mmlu_anatomy", "hendrycksTest-law", "arc_easy")]
+    )
+    assert [(m.task, m.level) for m in found] == [("mmlu", ""), ("mmlu", "anatomy"), ("mmlu", "law"), ("arc_easy", "")]
+
+
+def test_our_own_tasks_are_left_as_they_are():
+    assert [m.level for m in nest([measurement("world_qa"), measurement("world_qa_hard")])] == ["", ""]
+
+
+def test_the_mean_of_tasks_narrows_and_that_of_seeds_does_not():
+    value, low, high = mean([measurement("a", value=40.0), measurement("b", value=60.0)])
+    assert (value, high - value) == pytest.approx((50, 3 / math.sqrt(2)))
+    value, low, high = mean([measurement("a", value=40.0, seed=0), measurement("a", value=44.0, seed=1)])
+    assert (value, low, high) == (42, 39, 45)
+
+
+def test_the_largest_is_held_out_unless_told_otherwise():
+    found = [measurement("a", model=f"m-{n}m", parameters=n * 10**6) for n in (1, 2, 3)]
+    assert select(found).held_out == {"m-3m"}
+    assert select(found, predict=["1m", "m-2m"]).held_out == {"m-1m", "m-2m"}
+
+
+def test_printed_values_stand_beside_ours():
+    found = [
+        measurement("lambada", model=m, parameters=p, value=v)
+        for m, p, v in (("x-1m", 10**6, 40.0), ("x-2m", 2 * 10**6, 60.0))
+    ]
+    printed = [
+        Reference(
+            paper="GPT-2", model="117M", task="lambada", metric="acc", value=45.99, parameters=124 * 10**6, shots=0
+        ),
+        Reference(
+            paper="GPT-3", model="175B", task="lambada", metric="acc", value=86.4, parameters=175 * 10**9, shots=15
+        ),
+    ]
+    selection = select(found, references=printed)
+    lm = paper_tables.language_modelling(selection)
+    assert lm and [[e.text for e in row] for row in lm.rows] == [
+        ["GPT-2 117M", "124M", "46.0"], ["1m", "1M", "40.0"], ["2m", "2M", "60.0"],
+    ]  # fmt: skip
+    assert [row[2].best for row in lm.rows] == [False, False, True] and lm.rows[0][2].quoted
+    [zero] = paper_tables.by_setting(selection)
+    assert list(zero.header) == ["task", "metric", "K", "1m", "2m", "GPT-2 117M"]
+
+
+def test_markup_in_a_cell_stays_text():
+    grid = Grid(name="g", title="", header=["a|b"], rows=[[Entry(text="<b>*x*</b> | y\nz")]])
+    assert markdown(grid).splitlines()[-1] == r"| &lt;b&gt;\*x\*&lt;/b&gt; \| y z |"
+    assert tex(r"a\b_{c}") == r"a\textbackslash{}b\_\{c\}"
+
+
+def test_samples_are_the_same_documents_for_every_model(runs):
+    found, _ = read([runs / "atto", runs / "micro"])
+    collected, problems = samples.collect(select(found))
+    assert not problems and collected.models == ["atto", "micro"] and not collected.cut
+    data = json.loads(collected.script())
+    group = next(g for g in data["groups"] if (g["task"], g["shots"]) == ("reading_a", 0))
+    assert len(group["documents"]) == 12 and all(set(d["answers"]) == {"0", "1"} for d in group["documents"])
+    answer = group["documents"][0]["answers"]["1"]
+    assert (answer["right"], answer["gold"], data["texts"][answer["continuations"][0]]) == (True, 0, " yes")
+
+
+def test_too_many_samples_are_capped_and_it_is_said(runs, monkeypatch):
+    monkeypatch.setattr(samples, "BUDGET", 4_000)
+    found, _ = read([runs / "micro"])
+    collected, _ = samples.collect(select(found))
+    assert collected.cut and 1 <= collected.cap < 12
+    assert max(len(group["documents"]) for group in collected.groups) == collected.cap
+
+
+def test_broken_records_are_named_and_the_rest_goes_on(runs, tmp_path):
+    import shutil
+
+    shutil.copytree(runs / "micro", tmp_path / "run")
+    (tmp_path / "run" / "records.jsonl").write_text("{]\n")
+    found, _ = read([tmp_path / "run"])
+    collected, [problem] = samples.collect(select(found))
+    assert not collected.groups and "line 1" in problem.reason
