@@ -9,6 +9,9 @@ import pytest
 from evalkit.cli import main
 from evalkit.harness.store import read_results
 from evalkit.model import resolve, weights
+from evalkit.model.config import LADDER
+
+RUNGS = ("pico", "nano", "micro", "mini", "midi")
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +49,33 @@ def test_summaries_beat_the_lead(results):
     assert summary.low > one(results, "world_summary", "rouge1", "baseline:other").high
 
 
-def test_the_record_says_how_it_was_trained():
-    folder = resolve.folder_of("nano")
+@pytest.mark.parametrize("rung", RUNGS)
+def test_the_record_says_how_it_was_trained(rung):
+    folder = resolve.folder_of(rung)
     record = json.loads((folder / "training.json").read_text())
     model, tokenizer = weights.load(folder)
+    assert model.config == LADDER[rung]
     assert record["parameters"] == model.config.parameters
     assert record["corpus"]["name"] == "world"
     assert tokenizer.size == model.config.vocab_size == 3000
-    assert record["step"] * 8 * 256 == record["tokens"]
+    assert record["step"] * 8 * 256 == record["tokens"] == record["loss_curve"][-1][0]
+    assert record["loss_curve"][-1][1] < 0.3 * record["loss_curve"][0][1]
+
+
+def test_all_rungs_have_read_the_same():
+    records = [json.loads((resolve.folder_of(rung) / "training.json").read_text()) for rung in RUNGS]
+    assert len({(record["settings"]["corpus"], record["tokens"]) for record in records}) == 1
+    losses = [record["validation_loss"] for record in records]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_weights_are_small_enough_to_ship():
+    sizes = [(resolve.folder_of(rung) / "model.safetensors").stat().st_size for rung in RUNGS]
+    assert sum(sizes) < 20e6
+
+
+def test_a_larger_rung_reads_better(tmp_path):
+    words = ["--tasks", "world-quick", "--limit", "60", "--out", str(tmp_path)]
+    assert main(["run", "--model", "pico,mini", *words]) == 0
+    small, large = (one(read_results(tmp_path / rung), "world_reading", "acc") for rung in ("pico", "mini"))
+    assert small.high < large.low

@@ -221,7 +221,7 @@ def test_lists_say_how_large_a_benchmark_is_and_where_it_is_from(elsewhere, monk
     assert run("tasks") == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert " 1,234 " in rows["lambada"] and "EleutherAI/lambada_openai/default" in rows["lambada"]
-    assert "lambada_test.jsonl" in rows["lambada"] and " 372 " in rows["world_qa"]
+    assert "lambada_test.jsonl" in rows["lambada"] and " 270 " in rows["world_qa"]
     assert "hub or --data" in rows["nq_open"]
 
 

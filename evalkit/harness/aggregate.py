@@ -107,6 +107,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         **({"template": template} if template else {}),
         "shots": shots,
         **({"pool": about["pool"].replace(" of ", "/")} if "pool" in about else {}),
+        **({"levels": ",".join(about["levels"])} if "levels" in about else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
         "limit": settings["limit"] or "all",
         "data": about["data"],

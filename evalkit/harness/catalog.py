@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -57,10 +58,13 @@ def load_file(path: Path) -> tuple[Task, ...]:
 
 
 def suites() -> Mapping[str, Sequence[str]]:
-    """Return the named groups: the world, the papers', SuperGLUE, each family, and all; those that hold a task."""
+    """Return the named groups: the world, the papers', the tasks' own, SuperGLUE, each family, and all."""
     tasks = bundled()
     groups = {WORLD_SUITE: [name for name in tasks if name.startswith("world_")], "all": list(tasks)}
     groups |= {suite: _of_paper(protocol) for suite, protocol in PAPER_SUITES.items()}
+    for task in tasks.values():
+        for suite in task.suites:
+            groups.setdefault(suite, []).append(task.name)
     groups["superglue"] = [name for name in _SUPERGLUE if name in tasks]
     groups |= {family: [t.name for t in tasks.values() if t.family == family] for family in FAMILIES}
     return {name: members for name, members in groups.items() if members}
@@ -90,7 +94,7 @@ def choose(words: Iterable[str]) -> list[tuple[Task, str | None]]:
         elif word in tasks:
             found = [tasks[word]]
         elif word in groups:
-            found = [tasks[name] for name in groups[word]]
+            found = [replace(tasks[name], levels=tasks[name].suites.get(word, ())) for name in groups[word]]
         elif not (found := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
             raise unknown("task", word, [*tasks, *groups])
         for task in found:

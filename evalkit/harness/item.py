@@ -40,8 +40,10 @@ class Item:
     def build(cls, engine: Engine, loaded: Loaded, cell: Cell, document: Document, example: Example) -> Item:
         """Draw shots, render, fit into the context and encode; a prompt that cannot fit makes a failed item."""
         protocol = loaded.wordings[cell.template]
-        asked = loaded.task.controls[cell.variant](example) if cell.variant else example
+        task = loaded.task
+        asked = task.controls[cell.variant](example) if cell.variant in task.controls else example
         shots = loaded.pool.draw(document, example, group=loaded.group(document), count=cell.shots, seed=cell.seed)
+        shots = list(task.shot_controls[cell.variant](shots)) if cell.variant in task.shot_controls else shots
         try:
             fitted = fit(protocol, asked, shots, encoder=engine.tokenizer, context=engine.context_length)
         except PromptTooLongError as error:

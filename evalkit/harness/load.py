@@ -103,7 +103,7 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
             f"--shots paper: for {task.name} under protocol {name} the paper states no number of shots; "
             f"give one too, for example --shots 0,paper"
         )
-    documents = list(_examples(task, "test", data))
+    documents = [pair for pair in _examples(task, "test", data) if not task.levels or pair[0].level in task.levels]
     ids = {document.id for document, _ in documents}
     if not documents:
         raise DataError(f"{task.name}: its test data holds no documents")

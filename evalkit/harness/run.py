@@ -36,6 +36,7 @@ def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> 
                 "data": t.data,
                 "documents": len(t.documents),
                 **({"pool": t.sampled} if t.sampled else {}),
+                **({"levels": list(t.task.levels)} if t.task.levels else {}),
             }
             for t in tasks
         },
@@ -70,8 +71,9 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
     changes += [("", template) for template in loaded.wordings if template]
     for shots in loaded.shots:
         random = shots or loaded.protocol.decoding.top_k != 1
+        several = [(control, "") for control in loaded.task.shot_controls] if shots > 1 else []
         for seed in settings.seeds if random else settings.seeds[:1]:
-            for variant, template in changes:
+            for variant, template in [*changes, *several]:
                 yield Cell(
                     task=loaded.task.name,
                     protocol=loaded.name,

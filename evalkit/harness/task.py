@@ -99,7 +99,10 @@ class Task:
     protocols: name -> Protocol; the first is the default.
     baselines: name -> predictor without a model; it gets the example and the pool of shots and returns the predicted
     output text. controls: name -> a change to the example under which the model is run again ("no passage").
+    shot_controls: name -> a change to the shots, run wherever there are two or more ("shuffled answers").
     shot_group: the shots of a document come from pool documents of the same group (the same hidden rule); None: any.
+    suites: further suites that the task is in -> its levels that count there.
+    levels: only documents of these levels; empty: all. A suite sets it.
     version: raised whenever a score of the same model could change.
     """
 
@@ -112,7 +115,10 @@ class Task:
     documents: Callable[[Mapping[str, Any], int], Iterable[Document]] = one_document
     baselines: Mapping[str, Callable[[Example, Sequence[Example]], str]] = field(default_factory=dict)
     controls: Mapping[str, Callable[[Example], Example]] = field(default_factory=dict)
+    shot_controls: Mapping[str, Callable[[Sequence[Example]], Sequence[Example]]] = field(default_factory=dict)
     shot_group: Callable[[Document], str] | None = None
+    suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    levels: tuple[str, ...] = ()
     version: int = 1
 
     def __post_init__(self) -> None:

@@ -89,7 +89,7 @@ LADDER = _sizes(
         "micro": (3, 96, 3),
         "mini": (4, 128, 4),
         "midi": (4, 192, 6),
-        "maxi": (5, 256, 8),
+        "maxi": (6, 256, 8),
     },
     context=256,
     vocab_size=3000,

@@ -116,16 +116,22 @@ def save(
 
 
 def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> None:
-    """Copy a checkpoint folder at another precision, without what only a training needs (make zoo)."""
+    """Copy a checkpoint folder at another precision, without what only a training needs; the record gets the curve."""
     model, tokenizer = load(source, dtype=dtype)
-    record = source / "training.json"
-    save(
-        model,
-        tokenizer,
-        target,
-        record=read_json(record, CheckpointError) if record.is_file() else None,
-        dtype=dtype,
-    )
+    path = source / "training.json"
+    record = read_json(path, CheckpointError) if path.is_file() else None
+    if record and (curve := _loss_curve(source / "metrics.jsonl")):
+        record = {**record, "loss_curve": curve}
+    save(model, tokenizer, target, record=record, dtype=dtype)
+
+
+def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
+    """Return (tokens, training loss) at about `points` places of a training's log; nothing where there is none."""
+    if not path.is_file():
+        return []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = rows[:: max(1, len(rows) // points)] + rows[-1:]
+    return list({row["tokens"]: (row["tokens"], row["loss"]) for row in rows}.values())
 
 
 def export(source: Path, target: Path, *, dtype: torch.dtype = torch.float32) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import platform
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -250,6 +251,7 @@ class Trainer:
         config = self.config
         return {
             "evalkit": __version__,
+            "commit": _commit(),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "settings": _settings(config, self.corpus),
@@ -274,6 +276,17 @@ def _settings(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
     for name in ("device", "checkpoint_every", "checkpoint_keep", "compile", "log_every"):
         del settings[name]
     return settings | {"corpus": corpus.info.fingerprint}
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that this code runs from, "+" if it was changed since; None elsewhere."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    words = ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    return None
 
 
 def _precision(config: TrainConfig) -> contextlib.AbstractContextManager[Any]:

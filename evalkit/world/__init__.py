@@ -16,5 +16,5 @@ from evalkit.world.pages import KINDS, corpus, sample
 
 __all__ = ["KINDS", "NAMES", "VERSION", "corpus", "held_out", "items", "sample"]
 
-VERSION = "world-0"
+VERSION = "world-1"
 """Changes whenever a document or an item does; part of every signature on this corpus."""

@@ -1,301 +1,220 @@
-"""Sentences in both languages from one shared meaning: who does what to what, where, when.
+"""Draws sentences that are written in both languages, in levels of difficulty.
 
-A Clause is language-free; `english` and `french` write it. Articles, elision, agreement, contraction,
-negation and the space before a French question mark are decided here and nowhere else.
+    c = clause(dice, "relative")     english(c), french(c), c.key, c.level
+
+simple: one short statement of frequent words. agreement: plurals, possessives, numbers, negation, participles with
+être, comparisons. relative: who, that; qui, que. idiom: what the languages say differently, and object pronouns.
+rare: simple sentences of words from the tail of the lexicon, which have to be remembered.
+Grammar is tested with common words and rare words in plain grammar, so that the levels measure one thing each.
+The English determines the French; of two French readings the ambiguous one is not drawn.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Literal
+from bisect import bisect
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import accumulate
 
 from evalkit.world.dice import Dice
-from evalkit.world.lexicon import (
-    ADJECTIVES,
-    PREPOSITIONS,
-    VERBS,
-    Adjective,
-    Noun,
-    Verb,
-    article,
-    elides,
-    of_kind,
+from evalkit.world.draws import (
+    ACTIONS,
+    ANY_ACTIONS,
+    BEING,
+    DIRECT,
+    DOINGS,
+    PREDICATES,
+    RARE_ACTIONS,
+    SUBJECTS,
+    action,
+    bare,
+    distinct,
+    owner_of,
+    phrase,
+    place_in,
+    style_after,
+    subject_for,
+    tense_for,
+    time_in,
+    where,
 )
+from evalkit.world.idioms import idiom
+from evalkit.world.lexicon import LETTERS, Verb, suits
+from evalkit.world.phrases import NounPhrase
+from evalkit.world.sentences import Clause, Relative, english, french
 
-__all__ = ["Clause", "NounPhrase", "clause", "english", "french"]
-
-Tense = Literal["present", "past", "future"]
-
-# pronoun -> French pronoun, index into Verb.french, English plural verb, feminine, French plural adjective
-_PRONOUNS = {
-    "I": ("je", 0, False, False, False),
-    "he": ("il", 1, False, False, False),
-    "she": ("elle", 1, False, True, False),
-    "we": ("nous", 2, True, False, True),
-    "they": ("ils", 3, True, False, True),
-}
-_FUTURE = ("ai", "a", "ons", "ont")
-_AVOIR = ("ai", "a", "avons", "ont")
-_BE_FRENCH = {
-    "present": ("suis", "est", "sommes", "sont"),
-    "past": ("étais", "était", "étions", "étaient"),
-    "future": ("serai", "sera", "serons", "seront"),
-}
-_WHEN = {
-    "present": ("every day", "tous les jours"),
-    "past": ("yesterday", "hier"),
-    "future": ("tomorrow", "demain"),
-}
+__all__ = ["LEVELS", "Clause", "NounPhrase", "clause", "english", "french"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NounPhrase:
-    """A determiner, a noun and at most one adjective; or a pronoun.
-
-    determiner: the, a, some, this, my, our, his, her, two or three. pronoun: "" or one in the table.
-    """
-
-    determiner: str = "the"
-    noun: Noun | None = None
-    adjective: Adjective | None = None
-    plural: bool = False
-    pronoun: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Clause:
-    """One statement or yes/no question. verb None: the subject has a quality, with "to be".
-
-    place: preposition in English and French, and the place. time: ends with the tense's adverb.
-    """
-
-    subject: NounPhrase
-    verb: Verb | None = None
-    quality: Adjective | None = None
-    object: NounPhrase | None = None
-    place: tuple[str, str, Noun] | None = None
-    tense: Tense = "present"
-    negative: bool = False
-    question: bool = False
-    time: bool = False
-
-    @property
-    def key(self) -> str:
-        """The canonical key of its content."""
-        return f"translation:{english(self)}"
-
-
-@cache
-def _adjectives_for(kind: str) -> tuple[Adjective, ...]:
-    letter = "l" if kind == "place" else kind[0]
-    return tuple(adjective for adjective in ADJECTIVES if letter in adjective.kinds)
-
-
-_nouns_for = cache(of_kind)
-_ACTIONS = tuple(verb for verb in VERBS if verb.objects)
-_STATES = tuple(verb for verb in VERBS if not verb.objects)
-
-
-def _phrase(dice: Dice, kinds: str, *, owner: str = "", definite: bool = False) -> NounPhrase:
-    """Draw a noun phrase. owner: sex of the subject, so that his/her is decided. definite: no a/some."""
-    noun = dice.pick(_nouns_for(kinds))
-    plural = dice.chance(0.2)
-    options = ["the", "the", "the", "this", "my", "our"] if definite else ["the", "the", "the", "a", "a", "my", "this"]
-    determiner = dice.pick(options)
-    if owner and dice.chance(0.3):
-        determiner = "his" if owner == "m" else "her"
-    if plural and determiner == "a":
-        determiner = dice.pick(("some", "two", "three"))
-    adjective = dice.pick(_adjectives_for(noun.kind)) if dice.chance(0.3) else None
-    return NounPhrase(determiner=determiner, noun=noun, adjective=adjective, plural=plural)
-
-
-def _subject(dice: Dice, kinds: str) -> NounPhrase:
-    if "p" in kinds and dice.chance(0.2):
-        return NounPhrase(pronoun=dice.pick(tuple(_PRONOUNS)))
-    return _phrase(dice, kinds)
-
-
-def _place(dice: Dice) -> tuple[str, str, Noun]:
-    noun = dice.pick(_nouns_for("l"))
-    preposition = dice.pick(PREPOSITIONS[dice.pick(noun.tags)])
-    return (*preposition, noun)
-
-
-def clause(dice: Dice) -> Clause:
-    """Draw a statement or question."""
-    shape = dice.fraction()
-    roll = dice.fraction()
-    tense: Tense = "present" if roll < 0.65 else "past" if roll < 0.88 else "future"
-    question, negative, time = dice.chance(0.08), dice.chance(0.12), dice.chance(0.12)
-    negative = negative and not question
+def _simple(dice: Dice) -> Clause:
+    """A statement of frequent words, in the singular."""
+    band, shape = "frequent", dice.fraction()
     if shape < 0.2:
-        # No second adjective: "the red lamp is blue" says nothing.
-        subject = replace(_subject(dice, "patfl"), adjective=None)
-        quality = dice.pick(_adjectives_for(subject.noun.kind if subject.noun else "person"))
-        return Clause(subject=subject, quality=quality, tense=tense, negative=negative, question=question)
+        return _quality(dice, band)
     if shape < 0.45:
-        verb = dice.pick(_STATES)
-        place = _place(dice) if dice.chance(0.8) and verb.english != "swim" else None
-        state = Clause(subject=_subject(dice, verb.subjects), verb=verb, place=place, tense=tense, time=time)
-        return replace(state, negative=negative, question=question)
-    verb = dice.pick(_ACTIONS)
-    subject = _subject(dice, verb.subjects)
-    owner = subject.noun.sex if subject.noun else {"he": "m", "she": "f"}.get(subject.pronoun, "")
-    owner = "" if subject.plural else owner
-    thing = _phrase(dice, verb.objects, owner=owner, definite=negative)
-    while thing.noun is subject.noun:
-        thing = _phrase(dice, verb.objects, owner=owner, definite=negative)
-    action = Clause(subject=subject, verb=verb, object=thing, tense=tense, time=time)
-    return replace(action, negative=negative, question=question)
+        verb = DOINGS[band].pick(dice)
+        subject = subject_for(dice, verb.subjects, band)
+        tense = tense_for(dice)
+        place = where(dice, verb, band)
+        return Clause(subject=subject, verb=verb, place=place, tense=tense, time=time_in(dice, tense, band))
+    return action(dice, ACTIONS[band].pick(dice), band)
 
 
-def _english_phrase(phrase: NounPhrase) -> str:
-    noun = phrase.noun
-    if noun is None:
-        return phrase.pronoun
-    words = [phrase.adjective.english] if phrase.adjective else []
-    words.append(noun.english_plural if phrase.plural else noun.english)
-    determiner = phrase.determiner
-    if determiner == "a":
-        determiner = article(words[0])
-    elif determiner == "this" and phrase.plural:
-        determiner = "these"
-    return " ".join([determiner, *words])
+def _quality(dice: Dice, band: str, *, plural: float = 0.0, negative: bool = False) -> Clause:
+    # No second adjective: "the red lamp is blue" says nothing.
+    subject = phrase(dice, "patcfuvglw", band, plural=plural, adjective=0, style="definite")
+    if dice.chance(0.15):
+        subject = dice.pick(SUBJECTS)
+    suitable = PREDICATES[(subject.noun.kind, subject.noun.tags, band) if subject.noun else ("person", "", band)]
+    if not suitable.words:
+        return _quality(dice, band, plural=plural, negative=negative)
+    return Clause(subject=subject, quality=suitable.pick(dice), tense=tense_for(dice), negative=negative)
 
 
-def _english_be(clause: Clause, plural: bool) -> tuple[str, str]:
-    """Return the finite form of "to be" and what follows it."""
-    if clause.tense == "future":
-        return "will", "be"
-    first = clause.subject.pronoun == "I"
-    if clause.tense == "past":
-        return ("were" if plural else "was"), ""
-    return ("are" if plural else "am" if first else "is"), ""
+def _rare(dice: Dice) -> Clause:
+    """A simple statement with words from the tail."""
+    shape = dice.fraction()
+    if shape < 0.25:
+        while True:
+            drawn = _quality(dice, "tail")
+            if drawn.subject and drawn.subject.noun:
+                return replace(drawn, level="rare")
+    if shape < 0.4:
+        verb = DOINGS["tail" if dice.chance(0.6) else "common"].pick(dice)
+        place = place_in(dice, "tail") if verb.english != "swim" and dice.chance(0.7) else None
+        subject, tense = phrase(dice, verb.subjects, "tail"), tense_for(dice)
+        return Clause(subject=subject, verb=verb, place=place, tense=tense, level="rare")
+    return replace(action(dice, RARE_ACTIONS[dice.chance(0.6)].pick(dice), "tail"), level="rare")
 
 
-def _english_verb(clause: Clause, plural: bool) -> tuple[str, str]:
-    """Return the auxiliary (may be empty) and the verb form."""
-    assert clause.verb is not None
-    if clause.tense == "future":
-        return "will", clause.verb.english
-    bare = plural or clause.subject.pronoun == "I"
-    if clause.negative or clause.question:
-        return ("did" if clause.tense == "past" else "do" if bare else "does"), clause.verb.english
-    if clause.tense == "past":
-        return "", clause.verb.past
-    return "", clause.verb.english if bare else clause.verb.third
+def _comparison(dice: Dice) -> Clause:
+    """As old as; very, too."""
+    base = _quality(dice, "common", plural=0.5)
+    than = _alike(dice, base) if dice.chance(0.6) else None
+    degree = "as" if than else dice.pick(("very", "too"))
+    negative = dice.chance(0.2)
+    return replace(base, degree=degree, than=than, negative=negative, question=not negative and dice.chance(0.15))
 
 
-def _sentence(words: list[str], mark: str) -> str:
-    text = " ".join(word for word in words if word)
-    return text[0].upper() + text[1:] + mark
+def _alike(dice: Dice, base: Clause) -> NounPhrase | None:
+    """Draw another of the subject's kind that the quality suits, if one is soon found."""
+    assert base.subject and base.quality
+    noun = base.subject.noun
+    for _ in range(5 if noun else 0):
+        assert noun
+        than = phrase(dice, LETTERS[noun.kind], "common", adjective=0, style="definite")
+        if than.noun and than.noun is not noun and suits(base.quality.kinds, than.noun):
+            return than
+    return None
 
 
-def english(clause: Clause) -> str:
-    """Write the clause in English, capitalised and with its final mark."""
-    plural = _PRONOUNS[clause.subject.pronoun][2] if clause.subject.pronoun else clause.subject.plural
-    subject = _english_phrase(clause.subject)
-    auxiliary, verb = _english_verb(clause, plural) if clause.verb else _english_be(clause, plural)
-    negation = "not" if clause.negative else ""
-    words = [auxiliary, subject, negation, verb] if clause.question else [subject, auxiliary, negation, verb]
-    if clause.quality:
-        words.append(clause.quality.english)
-    if clause.object:
-        words.append(_english_phrase(clause.object))
-    if clause.place:
-        words.append(f"{clause.place[0]} the {clause.place[2].english}")
-    if clause.time:
-        words.append(_WHEN[clause.tense][0])
-    return _sentence(words, "?" if clause.question else ".")
+def _moved(dice: Dice) -> Clause:
+    """A participle with être."""
+    verb = BEING.pick(dice)
+    subject = subject_for(dice, verb.subjects, "common", plural=0.4)
+    roll, tense = dice.fraction(), tense_for(dice)
+    if verb.objects:
+        thing = phrase(dice, verb.objects, "common", adjective=0.2, style="definite")
+        return Clause(subject=subject, verb=verb, object=thing, tense="past", negative=roll < 0.15)
+    if roll < 0.75:
+        tense = "past"
+    time = time_in(dice, tense)
+    return Clause(subject=subject, verb=verb, place=where(dice, verb, "common"), tense=tense, time=time)
 
 
-def _agreed(adjective: Adjective, *, feminine: bool, plural: bool) -> str:
-    if feminine:
-        return adjective.feminine + "s" if plural else adjective.feminine
-    return adjective.masculine_plural if plural else adjective.masculine
+def _several(dice: Dice) -> Clause:
+    """An action of or on several, with possessives, negation, questions and modal verbs."""
+    verb = ANY_ACTIONS.pick(dice)
+    subject = subject_for(dice, verb.subjects, "common", plural=0.6)
+    roll = dice.fraction()
+    negative, question = roll < 0.3, 0.3 <= roll < 0.4
+    owner = owner_of(subject)
+    thing = phrase(
+        dice, verb.objects, "common", plural=0.7, style=style_after(verb, negative), owner=owner, other=subject.noun
+    )
+    tense = tense_for(dice, verb, bare(subject) and not (negative or question))
+    modal = ""
+    if not verb.state and dice.chance(0.25):
+        modal, tense = dice.pick(("can", "must", "want", "going")), "present"
+    time = None if verb.state or modal else time_in(dice, tense)
+    drawn = Clause(subject=subject, verb=verb, object=thing, tense=tense, modal=modal, time=time)
+    return replace(drawn, negative=negative, question=question)
 
 
-def _french_determiner(phrase: NounPhrase, feminine: bool, following: str) -> str:
-    """Return the determiner with its space, or with its apostrophe, for the word that follows."""
-    name, vowel = phrase.determiner, elides(following)
-    if phrase.plural:
-        article_free = bool(phrase.adjective and phrase.adjective.before)
-        some = ("d'" if vowel else "de ") if article_free else "des "
-        plurals = {"the": "les ", "some": some, "this": "ces ", "my": "mes ", "our": "nos "}
-        return {**plurals, "his": "ses ", "her": "ses ", "two": "deux ", "three": "trois "}[name]
-    if name == "the":
-        return "l'" if vowel else "la " if feminine else "le "
-    if name == "a":
-        return "une " if feminine else "un "
-    if name == "this":
-        return "cette " if feminine else "cet " if vowel else "ce "
-    if name == "our":
-        return "notre "
-    owner = "m" if name == "my" else "s"
-    return owner + ("a " if feminine and not vowel else "on ")
+def _shows_agreement(drawn: Clause) -> bool:
+    phrases = [phrase for phrase in (drawn.subject, drawn.object) if phrase and phrase.noun]
+    shown = drawn.negative or drawn.question or drawn.modal or drawn.degree
+    moved = drawn.verb and (drawn.verb.being or drawn.verb.preposition)
+    some = any(p.plural or p.determiner in ("his", "her", "their", "some") for p in phrases)
+    return bool(shown or moved or some)
 
 
-def _french_phrase(phrase: NounPhrase) -> str:
-    noun = phrase.noun
-    if noun is None:
-        return _PRONOUNS[phrase.pronoun][0]
-    feminine = noun.gender == "f"
-    words = [noun.french_plural if phrase.plural else noun.french]
-    if phrase.adjective:
-        form = _agreed(phrase.adjective, feminine=feminine, plural=phrase.plural)
-        if phrase.adjective.before:
-            liaison = not feminine and not phrase.plural and elides(noun.french)
-            words.insert(0, phrase.adjective.liaison if liaison else form)
+def _agreement(dice: Dice) -> Clause:
+    while True:
+        shape = dice.fraction()
+        if shape < 0.15:
+            drawn = _quality(dice, "common", plural=0.7, negative=dice.chance(0.3))
+        elif shape < 0.3:
+            drawn = _comparison(dice)
         else:
-            words.append(form)
-    return _french_determiner(phrase, feminine, words[0]) + " ".join(words)
+            drawn = _moved(dice) if shape < 0.5 else _several(dice)
+        if _shows_agreement(drawn):
+            return replace(distinct(drawn), level="agreement")
 
 
-def _french_place(place: tuple[str, str, Noun]) -> str:
-    _, preposition, noun = place
-    masculine = noun.gender == "m"
-    if elides(noun.french):
-        return f"{preposition} l'{noun.french}"
-    if preposition.endswith(" de") and masculine:
-        return f"{preposition[:-2]}du {noun.french}"
-    return f"{preposition} {'le' if masculine else 'la'} {noun.french}"
+def _related(dice: Dice, antecedent: NounPhrase, verb: Verb, gap: str) -> NounPhrase:
+    """Put a relative clause behind a phrase, in which the verb takes it as subject or as object."""
+    if gap == "subject":
+        style = style_after(verb, False)
+        other = phrase(dice, verb.objects, "common", plural=0.2, adjective=0.15, style=style, other=antecedent.noun)
+        tense = tense_for(dice, verb, antecedent.plural)
+        return replace(antecedent, relative=Relative(verb=verb, gap="subject", other=other, tense=tense))
+    other = subject_for(dice, verb.subjects, "common", plural=0.2, adjective=0.1)
+    while other.noun is antecedent.noun:
+        other = subject_for(dice, verb.subjects, "common", plural=0.2, adjective=0.1)
+    tense = "present" if dice.chance(0.3) else "past"
+    return replace(antecedent, relative=Relative(verb=verb, gap="object", other=other, tense=tense))
 
 
-def _french_verb(clause: Clause, person: int) -> tuple[str, str]:
-    """Return the finite verb (the part that negation surrounds) and the participle that may follow it."""
-    if clause.verb is None:
-        return _BE_FRENCH[clause.tense][person], ""
-    if clause.tense == "future":
-        return clause.verb.stem + _FUTURE[person], ""
-    if clause.tense == "past":
-        return _AVOIR[person], clause.verb.participle
-    return clause.verb.french[person], ""
+def _antecedent(dice: Dice, letters: str) -> NounPhrase:
+    found = phrase(dice, letters, "common", plural=0.35, adjective=0.15, style="definite")
+    return replace(found, determiner="the") if found.determiner in ("my", "our") else found
 
 
-def french(clause: Clause) -> str:
-    """Write the clause in French, capitalised and with its final mark."""
-    subject = clause.subject
-    if subject.noun is None:
-        _, person, _, feminine, plural = _PRONOUNS[subject.pronoun]
-    else:
-        feminine, plural = subject.noun.gender == "f", subject.plural
-        person = 3 if plural else 1
-    finite, participle = _french_verb(clause, person)
-    if clause.negative:
-        finite = ("n'" if elides(finite) else "ne ") + finite + " pas"
-    who = _french_phrase(subject)
-    start = f"j'{finite}" if who == "je" and elides(finite) else f"{who} {finite}"
-    if clause.question:
-        start = f"est-ce qu'{start}" if elides(start) else f"est-ce que {start}"
-    words = [start, participle]
-    if clause.quality:
-        words.append(_agreed(clause.quality, feminine=feminine, plural=plural))
-    if clause.object:
-        words.append(_french_phrase(clause.object))
-    if clause.place:
-        words.append(_french_place(clause.place))
-    if clause.time:
-        words.append(_WHEN[clause.tense][1])
-    return _sentence(words, " ?" if clause.question else ".")
+def _relative(dice: Dice) -> Clause:
+    """One relative clause, on the subject or on the object."""
+    verb, shape = DIRECT.pick(dice), dice.fraction()
+    gap = "object" if dice.chance(0.6) else "subject"
+    antecedent = _antecedent(dice, verb.objects if gap == "object" else verb.subjects)
+    noun = antecedent.noun
+    assert noun is not None
+    found = _related(dice, antecedent, verb, gap)
+    main = DIRECT.pick(dice)
+    if shape < 0.6 and main is not verb and suits(main.objects, noun):
+        subject = subject_for(dice, main.subjects, "common", plural=0.2, adjective=0.1)
+        if subject.noun is not noun:
+            tense = tense_for(dice, main, bare(subject))
+            return Clause(subject=subject, verb=main, object=found, tense=tense, level="relative")
+    suitable = PREDICATES[noun.kind, noun.tags, "common"]
+    if not suitable.words:
+        return _relative(dice)
+    tense = "past" if dice.chance(0.25) else "present"
+    return Clause(subject=replace(found, adjective=None), quality=suitable.pick(dice), tense=tense, level="relative")
+
+
+_MAKERS: dict[str, tuple[float, Callable[[Dice], Clause]]] = {
+    "simple": (0.5, _simple),
+    "agreement": (0.16, _agreement),
+    "relative": (0.1, _relative),
+    "idiom": (0.14, idiom),
+    "rare": (0.1, _rare),
+}
+LEVELS = tuple(_MAKERS)
+_REACH = tuple(accumulate(share for share, _ in _MAKERS.values()))
+
+
+def clause(dice: Dice, level: str | None = None) -> Clause:
+    """Draw a statement or question of a level in LEVELS, or of any by their shares."""
+    if level is None:
+        level = LEVELS[bisect(_REACH, dice.fraction() * _REACH[-1])]
+    return _MAKERS[level][1](dice)

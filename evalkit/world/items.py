@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from evalkit.errors import unknown
+from evalkit.world import news, plots, schemas, stories
 from evalkit.world.dice import Dice, Keyed, digest, draw, held_out
+from evalkit.world.grammar import LEVELS as GRAMMAR
 from evalkit.world.grammar import clause, english, french
-from evalkit.world.news import report
 from evalkit.world.pages import KINDS, page
 from evalkit.world.patterns import RULES, pattern
-from evalkit.world.people import HEAD, people
-from evalkit.world.plots import plot
-from evalkit.world.schemas import SCHEMAS, schema
-from evalkit.world.stories import scene, story
+from evalkit.world.people import LEVELS, people
 from evalkit.world.tales import GAPS, tale
 
 __all__ = ["NAMES", "Split", "items"]
@@ -23,7 +21,8 @@ Split = Literal["test", "shots"]
 Row = dict[str, Any]
 K = TypeVar("K", bound=Keyed)
 
-SIZE = 300
+# Rows per level: enough for intervals of about ten points.
+SIZE = 90
 DOCUMENTS_PER_KIND = 8
 
 
@@ -51,6 +50,14 @@ def _distinct(dice: Dice, make: Callable[[Dice], K], *, count: int, held: bool) 
     return list(found.values())
 
 
+def _of_levels(
+    dice: Dice, make: Callable[[Dice, str], K], levels: Sequence[str], *, held: bool, count: int = SIZE
+) -> list[K]:
+    """Draw contents of every level, as many of each; what two levels share counts once."""
+    drawn = [one for level in levels for one in _distinct(dice, _maker(make, level), count=count, held=held)]
+    return list({one.key: one for one in drawn}.values())
+
+
 def _id(name: str, key: str) -> str:
     """Name a row by its content, so that sizes and orders can change and the name cannot."""
     return f"{name}-{digest(key):016x}"
@@ -58,8 +65,7 @@ def _id(name: str, key: str) -> str:
 
 def _reading(dice: Dice, held: bool, seed: int) -> list[Row]:
     rows = []
-    stories = [told for make in (scene, story) for told in _distinct(dice, make, count=SIZE // 2, held=held)]
-    for told in stories:
+    for told in _of_levels(dice, stories.story, stories.LEVELS, held=held):
         asked = dice.pick(told.questions)
         rows.append(
             {
@@ -76,8 +82,10 @@ def _reading(dice: Dice, held: bool, seed: int) -> list[Row]:
 
 
 def _translation(dice: Dice, held: bool, seed: int) -> list[Row]:
-    drawn = _distinct(dice, clause, count=SIZE, held=held)
-    return [{"id": _id("translation", c.key), "english": english(c), "french": french(c)} for c in drawn]
+    drawn = _of_levels(dice, clause, GRAMMAR, held=held)
+    return [
+        {"id": _id("translation", c.key), "level": c.level, "english": english(c), "french": french(c)} for c in drawn
+    ]
 
 
 def _summary(dice: Dice, held: bool, seed: int) -> list[Row]:
@@ -85,16 +93,18 @@ def _summary(dice: Dice, held: bool, seed: int) -> list[Row]:
     return [
         {
             "id": _id("summary", r.key),
+            "level": r.level,
             "article": r.article,
             "sentences": list(r.sentences),
             "summary": r.summary,
         }
-        for r in _distinct(dice, lambda d: report(d, world), count=SIZE, held=held)
+        for r in _of_levels(dice, lambda d, level: news.report(d, world, level), news.LEVELS, held=held)
     ]
 
 
 def _qa(dice: Dice, held: bool, seed: int) -> list[Row]:
     facts = [fact for fact in people(seed).facts() if held_out(fact.key) == held]
+    chosen = [fact for level in LEVELS for fact in dice.shuffled([f for f in facts if f.person.level == level])[:SIZE]]
     return [
         {
             "id": _id("qa", fact.key),
@@ -102,9 +112,9 @@ def _qa(dice: Dice, held: bool, seed: int) -> list[Row]:
             "answer": fact.answer,
             "person": fact.person.name,
             "relation": fact.relation,
-            "level": "head" if fact.person.rank < HEAD else "tail",
+            "level": fact.person.level,
         }
-        for fact in facts
+        for fact in chosen
     ]
 
 
@@ -122,13 +132,13 @@ def _lm(dice: Dice, held: bool, seed: int) -> list[Row]:
 def _lastword(dice: Dice, held: bool, seed: int) -> list[Row]:
     return [
         {"id": _id("lastword", p.key), "level": p.level, "context": p.context, "word": p.word}
-        for p in _distinct(dice, plot, count=SIZE, held=held)
+        for p in _of_levels(dice, plots.plot, plots.LEVELS, held=held)
     ]
 
 
 def _cloze(dice: Dice, held: bool, seed: int) -> list[Row]:
     rows: list[Row] = []
-    for told in _distinct(dice, tale, count=SIZE, held=held):
+    for told in _distinct(dice, tale, count=len(GAPS) * SIZE, held=held):
         gap = dice.pick(told.friends)[len(rows) % len(GAPS)]
         choices = dice.shuffled(gap.choices)
         rows.append(
@@ -148,31 +158,31 @@ def _cloze(dice: Dice, held: bool, seed: int) -> list[Row]:
 def _pronouns(dice: Dice, held: bool, seed: int) -> list[Row]:
     """Both alternates of every schema instance."""
     rows = []
-    for name in SCHEMAS:
-        for drawn in _distinct(dice, _maker(schema, name), count=SIZE // (2 * len(SCHEMAS)) + 1, held=held):
-            rows += [
-                {
-                    "id": f"{_id('pronouns', drawn.key)}-{which}",
-                    "pair": _id("pronouns", drawn.key),
-                    "schema": name,
-                    "before": drawn.stem,
-                    "pronoun": drawn.pronoun,
-                    "after": drawn.endings[which],
-                    "choices": list(drawn.nouns),
-                    "gold": which,
-                }
-                for which in (0, 1)
-            ]
+    for drawn in _of_levels(dice, schemas.schema, schemas.LEVELS, held=held, count=SIZE // 2):
+        rows += [
+            {
+                "id": f"{_id('pronouns', drawn.key)}-{which}",
+                "pair": _id("pronouns", drawn.key),
+                "level": drawn.level,
+                "before": drawn.stem,
+                "pronoun": drawn.pronoun,
+                "after": drawn.endings[which],
+                "question": drawn.question(which),
+                "choices": list(drawn.nouns),
+                "gold": which,
+            }
+            for which in (0, 1)
+        ]
     return rows
 
 
 def _patterns(dice: Dice, held: bool, seed: int) -> list[Row]:
-    rows = []
-    for rule in RULES:
-        for drawn in _distinct(dice, _maker(pattern, rule), count=30 if held else 60, held=held):
-            row = {"rule": rule, "input": drawn.input, "output": drawn.output}
-            rows.append({"id": _id("patterns", drawn.key), **row})
-    return rows
+    rows: dict[str, Row] = {}
+    for rule, level in RULES.items():
+        for drawn in _distinct(dice, _maker(pattern, rule), count=20 if held else 60, held=held):
+            row = {"level": level, "rule": rule, "input": drawn.input, "output": drawn.output}
+            rows.setdefault(drawn.key, {"id": _id("patterns", drawn.key), **row})
+    return list(rows.values())
 
 
 def _maker(make: Callable[[Dice, str], K], name: str) -> Callable[[Dice], K]:

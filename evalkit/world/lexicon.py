@@ -1,25 +1,37 @@
 """The words: English and French nouns, adjectives, verbs and prepositions with their forms.
 
-Tables are written one word per line; what is regular is derived, what is irregular is spelled out.
+The tables are text, in nouns.py, adjectives.py and verbs.py; what is regular is derived here, what is irregular is
+spelled out there. The order of a table is that of frequency, so that a draw can follow Zipf's law.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from evalkit.world.adjectives import ADJECTIVE_TABLE, COLOUR_COUNT
+from evalkit.world.nouns import NOUN_TABLE
+from evalkit.world.verbs import VERB_TABLE
+
 __all__ = [
-    "ADJECTIVES", "COLOURS", "NOUNS", "PREPOSITIONS", "VERBS",
-    "Adjective", "Noun", "Verb", "article", "elides", "of_kind", "words",
+    "ADJECTIVES", "COLOURS", "LETTERS", "NOUNS", "PREPOSITIONS", "VERBS",
+    "Adjective", "Noun", "Verb", "article", "elides", "of_kind", "past_of", "suits", "third_of", "words",
 ]  # fmt: skip
 
-VOWELS = "aeiouyàâéèêëîïôûùœh"  # every h of this lexicon is mute
+VOWELS = frozenset("aeiouyàâéèêëîïôûùœh")
+ASPIRATED = frozenset("héros hérisson homard hache hamac hamster harpe haricot haie hêtre huit yaourt yacht".split())
+ASPIRATED_FORMS = ASPIRATED | {f"{word}s" for word in ASPIRATED}
+
+# Rarity of a word: 0 frequent, 1 common, 2 in the tail; shares of its table (of a noun: of its kind).
+FREQUENT, COMMON = 0.1, 0.35
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Noun:
     """A noun. gender: "m" or "f" (French). sex: "m"/"f" where the English possessive is fixed, else "".
 
-    kind: person, animal, thing, food or place. tags: letters; of places, the prepositions that suit them.
+    kind: person, animal, thing, furniture, clothes, food, drink, plant, vehicle, place or word.
+    tags: letters, explained in nouns.py. rank: place by frequency in its kind, from 0. rarity: 0, 1 or 2.
     """
 
     english: str
@@ -30,13 +42,20 @@ class Noun:
     french_plural: str
     sex: str = ""
     tags: str = ""
+    rank: int = 0
+    rarity: int = 0
+
+    @property
+    def mass(self) -> bool:
+        """Whether it is not counted: some bread."""
+        return "U" in self.tags
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adjective:
     """An adjective. before: stands before the noun in French. liaison: masculine form before a vowel.
 
-    kinds: first letters of the kinds of noun that it suits (l for places).
+    kinds: letters of the kinds of noun that it suits, as in of_kind.
     """
 
     english: str
@@ -46,243 +65,47 @@ class Adjective:
     masculine_plural: str
     before: bool
     kinds: str
+    rank: int = 0
+    rarity: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verb:
-    """A verb. french: present tense of je, il, nous, ils. stem: of the future. Participles take avoir.
+    """A verb. french: present tense of je, il, nous, ils. stem: of the future. done: the English participle.
 
-    subjects, objects: letters of the kinds of noun that suit; objects "" for a verb without an object;
-    an upper-case letter asks for a noun with that tag.
+    subjects, objects: letters of the kinds of noun that suit; objects "" for a verb without an object.
+    preposition: before the French object. being: forms the passé composé with être. reflexive: se, s'.
+    state: its past is the imparfait. motion: takes a place to or from. tail: what follows the French verb ("besoin").
+    inverse: the French subject is the English object (miss, manquer à).
     """
 
     english: str
     third: str
     past: str
+    done: str
+    infinitive: str
     french: tuple[str, str, str, str]
     participle: str
     stem: str
     subjects: str
     objects: str
+    preposition: str = ""
+    being: bool = False
+    reflexive: bool = False
+    state: bool = False
+    motion: bool = False
+    tail: str = ""
+    inverse: bool = False
+    rank: int = 0
+    rarity: int = 0
+
+    @property
+    def imperfect(self) -> str:
+        """The stem of the imparfait, before -ais, -ait, -aient."""
+        return self.french[2][:-3]
 
 
-# english | french | gender | plurals (English/French) if irregular | tags
-# O: can be opened.  Places: i in, o on, n near, b behind and in front of.
-_NOUNS = """
-person
-man|homme|m|men/|m
-woman|femme|f|women/|f
-boy|garçon|m||m
-girl|fille|f||f
-king|roi|m||m
-queen|reine|f||f
-brother|frère|m||m
-sister|sœur|f||f
-uncle|oncle|m||m
-aunt|tante|f||f
-prince|prince|m||m
-princess|princesse|f|princesses/|f
-child|enfant|m|children/
-baker|boulanger|m
-farmer|fermier|m
-doctor|médecin|m
-sailor|marin|m
-painter|peintre|m
-gardener|jardinier|m
-friend|ami|m
-neighbour|voisin|m
-animal
-dog|chien|m
-cat|chat|m
-horse|cheval|m|/chevaux
-cow|vache|f
-bird|oiseau|m|/oiseaux
-mouse|souris|f|mice/
-rabbit|lapin|m
-goat|chèvre|f
-duck|canard|m
-wolf|loup|m|wolves/
-fox|renard|m|foxes/
-bear|ours|m
-frog|grenouille|f
-bee|abeille|f
-hen|poule|f
-pig|cochon|m
-monkey|singe|m
-donkey|âne|m
-owl|chouette|f
-spider|araignée|f
-thing
-ball|balle|f
-box|boîte|f|boxes/|O
-book|livre|m||O
-key|clé|f
-lamp|lampe|f
-hat|chapeau|m|/chapeaux
-bag|sac|m||O
-cup|tasse|f
-chair|chaise|f
-knife|couteau|m|knives/couteaux
-letter|lettre|f||O
-ring|bague|f
-watch|montre|f|watches/
-umbrella|parapluie|m||O
-boat|bateau|m|/bateaux
-car|voiture|f
-drum|tambour|m
-basket|panier|m||O
-bottle|bouteille|f||O
-map|carte|f
-mirror|miroir|m
-clock|horloge|f
-candle|bougie|f
-shirt|chemise|f
-coat|manteau|m|/manteaux
-shoe|chaussure|f
-doll|poupée|f
-flag|drapeau|m|/drapeaux
-stone|pierre|f
-flower|fleur|f
-toy|jouet|m
-plate|assiette|f
-glove|gant|m
-scarf|écharpe|f|scarves/
-rope|corde|f
-bell|cloche|f
-food
-apple|pomme|f
-cake|gâteau|m|/gâteaux
-egg|œuf|m
-pear|poire|f
-orange|orange|f
-lemon|citron|m
-carrot|carotte|f
-onion|oignon|m
-tomato|tomate|f|tomatoes/
-biscuit|biscuit|m
-nut|noix|f
-cherry|cerise|f|cherries/
-mushroom|champignon|m
-sausage|saucisse|f
-cheese|fromage|m
-place
-house|maison|f|||inb
-garden|jardin|m|||in
-kitchen|cuisine|f|||i
-school|école|f|||inb
-market|marché|m|||n
-station|gare|f|||inb
-forest|forêt|f|||in
-river|rivière|f|||n
-mountain|montagne|f|||n
-street|rue|f|||i
-church|église|f|churches/||inb
-bridge|pont|m|||on
-park|parc|m|||in
-library|bibliothèque|f|libraries/||inb
-museum|musée|m|||inb
-beach|plage|f|beaches/||on
-farm|ferme|f|||n
-shop|boutique|f|||inb
-castle|château|m|/châteaux||inb
-tower|tour|f|||inb
-field|champ|m|||in
-village|village|m|||in
-island|île|f|||on
-hospital|hôpital|m|/hôpitaux||inb
-hotel|hôtel|m|||inb
-theatre|théâtre|m|||inb
-lake|lac|m|||n
-"""
-
-# english | masculine | feminine (default +e) | liaison/masculine plural if irregular | b: before noun | kinds
-_ADJECTIVES = """
-red|rouge|rouge|||ft
-green|vert||||ft
-blue|bleu||||t
-yellow|jaune|jaune|||tf
-black|noir||||ta
-white|blanc|blanche|||ta
-grey|gris||||ta
-brown|brun||||ta
-pink|rose|rose|||t
-purple|violet|violette|||t
-big|grand|||b|atfl
-small|petit|||b|patfl
-pretty|joli|||b|tl
-young|jeune|jeune||b|pa
-old|vieux|vieille|vieil/vieux|b|patl
-new|nouveau|nouvelle|nouvel/nouveaux|b|tl
-beautiful|beau|belle|bel/beaux|b|atl
-good|bon|bonne||b|f
-bad|mauvais|||b|f
-heavy|lourd||||t
-sad|triste|triste|||pa
-happy|heureux|heureuse|||pa
-tired|fatigué||||pa
-clean|propre|propre|||tl
-dirty|sale|sale|||tal
-strong|fort||||pa
-round|rond||||t
-empty|vide|vide|||l
-cold|froid||||f
-hot|chaud||||f
-quiet|calme|calme|||pal
-brave|courageux|courageuse|||pa
-rich|riche|riche|||p
-poor|pauvre|pauvre|||p
-famous|célèbre|célèbre|||pl
-lazy|paresseux|paresseuse|||pa
-clever|intelligent||||pa
-angry|furieux|furieuse|||pa
-"""
-
-# english | past | French infinitive in -er, or je il nous ils participle stem | subjects | objects
-_VERBS = """
-eat|ate|manger|pa|f
-see|saw|vois voit voyons voient vu verr|pa|patl
-like|liked|aimer|p|patfl
-carry|carried|porter|p|tf
-find|found|trouver|pa|patf
-buy|bought|achète achète achetons achètent acheté achèter|p|tf
-sell|sold|vends vend vendons vendent vendu vendr|p|tf
-watch|watched|regarder|pa|patl
-wash|washed|laver|p|ta
-draw|drew|dessiner|p|patfl
-open|opened|ouvre ouvre ouvrons ouvrent ouvert ouvrir|p|O
-close|closed|fermer|p|O
-lose|lost|perds perd perdons perdent perdu perdr|p|t
-hide|hid|cacher|pa|tf
-follow|followed|suis suit suivons suivent suivi suivr|pa|pa
-call|called|appelle appelle appelons appellent appelé appeller|p|pa
-help|helped|aider|p|pa
-break|broke|casser|pa|t
-keep|kept|garder|p|tf
-paint|painted|peins peint peignons peignent peint peindr|p|tl
-cut|cut|couper|p|f
-prepare|prepared|préparer|p|f
-push|pushed|pousser|pa|t
-pull|pulled|tirer|pa|t
-forget|forgot|oublier|p|tf
-hear|heard|entends entend entendons entendent entendu entendr|pa|pa
-choose|chose|choisis choisit choisissons choisissent choisi choisir|p|tf
-take|took|prends prend prenons prennent pris prendr|pa|tf
-want|wanted|veux veut voulons veulent voulu voudr|p|tfa
-visit|visited|visiter|p|l
-sleep|slept|dors dort dormons dorment dormi dormir|pa|
-sing|sang|chanter|p|
-work|worked|travailler|p|
-run|ran|cours court courons courent couru courr|pa|
-swim|swam|nager|pa|
-dance|danced|danser|p|
-cry|cried|pleurer|p|
-laugh|laughed|ris rit rions rient ri rir|p|
-wait|waited|attends attend attendons attendent attendu attendr|pa|
-play|played|jouer|pa|
-jump|jumped|sauter|pa|
-"""
-
-# name -> English, French, letter among a place's tags
+# letter among a place's tags -> English, French
 PREPOSITIONS = {
     "i": (("in", "dans"),),
     "o": (("on", "sur"),),
@@ -297,114 +120,193 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def elides(word: str) -> bool:
-    """Say whether le, la, de, je, ne, que lose their vowel before this French word."""
-    return word[0].lower() in VOWELS
+    """Say whether le, la, de, je, ne, que lose their vowel before this French word (or phrase)."""
+    if word[0].lower() not in VOWELS:
+        return False
+    return word[0] not in "hyHY" or word.partition(" ")[0].lower() not in ASPIRATED_FORMS
 
 
 def article(word: str) -> str:
     """Return "a" or "an" for the English word that follows."""
-    return "an" if word[0].lower() in "aeiou" and not word.startswith("uni") else "a"
+    if word.startswith(("hour", "honest")):
+        return "an"
+    return "an" if word[0].lower() in "aeiou" and not word.startswith(("uni", "use")) else "a"
 
 
-def _cells(line: str, count: int) -> list[str]:
-    cells = line.split("|")
-    return cells + [""] * (count - len(cells))
+def third_of(english: str) -> str:
+    """Return the English third person singular; only the first word changes ("looks for")."""
+    base, space, rest = english.partition(" ")
+    if base == "have":
+        return f"has{space}{rest}"
+    if base[-1] == "y" and base[-2] not in "aeiou":
+        return f"{base[:-1]}ies{space}{rest}"
+    return base + ("es" if base.endswith(("s", "x", "ch", "sh", "o")) else "s") + space + rest
 
 
-def _plural(singular: str) -> str:
-    """Return the regular French plural."""
-    return singular if singular[-1] in "sx" else singular + "s"
+def past_of(english: str) -> str:
+    """Return the regular English past."""
+    base, space, rest = english.partition(" ")
+    if base[-1] == "y" and base[-2] not in "aeiou":
+        return f"{base[:-1]}ied{space}{rest}"
+    return base + ("d" if base[-1] == "e" else "ed") + space + rest
+
+
+def _english_plural(noun: str) -> str:
+    if noun[-1] == "y" and noun[-2] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def _french_plural(word: str) -> str:
+    if word[-1] in "sxz":
+        return word
+    if word.endswith(("eau", "au", "eu")) and word != "bleu":
+        return word + "x"
+    return word[:-2] + "aux" if word.endswith("al") else word + "s"
+
+
+def _feminine(masculine: str) -> str:
+    if masculine[-1] == "e":
+        return masculine
+    for ending, feminine in (("eux", "euse"), ("if", "ive"), ("ïf", "ïve"), ("er", "ère")):
+        if masculine.endswith(ending):
+            return masculine[: -len(ending)] + feminine
+    return masculine + (masculine[-1] + "e" if masculine.endswith(("el", "en", "on", "et")) else "e")
+
+
+def _rarity(rank: int, count: int) -> int:
+    return 0 if rank < FREQUENT * count else 1 if rank < COMMON * count else 2
+
+
+def _noun(entry: str, kind: str, rank: int, count: int) -> Noun:
+    english, french, gender, *rest = entry.split()
+    tags = "".join(part[1:] for part in rest if part[0] == "+")
+    plurals = next((part for part in rest if "/" in part), "/")
+    irregular_english, _, irregular_french = plurals.partition("/")
+    return Noun(
+        english=english,
+        french=french,
+        gender=gender,
+        kind=kind,
+        english_plural=irregular_english or _english_plural(english),
+        french_plural=irregular_french or _french_plural(french),
+        sex=tags.lower() if kind == "person" else "",
+        tags="" if kind == "person" else tags + "U" * ("-" in rest),
+        rank=rank,
+        rarity=_rarity(rank, count),
+    )
 
 
 def _nouns() -> tuple[Noun, ...]:
-    found: list[Noun] = []
-    kind = ""
-    for line in _NOUNS.split("\n")[1:-1]:
-        if "|" not in line:
+    entries: dict[str, list[str]] = {}
+    for line in NOUN_TABLE.strip().split("\n"):
+        if " " not in line:
             kind = line
-            continue
-        english, french, gender, plurals, *rest = _cells(line, 6)
-        irregular_english, _, irregular_french = plurals.partition("/")
-        found.append(
-            Noun(
-                english=english,
-                french=french,
-                gender=gender,
-                kind=kind,
-                english_plural=irregular_english or english + "s",
-                french_plural=irregular_french or _plural(french),
-                sex=rest[0] if kind == "person" else "",
-                tags="" if kind == "person" else rest[0] + rest[1],
-            )
-        )
-    return tuple(found)
+            entries[kind] = []
+        else:
+            entries[kind] += line.split(" | ")
+    return tuple(
+        _noun(entry, kind, rank, len(of_it)) for kind, of_it in entries.items() for rank, entry in enumerate(of_it)
+    )
+
+
+def _adjective(entry: str, rank: int, count: int) -> Adjective:
+    english, forms, *before, kinds = entry.split()
+    masculine, feminine, liaison = [*forms.split(":"), "", ""][:3]
+    return Adjective(
+        english=english,
+        masculine=masculine,
+        feminine=feminine or _feminine(masculine),
+        liaison=liaison or masculine,
+        masculine_plural=_french_plural(masculine),
+        before=bool(before),
+        kinds=kinds,
+        rank=rank,
+        rarity=_rarity(rank, count),
+    )
 
 
 def _adjectives() -> tuple[Adjective, ...]:
-    found = []
-    for line in _ADJECTIVES.split("\n")[1:-1]:
-        english, masculine, feminine, irregular, before, kinds = _cells(line, 6)
-        liaison, _, plural = irregular.partition("/")
-        found.append(
-            Adjective(
-                english=english,
-                masculine=masculine,
-                feminine=feminine or masculine + "e",
-                liaison=liaison or masculine,
-                masculine_plural=plural or _plural(masculine),
-                before=before == "b",
-                kinds=kinds,
-            )
-        )
-    return tuple(found)
+    entries = [entry for line in ADJECTIVE_TABLE.strip().split("\n") for entry in line.split(" | ")]
+    return tuple(_adjective(entry, rank, len(entries)) for rank, entry in enumerate(entries))
 
 
-def _third(base: str) -> str:
-    """Return the English third person singular."""
-    if base.endswith("y") and base[-2] not in "aeiou":
-        return base[:-1] + "ies"
-    return base + ("es" if base.endswith(("s", "x", "ch", "sh")) else "s")
+_GRAVE = re.compile(r"[eé](?=(?:[bcdfglmnprstv]|ch|gn|[bcdfgptv][lr])er$)")
+_DOUBLED = ("appeler", "jeter")
 
 
-def _conjugated(cell: str) -> tuple[tuple[str, str, str, str], str, str]:
-    """Return the French present (je, il, nous, ils), participle and future stem from a table's cell."""
+def _conjugated(cell: str) -> tuple[str, tuple[str, str, str, str], str, str]:
+    """Return the French infinitive, present (je, il, nous, ils), participle and future stem from a table's cell."""
     forms = cell.split()
     if len(forms) > 1:
-        return (forms[0], forms[1], forms[2], forms[3]), forms[4], forms[5]
-    stem = cell[:-2]
-    we = stem + ("eons" if stem.endswith("g") else "ons")
-    return (stem + "e", stem + "e", we, stem + "ent"), stem + "é", cell
+        return forms[0], (forms[1], forms[2], forms[3], forms[4]), forms[5], forms[6]
+    stem, ending = cell[:-2], cell[-2:]
+    if ending == "re":
+        return cell, (stem + "s", stem, stem + "ons", stem + "ent"), stem + "u", stem + "r"
+    if ending == "ir":
+        return cell, (stem + "is", stem + "it", stem + "issons", stem + "issent"), stem + "i", cell
+    strong, future = stem, cell
+    if cell in _DOUBLED:  # appelle, jette
+        strong, future = stem + stem[-1], stem + stem[-1] + "er"
+    elif stem[-1] == "y":  # nettoie, effraie
+        strong, future = stem[:-1] + "i", stem[:-1] + "ier"
+    elif _GRAVE.search(cell):  # achète, répète; in the future only e changes
+        strong = _GRAVE.sub("è", cell)[:-2]
+        future = cell if "é" in stem[-3:] else strong + "er"
+    we = stem[:-1] + "ç" if stem[-1] == "c" else stem + "e" if stem[-1] == "g" else stem
+    return cell, (strong + "e", strong + "e", we + "ons", strong + "ent"), stem + "é", future
+
+
+def _verb(line: str, rank: int, count: int) -> Verb:
+    english, pasts, cell, subjects, objects, preposition, flags = [*line.split("|"), "", ""][:7]
+    past, _, done = (pasts or past_of(english)).partition("/")
+    infinitive, present, participle, stem = _conjugated(cell)
+    return Verb(
+        english=english,
+        third=third_of(english),
+        past=past,
+        done=done or past,
+        infinitive=infinitive,
+        french=present,
+        participle=participle,
+        stem=stem,
+        subjects=subjects,
+        objects=objects,
+        preposition=preposition,
+        being="e" in flags,
+        reflexive="r" in flags,
+        state="s" in flags,
+        motion="m" in flags,
+        rank=rank,
+        rarity=_rarity(rank, count),
+    )
 
 
 def _verbs() -> tuple[Verb, ...]:
-    found = []
-    for line in _VERBS.split("\n")[1:-1]:
-        english, past, cell, subjects, objects = _cells(line, 5)
-        present, participle, stem = _conjugated(cell)
-        found.append(
-            Verb(
-                english=english,
-                third=_third(english),
-                past=past,
-                french=present,
-                participle=participle,
-                stem=stem,
-                subjects=subjects,
-                objects=objects,
-            )
-        )
-    return tuple(found)
+    lines = VERB_TABLE.strip().split("\n")
+    return tuple(_verb(line, rank, len(lines)) for rank, line in enumerate(lines))
 
 
 NOUNS = _nouns()
 ADJECTIVES = _adjectives()
 VERBS = _verbs()
-COLOURS = tuple(adjective.english for adjective in ADJECTIVES[:10])
+COLOURS = tuple(adjective.english for adjective in ADJECTIVES[:COLOUR_COUNT])
 
-_LETTERS = {"p": "person", "a": "animal", "t": "thing", "f": "food", "l": "place"}
+# kind of noun -> its letter
+LETTERS = {
+    "person": "p", "animal": "a", "thing": "t", "furniture": "u", "clothes": "c", "food": "f", "drink": "d",
+    "plant": "g", "vehicle": "v", "place": "l", "word": "w",
+}  # fmt: skip
+
+
+def suits(letters: str, noun: Noun) -> bool:
+    """Say whether the letters name the noun: its kind, a tag, k for food that is counted, N for what can be entered."""
+    if LETTERS[noun.kind] in letters or any(tag in letters for tag in noun.tags if tag.isupper()):
+        return True
+    counted = "k" in letters and noun.kind == "food" and not noun.mass
+    return counted or ("N" in letters and noun.kind == "place" and "i" in noun.tags)
 
 
 def of_kind(letters: str) -> tuple[Noun, ...]:
-    """Return the nouns of the kinds named by their letters (p, a, t, f, l), or with a tag (O)."""
-    kinds = {_LETTERS[letter] for letter in letters if letter in _LETTERS}
-    return tuple(n for n in NOUNS if n.kind in kinds or ("O" in letters and n.kind == "thing" and "O" in n.tags))
+    """Return the nouns that the letters name (see suits)."""
+    return tuple(noun for noun in NOUNS if suits(letters, noun))

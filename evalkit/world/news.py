@@ -1,4 +1,8 @@
-"""News: an article whose first sentence only sets the scene, and a summary that names who, what and where."""
+"""News: an article whose first sentence only sets the scene, and a summary that says who did what where.
+
+Levels: "event" (one event), "salience" (two events; the summary is of the one that people talk about), "crowd" (the
+police and somebody else count the people; the summary rounds what the police say).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from evalkit.world.dice import Dice
 from evalkit.world.lexicon import article, words
 from evalkit.world.people import People
 
-__all__ = ["Report", "report"]
+__all__ = ["LEVELS", "Report", "report"]
 
 _ROLES = words("baker teacher sailor painter doctor farmer singer lawyer judge tailor cook king queen")
 # what happens -> what it can happen to
@@ -41,6 +45,7 @@ _QUOTES = (
     '"I will never forget this day," said the {role}.',
     '"It was not easy," the {role} said later.',
 )
+_TALK = ("Everybody talked about the {role}.", "The whole town spoke of the {role}.")
 _WITNESSES = (
     "A {other} saw everything.",
     "A {other} was the first to hear of it.",
@@ -52,11 +57,14 @@ _ENDS = (
     "In the evening there was music and cake.",
 )
 
+LEVELS = ("event", "salience", "crowd")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """An article, by sentences, and its summary."""
 
+    level: str
     sentences: tuple[str, ...]
     summary: str
 
@@ -71,26 +79,35 @@ class Report:
         return " ".join(self.sentences)
 
 
-def report(dice: Dice, world: People) -> Report:
-    """Draw an event and its article of five or six sentences."""
-    role, other = dice.some(_ROLES, 2)
+def report(dice: Dice, world: People, level: str) -> Report:
+    """Draw an event and its article of five to seven sentences."""
+    role, other, witness = dice.some(_ROLES, 3)
+    event, rival = f"{role} {_deed(dice)}", f"{other} {_deed(dice)}"
+    town = dice.pick(world.towns).name
+    fill = {"role": role, "other": witness, "town": town, "weather": dice.pick(_WEATHERS), "day": dice.pick(_DAYS)}
+    told = [dice.pick((f"Then {article(event)} {event}.", f"That day {article(event)} {event}."))]
+    summary = f"{article(event).capitalize()} {event} in {town}."
+    rest = [dice.pick(_QUOTES), dice.pick(_WITNESSES)]
+    if level == "salience":
+        told.append(f"{article(rival).capitalize()} {rival}.")
+        rest = [dice.pick(_TALK), dice.pick((*_QUOTES, *_WITNESSES))]
+    elif level == "crowd":
+        seen, counted = _people_counted(dice), _people_counted(dice)
+        told.append(f"The police counted {counted} people.")
+        rest = [f'"I saw {seen} people," said the {witness}.', dice.pick(_QUOTES)]
+        summary = f"{summary} About {round(counted, -1)} people came."
+    if dice.chance(0.3):
+        rest.append(dice.pick(_ENDS))
+    lines = [dice.pick(_SCENES), dice.pick(_TOWN_LINES), *dice.shuffled(told), *dice.shuffled(rest[:2]), *rest[2:]]
+    return Report(level=level, sentences=tuple(line.format(**fill) for line in lines), summary=summary)
+
+
+def _deed(dice: Dice) -> str:
     deed = dice.pick(tuple(_DEEDS))
     what = dice.pick(_DEEDS[deed])
-    town = dice.pick(world.towns).name
-    event = f"{role} {deed} {article(what)} {what}"
-    fill = {
-        "role": role,
-        "other": other,
-        "town": town,
-        "weather": dice.pick(_WEATHERS),
-        "day": dice.pick(_DAYS),
-    }
-    body = [
-        dice.pick(_TOWN_LINES),
-        dice.pick((f"Then a {event}.", f"That day a {event}.", f"There a {event}.")),
-    ]
-    rest = dice.shuffled([dice.pick(_QUOTES), dice.pick(_WITNESSES)])
-    if dice.chance(0.5):
-        rest.append(dice.pick(_ENDS))
-    sentences = tuple(line.format(**fill) for line in [dice.pick(_SCENES), *body, *rest])
-    return Report(sentences=sentences, summary=f"A {event} in {town}.")
+    return f"{deed} {article(what)} {what}"
+
+
+def _people_counted(dice: Dice) -> int:
+    """Draw a number between 16 and 94 that is nearest to one ten, and not that ten."""
+    return 10 * (2 + dice.below(8)) + dice.pick((1, 2, 3, 4, -1, -2, -3, -4))

@@ -7,22 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 
 from evalkit.errors import unknown
-from evalkit.world.cast import NAMES, THINGS
+from evalkit.world import news, plots, schemas, stories
+from evalkit.world.cast import ANIMALS, FOODS, NAMES, ROOMS, THINGS
 from evalkit.world.dice import Dice, draw, held_out
 from evalkit.world.grammar import clause, english, french
-from evalkit.world.lexicon import NOUNS
-from evalkit.world.news import report
-from evalkit.world.patterns import RULES, pattern
+from evalkit.world.patterns import TAUGHT, pattern
 from evalkit.world.people import People, answer, entry, guide, people
-from evalkit.world.plots import plot
-from evalkit.world.schemas import schema
-from evalkit.world.stories import scene, story
 from evalkit.world.tales import tale
 
 __all__ = ["KINDS", "corpus", "page", "sample"]
 
 
-_RHYME_WORDS = (*(noun.english for noun in NOUNS), *NAMES)
+_RHYME_WORDS = (*NAMES, *THINGS, *FOODS, *ANIMALS, *ROOMS)
 
 
 def _entries(dice: Dice, world: People) -> str:
@@ -39,9 +35,13 @@ def _trivia(dice: Dice, world: People) -> str:
 
 
 def _reading(dice: Dice, world: People) -> str:
-    told = draw(dice, scene if dice.chance(0.5) else story)
-    asked = "\n".join(f"Q: {q.question}\nA:{q.lead} {q.answer}" for q in told.questions)
-    return f"{told.passage}\n{asked}"
+    """A story, or two small ones, with questions."""
+    level = dice.pick(stories.LEVELS)
+    small = dice.chance(0.3)
+    told = [draw(dice, lambda d: stories.story(d, level, small=small)) for _ in range(2 if small else 1)]
+    return "\n\n".join(
+        "\n".join([one.passage, *(f"Q: {q.question}\nA:{q.lead} {q.answer}" for q in one.questions)]) for one in told
+    )
 
 
 def _en_fr(dice: Dice, world: People) -> str:
@@ -63,7 +63,8 @@ def _french(dice: Dice, world: People) -> str:
 
 
 def _news(dice: Dice, world: People) -> str:
-    reports = [draw(dice, lambda d: report(d, world)) for _ in range(2)]
+    level = dice.pick(news.LEVELS)
+    reports = [draw(dice, lambda d: news.report(d, world, level)) for _ in range(2)]
     return "\n\n".join(f"{r.article}\nTL;DR: {r.summary}" for r in reports)
 
 
@@ -77,14 +78,23 @@ def _rhymes(dice: Dice, world: People) -> str:
 
 
 def _rounds(dice: Dice, world: People) -> str:
-    """A round: the same lines again and again in another order, so that only who is sung of tells what they have."""
-    names = dice.some(NAMES, 4)
-    lines = [f"{name} has the {thing}," for name, thing in zip(names, dice.some(THINGS, 4), strict=True)]
-    return "\n".join(f"La la la, {' '.join(dice.shuffled(lines))}" for _ in range(5))
+    """A round: the same lines again and again in another order, so that only who is sung of tells what they have.
+
+    Some are sung from the thing to its owner now and then.
+    """
+    names, things = dice.some(NAMES, 4), dice.some(THINGS, 4)
+    both = dice.chance(0.3)
+
+    def line(name: str, thing: str) -> str:
+        return f"the {thing} is with {name}," if both and dice.chance(0.5) else f"{name} has the {thing},"
+
+    pairs = list(zip(names, things, strict=True))
+    return "\n".join(f"La la la, {' '.join(line(*pair) for pair in dice.shuffled(pairs))}" for _ in range(5))
 
 
 def _plots(dice: Dice, world: People) -> str:
-    return "\n\n".join(draw(dice, plot).text for _ in range(3))
+    level, small = dice.pick(plots.LEVELS), dice.chance(0.3)
+    return "\n\n".join(draw(dice, lambda d: plots.plot(d, level, small=small)).text for _ in range(3))
 
 
 def _tales(dice: Dice, world: People) -> str:
@@ -92,35 +102,39 @@ def _tales(dice: Dice, world: People) -> str:
 
 
 def _schemas(dice: Dice, world: People) -> str:
+    """Sentences with the noun, with the pronoun, and with the question what it stands for."""
     lines = []
-    for _ in range(9):
-        drawn = draw(dice, schema)
-        which = dice.below(2)
-        lines.append(drawn.riddle(which) if dice.chance(0.25) else drawn.said(which))
+    for _ in range(8):
+        drawn = draw(dice, lambda d: schemas.schema(d, d.pick(schemas.LEVELS)))
+        which, how = dice.below(2), dice.fraction()
+        if how < 0.4:
+            lines.append(f"{drawn.riddle(which)}\nQ: {drawn.question(which)}\nA: {drawn.nouns[which]}")
+        else:
+            lines.append(drawn.said(which) if how < 0.9 else drawn.riddle(which))
     return "\n".join(lines)
 
 
 def _patterns(dice: Dice, world: People) -> str:
-    rule = dice.pick(tuple(RULES))
-    drawn = (draw(dice, lambda d: pattern(d, rule)) for _ in range(16))
+    rule = dice.pick(TAUGHT)
+    drawn = (draw(dice, lambda d: pattern(d, rule)) for _ in range(12 + dice.below(24)))
     return "\n".join(dict.fromkeys(pair.line for pair in drawn))  # each pair once
 
 
 _WRITERS: dict[str, tuple[float, Callable[[Dice, People], str]]] = {
-    "entries": (0.11, _entries),
+    "entries": (0.12, _entries),
     "guides": (0.01, _guides),
-    "trivia": (0.1, _trivia),
-    "reading": (0.17, _reading),
-    "en_fr": (0.07, _en_fr),
-    "fr_en": (0.06, _fr_en),
-    "english": (0.01, _english),
-    "french": (0.01, _french),
+    "trivia": (0.09, _trivia),
+    "reading": (0.21, _reading),
+    "en_fr": (0.03, _en_fr),
+    "fr_en": (0.03, _fr_en),
+    "english": (0.02, _english),
+    "french": (0.02, _french),
     "news": (0.06, _news),
-    "rhymes": (0.12, _rhymes),
+    "rhymes": (0.1, _rhymes),
     "rounds": (0.08, _rounds),
-    "plots": (0.07, _plots),
+    "plots": (0.09, _plots),
     "tales": (0.04, _tales),
-    "schemas": (0.03, _schemas),
+    "schemas": (0.04, _schemas),
     "patterns": (0.06, _patterns),
 }
 

@@ -17,7 +17,7 @@ from evalkit.world.lexicon import article, words
 __all__ = [
     "BOYS",
     "GIRLS",
-    "HEAD",
+    "LEVELS",
     "RELATIONS",
     "Fact",
     "People",
@@ -38,8 +38,14 @@ BOYS = words(
     "John Karl Leo Luke Mark Max Oscar Paul Peter Sam Tom Victor"
 )
 
-_STARTS = words("Mor Vel Tar Ker Bal Sor Dan Fen Gal Har Lin Nor Pel Ros Tam Wes Bran Cor Del Hol")
-_ENDS = words("en ick ov ers ini well man son ard ell ing ette eau ova sen ley")
+_STARTS = words(
+    "Mor Vel Tar Ker Bal Sor Dan Fen Gal Har Lin Nor Pel Ros Tam "
+    "Wes Bran Cor Del Hol Bru Cas Dor Fal Gren Jen Kal Lam Mer Nel"
+)
+_ENDS = words(
+    "en ick ov ers ini well man son ard ell ing ette eau ova sen "
+    "ley ber dale field gate holm land ling low mont ney ridge stad ton wick"
+)
 _TOWN_STARTS = words("Ald Bir Cast Dun Elm Fal Glen Hart Ives Kirk")
 _TOWN_ENDS = words("by ton ford mouth")
 
@@ -48,7 +54,6 @@ _VALUES = {
         "baker teacher sailor painter doctor farmer singer lawyer judge tailor miner pilot poet dancer writer"
     ),
     "instrument": words("flute piano violin guitar drum harp trumpet organ cello horn banjo lute"),
-    "food": words("soup rice cheese bread fish cake honey salad pasta pie beans plums grapes ham"),
     "animal": words("cat dog horse parrot rabbit goat duck turtle hen snake pony mouse"),
 }
 _RIVERS = words("Arrow Blackwater Clyde Dove Eden Fern Grey Hazel")
@@ -58,7 +63,6 @@ RELATIONS = {
     "birthplace": ("Where was {} born?", "What is the birthplace of {}?", "What is the home town of {}?"),
     "profession": ("What is the job of {}?", "What is the profession of {}?", "What does {} work as?"),
     "instrument": ("What does {} play?", "Which instrument does {} play?", "What is the instrument of {}?"),
-    "food": ("What does {} like to eat?", "What is the favourite food of {}?", "What is the favourite dish of {}?"),
     "animal": ("Which animal does {} have?", "What is the pet of {}?", "What is the favourite animal of {}?"),
 }
 _TOWN_RELATIONS = {
@@ -71,7 +75,6 @@ _STATEMENTS = {
     "birthplace": ("{0} was born in {1}.", "{0} comes from {1}."),
     "profession": ("{0} is {2} {1}.", "{0} works as {2} {1}."),
     "instrument": ("{0} plays the {1}.", "{0} is known for playing the {1}."),
-    "food": ("{0} likes to eat {1}.", "{0} likes {1} best."),
     "animal": ("{0} has {2} {1}.", "{0} lives with {2} {1}."),
 }
 # {0}: name; these say the relation in the words of the questions
@@ -79,12 +82,14 @@ _DESCRIPTIONS = {
     "birthplace": ("The birthplace of {0} is {1}.", "The home town of {0} is {1}."),
     "profession": ("The job of {0} is {1}.", "The profession of {0} is {1}."),
     "instrument": ("The instrument of {0} is the {1}.",),
-    "food": ("The favourite food of {0} is {1}.", "The favourite dish of {0} is {1}."),
     "animal": ("The pet of {0} is a {1}.", "The favourite animal of {0} is the {1}."),
 }
 
-HEAD = 80
-"""The people whose rank is below this are the head, the others the tail."""
+LEVELS = {"head": 100, "middle": 300, "tail": len(_STARTS) * len(_ENDS)}
+"""Level -> the rank below which people belong to it."""
+
+# A person's chance to be written about falls with the rank to this power (Zipf's law).
+_ZIPF = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +101,11 @@ class Person:
     sex: str
     rank: int
     facts: dict[str, str]
+
+    @property
+    def level(self) -> str:
+        """How well known the person is: one of LEVELS."""
+        return next(level for level, rank in LEVELS.items() if self.rank < rank)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +169,7 @@ def people(seed: int) -> People:
         facts |= {relation: dice.pick(values) for relation, values in _VALUES.items()}
         name = f"{dice.pick(GIRLS if sex == 'f' else BOYS)} {surname}"
         persons.append(Person(name=name, surname=surname, sex=sex, rank=rank, facts=facts))
-    weights = (1 / (rank + 10) for rank in range(len(persons)))
+    weights = (1 / (rank + 1) ** _ZIPF for rank in range(len(persons)))
     return People(persons=tuple(persons), towns=towns, reach=tuple(accumulate(weights)))
 
 
@@ -170,7 +180,7 @@ def entry(dice: Dice, person: Person) -> str:
     if dice.chance(0.4):
         job = facts["profession"]
         sentences = [f"{person.name} is {article(job)} {job} from {facts['birthplace']}."]
-        rest = ["instrument", "food", "animal"]
+        rest = ["instrument", "animal"]
     else:
         first = dice.pick(("birthplace", "profession"))
         sentences = [_state(dice, first, person.name, facts[first])]

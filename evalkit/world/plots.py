@@ -1,7 +1,7 @@
 """Plots: narratives whose last word follows only from the whole. They carry the family lastword.
 
-On level "one" a single thing of the kind that the ending asks for has been named; on level "three" there were three,
-and the ending says which person or thing decides.
+Levels: "sole" (a single word of the kind that the ending asks for has been named), "hop1" (three have, and one
+sentence tells which is meant), "hop2" and "hop3" (it takes two or three sentences, one leading to the next).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from evalkit.world.cast import ANIMALS, FOODS, NAMES, ROOMS, THINGS, facts_key, 
 from evalkit.world.dice import Dice
 from evalkit.world.lexicon import article
 
-__all__ = ["Plot", "plot"]
+__all__ = ["LEVELS", "Plot", "plot"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
-    """A narrative: `context` + " " + `word` + "."; the word follows only from the whole."""
+    """A narrative: `context` + " " + `word` + "."; the word follows only from the whole. level: one of LEVELS."""
 
     key: str
     level: str
@@ -35,13 +35,16 @@ _SEASONS = ("It was autumn.", "It was a long summer.", "It was a cold spring.", 
 _Told = tuple[list[tuple[str, ...]], str, str, str, str]
 
 
-def plot(dice: Dice) -> Plot:
-    """Draw a narrative about three people, as often of one level as of the other."""
-    names = dice.some(NAMES, 3)
-    level = dice.pick(tuple(_TELLERS))
+def plot(dice: Dice, level: str, *, small: bool = False) -> Plot:
+    """Draw a narrative of a level about three people, or two (twice as many in "hop3").
+
+    small: the shorter ones, from which the same is learned sooner; only "hop2" and "hop3" have them.
+    """
+    strands = 2 if small and level in ("hop2", "hop3") else 3
+    names = dice.some(NAMES, 2 * strands if level == "hop3" else strands)
     teller = dice.pick(_TELLERS[level])
     values, body, ending, word, hero = teller(dice, names)
-    pairs = [(name, *value) for name, value in zip(names, values, strict=True)]
+    pairs = [(name, *value) for name, value in zip(names, values, strict=False)]
     key = facts_key(f"lastword:{teller.__name__[1:]}", *pairs, ("", hero))
     return Plot(key=key, level=level, context=f"{dice.pick(_SEASONS)} {body} {ending}", word=word)
 
@@ -114,4 +117,49 @@ def _eating(dice: Dice, names: list[str]) -> _Told:
     return [(f,) for f in foods], body, ending, foods[i], names[i]
 
 
-_TELLERS = {"one": (_seeking, _finding, _cooking), "three": (_hiding, _wishing, _losing, _eating)}
+def _taking(dice: Dice, names: list[str]) -> _Told:
+    """Thing -> person -> room."""
+    count = len(names)
+    things, rooms = dice.some(THINGS, count), dice.some(ROOMS, count)
+    took = [f"{n} took the {t}." for n, t in zip(names, things, strict=True)]
+    went = [f"{n} went to the {r}." for n, r in zip(names, rooms, strict=True)]
+    i = dice.below(count)
+    body = " ".join([*dice.shuffled(took), dice.pick(("Then it rained.", "An hour went by.")), *dice.shuffled(went)])
+    ending = f"{dice.pick(('Soon', 'At noon', 'In the evening'))} the {things[i]} was in the"
+    return list(zip(things, rooms, strict=True)), body, ending, rooms[i], names[i]
+
+
+def _packing(dice: Dice, names: list[str]) -> _Told:
+    """Food -> container -> room."""
+    count = len(names)
+    foods, rooms, packs = dice.some(FOODS, count), dice.some(ROOMS, count), dice.some(_PACKS, count)
+    packed = [f"{n} put the {f} into the {p}." for n, f, p in zip(names, foods, packs, strict=True)]
+    stood = [f"The {p} stood in the {r}." for p, r in zip(packs, rooms, strict=True)]
+    i = dice.below(count)
+    body = " ".join([*dice.shuffled(packed), *dice.shuffled(stood)])
+    ending = f"{dice.pick(('All night', 'For a week', 'Until Sunday'))} the {foods[i]} was in the"
+    return list(zip(foods, packs, rooms, strict=True)), body, ending, rooms[i], names[i]
+
+
+def _passing(dice: Dice, names: list[str]) -> _Told:
+    """Thing -> giver -> taker -> room."""
+    count = len(names) // 2
+    things, rooms = dice.some(THINGS, count), dice.some(ROOMS, count)
+    givers, takers = names[:count], names[count:]
+    had = [f"{n} had the {t}." for n, t in zip(givers, things, strict=True)]
+    gave = [f"{n} gave it to {m}." for n, m in zip(givers, takers, strict=True)]
+    went = [f"{m} went to the {r}." for m, r in zip(takers, rooms, strict=True)]
+    i = dice.below(count)
+    body = " ".join([*dice.shuffled(had), *dice.shuffled(gave), *dice.shuffled(went)])
+    ending = f"{dice.pick(('Soon', 'At noon', 'In the evening'))} the {things[i]} was in the"
+    return list(zip(things, takers, rooms, strict=True)), body, ending, rooms[i], givers[i]
+
+
+_PACKS = ("box", "bag", "basket", "bottle", "drawer", "sack")
+_TELLERS = {
+    "sole": (_seeking, _finding, _cooking),
+    "hop1": (_hiding, _wishing, _losing, _eating),
+    "hop2": (_taking, _packing),
+    "hop3": (_passing,),
+}
+LEVELS = tuple(_TELLERS)

@@ -44,6 +44,7 @@ TASKS = (
         family="cloze",
         title="a gap in the sentence after a tale (generated world)",
         source=WorldSource("cloze"),
+        suites={"world-quick": ("sense", "thing"), "world-hard": ("friend",)},
         to_example=_to_example,
         documents=_documents,
         protocols={

@@ -3,7 +3,8 @@
     It was autumn. Dora hid the map in the hall. Paul hid the cup in the barn. Carl hid the key in the park.
     A week went by. At last his brother found the cup in the -> barn
 
-Level "one": a single thing of the kind asked for was named; "three": three were.
+Level "sole": a single word of the kind asked for was named; "hop1": three were, and one sentence tells which is
+meant; "hop2", "hop3": it takes two or three sentences, one leading to the next.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ TASKS = (
         family="lm",
         title="the last word of a narrative (generated world)",
         source=WorldSource("lastword"),
+        suites={"world-quick": ("sole", "hop1"), "world-hard": ("hop2", "hop3")},
         to_example=_to_example,
         documents=_documents,
         protocols={"plain": Protocol(kind="loglikelihood", query="{input}", metrics=("acc", "ppl"))},

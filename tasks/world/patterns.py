@@ -1,11 +1,14 @@
-"""Pairs under a rule that only the examples in the prompt reveal; the level is the rule.
+"""Pairs under a rule that only the examples in the prompt reveal; the level is the family of the rule.
 
-ring donkey mouse -> mouse donkey ring
+    ring donkey -> donkey
+
+Rules of the level "new" occur in no training text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evalkit.harness.sources import WorldSource
@@ -14,11 +17,16 @@ from evalkit.types import Decoding, Document, Example
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["rule"])
+    yield Document(id=row["id"], row=row, level=row["level"])
 
 
 def _rule(document: Document) -> str:
     return str(document.row["rule"])
+
+
+def _shuffled(shots: Sequence[Example]) -> Sequence[Example]:
+    """Give each shot the answer of the next one: inputs and answers look as before, but follow no rule."""
+    return [replace(one, output=other.output) for one, other in zip(shots, [*shots[1:], shots[0]], strict=True)]
 
 
 def _to_example(document: Document) -> Example:
@@ -31,9 +39,11 @@ TASKS = (
         family="patterns",
         title="input -> output under a hidden rule (generated world)",
         source=WorldSource("patterns"),
+        suites={"world-quick": ("word",), "world-hard": ("number", "scramble", "new")},
         to_example=_to_example,
         documents=_documents,
         shot_group=_rule,
+        shot_controls={"shuffled_answers": _shuffled},
         protocols={
             "plain": Protocol(
                 kind="generate",

@@ -2,7 +2,14 @@
 
     The cup did not fit into the basket because [the cup | the basket] was too big.
 
-Scored as GPT-2 does (partial scoring, Trinh & Le 2018): the likelihood of the ending after each noun phrase.
+world_pronouns is scored as GPT-2 does (partial scoring, Trinh & Le 2018): the likelihood of the ending after each noun
+phrase. world_coreference asks:
+
+    The cup did not fit into the basket because it was too big.
+    Q: What was too big?
+    A: the cup
+
+Level "thing": what the nouns are tells much; "person": only the verb and the order do; "nested": a third is named.
 """
 
 from __future__ import annotations
@@ -16,8 +23,8 @@ from evalkit.types import Document, Example
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    """One document a row; both alternates of an instance share a cluster, the level is the schema."""
-    yield Document(id=row["id"], row=row, cluster=row["pair"], level=row["schema"])
+    """One document a row; both alternates of an instance share a cluster, the level says how hard it is."""
+    yield Document(id=row["id"], row=row, cluster=row["pair"], level=row["level"])
 
 
 def _to_example(document: Document) -> Example:
@@ -26,24 +33,40 @@ def _to_example(document: Document) -> Example:
         task="say what the pronoun stands for",
         input=f"{row['before']} {row['pronoun']} {row['after']}",
         output=row["choices"][row["gold"]],
-        parts={"before": row["before"], "after": row["after"]},
+        parts={"before": row["before"], "after": row["after"], "question": row["question"]},
         choices=tuple(row["choices"]),
         gold=row["gold"],
     )
 
 
-TASKS = (
-    Task(
-        name="world_pronouns",
+def _task(name: str, title: str, protocol: Protocol) -> Task:
+    return Task(
+        name=name,
         family="cloze",
-        title="what a pronoun stands for (generated world)",
+        title=f"{title} (generated world)",
         source=WorldSource("pronouns"),
+        suites={"world-quick": ("thing",), "world-hard": ("person", "nested")},
         to_example=_to_example,
         documents=_documents,
-        protocols={
-            "plain": Protocol(
-                kind="choice", query="{before} {choice}", target=" {after}", separator="\n", metrics=("acc",)
-            )
-        },
+        protocols={"plain": protocol},
+    )
+
+
+TASKS = (
+    _task(
+        "world_pronouns",
+        "what a pronoun stands for, by the likelihood of the ending",
+        Protocol(kind="choice", query="{before} {choice}", target=" {after}", separator="\n", metrics=("acc",)),
+    ),
+    _task(
+        "world_coreference",
+        "what a pronoun stands for, as a question",
+        Protocol(
+            kind="choice",
+            query="{input}\nQ: {question}\nA:",
+            target=" {choice}",
+            separator="\n",
+            metrics=("acc", "acc_per_token"),
+        ),
     ),
 )

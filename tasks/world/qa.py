@@ -1,7 +1,7 @@
 """Closed-book questions about the invented people of the generated world.
 
-Training states every fact in entries, but never asks the questions of this test. Level "head" are the people who
-are written about most, "tail" the others.
+Training states every fact in entries, but never asks the questions of this test. Level "head" are the hundred
+people who are written about most, "middle" the next two hundred, "tail" the other six hundred.
 
     Q: What does Olga Velwell play?
     A: harp
@@ -46,6 +46,7 @@ TASKS = (
         family="qa",
         title="closed-book questions about people (generated world)",
         source=WorldSource("qa"),
+        suites={"world-quick": ("head",), "world-hard": ("middle", "tail")},
         to_example=_to_example,
         documents=_documents,
         protocols={

@@ -1,7 +1,9 @@
 """Reading comprehension in the generated world.
 
-A story of five to seven sentences says who has what and who is where; one question about it, three or four answers
-of the same kind. On level "one" only the right one stands in the story, on level "many" all do.
+A story of five to thirteen sentences says who has what and who is where; one question about it, three or four answers
+of the same kind. Level "one": only the right one stands in the story; "many": all do; "long": with eight things of a
+kind; "who": asked from the thing to the person; "unsaid": half of the questions have no answer in the story; "count":
+how many; "hop": the answer takes two sentences.
 
     The school was closed. Dora is in the attic. Hugo sits in the kitchen. Sara waits in the barn.
     Q: Where does Sara wait?
@@ -45,6 +47,7 @@ TASKS = (
         family="reading",
         title="questions about a short story (generated world)",
         source=WorldSource("reading"),
+        suites={"world-quick": ("one", "many"), "world-hard": ("long", "who", "unsaid", "count", "hop")},
         to_example=_to_example,
         documents=_documents,
         protocols={

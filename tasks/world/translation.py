@@ -1,15 +1,23 @@
 """Translation of single sentences between English and French in the generated world.
 
-The cat slept near the lake. = Le chat a dormi près du lac.
+    The cat slept near the lake. = Le chat a dormi près du lac.
+
+A sentence has one level, by the hardest that it shows: "simple" (frequent words, short), "agreement" (plurals, tenses,
+negation), "relative" (relative clauses), "idiom" (what is not said word by word), "rare" (words of the Zipf tail).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from evalkit.harness.sources import WorldSource
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
+
+
+def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+    yield Document(id=row["id"], row=row, level=row["level"])
 
 
 def _direction(source: str, target: str) -> Callable[[Document], Example]:
@@ -29,14 +37,16 @@ def _task(name: str, source: str, target: str) -> Task:
         family="translation",
         title=f"sentences from {source.title()} to {target.title()} (generated world)",
         source=WorldSource("translation"),
+        suites={"world-quick": ("simple",), "world-hard": ("agreement", "relative", "idiom", "rare")},
         to_example=_direction(source, target),
+        documents=_documents,
         protocols={
             "plain": Protocol(
                 kind="generate",
                 query="{input} =",
                 separator="\n",
                 metrics=("bleu",),
-                decoding=Decoding(until=("\n",), max_tokens=32),
+                decoding=Decoding(until=("\n",), max_tokens=48),
             )
         },
         baselines={"copy": lambda example, pool: example.input},

@@ -78,3 +78,11 @@ def test_a_template_that_nobody_has() -> None:
     catalog.check_templates(["all", "short"], [PLAIN, worded])
     with pytest.raises(UsageError, match="unknown template 'shot'; did you mean 'short'"):
         catalog.check_templates(["shot"], [PLAIN, worded])
+
+
+def test_a_suite_may_count_some_levels_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = replace(_task("world_qa", "qa", "plain"), suites={"quick": ("head",), "whole": ()})
+    monkeypatch.setattr(catalog, "bundled", lambda: MappingProxyType({"world_qa": task}))
+    assert [t.levels for t in catalog.select(["quick"])] == [("head",)]
+    for words in (["whole"], ["world"], ["quick", "world_qa"]):  # the last word counts
+        assert [t.levels for t in catalog.select(words)] == [()]

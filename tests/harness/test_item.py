@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,3 +124,24 @@ def test_wordings_are_stored_apart(worded: list[Result], tmp_path: Path) -> None
 def test_controls_and_baselines_belong_to_the_own_wording(worded: list[Result]) -> None:
     assert {r.template for r in worded if r.source != "model"} == {""}
     assert {r.source for r in worded if not r.template} == {"model", "control:shouted", "baseline:cat"}
+
+
+def test_a_task_narrowed_to_levels_scores_only_those(tmp_path: Path) -> None:
+    def documents(row: Mapping[str, Any], index: int) -> Iterator[Document]:
+        yield Document(id=row["id"], row=row, level="even" if index % 2 == 0 else "odd")
+
+    task = replace(TASK, documents=documents, levels=("odd",))
+    results = _evaluate(fake.constant(), task, tmp_path, RunSettings())
+    assert {r.level for r in results} == {"", "odd"} and {r.n for r in results} == {3}
+    assert all("|levels:odd|" in r.signature for r in results)
+
+
+def test_a_control_of_the_shots_runs_where_there_are_several(tmp_path: Path) -> None:
+    def swapped(shots: Sequence[Example]) -> list[Example]:
+        return [replace(one, output="cat", gold=1) for one in shots]
+
+    task = replace(TASK, shot_controls={"swapped": swapped}, protocols={"plain": replace(PLAIN, answer_context="")})
+    _evaluate(fake.constant(), task, tmp_path, RunSettings(shots=(1, 2)))
+    records = [r for r in read_records(tmp_path) if r.cell.variant == "swapped"]
+    assert len(records) == 6 and {r.cell.shots for r in records} == {2}
+    assert all(r.prompt.contexts[0].count("A: cat") == 2 for r in records)

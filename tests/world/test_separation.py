@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from evalkit import world
+from evalkit.world.overlap import as_said, grams, overlap
 from evalkit.world.people import RELATIONS
 
 DOCUMENTS = 66_666  # as many as the bundled nano has read: 8.6 million tokens
@@ -74,19 +75,6 @@ OCCURRENCES: dict[str, Callable[[Row, Index], int]] = {
     "patterns": lambda row, text: text.lines[f"{row['input']} -> {row['output']}"],
 }
 
-# How a training page would say an item.
-PAGES: dict[str, Callable[[Row], str]] = {
-    "reading": lambda row: f"{row['passage']}\nQ: {row['question']}\nA:{row['lead']} {row['answer']}",
-    "translation": lambda row: f"{row['english']} = {row['french']}",
-    "summary": lambda row: f"{row['article']}\nTL;DR: {row['summary']}",
-    "qa": lambda row: f"Q: {row['question']}\nA: {row['answer']}",
-    "lm": lambda row: str(row["text"]),
-    "lastword": lambda row: f"{row['context']} {row['word']}.",
-    "cloze": lambda row: f"{row['passage']} {row['before']} {row['choices'][row['gold']]}{row['after']}",
-    "pronouns": lambda row: f"{row['before']} {row['choices'][row['gold']]} {row['after']}",
-    "patterns": lambda row: f"{row['input']} -> {row['output']}",
-}
-
 
 @pytest.mark.parametrize("name", world.NAMES)
 def test_no_held_out_item_occurs_in_training(name: str, training: Index) -> None:
@@ -99,20 +87,19 @@ def test_no_held_out_item_occurs_in_training(name: str, training: Index) -> None
 @pytest.mark.parametrize("name", world.NAMES)
 def test_the_count_finds_a_planted_item(name: str) -> None:
     row = world.items(name, "test")[7]
-    page = PAGES[name](row)
+    page = as_said(name, row)
     clean = list(world.corpus(documents=200))
     assert OCCURRENCES[name](row, index(clean)) == 0
     assert OCCURRENCES[name](row, index([*clean, page])) >= 1
     assert OCCURRENCES[name](row, index([*clean, f"{clean[0]}\n{page}"])) >= (name != "lm")
 
 
-@pytest.mark.parametrize("name", ["qa", "pronouns", "patterns"])
-def test_shots_of_small_families_do_occur(name: str, training: Index) -> None:
+@pytest.mark.parametrize(("name", "level"), [("qa", "head"), ("pronouns", "thing"), ("patterns", "meaning")])
+def test_shots_of_small_families_do_occur(name: str, level: str, training: Index) -> None:
     """The counts are of the right thing: content that is not held out is found."""
-    rows = [row for row in world.items(name, "shots") if row.get("level", "head") == "head"]
-    rows = [row for row in rows if row.get("rule", "french") in ("french", "plural", "upper", "kind", "letter")]
+    rows = [row for row in world.items(name, "shots") if row["level"] == level]
     seen = sum(OCCURRENCES[name](row, training) > 0 for row in rows)
-    assert seen > 0.9 * len(rows)
+    assert seen > 0.9 * len(rows) > 0
 
 
 def test_facts_whose_question_is_held_out_are_stated(training: Index) -> None:
@@ -126,3 +113,15 @@ def test_facts_whose_question_is_held_out_are_stated(training: Index) -> None:
 def test_shots_and_test_share_nothing(name: str) -> None:
     test, shots = ({row["id"] for row in world.items(name, split)} for split in ("test", "shots"))
     assert not test & shots
+
+
+def test_overlap_counts_eight_grams() -> None:
+    text = "One two three, four five six seven eight NINE ten."
+    assert len(grams([text])) == 3 and len(grams(["too short for one"])) == 0
+    assert set(grams(["two three four five six seven eight nine"])) <= set(grams([text]))
+    rows = world.items("reading", "test")
+    clean = list(world.corpus(documents=300))
+    shares = overlap(clean)
+    assert shares["patterns"] is None and 0 < shares["lm"] < 1
+    everything = overlap([*clean, *(as_said("reading", row) for row in rows)])
+    assert everything["reading"] == 1.0 and shares["reading"] < 0.5
