@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint bench ladder ladder-seeds ladder-report report zoo clean
+.PHONY: run test lint bench ladder ladder-seeds report zoo clean
 
 # Evaluate the bundled nano on the whole world suite at 0, 1 and 4 shots, and print the table.
 run: $(VENV)/ready
@@ -41,10 +41,10 @@ zoo: $(VENV)/ready
 	    rm -rf evalkit/zoo/$$size && $(BIN)/evalkit export $(LADDER)/$$size --to evalkit/zoo/$$size --dtype fp16 || exit 1; \
 	done
 
-# Evaluate all trainings of the ladder and write reports/ladder.md and reports/ladder/.
-MODELS = $(RUNGS) $(foreach size,$(SEEDED),$(size)-seed1 $(size)-seed2)
-RUN = $(BIN)/evalkit run --model $(call list,$(addprefix $(LADDER)/,$(MODELS)))
-ladder-report: $(VENV)/ready
+# Evaluate the bundled ladder, and other seeds where there are any; write reports/ladder.md and reports/ladder/.
+MODELS = $(RUNGS) $(wildcard $(LADDER)/*-seed?)
+RUN = $(BIN)/evalkit run --model $(call list,$(MODELS))
+report: $(VENV)/ready
 	$(RUN) --tasks world --shots 0,1,4 --out runs/ladder
 	$(RUN) --tasks world_patterns --shots 8,16,32 --out runs/ladder-patterns
 	$(BIN)/python -m evalkit.report.ladder_page runs/ladder/* runs/ladder-patterns/* --documents 75000 \
@@ -55,11 +55,6 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
-
-# The report of the bundled ladder.
-report: $(VENV)/ready
-	$(BIN)/evalkit run --model $(call list,$(RUNGS)) --tasks world --shots 0,1,4 --out runs/bundled
-	$(BIN)/evalkit report runs/bundled --title "The ladder on the generated world" --out reports/ladder
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -142,7 +142,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         rungs, lines, facts = read(arguments.runs)
-        body = page(rungs, lines, facts, command="make ladder-report")
+        body = page(rungs, lines, facts, command="make report")
         write_atomic(arguments.out, f"{body}\n\n{separation(arguments.documents)}\n")
     except EvalkitError as error:
         print(f"evalkit: error: {error}", file=sys.stderr)

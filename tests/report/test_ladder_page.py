@@ -69,7 +69,7 @@ def test_seeds_widen_an_interval(runs):
 
 
 def test_the_page_says_what_was_found(runs):
-    body = ladder_page.page(*ladder.read(runs), command="make ladder-report")
+    body = ladder_page.page(*ladder.read(runs), command="make report")
     row = next(line for line in body.splitlines() if line.startswith("| world_reading | easy"))
     assert "large falls (noise), room" in row and "0.80" in row
     assert "| small | 100 | 50 | 5 | 2 | 3.000, 1.000 |" in body
