@@ -183,10 +183,11 @@ def _score(metric: metrics.Metric, seeds: _Rows) -> Score:
     value, spread = sum(each) / len(each), _seed_error(each)
     low, high = ((bound - found.value) * metric.scale for bound in (found.low, found.high))
     floors = [_value(metric, [row.baselines[name] for row in rows]) for name in rows[0].baselines]
+    most = 100.0 if metric.higher_is_better else math.inf  # shares, BLEU and ROUGE in points
     return Score(
         value=value,
         low=max(0.0, value - math.hypot(low, spread)),
-        high=value + math.hypot(high, spread),
+        high=min(most, value + math.hypot(high, spread)),
         floor=max([sum(row.chance for row in rows) / len(rows) * metric.scale, *floors]),
         per_seed=each,
         n=len(set(clusters)),

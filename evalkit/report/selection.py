@@ -93,14 +93,16 @@ class Selection:
         return sorted({m.shots for m in self.main})
 
     def beside(self, task: str) -> list[Measurement]:
-        """Return one measurement per baseline and control of a task: of the largest model, with the fewest shots."""
-        chosen: dict[str, tuple[tuple[float, int], Measurement]] = {}
+        """Return one measurement per baseline and control of a task: of the largest model, with its fewest shots."""
+        fewest = min((m.shots for m in self.main if m.task == task), default=0)
+        chosen: dict[str, Measurement] = {}
         for m in self.measurements:
-            if m.task == task and m.source != "model" and m.metric == self.metrics[task] and not math.isnan(m.value):
-                rank = (-(m.model.parameters or 0), m.shots)
-                if m.source not in chosen or rank < chosen[m.source][0]:
-                    chosen[m.source] = (rank, m)
-        return [m for _, m in chosen.values()]
+            wanted = m.task == task and m.source != "model" and m.metric == self.metrics[task] and m.shots == fewest
+            if wanted and not math.isnan(m.value):
+                known = chosen.get(m.source)
+                if known is None or (m.model.parameters or 0) > (known.model.parameters or 0):
+                    chosen[m.source] = m
+        return list(chosen.values())
 
 
 def training(facts: ModelFacts) -> tuple[object, ...]:

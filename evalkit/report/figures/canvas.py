@@ -155,10 +155,10 @@ def inline(svg: str, name: str) -> str:
 def count(value: float) -> str:
     """Write a count in at most three digits and a unit.
 
-    >>> count(70_426_624), count(308480), count(3e11), count(1.25e15)
-    ('70M', '308k', '300B', '1.2e15')
+    >>> count(70_426_624), count(308480), count(3e11), count(1.25e13)
+    ('70M', '308k', '300B', '1.2e13')
     """
-    for size, unit in ((1e15, None), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+    for size, unit in ((1e12, None), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size * 0.9995:
             if unit is None:
                 return f"{value:.1e}".replace("+", "")

@@ -35,46 +35,55 @@ def figure(selection: Selection) -> canvas.Figure | str:
         name="shots",
         title="In-context learning: score against examples in the prompt",
         caption=(
-            f"Aggregate: the mean of the {tasks} tasks that have a share as their metric and all numbers of shots. "
-            "Other panels: the mean of a family's tasks, a line per model. Bars: 95% intervals over documents."
+            f"Aggregate: the mean of the {tasks} tasks that have a share as their metric, at the numbers of shots that "
+            "all of them have. Other panels: the mean of a family's tasks, a line per size (the mean of its "
+            "trainings). Bars: 95% intervals over documents."
         ),
         panels=panels,
     )
 
 
 def _table(measurements: Sequence[Measurement], selection: Selection) -> Table:
-    """Group by model and shots, keeping the tasks that have every number of shots for every model."""
+    """Group by model and shots: tasks with several numbers of shots, at the numbers that all of these tasks have."""
     plain = [m for m in measurements if not m.level and m.higher_is_better]
-    cells: dict[str, set[tuple[str, int]]] = {}
+    models = {m.model.name for m in plain} & set(selection.sizes)
+    cells: dict[str, dict[int, set[str]]] = {}
     for m in plain:
-        cells.setdefault(m.task, set()).add((m.model.name, m.shots))
-    full = {name for name in selection.sizes if any(m.model.name == name for m in plain)}
-    wanted = {(name, shots) for name in full for shots in selection.shots}
-    tasks = {task for task, found in cells.items() if found == wanted}
+        cells.setdefault(m.task, {}).setdefault(m.shots, set()).add(m.model.name)
+    whole = {task: {k for k, names in found.items() if names >= models} for task, found in cells.items()}
+    several = {task: counts for task, counts in whole.items() if len(counts) > 1}
+    common = set.intersection(*several.values()) if several else set()
     table: dict[tuple[str, int], list[Measurement]] = {}
     for m in plain:
-        if m.task in tasks:
+        if m.task in several and m.shots in common and len(common) > 1 and m.model.name in models:
             table.setdefault((m.model.name, m.shots), []).append(m)
     return table
 
 
+def _counts(table: Table) -> list[int]:
+    return sorted({shots for _, shots in table})
+
+
 def _curves(selection: Selection, table: Table, axes: Any) -> None:
-    """Draw score against shots, a line per model."""
+    """Draw score against shots, a line per size; trainings that differ in their seed alone are averaged."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     ends = []
-    names = [name for name in selection.sizes if any(model == name for model, _ in table)]
+    counts = _counts(table)
+    sized = list(_sizes(table).values())
+    trainings = [*sized, *([name] for name in selection.sizes if not any(name in names for names in sized))]
+    lines = [names for names in trainings if (names[0], counts[0]) in table]
     some = next(iter(table.values()))[0]
     axes.set_xscale("symlog", linthresh=1, linscale=0.8)
-    for i, name in enumerate(names):
-        colour, marker = canvas.ordered(i, len(names))
-        line = [(float(k), *mean(table[name, k])) for k in selection.shots if (name, k) in table]
+    for i, names in enumerate(lines):
+        colour, marker = canvas.ordered(i, len(lines))
+        line = [(float(k), *mean([m for name in names for m in table[name, k]])) for k in counts]
         canvas.errorbars(axes, line, colour, marker=marker)
-        ends.append((*line[-1][:2], selection.labels[name], colour))
-    axes.xaxis.set_major_locator(FixedLocator(selection.shots))
+        ends.append((*line[-1][:2], min((selection.labels[name] for name in names), key=len), colour))
+    axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
-    axes.set_xlim(-0.25, selection.shots[-1] * 1.25)
+    axes.set_xlim(-0.25, counts[-1] * 1.25)
     axes.set_xlabel("examples in the prompt (K)")
     axes.set_ylabel(canvas.axis_name(some.metric, unit=some.unit, higher_is_better=some.higher_is_better))
     canvas.label_ends(axes, ends)
@@ -93,7 +102,8 @@ def _sizes(table: Table) -> dict[tuple[int, int], list[str]]:
 def _aggregate(selection: Selection, table: Table, axes: Any) -> None:
     """Draw the mean of all tasks against size: zero-shot, one-shot, and the most shots."""
     sizes = _sizes(table)
-    counts = sorted({selection.shots[0], *([1] if 1 in selection.shots else []), selection.shots[-1]})
+    every = _counts(table)
+    counts = sorted({every[0], *([1] if 1 in every else []), every[-1]})
     colours = (canvas.BLUE, canvas.GREEN, canvas.VERMILION)
     canvas.sizes_axis(axes, [float(size) for size, _ in sizes], label="parameters")
     ends = []
