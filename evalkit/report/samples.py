@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +58,16 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
     """Read the records of the runs at each training's last checkpoint. What cannot be read is named and left out."""
     found: dict[str, dict[Group, list[Record]]] = {}
     problems = []
-    for name, folder in _runs(selection):
+    for label, folder in _runs(selection):
         try:
-            found[name] = _smallest(read_records(folder), selection)
+            groups = _smallest(read_records(folder), selection)
         except (EvalkitError, OSError) as error:
             problems.append(Problem(path=folder, reason=f"no samples: {error}"))
+            continue
+        # Runs of other tasks or shots belong together; of the same ones they are shown apart.
+        names = (label if i == 1 else f"{label} #{i}" for i in count(1))
+        name = next(name for name in names if not found.get(name, {}).keys() & groups.keys())
+        found.setdefault(name, {}).update(groups)
     cap = _CAP
     samples = _build(found, selection, cap)
     while len(samples.script()) > BUDGET and cap > 1:
@@ -70,20 +77,19 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
 
 
 def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
-    """Yield (model, run folder) for models that have records, at most _MODELS of them, the sizes spread evenly."""
-    last: dict[tuple[object, ...], Measurement] = {}
+    """Yield (model, run folder) of the models that have records, at most _MODELS of them, the sizes spread evenly."""
+    folders: dict[tuple[object, ...], dict[Path, Measurement]] = {}
     for m in selection.final:
         if (m.origin / "records.jsonl").is_file():
-            last.setdefault((training(m.model), m.origin), m)
-    chosen = sorted(last.values(), key=lambda m: (m.model.parameters or 0, m.model.name, str(m.origin)))
-    if len(chosen) > _MODELS:
-        chosen = [chosen[round(i * (len(chosen) - 1) / (_MODELS - 1))] for i in range(_MODELS)]
-    names: dict[str, int] = {}
-    seeds = {m.model.name: len({o.model.seed for o in chosen if o.model.name == m.model.name}) for m in chosen}
-    for m in chosen:
-        label = f"{m.model.name} (seed {m.model.seed})" if seeds[m.model.name] > 1 else m.model.name
-        names[label] = names.get(label, 0) + 1
-        yield (label if names[label] == 1 else f"{label} #{names[label]}"), m.origin
+            folders.setdefault(training(m.model), {})[m.origin] = m
+    trainings = [(next(iter(runs.values())).model, sorted(runs)) for runs in folders.values()]
+    trainings.sort(key=lambda pair: (pair[0].parameters or 0, pair[0].name, pair[0].seed or 0))
+    if len(trainings) > _MODELS:
+        trainings = [trainings[round(i * (len(trainings) - 1) / (_MODELS - 1))] for i in range(_MODELS)]
+    alike = Counter(model.name for model, _ in trainings)
+    for model, runs in trainings:
+        label = f"{model.name} (seed {model.seed})" if alike[model.name] > 1 else model.name
+        yield from ((label, folder) for folder in runs)
 
 
 def _smallest(records: Iterable[Record], selection: Selection) -> dict[Group, list[Record]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import json
 import re
 
 import pytest
@@ -115,3 +116,24 @@ def test_nothing_to_report_on(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["report", str(tmp_path / "empty"), "--out", str(tmp_path / "r")]) == 2
     assert "none of the given runs holds a result" in capsys.readouterr().err
+
+
+def test_runs_of_one_model_stand_together_unless_they_ask_the_same(tmp_path):
+    from evalkit.report import measurements, samples
+    from evalkit.report.selection import select
+    from tests.report.conftest import make_run
+
+    first = make_run(tmp_path / "first", "atto", 10_000)
+    again = make_run(tmp_path / "again", "atto", 10_000)
+    for run, shots in ((first, 0), (again, 1)):
+        path = run / "records.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["cell"]["shots"] == shots]
+        path.write_text("".join(kept))
+
+    def models(*runs):
+        return samples.collect(select(measurements.read(runs)[0]))[0].models
+
+    assert models(first, again) == ["atto"]
+    path.write_text((first / "records.jsonl").read_text())
+    assert models(first, again) == ["atto", "atto #2"]
