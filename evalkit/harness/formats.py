@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
-from evalkit.harness.readers import Row, open_text, read_lines
+from evalkit.harness.readers import Row, open_text, read_jsonl, read_lines
 
 # One pair of signs opens a page; " = = Career = = " is a section of it.
 _TITLE = re.compile(r"\s*= (?!= ).*(?<! =) =\s*")
@@ -152,3 +152,22 @@ def read_whole(*, size: int) -> Callable[[Sequence[Path]], Iterator[Row]]:
 def last_bytes(text: str, count: int) -> str:
     """Return the end of a text, at most `count` bytes of UTF-8; a character that the cut would split is left out."""
     return text.encode()[-count:].lstrip(_CONTINUATION).decode()
+
+
+def stem_questions(column: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of AI2's releases of multiple-choice questions, the question's words in this column of the hub.
+
+    {"question": {"stem": ..., "choices": [{"text", "label"}, ...]}} becomes {column: ..., "choices": {"text": [...],
+    "label": [...]}}; rows that are not of the release's form are left as they are.
+    """
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for row in read_jsonl(paths):
+            asked = row.get("question")
+            if isinstance(asked, dict) and isinstance(asked.get("choices"), list):
+                options = [option for option in asked["choices"] if isinstance(option, dict)]
+                columns = {key: [option.get(key) for option in options] for key in ("text", "label")}
+                row = {**row, column: asked.get("stem"), "choices": columns}
+            yield row
+
+    return read

@@ -169,14 +169,9 @@ def predictions(selection: Selection) -> tuple[Mapping[str, predict.Choice], lis
     for series in selection.series:
         fitted = tuple(m for m in series.points if m.model.name not in selection.held_out)
         actual = [m for m in series.points if m.model.name in selection.held_out]
-        if actual and len({m.model.parameters for m in fitted}) >= 3:
+        if actual:
             parts.append((replace(series, points=fitted), actual))
-    choices = predict.choose(fitted for fitted, _ in parts)
-    found = []
-    for fitted_series, actual in parts:
-        form = choices[predict.kind_of(fitted_series)].form
-        found += [predict.forecast(fitted_series, form, m.model.parameters or 1, actual=m) for m in actual]
-    return choices, found
+    return predict.predict_parts(parts)
 
 
 def prediction_table(selection: Selection, found: Sequence[predict.Prediction]) -> Grid:

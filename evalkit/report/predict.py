@@ -318,12 +318,18 @@ def hold_out(
     parts = []
     for series in every:
         count = held_back(len({m.model.parameters for m in series.points})) if held is None else held
-        fitted, actual = split(series, count)
-        if len({m.model.parameters for m in fitted.points}) >= 3:
-            parts.append((fitted, actual))
-    choices = choose((fitted for fitted, _ in parts), rule=rule)
+        parts.append(split(series, count))
+    return predict_parts(parts, rule=rule)
+
+
+def predict_parts(
+    parts: Iterable[tuple[Series, Sequence[Measurement]]], *, rule: Rule = "leave-one-out"
+) -> tuple[dict[str, Choice], list[Prediction]]:
+    """Choose a form on the fitted parts of series and predict the others; parts of less than 3 sizes are left out."""
+    kept = [(fitted, actual) for fitted, actual in parts if len({m.model.parameters for m in fitted.points}) >= 3]
+    choices = choose((fitted for fitted, _ in kept), rule=rule)
     found = []
-    for fitted, actual in parts:
+    for fitted, actual in kept:
         form = choices[kind_of(fitted)].form
         found += [forecast(fitted, form, m.model.parameters or 1, actual=m) for m in actual]
     return choices, found

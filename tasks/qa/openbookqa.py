@@ -14,23 +14,12 @@ GPT-3 compares the probability of an ending after the question with that after t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
+from evalkit.harness.formats import stem_questions
+from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
-
-def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the rows of the release with the hub's columns; rows that are not of its form are left as they are."""
-    for row in read_jsonl(paths):
-        stem = row.get("question")
-        if isinstance(stem, dict) and isinstance(stem.get("choices"), list):
-            options = [option for option in stem["choices"] if isinstance(option, dict)]
-            columns = {key: [option.get(key) for option in options] for key in ("text", "label")}
-            row = {**row, "question_stem": stem.get("stem"), "choices": columns}
-        yield row
+_read = stem_questions("question_stem")
 
 
 def _to_example(document: Document) -> Example:
