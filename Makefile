@@ -18,8 +18,18 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready
+# Speeds of the parts; then the engine against lm-evaluation-harness, with EVALKIT_DATA on real documents: about 20
+# quiet minutes.
+LM_EVAL := .venv-lm-eval
+bench: $(VENV)/ready $(LM_EVAL)/ready
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+	$(BIN)/python -m tests.benchmarks.engine_peer.measure --lm-eval $(LM_EVAL)/bin/python --out reports/engine.md
+	$(BIN)/python -m tests.benchmarks.engine_peer.linear --out reports/engine-linear.svg
+
+$(LM_EVAL)/ready: constraints.txt
+	$(PYTHON) -m venv $(LM_EVAL)
+	$(LM_EVAL)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt 'lm_eval[hf]==0.4.13'
+	touch $@
 
 # The bundled ladder, from nothing: five sizes on the same nine million tokens of the generated world.
 RUNGS := pico nano micro mini midi
@@ -57,4 +67,4 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LM_EVAL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

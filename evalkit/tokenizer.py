@@ -8,7 +8,11 @@ paper cleaned text with ftfy and cut it with spaCy; here, as in transformers wit
 from __future__ import annotations
 
 import json
+import re
+from array import array
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import tokenizers
@@ -27,6 +31,11 @@ _PAIRS = [
     ("encoder_bpe_40000.json", "vocab_40000.bpe"),
 ]
 FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
+
+# Between a character that is no white space by anyone's rule and a newline.
+_LINE_END = re.compile(r"(?<=[^\s\x1c-\x1f\x85\u180e\u200b\u2060\ufeff])(?=\n)")
+# How many lines of how many characters are kept with their tokens.
+_LINES, _LINE = 1 << 15, 500
 
 
 class Tokenizer:
@@ -47,6 +56,7 @@ class Tokenizer:
         self._backend.no_padding()
         self._backend.no_truncation()
         self.end_of_text: int = found
+        self._lines: dict[str, array[int]] = {}
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -95,8 +105,37 @@ class Tokenizer:
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode many texts, in parallel where the machine allows."""
+        """Encode many texts, in parallel where the machine allows.
+
+        Prompts repeat their lines (shots, the context of each choice): where a cut before a newline is safe, each line
+        is encoded once, and kept for a while.
+        """
+        if not self._cuttable:
+            return self._encode_all(texts)
+        split = [_LINE_END.split(text) for text in texts]
+        new = [line for line in dict.fromkeys(chain.from_iterable(split)) if line not in self._lines]
+        ids = dict(zip(new, self._encode_all(new), strict=True))
+        joined = [[i for line in lines for i in (ids[line] if line in ids else self._lines[line])] for lines in split]
+        if len(self._lines) + len(new) > _LINES:
+            self._lines.clear()
+        self._lines.update((line, array("I", ids[line])) for line in new[:_LINES] if len(line) <= _LINE)
+        return joined
+
+    def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    @property
+    def _cuttable(self) -> bool:
+        """Whether a word and the newline behind it are always encoded apart: no pattern of GPT-2's rule joins them."""
+        rule = self._backend.pre_tokenizer
+        byte_level = isinstance(rule, pre_tokenizers.ByteLevel) and rule.use_regex and not rule.add_prefix_space
+        return byte_level and self._backend.normalizer is None and not self._swallows
+
+    @cached_property
+    def _swallows(self) -> bool:
+        """Whether a special token takes in white space beside it."""
+        added = self._backend.get_added_tokens_decoder().values()
+        return any(token.lstrip or token.rstrip or "\n" in token.content for token in added)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return each token's (start, end) in characters of the text."""

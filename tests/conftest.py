@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# No test asserts a time, and the same inputs are tried everywhere.
+settings.register_profile("evalkit", deadline=None, derandomize=True)
+settings.load_profile("evalkit")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

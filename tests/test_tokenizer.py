@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import regex
+import tokenizers
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,3 +116,35 @@ def test_merges_do_not_cross_character_categories():
     kinds = regex.compile(r" ?(\p{L}+|\p{N}+|[^\s\p{L}\p{N}]+)|'(s|t|re|ve|m|ll|d)|\s+")
     assert [piece for piece in set(pieces) if not kinds.fullmatch(piece)] == []
     assert any(len(piece) > 3 for piece in pieces)
+
+
+def plain(tokenizer, texts):
+    """What the library itself makes of whole texts."""
+    return [tokenizer.encode(text) for text in texts]
+
+
+ANY = st.sampled_from("a1'!. \n\t\r\x1c\x85\u00a0\u200b\u2028\u3000éÉ中🙂")
+
+
+@settings(deadline=None)
+@given(texts=st.lists(st.text(ANY, max_size=20), max_size=5))
+def test_lines_encoded_apart_are_those_of_the_whole_text(small, texts):
+    texts += [text + "\n" + other for text in texts for other in ("", "<|endoftext|>\n", " b")]
+    assert small.encode_batch(texts) == plain(small, texts) == small.encode_batch(texts)
+
+
+def test_lines_are_kept_only_so_long_as_there_is_room(small, monkeypatch):
+    monkeypatch.setattr("evalkit.tokenizer._LINES", 3)
+    texts = [f"line {i}\nline {j}\n{'long ' * 200}\n" for i in range(3) for j in range(3)]
+    for text in texts:
+        assert small.encode_batch([text]) == plain(small, [text])
+        assert len(small._lines) <= 6
+        assert max(map(len, small._lines)) < 20
+
+
+def test_a_special_token_that_takes_in_the_newline_behind_it_is_respected(small):
+    backend = tokenizers.Tokenizer.from_str(small._backend.to_str())
+    backend.add_special_tokens([tokenizers.AddedToken("<turn>", rstrip=True)])
+    greedy = Tokenizer(backend)
+    texts = ["a<turn>\nb", "a\nb<turn> \n c"]
+    assert greedy.encode_batch(texts) == plain(greedy, texts) != small.encode_batch(texts)

@@ -60,44 +60,69 @@ def data(arguments: argparse.Namespace) -> DataPaths:
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a model computes."""
-    parser.add_argument("--dtype", default="fp32", help="fp32 (default), bf16 or fp16: of weights and matrix products")
+    parser.add_argument(
+        "--dtype",
+        help="fp32, bf16 or fp16: of weights and matrix products (default: bf16 for models from GPT-1's size on, where "
+        "the hardware multiplies it faster, else fp32; hf: models fp32)",
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument(
-        "--batch-tokens", type=int, default=16384, help="tokens in a batch: speed and memory, never a score"
+        "--batch-tokens", type=int, help="tokens in a batch: speed and memory, never a score (default: found by itself)"
     )
 
 
 def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
     """Load a model into an engine: transformers' for hf:, ours for all else."""
-    if arguments.dtype not in DTYPES:
-        raise unknown("dtype", arguments.dtype, DTYPES)
     from evalkit.model import resolve
 
+    check_dtype(arguments.dtype)
     folder = resolve.folder_of(name)
     import torch
 
     from evalkit.engine import hf
     from evalkit.engine.gpt import GPTEngine
-    from evalkit.model import weights
+    from evalkit.model import onednn, weights
 
     check_device(arguments.device)
-    if arguments.batch_tokens < 1:
+    if arguments.batch_tokens is not None and arguments.batch_tokens < 1:
         raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
-    dtype = getattr(torch, DTYPES[arguments.dtype])
+    dtype = getattr(torch, DTYPES[dtype_of(name, folder, arguments)])
     plain = name.removeprefix("hf:")
     label = folder.name if Path(plain).is_dir() else plain
     if name != plain:
         return hf.load(
-            folder, name=f"hf:{label}", dtype=dtype, device=arguments.device, batch_tokens=arguments.batch_tokens
+            folder,
+            name=f"hf:{label}",
+            dtype=dtype,
+            device=arguments.device,
+            batch_tokens=arguments.batch_tokens or 16384,
         )
     model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
     return GPTEngine(
-        model,
+        onednn.packed(model) if onednn.suits(model) else model,
         tokenizer,
         name=label,
         content_hash=weights.content_hash(folder),
         batch_tokens=arguments.batch_tokens,
     )
+
+
+def check_dtype(dtype: str | None) -> None:
+    """Raise UsageError for a number format that there is not; None is the default."""
+    if dtype is not None and dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+
+
+def dtype_of(name: str, folder: Path, arguments: argparse.Namespace) -> str:
+    """Return the number format that a model in a folder is evaluated in, without importing torch for a processor."""
+    if arguments.dtype is not None:
+        return str(arguments.dtype)
+    if name.startswith("hf:"):
+        return "fp32"
+    from evalkit.model.layouts import read_config
+    from evalkit.model.precision import default_dtype
+
+    return default_dtype(read_config(folder), arguments.device)
 
 
 def training(name: str) -> dict[str, object]:

@@ -1,19 +1,26 @@
-"""The engine of the built-in GPT. Shapes as in model/gpt.py; R is the number of sequences being decoded."""
+"""The engine of the built-in GPT."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from evalkit.engine.batched import BatchedEngine, pad
-from evalkit.model.gpt import GPT, KVCache
+from evalkit.engine.batched import BatchedEngine, Span
+from evalkit.engine.budget import Budget
+from evalkit.engine.generation import Prompt
+from evalkit.engine.prefix_tree import Batch, Forest, Ints, Leaf, Rows
+from evalkit.engine.slots import SlotReading
+from evalkit.model.gpt import GPT
+from evalkit.model.packed import Held, PackedGPT
+from evalkit.model.tree_attention import Tree
 from evalkit.tokenizer import Tokenizer
 
 
 class GPTEngine(BatchedEngine):
-    """Runs a GPT; batch_tokens and stride as in BatchedEngine."""
+    """Runs a GPT; stride as in BatchedEngine, and so batch_tokens, which is found by itself if not given."""
 
     def __init__(
         self,
@@ -22,18 +29,21 @@ class GPTEngine(BatchedEngine):
         *,
         name: str,
         content_hash: str,
-        batch_tokens: int = 16384,
+        batch_tokens: int | None = None,
         stride: int | None = None,
     ):
+        device = model.tokens.weight.device
         super().__init__(
             tokenizer,
             positions=model.config.context,
-            device=model.tokens.weight.device,
+            device=device,
             ends=[tokenizer.end_of_text],
-            batch_tokens=batch_tokens,
+            batch_tokens=batch_tokens or 16384,
             stride=stride,
         )
         self.model = model.eval()
+        self._packed = PackedGPT(self.model)
+        self._budget = Budget(batch_tokens) if batch_tokens else Budget.of(model.config, device)
         self._name, self._hash = name, content_hash
 
     def signature(self) -> Mapping[str, str]:
@@ -48,36 +58,48 @@ class GPTEngine(BatchedEngine):
             "stride": str(self._stride),
         }
 
-    def _hidden(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
-        return self.model.hidden(tokens_BT)
+    @torch.inference_mode()
+    def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
+        """Read the spans as a tree of prefixes, every node once; what a batch shares with the one before is held."""
+        forest = Forest([Leaf(span.tokens[:-1], span.tokens[-span.scored :]) for span in spans])
+        first, held = 0, None
+        while first < len(spans):
+            batch = forest.batch(first, tokens=self._budget.tokens)
+            try:
+                logprobs_M, greedy_M, held = self._score_batch(batch, held)
+            except (RuntimeError, MemoryError) as error:
+                self._budget.halve(error)
+                continue
+            first, start = batch.last, 0
+            for i in range(batch.first, batch.last):
+                stop = start + len(forest.leaves[i].targets)
+                yield spans[forest.order[i]], logprobs_M[start:stop], greedy_M[start:stop]
+                start = stop
 
-    def _unembed(self, hidden: Tensor) -> Tensor:
-        return self.model.unembed(hidden)
-
-    def _read(self, prompts: Sequence[Sequence[int]], room: int) -> _Reading:
-        return _Reading(self.model, prompts, room)
-
-
-class _Reading:
-    """Prompts of any lengths in one cache."""
-
-    def __init__(self, model: GPT, prompts: Sequence[Sequence[int]], room: int):
-        weight = model.tokens.weight
-        prompts_BT, lengths_B = (tensor.to(weight.device) for tensor in pad(prompts))
-        self._model = model
-        self._cache = KVCache(
-            model.config, sequences=len(prompts), positions=room, dtype=weight.dtype, device=weight.device
+    def _score_batch(self, batch: Batch, held: Held | None) -> tuple[Tensor, Tensor, Held]:
+        """Return the scores of a batch's targets, leaf by leaf, and what the next batch needs of it."""
+        tokens_N, keep, states = (self._tensor(part) for part in (batch.tokens, batch.keep, batch.states))
+        tree = Tree(
+            held=batch.held,
+            places=self._tensor(batch.places),
+            ends=self._tensor(batch.ends),
+            trunk=batch.trunk,
+            rows=self._rows(batch.rows),
+            trunk_rows=self._rows(batch.trunk_rows),
         )
-        states_BTD = model.hidden(prompts_BT, self._cache)
-        self._cache.lengths_B += lengths_B
-        self._last_RD = states_BTD[torch.arange(len(prompts), device=weight.device), lengths_B - 1]
+        final_UD, after = self._packed.read(tokens_N, tree, held=held if batch.held else None, keep=keep, states=states)
+        order_M = np.argsort(batch.wanted, kind="stable")
+        logprobs_M, greedy_M = self._packed.scores(
+            final_UD, self._tensor(batch.wanted[order_M]), self._tensor(batch.targets[order_M])
+        )
+        back_M = self._tensor(np.argsort(order_M))
+        return logprobs_M[back_M].double().cpu(), greedy_M[back_M].cpu(), after
 
-    def logits(self) -> Tensor:
-        return self._model.unembed(self._last_RD)
+    def _tensor(self, numbers: Ints) -> Tensor:
+        return torch.from_numpy(numbers).to(self._device)
 
-    def extend(self, rows: list[int], tokens: list[int]) -> None:
-        device = self._last_RD.device
-        if rows != list(range(len(self._last_RD))):  # copying the cache is worth avoiding
-            self._cache.keep(torch.tensor(rows, device=device))
-        self._last_RD = self._model.hidden(torch.tensor(tokens, device=device)[:, None], self._cache)[:, 0]
-        self._cache.lengths_B += 1
+    def _rows(self, rows: Sequence[Rows]) -> list[tuple[Tensor, Tensor]]:
+        return [(self._tensor(part.queries), self._tensor(part.keys)) for part in rows]
+
+    def _reading(self, prompts: Sequence[Prompt]) -> SlotReading:
+        return SlotReading(self.model, prompts, batch_tokens=self._batch_tokens)

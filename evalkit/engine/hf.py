@@ -1,19 +1,22 @@
 """The engine of transformers' causal language models: any architecture, local or from the hub.
 
-Shapes as in model/gpt.py; R is the number of sequences being decoded. transformers is an optional dependency.
+Shapes as in model/gpt.py. transformers is an optional dependency.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from evalkit.engine.batched import BatchedEngine
+from evalkit.engine.batched import BatchedEngine, Span
+from evalkit.engine.generation import Prompt
+from evalkit.engine.hf_generation import CacheReading
+from evalkit.engine.hf_network import Network
+from evalkit.engine.hf_scoring import score
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import hash_files
 from evalkit.tokenizer import Tokenizer
@@ -53,7 +56,7 @@ class HFEngine(BatchedEngine):
         super().__init__(
             tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=batch_tokens, stride=stride
         )
-        self._network = _Network(model)
+        self._network = Network(model)
         self._name, self._hash, self._begin = name, content_hash, begin
         if begin is not None:
             self._first = begin
@@ -85,82 +88,11 @@ class HFEngine(BatchedEngine):
         empty = ids == (self.tokenizer.end_of_text,)  # what the harness makes of an empty context
         return (self._begin,) if empty else (self._begin, *ids)
 
-    def _groups(self, prompts: Sequence[Sequence[int]], order: Sequence[int]) -> Iterator[list[int]]:
-        """Only prompts of one length share a batch: no padding that every architecture would have to get right."""
-        by_length = sorted(order, key=lambda i: -len(prompts[i]))
-        yield from (list(group) for _, group in groupby(by_length, key=lambda i: len(prompts[i])))
+    def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
+        return score(self._network, spans, batch_tokens=self._batch_tokens)
 
-    def _hidden(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
-        # A causal model's real tokens cannot see padding on their right; the mask is for what else reads it (OPT
-        # counts positions in it, ALiBi distances).
-        mask_BT = torch.arange(tokens_BT.shape[1], device=self._device) < lengths_B[:, None]
-        return self._network.run(tokens_BT, attention_mask=mask_BT.long(), use_cache=False)[0]
-
-    def _unembed(self, hidden: Tensor) -> Tensor:
-        return self._network.unembed(hidden)
-
-    def _read(self, prompts: Sequence[Sequence[int]], room: int) -> _Reading:
-        return _Reading(self._network, torch.tensor([list(prompt) for prompt in prompts], device=self._device))
-
-
-class _Network:
-    """A model in two halves where it has them: states of every position, logits of the few that are wanted.
-
-    `splits` is false where the output matrix alone does not give the model's logits (Gemma 2 caps, Cohere scales
-    them); then the states are the logits of every position.
-    """
-
-    def __init__(self, model: Any):
-        self.model, self._head = model.eval(), model.get_output_embeddings()
-        tokens_BT = torch.arange(1, 7, device=model.device).reshape(2, 3) % model.get_input_embeddings().num_embeddings
-        with torch.inference_mode():
-            logits_BTV = model(input_ids=tokens_BT, use_cache=False).logits
-            changed_BT = tokens_BT.clone()
-            changed_BT[:, -1] = 0
-            others_BTV = model(input_ids=changed_BT, use_cache=False).logits
-            gap = (logits_BTV[:, 0] - others_BTV[:, 0]).abs().max()
-            if gap > 16 * torch.finfo(model.dtype).eps * logits_BTV.abs().max():
-                raise CheckpointError(f"{type(model).__name__} sees later tokens: not a causal language model")
-            self.vocabulary = logits_BTV.shape[-1]
-            # Bit for bit: anything else is safe, only slower.
-            self.splits = self._head is not None and torch.equal(
-                self._head(model.base_model(input_ids=tokens_BT, use_cache=False)[0]).float(), logits_BTV.float()
-            )
-
-    def run(self, tokens_BT: Tensor, **options: Any) -> tuple[Tensor, Any]:
-        """Return states, or logits where the model does not split, and the model's key-value cache, or None."""
-        output = (self.model.base_model if self.splits else self.model)(input_ids=tokens_BT, **options)
-        cache = getattr(output, "past_key_values", None)
-        return output[0] if self.splits else output.logits, cache if hasattr(cache, "reorder_cache") else None
-
-    def unembed(self, hidden: Tensor) -> Tensor:
-        """Turn states into logits."""
-        logits: Tensor = self._head(hidden) if self.splits else hidden
-        return logits
-
-
-class _Reading:
-    """Prompts of one length in the model's own cache; models without one read everything again for each token."""
-
-    def __init__(self, network: _Network, tokens_RT: Tensor):
-        self._network, self._tokens_RT = network, tokens_RT
-        states_RTD, self._cache = network.run(tokens_RT, use_cache=True)
-        self._last_RD = states_RTD[:, -1]
-
-    def logits(self) -> Tensor:
-        return self._network.unembed(self._last_RD)
-
-    def extend(self, rows: list[int], tokens: list[int]) -> None:
-        device = self._tokens_RT.device
-        new_R1 = torch.tensor(tokens, device=device)[:, None]
-        if self._cache is not None and rows != list(range(len(self._tokens_RT))):
-            self._cache.reorder_cache(torch.tensor(rows, device=device))
-        self._tokens_RT = torch.cat([self._tokens_RT[rows], new_R1], dim=1)
-        if self._cache is None:
-            states_RTD, _ = self._network.run(self._tokens_RT, use_cache=False)
-        else:
-            states_RTD, self._cache = self._network.run(new_R1, past_key_values=self._cache, use_cache=True)
-        self._last_RD = states_RTD[:, -1]
+    def _reading(self, prompts: Sequence[Prompt]) -> CacheReading:
+        return CacheReading(self._network, prompts, batch_tokens=self._batch_tokens)
 
 
 def load(

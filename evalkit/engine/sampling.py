@@ -12,9 +12,41 @@ from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Response
 
 
-def find_stop(text: str, until: Sequence[str]) -> int:
-    """Return where the first stop string begins in the text, or -1."""
-    return min((place for stop in until if (place := text.find(stop)) >= 0), default=-1)
+def find_stop(text: str, until: Sequence[str], *, start: int = 0) -> int:
+    """Return where the first stop string begins in the text, from `start` on, or -1."""
+    return min((place for stop in until if (place := text.find(stop, start)) >= 0), default=-1)
+
+
+class GrowingText:
+    """The text of tokens that come one by one, always what decoding all of them gives.
+
+    Only the last few are decoded: those since the text last ended with a whole character, and those before them that
+    gave the characters until then, because a tokenizer may write a text's first token in another way.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._known = 0  # tokens whose text is settled
+        self._open = ""  # text of the others: perhaps a part of a character
+        self.settled = ""
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return self.settled + self._open
+
+    def add(self, token: int) -> None:
+        """Append a token."""
+        self._ids.append(token)
+        known = self._tokenizer.decode(self._ids[: self._known])
+        whole = self._tokenizer.decode(self._ids)
+        self._open = whole[len(known) :]
+        if self._open and not whole.endswith("\ufffd"):
+            self.settled += self._open
+            self._open = ""
+            del self._ids[: self._known]
+            self._known = len(self._ids)
 
 
 class Sampler:
@@ -28,29 +60,18 @@ class Sampler:
     rows = 1
 
     def __init__(self, decoding: Decoding, tokenizer: Tokenizer, *, ends: Collection[int]):
-        self._decoding, self._tokenizer, self._ends = decoding, tokenizer, ends
+        self._decoding, self._ends = decoding, ends
         self._rng = np.random.default_rng(decoding.seed)
-        self._ids: list[int] = []
-        self._text = ""
+        self._text = GrowingText(tokenizer)
+        self._stop = -1  # where the first stop string begins
+        self._tokens = 0
         self._logprob = 0.0
         self.done = False
 
-    def step(self, logits_1V: Tensor) -> list[tuple[int, int]]:
-        """Choose the next token from fp32 scores of the vocabulary; return [(0, token)], or nothing when done."""
-        token = self._pick(logits_1V[0])
-        self._logprob += float(logits_1V[0, token] - logits_1V[0].logsumexp(0))
-        if token in self._ends:
-            self.done = True
-            return []
-        self._ids.append(token)
-        # Decoding all ids again is linear work per token, but a character may span tokens.
-        self._text = self._tokenizer.decode(self._ids)
-        self.done = len(self._ids) >= self._decoding.max_tokens or find_stop(self._text, self._decoding.until) >= 0
-        return [] if self.done else [(0, token)]
-
-    def _pick(self, logits_V: Tensor) -> int:
+    def choose(self, logits_V: Tensor, *, likeliest: int) -> int:
+        """Return the next token."""
         if self._decoding.top_k == 1:
-            return int(logits_V.argmax())
+            return likeliest
         k = min(self._decoding.top_k or len(logits_V), len(logits_V))
         top = torch.topk(logits_V, k)
         shares = torch.softmax(top.values.double() / self._decoding.temperature, 0).cumsum(0).cpu().numpy()
@@ -59,11 +80,25 @@ class Sampler:
         place = int(np.searchsorted(shares, self._rng.random() * shares[-1]))
         return int(top.indices[min(place, len(shares) - 1)])
 
+    def add(self, token: int, *, logprob: float) -> None:
+        """Append a token, unless it ends the text."""
+        self._logprob += logprob
+        if token in self._ends:
+            self.done = True
+            return
+        self._tokens += 1
+        # A stop string that was not there before ends in what is new.
+        start = len(self._text.settled) - max(map(len, self._decoding.until), default=0) + 1
+        self._text.add(token)
+        if self._decoding.until:
+            self._stop = find_stop(self._text.text, self._decoding.until, start=max(0, start))
+        self.done = self._tokens >= self._decoding.max_tokens or self._stop >= 0
+
     def settled(self) -> str:
         """Return the text that no later token can change: without half a character or half a stop string."""
         if self.done:
             return self.response().text
-        text = self._text.rstrip("\ufffd")
+        text = self._text.text.rstrip("\ufffd")
         half = max(
             (n for stop in self._decoding.until for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0
         )
@@ -71,6 +106,23 @@ class Sampler:
 
     def response(self) -> Response:
         """Return the text before the first stop string."""
-        stop = find_stop(self._text, self._decoding.until)
-        text = self._text if stop < 0 else self._text[:stop]
-        return Response(text=text, tokens=len(self._ids), loglikelihood=self._logprob)
+        text = self._text.text
+        return Response(
+            text=text if self._stop < 0 else text[: self._stop], tokens=self._tokens, loglikelihood=self._logprob
+        )
+
+
+def step_all(samplers: Sequence[Sampler], logits_SV: Tensor) -> list[list[tuple[int, int]]]:
+    """Append a token to each of S samplers, from fp32 scores of the vocabulary: [(0, token)], or nothing when done."""
+    if not samplers:
+        return []
+    likeliest = logits_SV.argmax(1).tolist()
+    tokens = [
+        sampler.choose(logits_V, likeliest=best)
+        for sampler, logits_V, best in zip(samplers, logits_SV, likeliest, strict=True)
+    ]
+    chosen_S = logits_SV.gather(1, torch.tensor(tokens, device=logits_SV.device)[:, None])[:, 0]
+    logprobs = (chosen_S - logits_SV.logsumexp(1)).tolist()
+    for sampler, token, logprob in zip(samplers, tokens, logprobs, strict=True):
+        sampler.add(token, logprob=logprob)
+    return [[] if sampler.done else [(0, token)] for sampler, token in zip(samplers, tokens, strict=True)]

@@ -7,13 +7,15 @@ so that `AutoModelForCausalLM.from_pretrained` reads it as it is. layouts.py say
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import hash_files, make_folder, read_json, write_atomic
@@ -46,9 +48,25 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu
 
 
 def empty(config: GPTConfig) -> GPT:
-    """Build a GPT whose weights are still to be given (on torch's meta device, so nothing is allocated)."""
-    with torch.device("meta"):
+    """Build a GPT whose weights are still to be given."""
+    with without_weights():
         return GPT(config)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Let modules be built on torch's meta device: shapes alone, nothing is allocated or drawn."""
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no first weights: on the meta device torch would import its compiler for that, which takes a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        return None if getattr(func, "__module__", None) == "torch.nn.init" else func(*args, **(kwargs or {}))
 
 
 def _read_state(folder: Path, model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -169,7 +169,7 @@ class Writer(GPTEngine):
         super().__init__(GPT(config), tokenizer, name="writer", content_hash="0")
         self._ids = ids
 
-    def _read(self, prompts, room):
+    def _reading(self, prompts):
         return Written(self._ids, self.tokenizer.size)
 
 
@@ -177,12 +177,13 @@ class Written:
     def __init__(self, ids, size):
         self._ids, self._size, self._place = ids, size, 0
 
-    def logits(self):
-        return torch.nn.functional.one_hot(torch.tensor([self._ids[self._place]]), self._size)
-
-    def extend(self, rows, tokens):
-        assert (rows, tokens) == ([0], [self._ids[self._place]])
+    def advance(self, rows, tokens):
+        assert (rows, tokens) == (([0], [self._ids[self._place - 1]]) if rows else ([], []))
+        entered = [] if self._place else [0]
+        logits = torch.zeros(len(rows) + len(entered), self._size)
+        logits[:, self._ids[self._place % len(self._ids)]] = 1
         self._place += 1
+        return entered, logits
 
 
 @pytest.mark.parametrize(

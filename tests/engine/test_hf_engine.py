@@ -6,10 +6,13 @@ import json
 import random
 import shutil
 import sys
+from functools import lru_cache
 
 import pytest
 import torch
 import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tokenizers import processors
 
@@ -144,6 +147,63 @@ def test_decoding_equals_transformers_in_any_batch(name, beams, folders, tokeniz
         )[0].tolist()[len(prompt) :]  # fmt: skip
         expected = new[: new.index(tokenizer.end_of_text)] if tokenizer.end_of_text in new else new
         assert (response.text, response.tokens) == (tokenizer.decode(expected), len(expected))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_shared_beginnings_change_nothing(name, folders, data):
+    """Nested, equal and crossing requests, with and without what all begin with, in any budget."""
+    theirs, engine = opened(folders(name))
+    draw = random.Random(data.draw(st.integers(0, 999)))
+    trunk, passages = sequences(1, longest=data.draw(st.sampled_from([1, 18])))[0], sequences(2, longest=18, seed=5)
+    room = CONTEXT - len(trunk) - 2
+    pairs = []
+    for _ in range(data.draw(st.integers(1, 9))):
+        context = [
+            *trunk,
+            *(draw.choice(passages) + [7, 8] * draw.randint(0, 1))[: max(room - 4, 0)],
+            draw.randint(2, 9),
+        ]
+        pairs.append((context, draw.choices(range(2, 6), k=draw.randint(1, CONTEXT + 1 - len(context)))[:6]))
+    engine._batch_tokens = data.draw(st.sampled_from([1, 90, 10_000]))
+    got = answers(engine.loglikelihood([request("loglikelihood", *pair) for pair in pairs]))
+    expected = [naive(theirs, context + after, len(after)) for context, after in pairs]
+    assert [r.loglikelihood for r in got] == pytest.approx(expected, abs=1e-4, rel=1e-5)
+    asked = [request("generate_until", context[: CONTEXT - 4], max_tokens=3) for context, _ in pairs]
+    together = answers(engine.generate_until(asked))
+    same_texts(together, [answers(engine.generate_until([one]))[0] for one in asked])
+
+
+@lru_cache
+def opened(folder):
+    return reference(folder), load(folder)
+
+
+def test_caches_that_keep_every_position_are_shared(folders, monkeypatch):
+    assert {name: load(folders(name))._network.continues for name in CONFIGS} == {
+        name: name not in ("gemma2", "mamba") for name in CONFIGS
+    }
+    engine, read = load(folders("gpt_neox")), []
+    model = engine._network.model.base_model
+    real = model.forward
+
+    def counted(input_ids, **more):
+        read.append(input_ids.numel())
+        return real(input_ids, **more)
+
+    def tokens_read(pairs):
+        read.clear()
+        answers(engine.loglikelihood([request("loglikelihood", *pair) for pair in pairs]))
+        return sum(read)
+
+    monkeypatch.setattr(model, "forward", counted)
+    shots, after = [5] * 20, range(40, 44)
+    passages = [[30 + i] * 29 for i in range(3)]
+    # Of an answer's two tokens the second is not read; the context's last token is, with each answer.
+    assert tokens_read([(passage, (a, a)) for passage in passages for a in after]) == 3 * 28 + 12 * 2
+    assert tokens_read([([*shots, 30 + a], (a, a)) for a in after]) == 20 + 4 * 2
+    assert tokens_read([(shots, (a,)) for a in after]) == 20  # answers of one token: the context alone
 
 
 def test_only_models_whose_output_matrix_gives_their_logits_are_split(folders):

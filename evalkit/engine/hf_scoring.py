@@ -1,0 +1,147 @@
+"""Scoring with the caches of transformers: what sequences share is read once, logits only where a token is scored.
+
+Sorted sequences that are worth it form families: their common beginning is read once, its cache repeated, the rest of
+each read behind it. What all sequences begin with is read once for all families.
+
+Shapes: B sequences or families, T positions of this call, S with the cached ones, R scored positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evalkit.engine.batched import Span, pad
+from evalkit.engine.hf_generation import LEAST_SHARED
+from evalkit.engine.hf_network import Network
+from evalkit.engine.prefix_tree import common_prefix
+
+# Rows of the (positions, vocabulary) matrix of scores that are held at once.
+_LOGIT_ROWS = 2048
+
+
+@dataclass(kw_only=True)
+class _Row:
+    """Tokens to read, once for all spans that read just these."""
+
+    tokens: tuple[int, ...]
+    spans: list[Span] = field(default_factory=list)
+
+    @property
+    def free(self) -> int:
+        """Tokens before the first whose state is wanted: so many a cache may hold."""
+        return len(self.tokens) - max(span.scored for span in self.spans)
+
+
+@dataclass(kw_only=True)
+class _Family:
+    """Rows with a common beginning of `shared` tokens."""
+
+    rows: list[_Row]
+    shared: int
+
+    @property
+    def longest(self) -> int:
+        return max(len(row.tokens) for row in self.rows)
+
+
+@torch.inference_mode()
+def score(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    """Yield each span with its scored tokens' log-probabilities (fp64) and whether each was the argmax."""
+    found: dict[tuple[int, ...], _Row] = {}
+    for span in spans:
+        found.setdefault(span.tokens[:-1], _Row(tokens=span.tokens[:-1])).spans.append(span)
+    rows = sorted(found.values(), key=lambda row: row.tokens)
+    if not rows:
+        return
+    trunk, cache = 0, None
+    if network.continues and len(rows) > 1:
+        trunk = min(common_prefix(rows[0].tokens, rows[-1].tokens), min(row.free for row in rows))
+        trunk = trunk if trunk >= LEAST_SHARED else 0
+    if trunk:
+        _, cache = network.run(_tensor(network, [rows[0].tokens[:trunk]]), last=True)
+    families = _families(rows, trunk=trunk) if network.continues else [_Family(rows=[row], shared=0) for row in rows]
+    for batch in _batches(families, batch_tokens=batch_tokens):
+        yield from _read(network, batch, trunk=trunk, cache=cache)
+
+
+def _families(rows: Sequence[_Row], *, trunk: int) -> list[_Family]:
+    """Put neighbours together where reading their beginning once saves more than it costs those with longer ones."""
+    families: list[_Family] = []
+    for row in rows:
+        if families:
+            family = families[-1]
+            # A family of one has not been cut yet: all that may be cached of its row counts.
+            before = family.shared if len(family.rows) > 1 else family.rows[0].free
+            shared = min(common_prefix(family.rows[-1].tokens, row.tokens), before, row.free)
+            cost = (before - shared) * len(family.rows) if len(family.rows) > 1 else 0
+            if shared - trunk >= max(LEAST_SHARED, cost):
+                family.rows.append(row)
+                family.shared = shared
+                continue
+        families.append(_Family(rows=[row], shared=trunk))
+    return families
+
+
+def _batches(families: Sequence[_Family], *, batch_tokens: int) -> Iterator[list[_Family]]:
+    """Put families with beginnings of one length together, the longest first, within the budget."""
+    batch: list[_Family] = []
+    rows = 0
+    for family in sorted(families, key=lambda family: (-family.shared, -family.longest)):
+        rows += len(family.rows)
+        if batch and (family.shared != batch[0].shared or rows * batch[0].longest > batch_tokens):
+            yield batch
+            batch, rows = [], len(family.rows)
+        batch.append(family)
+    yield batch
+
+
+def _read(
+    network: Network, batch: Sequence[_Family], *, trunk: int, cache: Any
+) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    """Read the beginnings of families, behind what all share, and then their rows behind those."""
+    shared, owners = batch[0].shared, [f for f, family in enumerate(batch) for _ in family.rows]
+    rows = [row for family in batch for row in family.rows]
+    if shared > trunk:
+        beginnings_BT = _tensor(network, [family.rows[0].tokens[trunk:shared] for family in batch])
+        repeated = network.repeated(cache, [0] * len(batch)) if trunk else None
+        _, cache = network.run(beginnings_BT, cache=repeated, last=True)
+    else:
+        owners = [0] * len(rows)
+    rest_BT, lengths_B = (tensor.to(network.model.device) for tensor in pad([row.tokens[shared:] for row in rows]))
+    # A causal model's real tokens cannot see padding on their right; the mask is for what else reads it (OPT counts
+    # positions in it, ALiBi distances).
+    mask_BS = torch.arange(shared + rest_BT.shape[1], device=rest_BT.device) < shared + lengths_B[:, None]
+    if shared:
+        states_BTD, _ = network.run(rest_BT, cache=network.repeated(cache, owners), mask_BS=mask_BS)
+    else:
+        states_BTD = network.hidden(rest_BT, mask_BS=mask_BS)
+    spans = [(b, span) for b, row in enumerate(rows) for span in row.spans]
+    where = []
+    for b, span in spans:
+        stop = b * rest_BT.shape[1] + len(span.tokens) - 1 - shared
+        where.append(torch.arange(stop - span.scored, stop))
+    states_RD = states_BTD.flatten(0, 1)[torch.cat(where).to(rest_BT.device)]
+    targets_R = torch.tensor([token for _, span in spans for token in span.tokens[-span.scored :]])
+    logprobs_R, greedy_R = _scores(network, states_RD, targets_R.to(rest_BT.device))
+    counts = [span.scored for _, span in spans]
+    yield from zip((span for _, span in spans), logprobs_R.split(counts), greedy_R.split(counts), strict=True)
+
+
+def _scores(network: Network, states_RD: Tensor, targets_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each target's log-probability (fp64) and whether it is the argmax; in fp32, in chunks."""
+    logprobs, greedy = [], []
+    for states, targets in zip(states_RD.split(_LOGIT_ROWS), targets_R.split(_LOGIT_ROWS), strict=True):
+        logits = network.unembed(states).float()
+        chosen = logits.gather(1, targets[:, None])[:, 0]
+        logprobs.append((chosen - logits.logsumexp(1)).double().cpu())
+        greedy.append((logits.argmax(1) == targets).cpu())
+    return torch.cat(logprobs), torch.cat(greedy)
+
+
+def _tensor(network: Network, rows: Sequence[Sequence[int]]) -> Tensor:
+    return torch.tensor([list(row) for row in rows], device=network.model.device)

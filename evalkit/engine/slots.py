@@ -1,0 +1,134 @@
+"""The built-in GPT's way of reading prompts: in slots of one cache, as many as the budget of tokens allows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from evalkit.engine.generation import Prompt, reading_order, shared_by_all
+from evalkit.engine.prefix_tree import common_prefix
+from evalkit.model.decoding import DecodingCache, Entry, bytes_per_position, read
+from evalkit.model.gpt import GPT
+
+# Tokens of new prompts in one pass; bounds what a pass needs beside the cache.
+_PASS = 1024
+# Slots: as many as this memory holds on a processor (a quarter of what is free on a graphics card), within bounds:
+# fewer leave its products slow, more gain nothing.
+_MEMORY = 192 << 20
+_FEWEST, _MOST = 16, {"cpu": 128, "cuda": 1024}
+
+
+class SlotReading:
+    """Prompts in the slots of a DecodingCache; see generation.Reading.
+
+    batch_tokens: positions of all slots together, as long as one prompt fits. A search that spreads over more rows
+    than it was expected to need gets more slots.
+    """
+
+    def __init__(self, model: GPT, prompts: Sequence[Prompt], *, batch_tokens: int):
+        self._model, self._prompts = model, prompts
+        self._batch_tokens, self._pass_tokens = batch_tokens, min(batch_tokens, _PASS)
+        self._shared = shared_by_all(prompts)
+        self._waiting = reading_order(prompts, shared=self._shared)[::-1]  # the next one is the last
+        self._sizes: list[int] = []  # the most positions that any prompt needs which waits as long as this one
+        for place in self._waiting:
+            size = len(prompts[place].tokens) + prompts[place].more - self._shared
+            self._sizes.append(max(size, self._sizes[-1] if self._sizes else 0))
+        size = self._sizes[-1] if prompts else 1
+        self._cache = DecodingCache(
+            model,
+            shared=self._shared,
+            longest=max((len(prompt.tokens) for prompt in prompts), default=0),
+            slots=self._slots_for(size),
+            positions=size,
+        )
+        self._before: Sequence[int] = ()  # the prompt read last
+        self._slots: list[int] = []  # of each row
+        self._owners: list[int] = []  # the place of each row's prompt
+        self._holds: dict[int, int] = {}  # the place of the prompt that a slot begins with
+
+    def advance(self, rows: list[int], tokens: list[int]) -> tuple[list[int], Tensor]:
+        """Continue rows and let waiting prompts enter; see generation.Reading."""
+        self._continue(rows)
+        in_slots = [token for _, token in sorted(zip(self._slots, tokens, strict=True))]
+        entered, entries = self._enter()
+        if not self._slots:
+            return [], torch.empty(0, self._model.config.vocab_size)
+        states_RD = read(self._model, self._cache, tokens=in_slots, entries=entries)
+        order = torch.tensor(self._slots, device=states_RD.device)
+        return entered, self._model.unembed(states_RD[order])
+
+    def _slots_for(self, positions: int) -> int:
+        device = self._model.tokens.weight.device
+        memory = _MEMORY if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 4
+        fitting = memory // (positions * bytes_per_position(self._model))
+        wanted = sum(prompt.rows for prompt in self._prompts)
+        most = min(wanted, max(_FEWEST, fitting), _MOST[device.type], self._batch_tokens // positions)
+        return max(1, most)
+
+    def _continue(self, rows: list[int]) -> None:
+        """Give every row a slot: its source's own to the first that continues it, a copy to each other."""
+        sources = [self._slots[row] for row in rows]
+        owners = [self._owners[row] for row in rows]
+        kept = set(sources)
+        if len(rows) > len(self._cache.lengths):
+            self._cache.resize(len(rows), self._cache.positions)
+        free = iter(sorted(set(range(len(self._cache.lengths))) - kept))
+        self._slots, self._owners = [], owners
+        for source, owner in zip(sources, owners, strict=True):
+            if source in kept:
+                kept.remove(source)
+                self._slots.append(source)
+            else:
+                self._slots.append(self._copy(source, next(free), owner))
+        # The rows are to stand in the first slots.
+        holes = iter(sorted(set(range(len(rows))).difference(self._slots)))
+        for row, slot in enumerate(self._slots):
+            if slot >= len(rows):
+                self._slots[row] = self._copy(slot, next(holes), owners[row])
+
+    def _copy(self, source: int, target: int, owner: int) -> int:
+        """Copy a slot, but for the prompt where both have it; return the target."""
+        prompt = len(self._prompts[owner].tokens) - self._shared
+        self._cache.copy(source, target, start=prompt if self._holds.get(target) == owner else 0)
+        self._holds[target] = owner
+        return target
+
+    def _enter(self) -> tuple[list[int], list[Entry]]:
+        """Take waiting prompts while slots and the pass have room for them, at least one if nothing is being read."""
+        running = Counter(self._owners)
+        reserved = sum(max(count, self._prompts[owner].rows) for owner, count in running.items())
+        self._relay(reserved)
+        entered: list[int] = []
+        entries: list[Entry] = []
+        new = 0
+        while self._waiting:
+            prompt = self._prompts[self._waiting[-1]]
+            # The last token is read in any case: what follows it is asked for.
+            start = min(common_prefix(self._before, prompt.tokens), len(prompt.tokens) - 1)
+            reserved += prompt.rows
+            new += len(prompt.tokens) - start
+            if self._slots and (reserved > len(self._cache.lengths) or new > self._pass_tokens):
+                break
+            place, slot = self._waiting.pop(), len(self._slots)
+            self._sizes.pop()
+            entered.append(place)
+            entries.append(Entry(slot=slot, start=start, tokens=prompt.tokens))
+            self._slots.append(slot)
+            self._owners.append(place)
+            self._holds[slot] = place
+            self._before = prompt.tokens
+        return entered, entries
+
+    def _relay(self, reserved: int) -> None:
+        """Make more and shorter slots once all long sequences have left."""
+        if not self._waiting or reserved < len(self._cache.lengths):
+            return
+        running = [len(self._prompts[i].tokens) + self._prompts[i].more - self._shared for i in set(self._owners)]
+        size = max(self._sizes[-1], *running)
+        slots = self._slots_for(size)
+        if slots >= 2 * len(self._cache.lengths):
+            self._cache.resize(slots, size)

@@ -1,0 +1,119 @@
+"""A GPT that reads many sequences as one: the forward pass for scoring, without padding and without gradients.
+
+The tokens of a batch are the nodes of a tree of prefixes. Norms and matrix products do not care which token belongs
+where and take all of them at once; only attention does, see model/tree_attention.py. In bf16 and fp16 the matrix
+products are half precision; the residual stream, the norms, the attention weights and the logits are fp32.
+
+Shapes: N new tokens, S tokens with the held ones, U states asked for, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from evalkit.model.gpt import GPT, Block
+from evalkit.model.onednn import product
+from evalkit.model.tree_attention import Tree, attention_over
+
+# Values of the perceptron's inner layer that are held at once: they fit the cache, and memory that was used before.
+_INNER = 1 << 22
+# Of the (positions, vocabulary) matrix of scores: values and columns that are held at once.
+_LOGITS, _COLUMNS = 1 << 22, 8192
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a batch leaves to the next: keys and values of some tokens in each layer (2 D each), and last states."""
+
+    kv: Sequence[Tensor]
+    last: Tensor
+
+
+class PackedGPT:
+    """Reads trees of tokens with the weights of a GPT."""
+
+    def __init__(self, model: GPT):
+        self._model, self._config = model, model.config
+        weight = model.tokens.weight
+        self._dtype = weight.dtype
+        norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
+        self._norms = {norm: (norm.weight.float(), norm.bias.float()) for norm in norms}
+
+    def read(
+        self, tokens_N: Tensor, tree: Tree, *, held: Held | None, keep: Tensor, states: Tensor
+    ) -> tuple[Tensor, Held]:
+        """Return the final normalised states (U, D) of the tokens `states`, and what is held of the tokens `keep`.
+
+        `states` and `keep` number tokens as the tree does, those held from the batch before first.
+        """
+        model = self._model
+        x_ND = model.tokens(tokens_N).float() + model.positions(tree.places[tree.held :]).float()
+        attend = attention_over(tree, self._config)
+        kept = []
+        for layer, module in enumerate(model.blocks):
+            block: Block = module  # type: ignore[assignment]
+            normed_ND = x_ND if block.post else self._norm(block.norm_1, x_ND)
+            q_ND, kv_ND = self._linear(normed_ND, block.attention.qkv).split((x_ND.shape[1], 2 * x_ND.shape[1]), dim=1)
+            kv_SD = kv_ND if held is None else torch.cat([held.kv[layer], kv_ND])
+            kept.append(kv_SD.index_select(0, keep))
+            x_ND = x_ND + self._linear(attend(q_ND, kv_SD, banded=layer % 2 == 1), block.attention.out)
+            if block.post:
+                x_ND = self._norm(block.norm_1, x_ND)
+            x_ND += self._perceptron(block, x_ND if block.post else self._norm(block.norm_2, x_ND))
+            if block.post:
+                x_ND = self._norm(block.norm_2, x_ND)
+        last_SD = x_ND if held is None else torch.cat([held.last, x_ND])
+        final_UD = last_SD.index_select(0, states)
+        if isinstance(model.norm, nn.LayerNorm):
+            final_UD = self._norm(model.norm, final_UD)
+        return final_UD, Held(kept, last_SD.index_select(0, keep))
+
+    def scores(self, states_UD: Tensor, rows_M: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
+        """Return targets' log-probabilities (M) after some of the states, and whether no other token is likelier.
+
+        rows_M: for each target the state that predicts it, ascending. All fp32, whatever the model is.
+        """
+        logprobs, greedy, done = [], [], 0
+        for states_RD in states_UD.split(max(1, _LOGITS // min(_COLUMNS, len(self._model.tokens.weight)))):
+            [start, stop] = torch.searchsorted(rows_M, rows_M.new_tensor([done, done + len(states_RD)])).tolist()
+            rows, targets = rows_M[start:stop] - done, targets_M[start:stop]
+            best_R = total_R = states_RD.new_full((len(states_RD),), -torch.inf)
+            chosen = torch.empty_like(rows, dtype=torch.float32)
+            for first, logits_RC in self._logits(states_RD):
+                best_R = torch.maximum(best_R, logits_RC.amax(1))
+                # log_softmax is torch's fastest way to a sum of exponentials.
+                total_R = torch.logaddexp(total_R, logits_RC[:, 0] - logits_RC.log_softmax(1)[:, 0])
+                [here] = torch.where((first <= targets) & (targets < first + logits_RC.shape[1]))
+                chosen[here] = logits_RC[rows[here], targets[here] - first]
+            logprobs.append(chosen - total_R[rows])
+            greedy.append(chosen == best_R[rows])
+            done += len(states_RD)
+        return torch.cat(logprobs), torch.cat(greedy)
+
+    def _logits(self, states_RD: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Yield columns of the fp32 logits, with the token that the first of them is of."""
+        for i, matrix_CD in enumerate(self._model.tokens.weight.split(_COLUMNS)):
+            if matrix_CD.is_cuda and self._dtype != torch.float32:
+                logits_RC = torch.mm(states_RD.to(self._dtype), matrix_CD.t(), out_dtype=torch.float32)
+            else:
+                # Logits of -100, as GPT-2 has them, are half a unit apart in bf16; torch has no product of bf16 on a
+                # processor that is fp32.
+                logits_RC = product(states_RD, matrix_CD.float())
+            yield i * _COLUMNS, logits_RC
+
+    def _norm(self, norm: nn.Module, x_ND: Tensor) -> Tensor:
+        weight_D, bias_D = self._norms[norm]  # type: ignore[index]
+        return F.layer_norm(x_ND, weight_D.shape, weight_D, bias_D, self._config.epsilon)
+
+    def _linear(self, x_ND: Tensor, layer: nn.Module) -> Tensor:
+        product: Tensor = layer(x_ND.to(self._dtype))
+        return product
+
+    def _perceptron(self, block: Block, x_ND: Tensor) -> Tensor:
+        parts = x_ND.to(self._dtype).split(max(_INNER // (4 * x_ND.shape[1]), 1024))
+        return torch.cat([block.perceptron(part_ND) for part_ND in parts])

@@ -1,0 +1,42 @@
+"""One measurement of lm-evaluation-harness, in a process of its own: python theirs.py JOB.json RESULT.json
+
+Runs in lm-eval's environment, so nothing of evalkit is imported. With several batch sizes in the job the fastest on a
+part of the requests is found, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def main(job_path: str, result_path: str) -> None:
+    """Load the model, answer the requests, write what they are and how long it took."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    job = json.loads(Path(job_path).read_text(encoding="utf-8"))
+    kind, decoding = job["kind"], {"until": job["until"], "max_gen_toks": job["max_tokens"], "do_sample": False}
+    asked = [
+        Instance(kind, {}, (*texts, decoding) if kind == "generate_until" else tuple(texts), i)
+        for i, texts in enumerate(job["texts"])
+    ]
+    dtype = {} if job["dtype"] == "default" else {"dtype": {"fp32": "float32", "bf16": "bfloat16"}[job["dtype"]]}
+    lm = HFLM(pretrained=job["model"], device="cpu", batch_size=job["batches"][0], **dtype)
+    seconds = []
+    for batch in job["batches"]:
+        lm.batch_size_per_gpu = batch
+        began = time.perf_counter()
+        answers = getattr(lm, kind)(asked, disable_tqdm=True)
+        seconds.append(time.perf_counter() - began)
+    if kind == "loglikelihood":
+        answers = [value for value, _ in answers]
+    best = min(range(len(seconds)), key=seconds.__getitem__)
+    result = {"seconds": seconds[best], "batch": job["batches"][best], "answers": answers}
+    Path(result_path).write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,126 @@
+"""The requests of the comparison, as texts: real benchmarks where there is data, else made-up ones of their size."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalkit import world
+from evalkit.tokenizer import Tokenizer
+
+_CONTEXT = 1024
+_LETTERS = "ABCD"
+_Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One line of the table. texts: (context, continuation) or (document,) or (prompt,), as the kind asks.
+
+    speed: how many times lm-eval's the issue asks for; memory: the largest share of lm-eval's.
+    """
+
+    name: str
+    kind: str
+    texts: Sequence[tuple[str, ...]]
+    speed: float
+    memory: float = 1.0
+
+
+def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work]:
+    """Return all lines; `scale` multiplies their numbers of documents."""
+    arc, questions, page = _read(data) if data else _made_up(random.Random(1))
+    arc = [row for row in arc if len(row["choices"]) == 4 and len(tokenizer.encode(_question(row))) < 60]
+
+    def count(documents: int) -> int:
+        return max(2, round(documents * scale))
+
+    def line(name: str, rows: Sequence[_Row], way: _Way, *, documents: int, fixed: int = 0, speed: float) -> Work:
+        pool, asked = rows[: len(rows) // 2], rows[len(rows) // 2 :][: count(documents)]
+        texts = _texts(pool, asked, way, fixed=fixed)
+        return Work(name=name, kind="generate_until" if way is _OPEN else "loglikelihood", texts=texts, speed=speed)
+
+    ids = tokenizer.encode(page)[: count(8) * _CONTEXT]
+    return [
+        line("4 choices, 5 shots drawn per document", arc, _ANSWERS, documents=8, speed=4),
+        line("4 choices, 5 fixed shots", arc, _ANSWERS, documents=16, fixed=5, speed=12),
+        line("4 choices, 25 fixed shots", arc, _ANSWERS, documents=10, fixed=25, speed=25),
+        line("one-token answers, 5 shots per document", arc, _LETTERED, documents=16, speed=1.3),
+        line("one-token answers, 5 fixed shots", arc, _LETTERED, documents=32, fixed=5, speed=8),
+        Work(
+            name=f"rolling perplexity of WikiText-2 test, the first {len(ids):,} tokens",
+            kind="loglikelihood_rolling",
+            texts=[(tokenizer.decode(ids),)],
+            speed=1.3,
+            memory=0.25,
+        ),
+        line("NQ-open, 16 greedy tokens, 5 shots per document", questions, _OPEN, documents=24, speed=2),
+        line("NQ-open, 16 greedy tokens, 5 fixed shots", questions, _OPEN, documents=32, fixed=5, speed=5),
+    ]
+
+
+def _texts(pool: Sequence[_Row], asked: Sequence[_Row], way: _Way, *, fixed: int) -> list[tuple[str, ...]]:
+    """Return the requests of documents behind `fixed` shots, or behind five drawn for each if that is 0."""
+    draw = random.Random(0)
+    same = "".join(way.show(row, solved=True) for row in pool[:fixed])
+    texts: list[tuple[str, ...]] = []
+    for row in asked:
+        shots = same or "".join(way.show(shot, solved=True) for shot in draw.sample(list(pool), 5))
+        context = way.description + shots + way.show(row)
+        texts += [(context, " " + answer) for answer in way.answers(row)] if way.answers else [(context,)]
+    return texts
+
+
+def _question(row: _Row, *, solved: bool = False) -> str:
+    return f"Question: {row['question']}\nAnswer:" + (f" {row['choices'][0]}\n\n" if solved else "")
+
+
+def _lettered(row: _Row, *, solved: bool = False) -> str:
+    options = "".join(f"{letter}. {text}\n" for letter, text in zip(_LETTERS, row["choices"], strict=True))
+    return f"Question: {row['question']}\n{options}Answer:" + (" A\n\n" if solved else "")
+
+
+def _open(row: _Row, *, solved: bool = False) -> str:
+    return f"Q: {row['question']}?\nA:" + (f" {row['answer'][0]}\n" if solved else "")
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a row is shown, and the answers to score; without any the answer is generated."""
+
+    show: Callable[..., str]
+    answers: Callable[[_Row], Sequence[str]] | None = None
+    description: str = ""
+
+
+_ANSWERS = _Way(_question, lambda row: row["choices"])
+_LETTERED = _Way(_lettered, lambda _: _LETTERS)
+_OPEN = _Way(_open, description="Answer these questions:\n\n")
+
+
+def _read(data: Path) -> tuple[list[_Row], list[_Row], str]:
+    def rows(*parts: str) -> list[_Row]:
+        return [json.loads(line) for line in data.joinpath(*parts).read_text(encoding="utf-8").splitlines()]
+
+    arc = [
+        {"question": row["question"], "choices": row["choices"]["text"]} for row in rows("arc", "easy-validation.jsonl")
+    ]
+    page = data.joinpath("wikitext-2", "test.txt").read_text(encoding="utf-8")
+    return arc, rows("nq_open", "NQ-open.dev.jsonl"), page
+
+
+def _made_up(draw: random.Random) -> tuple[list[_Row], list[_Row], str]:
+    """Return rows with as many words as the real ones have, from the generated world."""
+    pages = list(world.corpus(seed=0, documents=3000))
+    words = " ".join(pages).split()
+
+    def some(least: int, most: int) -> str:
+        return " ".join(draw.choices(words, k=draw.randint(least, most)))
+
+    arc = [{"question": some(8, 24), "choices": [some(1, 8) for _ in range(4)]} for _ in range(400)]
+    questions = [{"question": some(7, 12), "answer": [some(1, 3)]} for _ in range(2000)]
+    return arc, questions, "\n\n".join(pages)

@@ -1,0 +1,47 @@
+"""The number format of a model when the user names none."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+
+from evalkit.commands import options
+from evalkit.errors import UsageError
+from evalkit.model import precision, resolve
+from evalkit.model.config import GPT1, GPT2, LADDER
+
+
+@pytest.mark.parametrize("flags", ["fpu avx512_bf16 sse", "flags : amx_bf16", "Features : fp asimd bf16"])
+def test_wide_models_are_bf16_where_the_processor_has_it(monkeypatch, flags):
+    monkeypatch.setattr(Path, "read_text", lambda self, **options: flags)
+    assert {precision.default_dtype(config, "cpu") for config in (*GPT1.values(), *GPT2.values())} == {"bf16"}
+    assert {precision.default_dtype(config, "cpu") for config in LADDER.values()} == {"fp32"}
+
+
+def test_elsewhere_all_are_fp32(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self, **options: "fpu avx512f bf16x sse")
+    assert precision.default_dtype(GPT2["117M"], "cpu") == "fp32"
+
+    def absent(self, **options):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", absent)
+    assert precision.default_dtype(GPT2["117M"], "cpu") == "fp32"
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_a_gpu_is_asked(monkeypatch, supported):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
+    assert precision.default_dtype(GPT2["117M"], "cuda:0") == ("bf16" if supported else "fp32")
+
+
+def test_what_the_user_says_stands():
+    nano = resolve.folder_of("nano")
+    for asked, name, dtype in [("fp16", "nano", "fp16"), ("bf16", "hf:x", "bf16"), (None, "hf:x", "fp32")]:
+        assert options.dtype_of(name, nano, argparse.Namespace(dtype=asked, device="cpu")) == dtype
+    with pytest.raises(UsageError, match="unknown dtype 'fp8'"):
+        options.check_dtype("fp8")
