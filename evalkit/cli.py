@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from evalkit import __version__
 from evalkit.commands import baseline, calibration, compare, export, generate, models, power, report, run, tasks, train
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
+from evalkit.interrupts import Terminated, prompt_end
+from evalkit.log import LEVELS, messages
+
+log = logging.getLogger(__name__)
+
+# Variables of the environment that the command to go on with needs too.
+_PLACES = ("EVALKIT_DATA", "EVALKIT_CACHE")
 
 # Importing a command is cheap: what is heavy is imported when it runs, so that help comes at once.
 _COMMANDS = {
@@ -28,22 +38,52 @@ _COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 for a regression, 2 for an error of the user's, 130 interrupted."""
-    arguments = _parser().parse_args(argv)
+    """Run a command and return its exit code; errors.py lists them."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    farewell = _farewell(words, arguments)
+    try:
+        with messages(arguments.log_level, arguments.log_json), prompt_end(f"evalkit: {farewell}"):
+            return _run(arguments, farewell)
+    except StoreError as error:  # of the messages' own file
+        print(f"evalkit: error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _run(arguments: argparse.Namespace, farewell: str) -> int:
+    """Run a command; whatever a user or a machine can cause becomes one message."""
     try:
         return int(arguments.command(arguments) or 0)
     except EvalkitError as error:
-        print(f"evalkit: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(
-            "evalkit: interrupted; what was finished is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        return 130
+        return _fail(error)
+    except KeyboardInterrupt as interrupt:
+        log.warning(farewell)
+        return 143 if isinstance(interrupt, Terminated) else 130
     except BrokenPipeError:  # the reader of our output (head, less) went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return _fail(NoMemoryError(f"out of memory ({str(error).partition(chr(10))[0]})"))
+    except OSError as error:
+        return _fail(cannot("use", Path(str(error.filename or "a file")), error))
+
+
+def _fail(error: EvalkitError) -> int:
+    log.error("%s", error, extra={"kind": type(error).__name__, "exit_code": error.exit_code})
+    log.debug("raised here", exc_info=error)
+    return error.exit_code
+
+
+def _farewell(words: Sequence[str], arguments: argparse.Namespace) -> str:
+    """Say how to go on after an interruption."""
+    if not hasattr(arguments, "resume"):
+        return "interrupted"
+    place = {name: value for name in _PLACES if (value := os.environ.get(name))}
+    before = [f"{name}={shlex.quote(value)}" for name, value in place.items()]
+    command = ["evalkit", *words, *([] if arguments.resume else ["--resume"])]
+    return f"interrupted; go on with: {' '.join([*before, shlex.join(command)])}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -56,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         command.configure(sub)
+        sub.add_argument(
+            "--log-level", choices=LEVELS, default="info", help="messages from this level up (default: info)"
+        )
+        sub.add_argument("--log-json", metavar="FILE", help="append messages to FILE as JSON; -: to standard error")
         sub.set_defaults(command=command.run)
     return whole
 

@@ -6,14 +6,33 @@ EvalkitError
 │   └── NoDataError    a benchmark that is nowhere: neither the user's files nor the hub's
 ├── CheckpointError    a model or tokenizer folder that cannot be read
 ├── StoreError         a run folder that cannot be written, read or resumed
+│   └── DiskError      a disk that refuses: full, read-only, no permission, broken
 ├── CompareError       two runs that cannot be compared: other documents, protocol, task version, ...
+├── TaskError          a task whose own code failed
+├── NoMemoryError      a computation that does not fit the memory
 └── PromptTooLongError one item whose query does not fit the model's context
+
+Exit codes of the command line:
+0    all is done
+1    compare: a regression; run: a task or a model failed, the results of the others stand
+2    the input: an argument, a file or a folder that cannot be used
+3    the disk: full, read-only, no permission
+4    the memory
+130  interrupted (SIGINT)
+143  terminated (SIGTERM)
 """
 
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
+
+# What a disk says for which no argument of a command is to blame.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
+# How torch, its allocators and CUDA call the end of memory.
+_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 class EvalkitError(Exception):
@@ -42,12 +61,42 @@ class StoreError(EvalkitError):
     """A run folder that cannot be written, read or resumed."""
 
 
+class DiskError(StoreError):
+    """A disk that refuses: full, read-only, no permission, broken."""
+
+    exit_code = 3
+
+
 class CompareError(EvalkitError):
     """Two runs that cannot be compared: other documents, another protocol, another version of a task or metric."""
 
 
+class TaskError(EvalkitError):
+    """A task whose own code failed: its rendering, its scoring, a control."""
+
+
+class NoMemoryError(EvalkitError):
+    """A computation that does not fit the memory of the machine or of its accelerator."""
+
+    exit_code = 4
+
+
 class PromptTooLongError(EvalkitError):
     """An item whose query alone does not fit the context; it is recorded as failed, never scored as wrong."""
+
+
+def cannot(what: str, path: Path, error: OSError, *, note: str = "") -> StoreError:
+    """Build the error for a file that cannot be written or read: "cannot write PATH: No space left on device"."""
+    kind = DiskError if error.errno in _DISK else StoreError
+    return kind(f"cannot {what} {path}: {error.strerror or error}{note}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory has ended: torch says so in errors of its own, or on a CPU in a bare RuntimeError."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in text for words in _MEMORY)
+    )
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import EvalkitError, StoreError
+from evalkit.errors import EvalkitError, cannot
 
 
 def canonical_json(value: Any) -> str:
@@ -44,7 +45,7 @@ def make_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise StoreError(f"cannot write to the folder {path}: {error.strerror or error}") from error
+        raise cannot("write to the folder", path, error) from error
     return path
 
 
@@ -57,7 +58,12 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     try:
         _replace(path, data)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        raise cannot("write", path, error) from error
+
+
+def leftovers(folder: Path, *names: str) -> list[Path]:
+    """Return what a killed `write_atomic` of these names left behind in a folder."""
+    return [path for name in names for path in folder.glob(f".{name}.*")]
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -75,6 +81,17 @@ def _replace(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut; where folders cannot be opened (Windows) there is nothing to do."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def read_json(path: Path, error: type[EvalkitError]) -> Any:

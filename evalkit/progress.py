@@ -1,12 +1,15 @@
-"""Progress of long work: a live bar on a terminal, plain lines elsewhere (CI, a log file)."""
+"""Progress of long work: a live bar on a terminal, messages elsewhere (CI, a log file)."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -54,7 +57,7 @@ class _Bar:
 
 
 class _Lines:
-    """A line every `every` seconds and one at the end."""
+    """A message every `every` seconds and one at the end."""
 
     def __init__(self, label: str, total: int, unit: str, start: int, every: float = 10.0):
         self._label, self._total, self._unit, self._every = label, total, unit, every
@@ -73,11 +76,11 @@ class _Lines:
         rate = (self._count - self._start) / spent if spent else 0.0
         left = f", {(self._total - self._count) / rate:,.0f} s left" if rate and self._count < self._total else ""
         total = f"/{self._total:,}" if self._total else ""
-        print(
+        log.info(
+            "%s",
             f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, "
             f"{spent:,.0f} s{left} {self._note}".rstrip(),
-            file=sys.stderr,
-            flush=True,
+            extra={"done": self._count, "total": self._total, "seconds": round(spent, 1)},
         )
 
     def close(self) -> None:

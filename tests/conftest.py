@@ -10,6 +10,7 @@ from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["EVALKIT_CACHE"] = "off"  # a test that wants a cache names its own
 
 # No test asserts a time, and the same inputs are tried everywhere.
 settings.register_profile("evalkit", deadline=None, derandomize=True)

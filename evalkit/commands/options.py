@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.engine.batched import BatchedEngine
+    from evalkit.engine.cache import ResponseCache
+    from evalkit.engine.cached import CachedEngine
     from evalkit.harness.sources import DataPaths
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -71,12 +73,17 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the cache."""
+    parser.add_argument(
+        "--no-cache", action="store_true",
+        help="neither read nor write responses of other runs (in EVALKIT_CACHE, default ~/.cache/evalkit)",
+    )  # fmt: skip
+
+
 def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
     """Load a model into an engine: transformers' for hf:, ours for all else."""
-    from evalkit.model import resolve
-
-    check_dtype(arguments.dtype)
-    folder = resolve.folder_of(name)
+    folder = _checked_folder(name, arguments)
     import torch
 
     from evalkit.engine import hf
@@ -84,19 +91,11 @@ def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
     from evalkit.model import onednn, weights
 
     check_device(arguments.device)
-    if arguments.batch_tokens is not None and arguments.batch_tokens < 1:
-        raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
     dtype = getattr(torch, DTYPES[dtype_of(name, folder, arguments)])
-    plain = name.removeprefix("hf:")
-    label = folder.name if Path(plain).is_dir() else plain
-    if name != plain:
-        return hf.load(
-            folder,
-            name=f"hf:{label}",
-            dtype=dtype,
-            device=arguments.device,
-            batch_tokens=arguments.batch_tokens or 16384,
-        )
+    label = _label(name, folder)
+    if name.startswith("hf:"):
+        tokens = arguments.batch_tokens or 16384
+        return hf.load(folder, name=label, dtype=dtype, device=arguments.device, batch_tokens=tokens)
     model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
     return GPTEngine(
         onednn.packed(model) if onednn.suits(model) else model,
@@ -125,6 +124,78 @@ def dtype_of(name: str, folder: Path, arguments: argparse.Namespace) -> str:
     return default_dtype(read_config(folder), arguments.device)
 
 
+def cached_engine(name: str, arguments: argparse.Namespace, cache: ResponseCache | None) -> CachedEngine:
+    """Announce an engine that is loaded when the cache does not know an answer; of hf: models, it is loaded at once."""
+    from evalkit.engine.cached import CachedEngine
+
+    folder = _checked_folder(name, arguments)
+    device = arguments.device.partition(":")[0]
+    if name.startswith("hf:"):
+        ready = engine(name, arguments)
+        return CachedEngine(
+            lambda: ready, tokenizer=ready.tokenizer, context_length=ready.context_length,
+            signature=ready.signature(), device=device, cache=cache,
+        )  # fmt: skip
+    from evalkit.model import layouts
+    from evalkit.model.folder import content_hash
+    from evalkit.tokenizer import Tokenizer
+
+    if device != "cpu":
+        check_device(arguments.device)
+    config = layouts.read_config(folder)
+    signature = {
+        "model": _label(name, folder),
+        "hash": content_hash(folder),
+        "dtype": DTYPES[dtype_of(name, folder, arguments)],
+        "parameters": str(config.parameters),
+        "block_parameters": str(config.block_parameters),
+        "context": str(config.context),
+        "stride": str(config.context),
+    }
+    return CachedEngine(
+        lambda: engine(name, arguments), tokenizer=Tokenizer.load(folder), context_length=config.context,
+        signature=signature, device=device, cache=cache,
+    )  # fmt: skip
+
+
+def cache(arguments: argparse.Namespace) -> ResponseCache | None:
+    """Open the cache of responses where the user wants it; None for --no-cache and EVALKIT_CACHE=off."""
+    from evalkit.engine.cache import ResponseCache
+
+    place = os.environ.get("EVALKIT_CACHE", "")
+    if arguments.no_cache or place == "off":
+        return None
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  (never fails)
+    size = os.environ.get("EVALKIT_CACHE_SIZE", "1G")
+    return ResponseCache(Path(place or Path(home) / "evalkit"), limit=_bytes(size, "EVALKIT_CACHE_SIZE"))
+
+
+def _bytes(text: str, option: str) -> int:
+    """Parse 500M, 2G or a plain number of bytes."""
+    power = "KMG".find(text[-1:].upper()) + 1 if text else 0
+    try:
+        return int(float(text[:-1] if power else text) * 1024**power)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{option}={text!r}: expected a size such as 500M, 2G or a number of bytes") from None
+
+
+def _checked_folder(name: str, arguments: argparse.Namespace) -> Path:
+    """Return a model's folder, when the options of its engine are allowed."""
+    from evalkit.model import resolve
+
+    check_dtype(arguments.dtype)
+    if arguments.batch_tokens is not None and arguments.batch_tokens < 1:
+        raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
+    return resolve.folder_of(name)
+
+
+def _label(name: str, folder: Path) -> str:
+    """Return what a model is called in results: its folder's name, or the name under which it was found."""
+    plain = name.removeprefix("hf:")
+    label = folder.name if Path(plain).is_dir() else plain
+    return f"hf:{label}" if name != plain else label
+
+
 def training(name: str) -> dict[str, object]:
     """Return what a checkpoint's training.json says and reports use; nothing where there is none, or a broken one.
 
@@ -145,10 +216,10 @@ def training(name: str) -> dict[str, object]:
 
 def check_device(device: str) -> None:
     """Raise UsageError for a device that this machine lacks."""
-    import torch
-
     if device.partition(":")[0] not in ("cpu", "cuda"):
         raise unknown("device", device, ("cpu", "cuda"))
+    import torch
+
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import gc
+import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
-from evalkit.errors import NoDataError
+from evalkit.errors import DataError, DiskError, EvalkitError, NoDataError, UsageError
 
 if TYPE_CHECKING:
+    from evalkit.engine.cache import ResponseCache
     from evalkit.harness.load import Loaded, RunSettings
     from evalkit.harness.sources import DataPaths
     from evalkit.harness.task import Task
     from evalkit.types import Result
+
+log = logging.getLogger(__name__)
 
 SUMMARY = "Evaluate models on tasks; store every item; print the table."
 EXAMPLES = """examples:
@@ -64,17 +68,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
     parser.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
     parser.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
+    parser.add_argument("--strict", action="store_true", help="end at the first task or model that fails")
     options.add_engine(parser)
+    options.add_cache(parser)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Evaluate each model in turn; the table at the end holds all of them."""
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate each model in turn; the table at the end holds all of them. Return 1 if a task or model failed."""
     from evalkit.harness import catalog
     from evalkit.harness.load import RunSettings
-    from evalkit.harness.run import describe, evaluate, settings_digest
-    from evalkit.harness.store import RunStore
     from evalkit.model import resolve
 
+    # Records stay until the end: looking through them again and again for cycles takes a fifth of a cached run.
+    gc.set_threshold(50_000, 20)
     shots, paper_shots = options.shots(arguments.shots)
     settings = RunSettings(
         shots=shots,
@@ -91,29 +97,72 @@ def run(arguments: argparse.Namespace) -> None:
     data = options.data(arguments)
     chosen = catalog.choose(filter(None, arguments.tasks.split(",")))
     catalog.check_data(data, [task for task, _ in chosen])
-    tasks = _load(chosen, settings, data, named=arguments.tasks.split(","))
-    results: list[Result] = []
-    folders = []
+    outcome = _Outcome(strict=arguments.strict)
+    tasks = _load(_wanted(chosen, settings), data, named=arguments.tasks.split(","), outcome=outcome)
+    cache = options.cache(arguments)
     for name in names:
-        engine = options.engine(name, arguments)
-        about = describe(engine, tasks, settings)
-        label = about["model"]["model"].replace("/", "-").replace(":", "-")
-        folder = arguments.out or Path("runs") / f"{label}-{settings_digest(about)}"
-        folders.append(folder / label if arguments.out and len(names) > 1 else folder)
-        with RunStore(folders[-1], about, training=options.training(name)) as store:
-            results += evaluate(engine, tasks, settings, store)
-    _print_results(results, folders, arguments)
+        try:
+            _run_model(name, tasks, settings, arguments, cache=cache, outcome=outcome)
+        except EvalkitError as error:
+            outcome.fail(name, error, alone=len(names) == 1)
+    outcome.check()
+    _print_results(outcome, arguments)
+    return 1 if outcome.failures else 0
 
 
-def _load(
-    chosen: Sequence[tuple[Task, str | None]], settings: RunSettings, data: DataPaths, *, named: Sequence[str]
-) -> list[Loaded]:
-    """Load each task under its suite's protocol; say for which ones the paper states no number of shots.
+@dataclass
+class _Outcome:
+    """What came of a command: results, their folders, and what failed, by name of the task or model."""
 
-    A suite goes on without the tasks whose data is nowhere, saying so; one that is named by itself is an error.
-    """
+    strict: bool
+    results: list[Result] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    first: EvalkitError | None = None
+
+    def fail(self, name: str, error: EvalkitError, *, alone: bool) -> None:
+        """Keep an error for the end; raise it where nothing else is left to do or to be hoped for."""
+        if self.strict or alone or isinstance(error, DiskError):
+            raise error
+        self.failures[name] = str(error)
+        self.first = self.first or error
+
+    def check(self) -> None:
+        """Raise the first error when all has failed."""
+        if self.first and not self.results:
+            raise self.first
+
+
+def _run_model(
+    name: str,
+    tasks: Sequence[Loaded],
+    settings: RunSettings,
+    arguments: argparse.Namespace,
+    *,
+    cache: ResponseCache | None,
+    outcome: _Outcome,
+) -> None:
+    """Evaluate one model into its own folder."""
+    from evalkit.harness.failures import without_scores
+    from evalkit.harness.run import describe, evaluate, settings_digest
+    from evalkit.harness.store import RunStore
+
+    engine = options.cached_engine(name, arguments, cache)
+    about = describe(engine, tasks, settings)
+    label = about["model"]["model"].replace("/", "-").replace(":", "-")
+    folder = arguments.out or Path("runs") / f"{label}-{settings_digest(about)}"
+    if arguments.out and "," in arguments.model.strip(","):
+        folder = folder / label
+    with RunStore(folder, about, training=options.training(name)) as store:
+        outcome.results += evaluate(engine, tasks, settings, store, strict=arguments.strict)
+        failed = {**without_scores(store.done.values()), **store.failed}
+    outcome.folders.append(folder)
+    outcome.failures |= {f"{label}: {task}": reason for task, reason in failed.items()}
+
+
+def _wanted(chosen: Sequence[tuple[Task, str | None]], settings: RunSettings) -> list[tuple[Task, RunSettings]]:
+    """Give each task its suite's protocol; say for which ones the paper states no number of shots."""
     from evalkit.harness import catalog
-    from evalkit.harness.load import load
 
     wanted = [(task, replace(settings, protocol=settings.protocol or protocol)) for task, protocol in chosen]
     protocols = [catalog.protocol_of(task, own.protocol)[1] for task, own in wanted]
@@ -123,11 +172,24 @@ def _load(
         for (task, own), protocol in zip(wanted, protocols, strict=True)
         if settings.paper_shots and protocol.paper_shots is None and protocol.kind != "rolling"
     ]
-    if unstated and (settings.shots or len(unstated) < len(wanted)):
-        names = ", ".join(task.name for task, _ in unstated)
-        what = f"run with {','.join(map(str, settings.shots))} only" if settings.shots else "left out"
-        print(f"--shots paper: the paper states no number for {names}: {what}", file=sys.stderr)
-        wanted = wanted if settings.shots else [pair for pair in wanted if pair not in unstated]
+    if not unstated or (not settings.shots and len(unstated) == len(wanted)):
+        return wanted
+    names = ", ".join(task.name for task, _ in unstated)
+    what = f"run with {','.join(map(str, settings.shots))} only" if settings.shots else "left out"
+    log.warning("--shots paper: the paper states no number for %s: %s", names, what)
+    return wanted if settings.shots else [pair for pair in wanted if pair not in unstated]
+
+
+def _load(
+    wanted: Sequence[tuple[Task, RunSettings]], data: DataPaths, *, named: Sequence[str], outcome: _Outcome
+) -> list[Loaded]:
+    """Load each task.
+
+    A suite goes on without the tasks whose data is nowhere, saying so; one that is named by itself is an error. One
+    whose files cannot be read fails, and the others go on.
+    """
+    from evalkit.harness.load import load
+
     loaded: list[Loaded] = []
     absent: dict[str, NoDataError] = {}
     for task, own in wanted:
@@ -137,22 +199,29 @@ def _load(
             if task.name in named:
                 raise
             absent[task.name] = error
-    if absent and not loaded:
-        raise next(iter(absent.values()))
+        except DataError as error:
+            outcome.fail(task.name, error, alone=len(wanted) == 1)
+        except OSError as error:
+            gone = DataError(f"{task.name}: cannot read {error.filename}: {error.strerror}")
+            outcome.fail(task.name, gone, alone=len(wanted) == 1)
+    if not loaded:
+        raise next(iter(absent.values()), None) or outcome.first or UsageError("--tasks names no task")
     if absent:
-        print(f"left out, for their data is nowhere: {', '.join(absent)}", file=sys.stderr)
+        log.warning("left out, for their data is nowhere: %s", ", ".join(absent))
     return loaded
 
 
-def _print_results(results: Sequence[Result], folders: Sequence[Path], arguments: argparse.Namespace) -> None:
+def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
     from evalkit.report import table
 
-    table.show(results, options.console(), all_metrics=arguments.all_metrics, levels=arguments.levels)
-    print(f"stored in {', '.join(map(str, folders))}")
+    table.show(outcome.results, options.console(), all_metrics=arguments.all_metrics, levels=arguments.levels)
+    failed = f"failed: {', '.join(outcome.failures)}\n" if outcome.failures else ""
+    print(f"{failed}stored in {', '.join(map(str, outcome.folders))}")
     if arguments.markdown:
-        body = table.markdown(results, all_metrics=arguments.all_metrics, levels=arguments.levels)
-        write_atomic(arguments.markdown, body)
-    failed = sum(r.failed for r in results if r.source == "model" and not r.level)
-    if failed:
-        print("some items failed and are not scored; records.jsonl says why (field error)", file=sys.stderr)
+        body = table.markdown(outcome.results, all_metrics=arguments.all_metrics, levels=arguments.levels)
+        write_atomic(arguments.markdown, body + failed)
+    if any(r.failed for r in outcome.results if r.source == "model" and not r.level):
+        log.warning("some items failed and are not scored; records.jsonl says why (field error)")
+    for name, reason in outcome.failures.items():
+        log.error("%s failed: %s", name, reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from evalkit.types import Request, Response
+from evalkit.types import Request, RequestKind, Response
 
 
 class TextEncoder(Protocol):
@@ -54,3 +54,13 @@ class Engine(Protocol):
     def generate_until(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Decode after context_ids until a stop string, end of text or max_tokens."""
         ...
+
+
+def ask(engine: Engine, kind: RequestKind, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+    """Put requests of one kind to an engine."""
+    methods = {
+        "loglikelihood": engine.loglikelihood,
+        "loglikelihood_rolling": engine.loglikelihood_rolling,
+        "generate_until": engine.generate_until,
+    }
+    return methods[kind](requests)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,6 +53,9 @@ class WordSearch:
         opening_V, going_on_V = (kind.to(device) for kind in _kinds(self._tokenizer, logits_RV.shape[1]))
         so_far_R = torch.tensor([start.score for start in self._running], dtype=torch.float64, device=device)
         scores_RV = logits_RV.double().log_softmax(1) + so_far_R[:, None]
+        if scores_RV.isnan().any():  # of which no comparison would know
+            self._best, self.done = _Start(math.nan, ()), True
+            return []
         length = len(self._running[0].ids)
         if length:
             ended_R = scores_RV.masked_fill(going_on_V, -torch.inf).logsumexp(1)

@@ -36,6 +36,18 @@ class Item:
     error: str = ""
     responses: dict[int, Response] = field(default_factory=dict)
 
+    @property
+    def group(self) -> str:
+        """What items that share a passage have in common."""
+        return self.document.cluster or self.document.id
+
+    def tokens_beyond(self, shared: int) -> int:
+        """Tokens to read, about, once the first `shared` are: each context once, and what is scored or generated."""
+        contexts = {request.context_ids for request in self.requests}
+        scored = sum(len(request.continuation_ids) for request in self.requests)
+        more = self.loaded.protocol.decoding.max_tokens if self.loaded.protocol.kind == "generate" else 0
+        return sum(len(context) - shared for context in contexts) + scored + more
+
     @classmethod
     def build(cls, engine: Engine, loaded: Loaded, cell: Cell, document: Document, example: Example) -> Item:
         """Draw shots, render, fit into the context and encode; a prompt that cannot fit makes a failed item."""
@@ -54,10 +66,13 @@ class Item:
 
     def record(self) -> Record:
         """Score the responses. An item that failed has no scores."""
-        answers = tuple(self.responses[i] for i in range(len(self.responses)))
+        answers = tuple(_checked(self.responses[i]) for i in range(len(self.responses)))
         error = self.error or next((a.error for a in answers if a.error), "")
-        cleaned = [replace(a, text=self.loaded.protocol.cleanup(a.text)) for a in answers]
-        record = Record(
+        cleanup = self.loaded.protocol.cleanup
+        cleaned = [a if (text := cleanup(a.text)) == a.text else replace(a, text=text) for a in answers]
+        plain = not error and not self.cell.variant
+        chances = {name: m.chance(self.example) for name, m in self.loaded.metrics.items()} if plain else {}
+        return Record(
             cell=self.cell,
             doc_id=self.document.id,
             cluster=self.document.cluster,
@@ -68,15 +83,9 @@ class Item:
             gold=self.example.output,
             prediction="" if error else self._prediction(cleaned),
             scores={} if error else self._score(cleaned),
-            error=error,
-        )
-        if error or self.cell.variant:
-            return record
-        chances = {name: metric.chance(self.example) for name, metric in self.loaded.metrics.items()}
-        return replace(
-            record,
-            baselines={} if self.cell.template else self._baselines(),
+            baselines=self._baselines() if plain and not self.cell.template else {},
             chance={name: chance for name, chance in chances.items() if chance is not None},
+            error=error,
         )
 
     def _score(self, responses: Sequence[Response]) -> dict[str, Sequence[float]]:
@@ -89,8 +98,14 @@ class Item:
             return self.example.choices[first.choose(self.example, responses)]
         return responses[0].text
 
-    def _baselines(self) -> dict[str, Mapping[str, Sequence[float]]]:
-        """Score what the task's baselines would have answered."""
+    def _baselines(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
+        """Score what the task's baselines would have answered: once, for no shots and no seed change it."""
+        known = self.loaded.baselines
+        if self.document.id not in known:
+            known[self.document.id] = self._score_baselines()
+        return known[self.document.id]
+
+    def _score_baselines(self) -> dict[str, Mapping[str, Sequence[float]]]:
         pool = self.loaded.pool.examples.get(self.loaded.group(self.document), ())
         scored: dict[str, Mapping[str, Sequence[float]]] = {}
         for name, predict in self.loaded.task.baselines.items():
@@ -103,6 +118,13 @@ class Item:
                 told = [Response(text=text)]
             scored[name] = self._score(told)
         return scored
+
+
+def _checked(response: Response) -> Response:
+    """Turn a response without a number into a failed one: a comparison with NaN would choose an option."""
+    if response.loglikelihood == response.loglikelihood:
+        return response
+    return replace(response, loglikelihood=0.0, error=response.error or "the model's scores are not numbers (NaN)")
 
 
 def _requests(

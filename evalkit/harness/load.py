@@ -73,6 +73,7 @@ class Loaded:
     """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
 
     sampled: how many of how many documents the pool holds, where it does not hold all.
+    baselines: by document, what the task's baselines score on it, as far as that was needed.
     """
 
     task: Task
@@ -85,6 +86,7 @@ class Loaded:
     shots: tuple[int, ...] = (0,)
     wordings: Mapping[str, Protocol] = field(default_factory=dict)
     sampled: str = ""
+    baselines: dict[str, Mapping[str, Mapping[str, Sequence[float]]]] = field(default_factory=dict)
 
     def group(self, document: Document) -> str:
         """Return the group whose shots suit a document."""

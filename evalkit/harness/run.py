@@ -1,25 +1,39 @@
-"""evaluate(): the corridor as code, from tasks and an engine to stored results."""
+"""evaluate(): the corridor as code, from tasks and an engine to stored results.
+
+The last bits of a log-likelihood depend on what else is in its batch. So the requests that go to an engine together,
+a unit, are planned from the settings alone: an interrupted unit is asked once more as a whole, and only what was not
+yet stored is stored. That makes a resumed run end with the same bytes; it costs at most one unit's work.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit import __version__
-from evalkit.engine.base import Engine
+from evalkit.engine.base import Engine, ask
+from evalkit.engine.prefix_tree import common_prefix
+from evalkit.errors import EvalkitError
 from evalkit.files import canonical_json, digest
 from evalkit.harness.aggregate import aggregate
-from evalkit.harness.item import REQUESTS, Item
+from evalkit.harness.failures import ends_all, explain
+from evalkit.harness.item import Item
 from evalkit.harness.load import Loaded, RunSettings, load
 from evalkit.harness.store import RunStore
 from evalkit.progress import Progress, progress
-from evalkit.types import Cell, Document, Example, Record, Result
+from evalkit.types import Cell, Record, Result
 
 __all__ = ["Item", "Loaded", "RunSettings", "cells", "describe", "evaluate", "load", "settings_digest"]
 
-# Documents whose prompts are built and answered together; bounds memory, never changes a score.
+log = logging.getLogger(__name__)
+
+# Documents whose prompts are built together; bounds memory.
 _CHUNK = 2048
+# Tokens of the documents of a unit, beyond what all of a cell share.
+_UNIT = 32768
 
 
 def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
@@ -47,17 +61,32 @@ def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> 
     }
 
 
-def evaluate(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings, store: RunStore) -> list[Result]:
-    """Run every cell that the store does not hold yet, and aggregate."""
+def evaluate(
+    engine: Engine, tasks: Sequence[Loaded], settings: RunSettings, store: RunStore, *, strict: bool = True
+) -> list[Result]:
+    """Run every cell that the store does not hold yet, and aggregate.
+
+    strict: a task that fails ends the run; else its error is kept in `store.failed`, and the others go on, unless all
+    have failed. What concerns no single task (the disk, the checkpoint) always ends the run.
+    """
     began = time.time()
-    plan = [(loaded, cell) for loaded in tasks for cell in cells(loaded, settings)]
-    total = sum(len(loaded.documents) for loaded, _ in plan)
+    plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
+    total = sum(len(loaded.documents) * len(its_cells) for loaded, its_cells in plan)
+    failures: list[EvalkitError] = []
     with progress("evaluate", total=total, unit="items", start=len(store.done)) as bar:
-        for loaded, cell in plan:
-            todo = [pair for pair in loaded.documents if (cell, pair[0].id) not in store.done]
-            for start in range(0, len(todo), _CHUNK):
-                _run_chunk(engine, loaded, cell, todo[start : start + _CHUNK], store, bar)
-    results = aggregate(store.done.values(), store.settings)
+        for loaded, its_cells in plan:
+            try:
+                for cell in its_cells:
+                    _run_cell(engine, loaded, cell, store, bar)
+            except Exception as error:
+                failure = explain(error, loaded.task.name)
+                if strict or ends_all(failure) or len(failures) + 1 == len(tasks):
+                    raise failure from error
+                log.debug("%s failed", loaded.task.name, exc_info=error)
+                failures.append(failure)
+                store.failed[loaded.task.name] = str(failure)
+    scored = [record for record in store.done.values() if record.cell.task not in store.failed]
+    results = aggregate(scored, store.settings)
     store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2), "items": total})
     return results
 
@@ -84,36 +113,64 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
                 )
 
 
-def _run_chunk(
-    engine: Engine,
-    loaded: Loaded,
-    cell: Cell,
-    pairs: Sequence[tuple[Document, Example]],
-    store: RunStore,
-    bar: Progress,
-) -> None:
-    """Build prompts, ask the engine, and store each document's record as soon as its last response is in."""
-    ask = {
-        "loglikelihood": engine.loglikelihood,
-        "loglikelihood_rolling": engine.loglikelihood_rolling,
-        "generate_until": engine.generate_until,
-    }[REQUESTS[loaded.protocol.kind]]
-    items = [Item.build(engine, loaded, cell, document, example) for document, example in pairs]
-    store.append(item.record() for item in items if item.error)
-    bar.advance(sum(1 for item in items if item.error), note=cell.task)
-    asked = [(item, i) for item in items for i in range(len(item.requests))]
+def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: Progress) -> None:
+    """Run the units of a cell that are not all done."""
+    began, before = time.time(), len(store.done)
+    for start in range(0, len(loaded.documents), _CHUNK):
+        pairs = loaded.documents[start : start + _CHUNK]
+        if all((cell, document.id) in store.done for document, _ in pairs):
+            continue
+        items = [Item.build(engine, loaded, cell, document, example) for document, example in pairs]
+        _store(store, bar, [item.record() for item in items if item.error])
+        for unit in _units([item for item in items if not item.error]):
+            if not all((cell, item.document.id) in store.done for item in unit):
+                _run_unit(engine, unit, store, bar)
+    items_now = len(store.done) - before
+    log.debug("%s", cell, extra={"items": items_now, "seconds": round(time.time() - began, 3)})
+
+
+def _units(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Cut items into units: the longest first, for batches without much padding, those of one passage together."""
+    contexts = [request.context_ids for item in items for request in item.requests]
+    shared = common_prefix(min(contexts), max(contexts)) if contexts else 0  # read once in a unit, whatever its size
+    sized = [(item.tokens_beyond(shared), item) for item in items]
+    longest: dict[str, int] = defaultdict(int)
+    for tokens, item in sized:
+        longest[item.group] = max(longest[item.group], tokens)
+    unit: list[Item] = []
+    room = _UNIT
+    for tokens, item in sorted(sized, key=lambda s: (-longest[s[1].group], s[1].group, -s[0], s[1].document.id)):
+        if unit and tokens > room:
+            yield unit
+            unit, room = [], _UNIT
+        unit.append(item)
+        room -= tokens
+    if unit:
+        yield unit
+
+
+def _run_unit(engine: Engine, unit: Sequence[Item], store: RunStore, bar: Progress) -> None:
+    """Ask the engine, and store each document's record soon after its last response is in."""
+    asked = [(item, i) for item in unit for i in range(len(item.requests))]
+    requests = [item.requests[i] for item, i in asked]
     ready: list[Record] = []
-    for position, response in ask([item.requests[i] for item, i in asked]):
+    for position, response in ask(engine, unit[0].requests[0].kind, requests):
         item, i = asked[position]
         item.responses[i] = response
         if len(item.responses) == len(item.requests):
             ready.append(item.record())
         if len(ready) >= 32:
-            store.append(ready)
-            bar.advance(len(ready), note=cell.task)
+            _store(store, bar, ready)
             ready = []
-    store.append(ready)
-    bar.advance(len(ready), note=cell.task)
+    _store(store, bar, ready)
+
+
+def _store(store: RunStore, bar: Progress, records: Sequence[Record]) -> None:
+    """Store the records that an earlier start did not; that a unit is run again must not count a document twice."""
+    new = [record for record in records if record.key not in store.done]
+    if new:
+        store.append(new)
+        bar.advance(len(new), note=new[0].cell.task)
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:

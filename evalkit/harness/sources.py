@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,6 +30,8 @@ from evalkit.harness.readers import (
     read_tables,
     row_place,
 )
+
+log = logging.getLogger(__name__)
 
 # The readers are offered here too, so that a task's file has one place to import from.
 __all__ = [
@@ -282,7 +283,7 @@ def _world_items(name: str, split: Split) -> list[dict[str, Any]]:
 @lru_cache(maxsize=4)
 def _hub_dataset(repository: str, config: str | None, split: str, revision: str | None) -> Any:
     """Load a split from the hub or its cache, saying so: without a network the library tries for half a minute."""
-    print(f"loading {repository} ({split}) from the hub or its cache", file=sys.stderr, flush=True)
+    log.info("loading %s (%s) from the hub or its cache", repository, split)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     import datasets
 

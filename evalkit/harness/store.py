@@ -1,81 +1,109 @@
 """The run folder: manifest.json (what was asked), records.jsonl (every item), results.json (the aggregates).
 
-Records are appended and flushed as they come, so a killed run loses at most the batch in hand. results.json holds
-nothing that differs between two runs of the same command: times and machine stand in the manifest.
+Records are appended as they come (journal.py), so a killed run loses at most the unit of work in hand. results.json
+holds nothing that differs between two runs of the same command, interrupted or not: times stand in the manifest.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from evalkit.errors import StoreError
-from evalkit.files import canonical_json, make_folder, read_json, write_atomic
+from evalkit.errors import StoreError, cannot
+from evalkit.files import canonical_json, leftovers, make_folder, read_json, write_atomic
+from evalkit.harness.journal import Journal, seal, unseal
 from evalkit.types import Cell, Prompt, Record, Response, Result
+
+log = logging.getLogger(__name__)
+
+# Changed settings that the refusal of a run folder names.
+_NAMED = 6
 
 
 class RunStore:
     """Writes one run. Use as a context manager; opening a folder that holds the same run goes on with it.
 
     training: what is known of how the model came about, for reports; it decides no number and hinders no resumption.
+    done: the records that the folder holds, once it is open. failed: tasks that could not be run, and why; of them
+    nothing is aggregated.
 
-    Raises StoreError when the folder cannot be written or holds a run with other settings.
+    Raises StoreError when the folder cannot be written, holds a run with other settings, or is written by another
+    process.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, training: Mapping[str, Any] | None = None):
         self.folder, self.settings, self.training = make_folder(folder), dict(settings), dict(training or {})
-        self._records = folder / "records.jsonl"
+        self.done: dict[tuple[Cell, str], Record] = {}
+        self.failed: dict[str, str] = {}
+        self._journal = Journal(folder / "records.jsonl")
         if (folder / "manifest.json").exists():
             self._check_same()
-        elif any(folder.iterdir()):
+        elif set(folder.iterdir()) - set(self._leftovers()):
             raise StoreError(f"{folder} is not empty and holds no run (no manifest.json); choose another --out")
         else:
             self._write_manifest({})
-        self.done: dict[tuple[Cell, str], Record] = {record.key: record for record in _recover(self._records)}
-        self._file: IO[str] | None = None
 
     def __enter__(self) -> RunStore:
+        self._journal.__enter__()
         try:
-            self._file = self._records.open("a", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"cannot write {self._records}: {error.strerror}") from error
+            for path in self._leftovers():
+                path.unlink(missing_ok=True)
+            self.done = {record.key: record for record in self._journal.recover(record_from_json)}
+        except BaseException:
+            self._journal.__exit__()
+            raise
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        if self._file:
-            self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self._journal.__exit__()
+        if kind and self.done:
+            log.warning("%s finished items are kept in %s", f"{len(self.done):,}", self.folder)
 
     def append(self, records: Iterable[Record]) -> None:
-        """Add records and flush them. Raises StoreError when the disk is full."""
-        assert self._file, "the store is not open"
-        try:
-            for record in records:
-                self._file.write(canonical_json(record_to_json(record)) + "\n")
-                self.done[record.key] = record
-            self._file.flush()
-        except OSError as error:
-            raise StoreError(f"cannot write {self._records}: {error.strerror}; finished items are kept") from error
+        """Add records, as one batch. Raises DiskError when the disk is full."""
+        new = {record.key: record for record in records}
+        self._journal.append(seal(canonical_json(record_to_json(record))) for record in new.values())
+        self.done |= new
 
     def finish(self, results: Sequence[Result], timing: Mapping[str, Any]) -> None:
         """Write results.json, and the times into the manifest."""
+        self._journal.sync()
         rows = [{k: _plain(v) for k, v in asdict(result).items()} for result in results]
-        body = json.dumps({"settings": self.settings, "results": rows}, indent=1, sort_keys=True, ensure_ascii=False)
+        whole = {"settings": self.settings, "results": rows, **({"failed": self.failed} if self.failed else {})}
+        body = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomic(self.folder / "results.json", body + "\n")
         self._write_manifest(timing)
+
+    def _leftovers(self) -> list[Path]:
+        return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json")
 
     def _write_manifest(self, timing: Mapping[str, Any]) -> None:
         body = {"settings": self.settings, "training": self.training, "timing": dict(timing)}
         write_atomic(self.folder / "manifest.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
 
     def _check_same(self) -> None:
-        stored = read_manifest(self.folder)["settings"]
-        changed = sorted(k for k in {*stored, *self.settings} if stored.get(k) != self.settings.get(k))
+        changed = list(_differences(read_manifest(self.folder)["settings"], self.settings))
         if changed:
-            detail = "; ".join(f"{k}: {_short(stored.get(k))} -> {_short(self.settings.get(k))}" for k in changed)
-            raise StoreError(f"{self.folder} holds a run with other settings ({detail}); choose another --out")
+            more = f"; and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+            raise StoreError(
+                f"{self.folder} holds a run with other settings ({'; '.join(changed[:_NAMED])}{more}); "
+                f"choose another --out"
+            )
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """Yield "NAME: OLD -> NEW" for each setting that differs, parts of parts with dots between."""
+    if old == new:
+        return
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        yield f"{name}: {_short(old)} -> {_short(new)}"
+        return
+    for key in sorted(old.keys() | new.keys()):
+        yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -98,21 +126,21 @@ def read_records(folder: Path) -> Iterator[Record]:
 def scan_records(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each record's place in bytes and its plain values, three times as fast as the records themselves.
 
-    Raises StoreError when the file is missing or a line is not a JSON object.
+    Raises StoreError when the file is missing or a line is damaged.
     """
     path, place = folder / "records.jsonl", 0
     try:
         file = path.open("rb")
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+        raise cannot("read", path, error) from error
     with file:
         for number, line in enumerate(file, start=1):
             try:
-                raw = json.loads(line)
+                raw = unseal(line)
             except ValueError as error:
-                raise StoreError(f"{path} line {number}: not a record ({error})") from None
-            if not isinstance(raw, dict):
-                raise StoreError(f"{path} line {number}: not a record")
+                raise StoreError(
+                    f"{path} line {number}: not a record ({error}); the run's own command computes it again"
+                ) from None
             yield place, raw
             place += len(line)
 
@@ -121,7 +149,7 @@ def read_record(folder: Path, place: int) -> Record:
     """Read the one record that starts at this byte, as scan_records gave it."""
     with (folder / "records.jsonl").open("rb") as file:
         file.seek(place)
-        return record_from_json(json.loads(file.readline()))
+        return record_from_json(unseal(file.readline()))
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -154,17 +182,6 @@ def record_from_json(raw: Mapping[str, Any]) -> Record:
     fields["continuations"] = tuple(raw["continuations"])
     fields["responses"] = tuple(Response(**response) for response in raw["responses"])
     return Record(**fields)
-
-
-def _recover(path: Path) -> Iterator[Record]:
-    """Read what an earlier start left; a torn last line is cut off, its item will be computed again."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        write_atomic(path, whole)
-    yield from read_records(path.parent)
 
 
 def _plain(value: Any) -> Any:

@@ -61,5 +61,10 @@ class Accuracy(Metric):
         return f"per:{self.per}|ties:first"
 
     def _score(self, response: Response, choice: str) -> float:
-        lengths = {"token": response.tokens, "char": len(choice), "byte": count_bytes(choice)}
-        return response.loglikelihood / max(1, lengths.get(self.per, 1))  # an empty option is divided by one
+        if self.per == "token":
+            length = response.tokens
+        elif self.per == "char":
+            length = len(choice)
+        else:
+            length = count_bytes(choice) if self.per == "byte" else 1
+        return response.loglikelihood / max(1, length)  # an empty option is divided by one

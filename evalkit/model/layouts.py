@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import read_json
 from evalkit.model.config import GPTConfig
+
+if TYPE_CHECKING:
+    import torch
 
 # transformers' name of a module -> ours, inside a block. Its Conv1D holds matrices transposed.
 _BLOCK = {

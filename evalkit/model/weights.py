@@ -18,12 +18,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from evalkit.errors import CheckpointError, UsageError
-from evalkit.files import hash_files, make_folder, read_json, write_atomic
+from evalkit.files import make_folder, read_json, write_atomic
 from evalkit.model import tensors
 from evalkit.model.config import GPTConfig
+from evalkit.model.folder import content_hash as content_hash
+from evalkit.model.folder import weight_files
 from evalkit.model.gpt import GPT
 from evalkit.model.layouts import SKIPPED, read_config, stored_config, stored_names
-from evalkit.tokenizer import FILES as TOKENIZER_FILES
 from evalkit.tokenizer import Tokenizer
 
 
@@ -102,7 +103,7 @@ def _wanted(folder: Path, config: GPTConfig) -> dict[Path, dict[str, tuple[str, 
     by_file: dict[Path, dict[str, tuple[str, bool]]] = {}
     for ours, (theirs, transposed) in names.items():
         if theirs not in places:
-            files = ", ".join(str(path) for path in tensors.weight_files(folder))
+            files = ", ".join(str(path) for path in weight_files(folder))
             raise CheckpointError(f"{files}: tensor {theirs!r} is missing")
         key, path = places[theirs]
         by_file.setdefault(path, {})[key] = (ours, transposed)
@@ -164,10 +165,3 @@ def export(source: Path, target: Path, *, dtype: torch.dtype = torch.float32) ->
     if (target / "config.json").exists():
         raise UsageError(f"{target} already holds a checkpoint; give another --to")
     copy(source, target, dtype=dtype)
-
-
-def content_hash(folder: Path) -> str:
-    """Return 16 hexadecimal digits of everything that decides a checkpoint's scores."""
-    names = (folder / name for name in TOKENIZER_FILES)
-    paths = (folder / "config.json", *tensors.weight_files(folder), *names)
-    return hash_files(*(path for path in paths if path.is_file()))[:16]

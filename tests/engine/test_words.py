@@ -105,3 +105,9 @@ def test_an_engine_searches_in_any_batch():
 def test_it_does_not_sample():
     with pytest.raises(UsageError, match="words to avoid"):
         Decoding(avoid=("the",), top_k=5)
+
+
+def test_scores_that_are_no_numbers_are_not_taken_for_no_word():
+    found = WordSearch(Decoding(avoid=("of",), beams=2), Toy(), ends=())
+    assert found.step(torch.full((1, len(TOKENS)), math.nan)) == [] and found.done
+    assert math.isnan(found.response().loglikelihood)

@@ -145,3 +145,19 @@ def test_a_control_of_the_shots_runs_where_there_are_several(tmp_path: Path) -> 
     records = [r for r in read_records(tmp_path) if r.cell.variant == "swapped"]
     assert len(records) == 6 and {r.cell.shots for r in records} == {2}
     assert all(r.prompt.contexts[0].count("A: cat") == 2 for r in records)
+
+
+def test_a_score_that_is_no_number_fails_its_item_alone(tmp_path: Path) -> None:
+    def answer(request: Request) -> Response:
+        broken = request.doc_id == "3" and request.index == 1
+        return Response(loglikelihood=float("nan") if broken else -float(request.index), tokens=1)
+
+    results = _evaluate(fake.FakeEngine("broken", answer), TASK, tmp_path, RunSettings())
+    own = [r for r in results if r.source == "model"]
+    assert {(r.n, r.failed) for r in own} == {(5, 1)}
+    failed = [r for r in read_records(tmp_path) if r.error]
+    assert [(r.doc_id, r.cell.variant, r.prediction, dict(r.scores)) for r in failed] == [
+        ("3", "", "", {}), ("3", "shouted", "", {}),
+    ]  # fmt: skip
+    assert all(r.error == "the model's scores are not numbers (NaN)" for r in failed)
+    assert "NaN" not in (tmp_path / "records.jsonl").read_text().replace("(NaN)", "")

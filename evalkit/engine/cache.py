@@ -1,0 +1,210 @@
+"""Responses kept across runs, in a SQLite file that several processes may share.
+
+The cache is a convenience: whatever is wrong with it costs one warning, never a run or a number. Every row carries a
+checksum; a file that is not whole is set aside and begun anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from evalkit.types import Response
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Raised whenever what is stored, or how a key is made, changes.
+FORMAT = 1
+# A row's value: checksum of key and rest, log-likelihood, tokens, is_greedy; then the text.
+_HEAD = struct.Struct("<IdI?")
+# Keys in one question to SQLite, which allows some hundreds of variables at least.
+_AT_ONCE = 500
+# Seconds to wait for another process that writes.
+_PATIENCE = 10.0
+# A row's last use is known to the hour, so that reading the same again writes nothing.
+_HOUR = 3600
+# What SQLite says of a damaged file in errors that it also raises for locks and full disks.
+_DAMAGE = ("no such table", "no such column", "could not decode", "malformed")
+
+
+class ResponseCache:
+    """Responses by 16-byte keys, the least recently used removed where they take more than `limit` bytes.
+
+    A corrupt file is set aside, under another name, and begun anew. A folder that cannot be read or written, or a
+    full disk, switches the cache off.
+    """
+
+    def __init__(self, folder: Path, *, limit: int = 1 << 30, now: Callable[[], float] = time.time):
+        self.path = folder / "responses.sqlite"
+        self._limit, self._now = limit, now
+        self._db: sqlite3.Connection | None = None
+        self._inode = 0
+        self._guarded(self._open)
+
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, Response]:
+        """Return the responses that are known."""
+        wanted = list(keys)
+        found = self._guarded(lambda: self._read(self._db, wanted)) if self._db else None
+        return found or {}
+
+    def put(self, responses: Mapping[bytes, Response]) -> None:
+        """Add responses, all or none; what is known already stays as it is."""
+        if self._db and responses:
+            self._guarded(lambda: self._write(self._db, responses))
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._db:
+            with suppress(sqlite3.Error):
+                self._db.close()
+        self._db = None
+
+    def _guarded(self, work: Callable[[], T]) -> T | None:
+        """Do something with the file; set a corrupt one aside and begin a new one, or go on without."""
+        try:
+            return work()
+        except (_CorruptError, sqlite3.Error, OSError) as error:
+            self.close()
+            if not _is_corrupt(error):
+                log.warning("going on without the cache %s: %s", self.path, error)
+                return None
+            reason = str(error)
+        try:
+            aside = self._set_aside()
+            log.warning("the cache %s is corrupt (%s); it is set aside as %s", self.path, reason, aside.name)
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            log.warning("going on without the cache %s: %s", self.path, error)
+        return None
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+        self._inode = self.path.stat().st_ino
+        # Never waits for the disk: a killed process harms nothing, and what a power cut spoils is found and set aside.
+        db.execute("PRAGMA synchronous = OFF")
+        if _format(db) == FORMAT:
+            return
+        _become_shared(db)
+        with _transaction(db):
+            if _format(db) != FORMAT:  # another process may have been faster
+                db.execute("DROP TABLE IF EXISTS responses")
+                db.execute("CREATE TABLE responses (key BLOB PRIMARY KEY, value BLOB, used INTEGER) WITHOUT ROWID")
+                db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _read(self, db: sqlite3.Connection | None, keys: Sequence[bytes]) -> dict[bytes, Response]:
+        assert db
+        found: dict[bytes, Response] = {}
+        old: list[bytes] = []
+        hour = int(self._now()) // _HOUR
+        for start in range(0, len(keys), _AT_ONCE):
+            part = keys[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            for key, value, used in db.execute(f"SELECT * FROM responses WHERE key IN ({marks})", part):
+                found[key] = _unpack(key, value)
+                if used != hour:
+                    old.append(key)
+        if old:
+            with _transaction(db):
+                db.executemany("UPDATE responses SET used = ? WHERE key = ?", [(hour, key) for key in old])
+        return found
+
+    def _write(self, db: sqlite3.Connection | None, responses: Mapping[bytes, Response]) -> None:
+        assert db
+        hour = int(self._now()) // _HOUR
+        rows = [(key, _pack(key, responses[key]), hour) for key in sorted(responses)]
+        with _transaction(db):
+            db.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?, ?)", rows)
+        size = _size(db)
+        if size > self._limit:
+            _shrink(db, share=1 - 0.9 * self._limit / size)
+
+    def _set_aside(self) -> Path:
+        """Rename the file, unless another process has done so, and what SQLite keeps beside it."""
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now():.0f}")
+        if self.path.exists() and self.path.stat().st_ino in (self._inode, 0):
+            for end in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + end).unlink(missing_ok=True)
+            self.path.replace(aside)
+        return aside
+
+
+class _CorruptError(Exception):
+    """A row that is not as it was written."""
+
+
+def _is_corrupt(error: Exception) -> bool:
+    if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only, ... but for these words
+        return any(words in str(error).lower() for words in _DAMAGE)
+    return isinstance(error, (_CorruptError, sqlite3.Error))
+
+
+def _pack(key: bytes, response: Response) -> bytes:
+    text = response.text.encode("utf-8", "surrogatepass")
+    body = _HEAD.pack(0, response.loglikelihood, response.tokens, response.is_greedy)[4:] + text
+    return zlib.crc32(key + body).to_bytes(4, "little") + body
+
+
+def _unpack(key: object, value: object) -> Response:
+    if not isinstance(key, bytes) or not isinstance(value, bytes) or len(value) < _HEAD.size:
+        raise _CorruptError("a row of another form")
+    check, loglikelihood, tokens, is_greedy = _HEAD.unpack_from(value)
+    if check != zlib.crc32(key + value[4:]):
+        raise _CorruptError("a row's checksum does not match")
+    text = value[_HEAD.size :].decode("utf-8", "surrogatepass")
+    return Response(loglikelihood=loglikelihood, is_greedy=is_greedy, tokens=tokens, text=text)
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+
+
+def _format(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _become_shared(db: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side. SQLite does not wait here for another process that does the same."""
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
+def _size(db: sqlite3.Connection) -> int:
+    """Return the bytes in use."""
+    pages, free, each = (
+        db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * each)
+
+
+def _shrink(db: sqlite3.Connection, *, share: float) -> None:
+    """Remove a share of the rows, those that were not used for longest, and give their space back."""
+    with _transaction(db):
+        rows = int(db.execute("SELECT count(*) FROM responses").fetchone()[0] * share) + 1
+        db.execute("DELETE FROM responses WHERE key IN (SELECT key FROM responses ORDER BY used LIMIT ?)", (rows,))
+    db.execute("PRAGMA incremental_vacuum").fetchall()

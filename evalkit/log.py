@@ -1,0 +1,121 @@
+"""What the command line says on standard error: one line a message, each warning once, on request as JSON.
+
+The modules of evalkit use logging as any library does; only the command line says where messages go.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import cannot
+
+LEVELS = ("debug", "info", "warning", "error")
+# What every LogRecord has; anything else was given as `extra` and belongs to the message.
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+@contextmanager
+def messages(level: str, json_to: str | None) -> Iterator[None]:
+    """Show our messages from this level up, and the warnings of others, while the block runs.
+
+    json_to: "-" for lines of JSON instead of text, or a file that they are appended to besides.
+
+    Raises StoreError when the file cannot be written.
+    """
+    root, own = logging.getLogger(), logging.getLogger("evalkit")
+    with ExitStack() as stack:
+        for handler in _handlers(json_to, stack):
+            handler.addFilter(_Once())
+            root.addHandler(handler)
+            stack.callback(root.removeHandler, handler)
+        stack.callback(own.setLevel, own.level)
+        own.setLevel(level.upper())
+        stack.callback(setattr, warnings, "showwarning", warnings.showwarning)
+        warnings.showwarning = _warned
+        yield
+
+
+def _handlers(json_to: str | None, stack: ExitStack) -> list[logging.Handler]:
+    if json_to == "-":
+        return [_Stderr(_AsJSON())]
+    if json_to is None:
+        return [_Stderr(_AsText())]
+    try:
+        lines = logging.FileHandler(json_to, encoding="utf-8")
+    except OSError as error:
+        raise cannot("write", Path(json_to), error) from error
+    stack.callback(lines.close)
+    lines.setFormatter(_AsJSON())
+    return [_Stderr(_AsText()), lines]
+
+
+class _Stderr(logging.Handler):
+    """Prints to what standard error is at the time: a progress bar puts itself in its place."""
+
+    def __init__(self, formatter: logging.Formatter):
+        super().__init__()
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
+
+
+class _Once(logging.Filter):
+    """Lets each warning through once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        said = (record.name, record.getMessage())
+        new = said not in self._seen
+        self._seen.add(said)
+        return new
+
+
+class _AsText(logging.Formatter):
+    """The message; where it is no plain information, with its level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno == logging.INFO else f"evalkit: {record.levelname.lower()}: {text}"
+
+
+class _AsJSON(logging.Formatter):
+    """A JSON object: time, level, logger, message, and whatever else the message came with."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        body: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _USUAL},
+        }
+        if record.exc_info:
+            body["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(body, ensure_ascii=False, default=str)
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    logging.getLogger("py.warnings").warning(
+        "%s: %s", category.__name__, message, extra={"where": f"{filename}:{lineno}"}
+    )

@@ -1,0 +1,45 @@
+"""A checkpoint folder without its weights being read: which files decide its scores, and their hash. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evalkit.errors import CheckpointError
+from evalkit.files import hash_files, read_json
+from evalkit.tokenizer import FILES as TOKENIZER_FILES
+
+SINGLE, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold a folder's weights (safetensors before shards before a pickle).
+
+    Raises CheckpointError when there are none, or when the index names a file that is missing.
+    """
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    if (folder / INDEX).is_file():
+        return _shards(folder / INDEX)
+    if (folder / PICKLE).is_file():
+        return [folder / PICKLE]
+    raise CheckpointError(f"{folder / SINGLE} is missing (nor is there {INDEX} or {PICKLE})")
+
+
+def _shards(index: Path) -> list[Path]:
+    raw = read_json(index, CheckpointError)
+    places = raw.get("weight_map") if isinstance(raw, dict) else None
+    if not places or not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise CheckpointError(f"{index}: weight_map must map the names of tensors to files")
+    for tensor, name in places.items():
+        if Path(name).name != name:
+            raise CheckpointError(f"{index}: {name!r}, the file of tensor {tensor!r}, must be a name in this folder")
+        if not (index.parent / name).is_file():
+            raise CheckpointError(f"{index.parent / name} is missing; {index.name} says it holds tensor {tensor!r}")
+    return sorted({index.parent / name for name in places.values()})
+
+
+def content_hash(folder: Path) -> str:
+    """Return 16 hexadecimal digits of everything that decides a checkpoint's scores."""
+    names = (folder / name for name in TOKENIZER_FILES)
+    paths = (folder / "config.json", *weight_files(folder), *names)
+    return hash_files(*(path for path in paths if path.is_file()))[:16]
