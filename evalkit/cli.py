@@ -11,7 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalkit import __version__
-from evalkit.commands import baseline, calibration, compare, export, generate, models, power, report, run, tasks, train
+from evalkit.commands import (
+    baseline,
+    calibration,
+    compare,
+    corpus,
+    export,
+    generate,
+    models,
+    power,
+    report,
+    run,
+    tasks,
+    train,
+)
 from evalkit.errors import EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
 from evalkit.interrupts import Terminated, prompt_end
 from evalkit.log import LEVELS, messages
@@ -29,6 +42,7 @@ _COMMANDS = {
     "baseline": baseline,
     "power": power,
     "calibration": calibration,
+    "corpus": corpus,
     "train": train,
     "tasks": tasks,
     "models": models,

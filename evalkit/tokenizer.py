@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -36,6 +36,10 @@ FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
 _LINE_END = re.compile(r"(?<=[^\s\x1c-\x1f\x85\u180e\u200b\u2060\ufeff])(?=\n)")
 # How many lines of how many characters are kept with their tokens.
 _LINES, _LINE = 1 << 15, 500
+
+
+# The last character of a word, before white space by anyone's rule.
+_INNER_END = re.compile(r"\S(?=[ \n])")
 
 
 class Tokenizer:
@@ -83,8 +87,7 @@ class Tokenizer:
 
         Raises UsageError when the vocabulary cannot even hold the 256 bytes and end of text.
         """
-        if vocab_size < 257:
-            raise UsageError(f"a vocabulary of {vocab_size} is too small: 256 bytes and end of text need at least 257")
+        check_vocabulary(vocab_size)
         backend = _byte_level(models.BPE())
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
@@ -124,18 +127,27 @@ class Tokenizer:
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-    @property
-    def _cuttable(self) -> bool:
-        """Whether a word and the newline behind it are always encoded apart: no pattern of GPT-2's rule joins them."""
-        rule = self._backend.pre_tokenizer
-        byte_level = isinstance(rule, pre_tokenizers.ByteLevel) and rule.use_regex and not rule.add_prefix_space
-        return byte_level and self._backend.normalizer is None and not self._swallows
+    def stretches(self, text: str, *, characters: int) -> Iterator[str]:
+        """Cut a long text into stretches of about so many characters whose encodings, joined, are that of the whole.
+
+        Where no cut is safe, the rest stays one stretch.
+        """
+        start = 0
+        while self._cuttable and (end := _INNER_END.search(text, start + characters)):
+            yield text[start : end.end()]
+            start = end.end()
+        yield text[start:]
 
     @cached_property
-    def _swallows(self) -> bool:
-        """Whether a special token takes in white space beside it."""
+    def _cuttable(self) -> bool:
+        """Whether a word and the white space behind it are always encoded apart, as by GPT-2's and GPT-1's rules."""
+        rule = self._backend.pre_tokenizer
+        if isinstance(rule, pre_tokenizers.ByteLevel):
+            apart = rule.use_regex and not rule.add_prefix_space and self._backend.normalizer is None
+        else:
+            apart = isinstance(rule, pre_tokenizers.BertPreTokenizer)
         added = self._backend.get_added_tokens_decoder().values()
-        return any(token.lstrip or token.rstrip or "\n" in token.content for token in added)
+        return apart and not any(token.lstrip or token.rstrip or "\n" in token.content for token in added)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return each token's (start, end) in characters of the text."""
@@ -163,6 +175,12 @@ class Tokenizer:
     def content_hash(self) -> str:
         """Return 16 hexadecimal digits that change whenever any encoding could."""
         return digest(self._backend.to_str(pretty=False))
+
+
+def check_vocabulary(size: int) -> None:
+    """Raise UsageError for a size that a byte-level BPE cannot have."""
+    if size < 257:
+        raise UsageError(f"a vocabulary of {size} is too small: 256 bytes and end of text need at least 257")
 
 
 def _from_pair(vocab: Path, merges: Path) -> tokenizers.Tokenizer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import chain
 
 import pytest
 import regex
@@ -11,6 +12,7 @@ import tokenizers
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import models, pre_tokenizers
 
 from evalkit.errors import CheckpointError
 from evalkit.tokenizer import END_OF_TEXT, Tokenizer
@@ -148,3 +150,30 @@ def test_a_special_token_that_takes_in_the_newline_behind_it_is_respected(small)
     greedy = Tokenizer(backend)
     texts = ["a<turn>\nb", "a\nb<turn> \n c"]
     assert greedy.encode_batch(texts) == plain(greedy, texts) != small.encode_batch(texts)
+
+
+def test_stretches_are_encoded_as_the_whole_is(pair, texts):
+    ours, _, _ = pair
+    whole = "\n\n".join(texts) + "  \n \t\n" + " ".join(texts)
+    for characters in (3, 100):
+        stretches = list(ours.stretches(whole, characters=characters))
+        assert "".join(stretches) == whole and len(stretches) > 200
+        assert list(chain.from_iterable(ours.encode_batch(stretches))) == ours.encode(whole)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(st.text(st.sampled_from("ab'1,. \n\t\r\u00a0\u2003\x1c\x85é日!s"), max_size=30), st.integers(0, 5))
+def test_no_cut_changes_an_encoding(text, characters):
+    tokenizer = Tokenizer.train(["a b 's  ab 1 11 .. ,, a\n\nb !!\n\n é日"] * 3, vocab_size=290)
+    stretches = list(tokenizer.stretches(text, characters=characters))
+    assert "".join(stretches) == text
+    assert [i for stretch in stretches for i in tokenizer.encode(stretch)] == tokenizer.encode(text)
+
+
+def test_a_text_under_other_rules_is_not_cut():
+    backend = tokenizers.Tokenizer(models.BPE(unk_token=END_OF_TEXT))
+    backend.add_special_tokens([END_OF_TEXT])
+    for rule in (pre_tokenizers.ByteLevel(add_prefix_space=True), pre_tokenizers.Metaspace(), None):
+        if rule:
+            backend.pre_tokenizer = rule
+        assert list(Tokenizer(backend).stretches("one two three", characters=2)) == ["one two three"]

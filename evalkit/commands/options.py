@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evalkit.engine.cache import ResponseCache
     from evalkit.engine.cached import CachedEngine
     from evalkit.harness.sources import DataPaths
+    from evalkit.tokenizer import Tokenizer
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -194,6 +195,16 @@ def _label(name: str, folder: Path) -> str:
     plain = name.removeprefix("hf:")
     label = folder.name if Path(plain).is_dir() else plain
     return f"hf:{label}" if name != plain else label
+
+
+def tokenizer(name: str | None) -> Tokenizer | None:
+    """Load the tokenizer of a folder or of a model; none for no name."""
+    if name is None:
+        return None
+    from evalkit.model import resolve
+    from evalkit.tokenizer import Tokenizer
+
+    return Tokenizer.load(resolve.folder_of(name))
 
 
 def training(name: str) -> dict[str, object]:

@@ -11,8 +11,8 @@ from evalkit.commands import options
 from evalkit.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from evalkit.corpus import Corpus
     from evalkit.tokenizer import Tokenizer
-    from evalkit.train.corpus import Corpus
 
 SUMMARY = "Train a GPT of a ladder size from nothing."
 EXAMPLES = """examples:
@@ -27,13 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", required=True, help="ladder names with commas, or any other of `evalkit models`")
     parser.add_argument(
         "--corpus", required=True, nargs="+",
-        help="'world', text and JSONL files and folders, or the folder corpus/ of another training",
+        help="a folder of `evalkit corpus build` or of another training (OUT/corpus), or sources as that takes them",
     )  # fmt: skip
     parser.add_argument("--tokens", default="6M", help="training budget, for example 6M (default)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--resume", action="store_true", help="go on with the training in --out")
-    parser.add_argument("--vocab", type=int, default=3000, help="size of the BPE trained on the corpus (default: 3000)")
-    parser.add_argument("--tokenizer", type=Path, help="use this folder's tokenizer instead")
+    parser.add_argument("--vocab", type=int, help="size of the BPE trained on raw sources (default: 3000)")
+    parser.add_argument("--tokenizer", help="take this one instead: a folder, or a model's (gpt2)")
     parser.add_argument("--context", type=int, help="positions (default: the size's)")
     parser.add_argument("--sequences", type=int, default=8, help="sequences per step (default: 8)")
     parser.add_argument("--seed", default="0", help="of the weights and the order of the text; several with commas")
@@ -79,11 +79,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _prepare(arguments: argparse.Namespace, *, reuse: bool) -> tuple[Tokenizer, Corpus]:
-    from evalkit.train import corpus
+    from evalkit.corpus.prepare import prepare
 
-    return corpus.prepare(
+    return prepare(
         arguments.corpus, arguments.out / "corpus", tokens=options.count(arguments.tokens, "--tokens"),
-        vocab_size=arguments.vocab, tokenizer_folder=arguments.tokenizer, seed=arguments.world_seed, reuse=reuse,
+        vocab_size=arguments.vocab, tokenizer=options.tokenizer(arguments.tokenizer), seed=arguments.world_seed,
+        reuse=reuse,
     )  # fmt: skip
 
 

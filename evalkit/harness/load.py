@@ -105,7 +105,7 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
             f"--shots paper: for {task.name} under protocol {name} the paper states no number of shots; "
             f"give one too, for example --shots 0,paper"
         )
-    documents = [pair for pair in _examples(task, "test", data) if not task.levels or pair[0].level in task.levels]
+    documents = [pair for pair in examples(task, "test", data) if not task.levels or pair[0].level in task.levels]
     ids = {document.id for document, _ in documents}
     if not documents:
         raise DataError(f"{task.name}: its test data holds no documents")
@@ -141,8 +141,8 @@ def count_documents(task: Task, data: DataPaths) -> int | None:
         raise _row_error(task, "test", data, index, error) from error
 
 
-def _examples(task: Task, split: Split, data: DataPaths) -> Iterator[_Pair]:
-    """Turn a split's rows into examples; a row that a task cannot read is an error, never skipped."""
+def examples(task: Task, split: Split, data: DataPaths) -> Iterator[_Pair]:
+    """Yield a split's documents with their examples. Raises DataError naming a row that the task cannot read."""
     index = 0
     try:
         for index, row in enumerate(task.source.rows(split, data)):

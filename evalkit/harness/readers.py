@@ -18,16 +18,16 @@ from evalkit.errors import DataError
 Row = Mapping[str, Any]
 
 
-def _zstandard(path: Path) -> IO[bytes]:
+def _zstandard(file: Path | IO[bytes]) -> IO[bytes]:
     # Arrow's reader tells a cut file from a whole one and goes on with a second frame; zstandard.open does neither.
     import pyarrow
 
-    return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+    return io.BufferedReader(pyarrow.input_stream(file, compression="zstd"))
 
 
-_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {
+_OPENERS: Mapping[str, Callable[[Path | IO[bytes]], IO[bytes]]] = {
     ".gz": gzip.open,  # type: ignore[dict-item]
-    ".bz2": bz2.open,
+    ".bz2": bz2.open,  # type: ignore[dict-item]
     ".xz": lzma.open,
     ".zst": _zstandard,
 }
@@ -42,21 +42,22 @@ def plain_name(path: Path) -> str:
     return path.stem if path.suffix in COMPRESSED else path.name
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_bytes(path: Path, *, raw: IO[bytes] | None = None) -> IO[bytes]:
+    """Open a file, decompressing .gz, .bz2, .xz and .zst as it is read. raw: the file as it is, if already open."""
     opener = _OPENERS.get(path.suffix)
-    return opener(path) if opener else path.open("rb")
+    return opener(raw or path) if opener else raw or path.open("rb")
 
 
 def open_text(path: Path) -> io.TextIOWrapper:
-    """Open a text file, decompressing .gz, .bz2, .xz and .zst as it is read."""
-    return io.TextIOWrapper(_open(path), encoding="utf-8", newline="\n")
+    """Open a text file, decompressing it as it is read."""
+    return io.TextIOWrapper(open_bytes(path), encoding="utf-8", newline="\n")
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[int, str]]:
     """Yield (line number, line without its end). Raises DataError for an unreadable, cut or empty file."""
     number = 0
     try:
-        with _open(path) as file:
+        with open_bytes(path, raw=raw) as file:
             # Decoded line by line: a text file decodes ahead, and would not know which line is at fault.
             for number, line in enumerate(file, start=1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
@@ -82,16 +83,21 @@ def read_json(path: Path) -> Any:
 def read_jsonl(paths: Sequence[Path]) -> Iterator[Row]:
     """Yield one object per line of JSON. Raises DataError naming the file and line that is no object."""
     for path in paths:
-        for number, line in read_lines(path):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{path} line {number}: not valid JSON ({error}); is the file cut?") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{path} line {number}: expected a JSON object, found {type(row).__name__}")
-            yield row
+        yield from (row for _, row in read_rows(path))
+
+
+def read_rows(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[int, Row]]:
+    """Yield (line number, object) of one JSONL file, as read_jsonl does."""
+    for number, line in read_lines(path, raw=raw):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise DataError(f"{path} line {number}: not valid JSON ({error}); is the file cut?") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path} line {number}: expected a JSON object, found {type(row).__name__}")
+        yield number, row
 
 
 def read_tables(paths: Sequence[Path]) -> Iterator[Row]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from evalkit.corpus import TokenStream
 from evalkit.errors import DataError
 
 
@@ -19,7 +20,7 @@ class Batches:
     Raises DataError when the stream is shorter than one batch.
     """
 
-    def __init__(self, stream: NDArray[np.unsignedinteger], *, context: int, sequences: int, seed: int):
+    def __init__(self, stream: TokenStream, *, context: int, sequences: int, seed: int):
         self._stream, self._context, self._sequences, self._seed = stream, context, sequences, seed
         # One window is kept back for the epoch's offset, one token for the last target.
         self._windows = (len(stream) - 1) // context - 1

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evalkit import __version__
+from evalkit.corpus import Corpus, TokenStream
 from evalkit.errors import CheckpointError, EvalkitError, UsageError
 from evalkit.files import make_folder, write_atomic
 from evalkit.model import weights
@@ -29,7 +30,6 @@ from evalkit.progress import progress
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.batches import Batches
 from evalkit.train.compiled import Compile, hidden_of
-from evalkit.train.corpus import Corpus
 from evalkit.train.loss import linear_cross_entropy
 from evalkit.train.optim import OptimConfig, Optimizers
 
@@ -296,7 +296,7 @@ def _precision(config: TrainConfig) -> contextlib.AbstractContextManager[Any]:
 
 
 @torch.no_grad()
-def validation_loss(model: GPT, stream: NDArray[np.unsignedinteger], config: TrainConfig) -> float | None:
+def validation_loss(model: GPT, stream: TokenStream, config: TrainConfig) -> float | None:
     """Return nats per token over the first 64 windows of the validation stream; None when it is shorter than one."""
     losses = []
     model.eval()
@@ -309,6 +309,6 @@ def validation_loss(model: GPT, stream: NDArray[np.unsignedinteger], config: Tra
     return round(float(torch.stack(losses).mean()), 5) if losses else None
 
 
-def _windows(stream: NDArray[np.unsignedinteger], context: int, *, limit: int) -> Iterator[NDArray[np.unsignedinteger]]:
+def _windows(stream: TokenStream, context: int, *, limit: int) -> Iterator[NDArray[np.unsignedinteger]]:
     for start in range(0, min(len(stream) - context, limit * context), context):
         yield stream[start : start + context + 1]

@@ -7,17 +7,17 @@ import random
 import pytest
 import torch
 
+from evalkit import world
 from evalkit.engine.gpt import GPTEngine
 from evalkit.model.config import LADDER
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
-from evalkit.train import corpus as corpora
 from evalkit.types import Decoding, Request
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.train(corpora.world_documents(20_000, seed=0), vocab_size=3000)
+    return Tokenizer.train(world.corpus(seed=0, documents=166), vocab_size=3000)
 
 
 @pytest.fixture(scope="module")

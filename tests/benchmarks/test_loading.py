@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 
+from evalkit import world
 from evalkit.model import weights
 from evalkit.model.config import GPT2, with_shape
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
-from evalkit.train import corpus
 
 # In a process of its own: peak memory never falls again.
 _LOAD_AND_SCORE = """
@@ -36,7 +36,7 @@ print(peak / sum(p.nbytes for p in model.parameters()))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("large")
-    tokenizer = Tokenizer.train(corpus.world_documents(20_000, seed=0), vocab_size=3000)
+    tokenizer = Tokenizer.train(world.corpus(seed=0, documents=166), vocab_size=3000)
     torch.set_default_dtype(torch.bfloat16)
     try:
         model = GPT(with_shape(GPT2["1542M"], vocab_size=GPT2["1542M"].vocab_size))

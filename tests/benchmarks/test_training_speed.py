@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from evalkit import corpus as corpora
+from evalkit import world
 from evalkit.model.config import LADDER
 from evalkit.tokenizer import Tokenizer
-from evalkit.train import corpus as corpora
 from evalkit.train.loop import TrainConfig, Trainer
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.train(corpora.world_documents(20_000, seed=0), vocab_size=3000)
+    return Tokenizer.train(world.corpus(seed=0, documents=166), vocab_size=3000)
 
 
 @pytest.fixture(scope="module")
 def corpus(tokenizer, tmp_path_factory):
-    documents = corpora.world_documents(50_000, seed=0)
-    return corpora.build(documents, tokenizer, tmp_path_factory.mktemp("corpus"), name="world")
+    documents = world.corpus(seed=0, documents=416)
+    return corpora.of_texts(documents, tokenizer, tmp_path_factory.mktemp("corpus"), name="world")
 
 
 @pytest.mark.parametrize("size", ["nano", "micro", "mini", "maxi"])

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from evalkit.errors import CheckpointError, DataError, StoreError, UsageError
+from evalkit import corpus as corpora
+from evalkit.errors import CheckpointError, DataError, UsageError
 from evalkit.model import weights
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
-from evalkit.train import corpus as corpora
 from evalkit.train.batches import Batches
 from evalkit.train.compiled import hidden_of
 from evalkit.train.loop import DivergedError, TrainConfig, Trainer, train
@@ -32,7 +32,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def corpus(tokenizer, tmp_path_factory):
-    return corpora.build(pages(400), tokenizer, tmp_path_factory.mktemp("corpus"), name="pages")
+    return corpora.of_texts(pages(400), tokenizer, tmp_path_factory.mktemp("corpus"), name="pages")
 
 
 def pages(count):
@@ -210,41 +210,7 @@ def test_the_schedules():
         assert rates.rate(999) == pytest.approx(last, abs=0.01)
 
 
-def test_corpus_round_trip_and_cut_files(corpus, tokenizer, tmp_path):
-    texts = list(pages(400))
-    built = corpora.build(texts, tokenizer, tmp_path, name="again")
-    assert built.info == dataclasses.replace(corpus.info, name="again")
-    decoded = "".join(
-        map(str, tokenizer.decode(built.train[: 1 + list(built.train).index(tokenizer.end_of_text)].tolist()))
-    )
-    assert decoded == texts[0]
-    assert len(built.train) + len(built.validation) == built.info.tokens
-    assert 0 < len(built.validation) < 0.05 * built.info.tokens
-    path = tmp_path / "train.bin"
-    path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(StoreError, match=r"train\.bin: expected \d+ bytes"):
-        corpora.load(tmp_path)
-
-
-def test_wrong_corpora(tmp_path, tokenizer):
-    with pytest.raises(DataError, match="no such file"):
-        corpora.corpus_files([str(tmp_path / "absent.txt")])
-    with pytest.raises(DataError, match="no text in this folder"):
-        corpora.corpus_files([str(tmp_path)])
-    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
-    with pytest.raises(DataError, match="not a text file"):
-        corpora.corpus_files([str(tmp_path / "picture.png")])
-    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="UTF-8"):
-        list(corpora.read_documents([tmp_path / "bytes.txt"]))
-    (tmp_path / "rows.jsonl").write_text('{"title": "no text"}\n')
-    with pytest.raises(DataError, match="column 'text'"):
-        list(corpora.read_documents([tmp_path / "rows.jsonl"]))
-    with pytest.raises(DataError, match="holds no text"):
-        corpora.build([], tokenizer, tmp_path / "none", name="none")
-
-
 def test_a_corpus_shorter_than_a_batch(tokenizer, tmp_path):
-    tiny = corpora.build(["one two"], tokenizer, tmp_path / "corpus", name="tiny")
+    tiny = corpora.of_texts(["one two"], tokenizer, tmp_path / "corpus", name="tiny")
     with pytest.raises(DataError, match="needs at least"):
         train(config(), tiny, tokenizer, tmp_path / "out")

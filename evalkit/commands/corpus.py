@@ -1,0 +1,130 @@
+"""evalkit corpus: build token shards from raw text, and look at them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.commands import options
+from evalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from evalkit.corpus.recipe import Recipe
+
+SUMMARY = "Build a corpus of token shards from raw text, or show its statistics."
+EXAMPLES = """examples:
+  evalkit corpus build books/ more.jsonl.gz --out corpora/books
+  evalkit corpus build saved-pages/ crawl.warc.gz --language en --min-characters 200 --out corpora/web
+  evalkit corpus build hf:stas/openwebtext-10k --tokenizer gpt2 --decontaminate lambada,superglue --out corpora/owt
+  evalkit corpus stats corpora/books --verify
+  evalkit train --size mini --corpus corpora/books --tokens 20M --out checkpoints/books
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the two actions and their options."""
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    _configure_build(actions.add_parser("build", help="make a corpus; a build that was stopped goes on"))
+    stats = actions.add_parser("stats", help="show what a corpus holds, and what was left out")
+    stats.add_argument("folder", type=Path, help="a corpus")
+    stats.add_argument("--verify", action="store_true", help="read all shards and compare them with their hashes")
+    stats.set_defaults(action=_stats)
+
+
+def _configure_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE",
+        help="text, JSONL, parquet, HTML and WARC files, folders of them, hf:ID[:CONFIG[:SPLIT]] or hf:FOLDER, 'world'",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--column", default="text", help="the text's in JSONL, parquet and datasets (default: text)")
+    parser.add_argument("--vocab", type=int, help="size of the BPE that is trained on a sample (default: 8192)")
+    parser.add_argument("--tokenizer", help="take this one instead: a folder, or a model's (gpt2)")
+    parser.add_argument("--language", help="keep these alone: ISO 639-1 codes with commas (default: all)")
+    parser.add_argument("--min-characters", type=int, default=1, help="of a document that is kept (default: 1)")
+    parser.add_argument("--max-characters", type=int, help="of a document that is kept (default: no limit)")
+    parser.add_argument(
+        "--near-duplicates", type=float, default=0.8, metavar="SIMILARITY",
+        help="leave out documents this like an earlier one, by their runs of five words (default: 0.8; 0: none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--decontaminate", metavar="SUITE|TASK,...",
+        help="cut out these tasks' texts (default: of all benchmarks whose data are at hand); none: do not look",
+    )  # fmt: skip
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data lie")
+    parser.add_argument("--validation", type=float, default=0.01, help="share of documents held out (default: 0.01)")
+    parser.add_argument("--shard-tokens", default="100M", help="tokens of a shard (default: 100M)")
+    parser.add_argument("--tokens", default="9M", help="of 'world': about how many to write (default: 9M)")
+    parser.add_argument("--world-seed", type=int, default=0, help="of 'world'")
+    parser.add_argument("--jobs", type=int, help="processes (default: one per core); they change nothing but the speed")
+    parser.set_defaults(action=_build)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Build a corpus, or show one."""
+    arguments.action(arguments)
+
+
+def _build(arguments: argparse.Namespace) -> None:
+    import time
+
+    from evalkit.corpus import build, prepare
+
+    began = time.monotonic()
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
+    if arguments.tokenizer and arguments.vocab:
+        raise UsageError("--vocab is the size of a tokenizer to be trained; leave it out beside --tokenizer")
+    chosen = arguments.decontaminate
+    plan = prepare.plan(
+        arguments.sources, arguments.out, recipe=_recipe(arguments), data=options.data(arguments),
+        tasks=None if chosen is None else [] if chosen == "none" else chosen.split(","),
+        tokenizer=options.tokenizer(arguments.tokenizer),
+        world_tokens=options.count(arguments.tokens, "--tokens"), world_seed=arguments.world_seed,
+    )  # fmt: skip
+    build.build(plan, jobs=arguments.jobs)
+    _show(arguments.out)
+    print(f"\n{arguments.out}: made in {time.monotonic() - began:,.0f} s")
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    from evalkit.corpus.filters import check_languages
+    from evalkit.corpus.recipe import Recipe
+
+    languages = tuple(arguments.language.split(",")) if arguments.language else ()
+    check_languages(languages)
+    return Recipe(
+        vocab_size=arguments.vocab or Recipe.vocab_size,
+        column=arguments.column,
+        languages=languages,
+        min_characters=arguments.min_characters,
+        max_characters=arguments.max_characters,
+        near_duplicates=arguments.near_duplicates,
+        validation=arguments.validation,
+        shard_tokens=options.count(arguments.shard_tokens, "--shard-tokens"),
+    )
+
+
+def _stats(arguments: argparse.Namespace) -> None:
+    from evalkit import corpus
+
+    corpus.load(arguments.folder)
+    corpus.load_tokenizer(arguments.folder)
+    if arguments.verify:
+        corpus.verify(arguments.folder)
+    _show(arguments.folder)
+
+
+def _show(folder: Path) -> None:
+    """Print the statistics page, on a terminal as rich lays it out."""
+    from rich.markdown import Markdown
+
+    from evalkit.corpus.page import page_of
+
+    console = options.console()
+    text = page_of(folder)
+    if console.is_terminal:
+        console.print(Markdown(text))
+    else:
+        print(text, end="")

@@ -1,0 +1,235 @@
+"""The build of a corpus: read, decide, train the tokenizer, encode, write shards.
+
+Every step but the deciding goes through the corpus part by part, in several processes, and leaves a file per part, so
+a build that was stopped goes on with the next one. Parts are cut by size alone: the tokens are the same for any number
+of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from evalkit.corpus import decisions, encoding, page, shards
+from evalkit.corpus.contamination import EvaluationText
+from evalkit.corpus.decisions import Decisions
+from evalkit.corpus.formats import Raw
+from evalkit.corpus.pool import run_in_order
+from evalkit.corpus.reading import Reader
+from evalkit.corpus.recipe import Recipe
+from evalkit.corpus.sources import Source
+from evalkit.corpus.statistics import Statistics, gather, removed
+from evalkit.errors import DataError, StoreError, UsageError
+from evalkit.files import canonical_json, digest, make_folder, read_json, write_atomic
+from evalkit.progress import progress
+from evalkit.tokenizer import Tokenizer
+
+PART = 8_000_000  # characters (of pages: bytes) of raw documents
+_MOST = 50_000  # documents
+_SMALL = 2_000_000  # bytes of sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a build makes, and where. tokenizer: the one given, or None to train one."""
+
+    sources: Sequence[Source]
+    recipe: Recipe
+    evaluation: EvaluationText
+    tokenizer: Tokenizer | None
+    folder: Path
+    name: str
+
+    def hash(self) -> str:
+        """Return 16 hexadecimal digits of everything that decides the tokens."""
+        return digest(
+            canonical_json(
+                [
+                    self.recipe.hash(),
+                    [source.identity for source in self.sources],
+                    self.tokenizer.content_hash() if self.tokenizer else None,
+                    [self.evaluation.names, int(self.evaluation.grams.sum(dtype=np.uint64))],
+                ]
+            )
+        )
+
+    def is_built(self) -> bool:
+        """Whether the folder holds this very corpus."""
+        index = self.folder / shards.INDEX
+        return index.exists() and bool(read_json(index, StoreError).get("plan") == self.hash())
+
+    @property
+    def work(self) -> Path:
+        """The folder of parts, as long as the corpus is unfinished."""
+        return self.folder / shards.UNFINISHED
+
+
+def build(plan: Plan, *, jobs: int | None = None) -> Statistics:
+    """Make the corpus, or go on with an unfinished one, in `jobs` processes (None: one per core).
+
+    Raises UsageError where the folder holds another corpus or build, DataError for bad sources or no text at all.
+    """
+    jobs = jobs or os.cpu_count() or 1
+    if 0 < sum(source.size for source in plan.sources) < _SMALL:
+        jobs = 1  # other processes would be done after this one
+    try:
+        _begin(plan)
+        statistics = _make(plan, jobs)
+        shutil.rmtree(plan.work)
+    except OSError as error:  # what goes wrong with a source is a DataError by now
+        raise StoreError(f"cannot write the corpus in {plan.folder}: {error.strerror or error}") from error
+    return statistics
+
+
+def _make(plan: Plan, jobs: int) -> Statistics:
+    paths = _read(plan, jobs)
+    decided = decisions.decide(paths, plan.recipe)
+    if not decided.characters:
+        read, out = removed(paths, decided)
+        why = ", ".join(f"{reason}: {its.documents:,}" for reason, its in out.items())
+        raise DataError(f"the corpus {plan.name!r} holds no text: of {read:,} documents none is left ({why or 'none'})")
+    tokenizer = _tokenizer(plan, paths, decided)
+    encoded = _encode(plan, paths, decided, jobs)
+    statistics = gather(plan.evaluation, paths, decided, encoded)
+    _write_shards(plan, paths, tokenizer, statistics)
+    return statistics
+
+
+def _begin(plan: Plan) -> None:
+    """Make the folder of parts with what the processes need, or check that it is of the same plan."""
+    if (plan.folder / shards.INDEX).exists():
+        raise UsageError(f"{plan.folder} already holds a corpus; give another --out, or delete it")
+    started = plan.work / "plan.json"
+    if started.exists():
+        if read_json(started, StoreError) != plan.hash():
+            raise UsageError(
+                f"{plan.folder} holds an unfinished corpus of other sources or settings; give the same command "
+                f"again to go on with it, delete the folder, or give another --out"
+            )
+        return
+    make_folder(plan.work)
+    np.save(plan.work / "grams.npy", plan.evaluation.grams)
+    np.save(plan.work / "tasks.npy", plan.evaluation.tasks)
+    write_atomic(plan.work / "recipe.json", json.dumps(asdict(plan.recipe)))
+    write_atomic(started, json.dumps(plan.hash()))
+
+
+def _read(plan: Plan, jobs: int) -> list[Path]:
+    """Turn the sources into parts; return their files in order."""
+    done = plan.work / "parts.json"
+    if not done.exists():
+        count, total = 0, sum(source.size for source in plan.sources)
+        with progress(f"read {plan.name}", total=total, unit="bytes") as bar:
+
+            def waiting() -> Iterator[tuple[Path, str, int, list[Raw]]]:
+                nonlocal count
+                for count, (raws, size) in enumerate(_chunks(plan.sources), start=1):
+                    path = _part(plan.work, count - 1)
+                    if path.exists():
+                        bar.advance(size)
+                    else:
+                        yield path, plan.hash(), size, raws
+
+            for size in run_in_order(_read_part, waiting(), jobs=jobs):
+                bar.advance(size)
+        write_atomic(done, json.dumps(count))
+    return [_part(plan.work, number) for number in range(read_json(done, StoreError))]
+
+
+def _part(work: Path, number: int) -> Path:
+    return work / f"part-{number:06d}.parquet"
+
+
+def _chunks(sources: Iterable[Source]) -> Iterator[tuple[list[Raw], int]]:
+    """Yield documents of about PART characters together, with the bytes of the sources that were read for them."""
+    chunk: list[Raw] = []
+    length = before = told = 0
+    for source in sources:
+        for raw, position in source.documents():
+            chunk.append(raw)
+            length += len(raw.content)
+            if length >= PART or len(chunk) == _MOST:
+                yield chunk, before + position - told
+                told = before + position
+                chunk, length = [], 0
+        before += source.size
+    if chunk:
+        yield chunk, before - told
+
+
+@lru_cache(maxsize=1)
+def _reader(work: Path, plan: str) -> Reader:
+    """Return this process's reader for a plan, by its hash."""
+    raw = read_json(work / "recipe.json", StoreError)
+    grams, tasks = (np.load(work / f"{name}.npy", mmap_mode="r") for name in ("grams", "tasks"))
+    evaluation = EvaluationText(names=(), grams=grams, tasks=tasks, examples=())
+    return Reader(Recipe(**{**raw, "languages": tuple(raw["languages"])}), evaluation)
+
+
+def _read_part(path: Path, plan: str, size: int, raws: Sequence[Raw]) -> int:
+    _reader(path.parent, plan).write_part(path, raws)
+    return size
+
+
+def _tokenizer(plan: Plan, paths: Sequence[Path], decided: Decisions) -> Tokenizer:
+    """Return the tokenizer given, or one trained on a sample; it lies in the folder of parts for the processes."""
+    if (plan.work / "tokenizer.json").exists():
+        return Tokenizer.load(plan.work)
+    tokenizer = plan.tokenizer
+    if tokenizer is None:
+        share = min(1.0, plan.recipe.sample / decided.characters)
+        with progress(f"train the tokenizer of {plan.name}", total=0, unit="texts") as bar:
+
+            def texts() -> Iterator[str]:
+                for number, path in enumerate(paths):
+                    kept = decided.kept(number, plan.recipe)
+                    for text in encoding.sample(path, kept, share=share, seed=number):
+                        yield text
+                        bar.advance(1)
+
+            tokenizer = Tokenizer.train(texts(), vocab_size=plan.recipe.vocab_size)
+    tokenizer.save(plan.work, context=0)
+    return tokenizer
+
+
+def _encode(plan: Plan, paths: Sequence[Path], decided: Decisions, jobs: int) -> list[encoding.Encoded]:
+    """Turn the parts into tokens; return what each gave."""
+    done = [path.with_suffix(".encoded") for path in paths]
+    todo = [number for number, path in enumerate(done) if not path.exists()]
+    lengths = decided.part_characters
+    with progress(f"encode {plan.name}", total=sum(lengths[n] for n in todo), unit="characters") as bar:
+        tasks = ((paths[number], plan.hash(), decided.kept(number, plan.recipe)) for number in todo)
+        for number, _ in zip(todo, run_in_order(_encode_part, tasks, jobs=jobs), strict=True):
+            bar.advance(lengths[number])
+    return [encoding.Encoded(**read_json(path, StoreError)) for path in done]
+
+
+@lru_cache(maxsize=1)
+def _part_tokenizer(work: Path, plan: str) -> Tokenizer:
+    """Return this process's tokenizer for a plan, by its hash."""
+    return Tokenizer.load(work)
+
+
+def _encode_part(path: Path, plan: str, kept: encoding.Kept) -> None:
+    encoding.encode(path, kept, _part_tokenizer(path.parent, plan))
+
+
+def _write_shards(plan: Plan, paths: Sequence[Path], tokenizer: Tokenizer, statistics: Statistics) -> None:
+    """Join the parts' tokens into shards; the index comes last, so that a corpus with an index is whole."""
+    total = statistics.total
+    width, limit = shards.width_of(tokenizer), plan.recipe.shard_tokens
+    with shards.ShardWriter(plan.folder, width=width, limit=limit) as writer:
+        for part in shards.PARTS:
+            for path in paths:
+                writer.write(part, path.with_suffix(f".{part}").read_bytes())
+        info = writer.close(tokenizer, name=plan.name, documents=total.documents, characters=total.characters)
+        write_atomic(plan.folder / "stats.json", json.dumps(statistics.as_json(), indent=2) + "\n")
+        write_atomic(plan.folder / "stats.md", page.markdown(info, statistics))
+        writer.write_index(tokenizer, info, plan=plan.hash())

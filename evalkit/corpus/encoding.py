@@ -1,0 +1,99 @@
+"""From a part to its tokens: what one process does once all documents are known."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.corpus import contamination, parts
+from evalkit.corpus.shards import as_array, is_held_out
+from evalkit.files import write_atomic
+from evalkit.tokenizer import Tokenizer
+
+_BATCH = 1 << 17  # characters encoded at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A text that is to be tokenised: a document, or what the cuts left of it. held_out: for validation."""
+
+    text: str
+    source: str
+    held_out: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What is done with the documents of one part. keep: which stay. common: grams that do not count as collisions.
+
+    first: whether the corpus begins here; its first document is trained on, so that no training part is empty.
+    """
+
+    keep: NDArray[np.bool_]
+    common: NDArray[np.uint64]
+    validation: float
+    first: bool
+
+    def pieces(self, path: Path) -> Iterator[Piece]:
+        """Yield the texts of a part."""
+        first = self.first
+        for keep, (text, source, key, hits) in zip(self.keep.tolist(), parts.documents(path), strict=True):
+            if keep:
+                held_out = not first and is_held_out(int(key[0]), self.validation)
+                first = False
+                for start, end in contamination.pieces(len(text), contamination.without(hits, self.common)):
+                    if piece := text[start:end].strip():
+                        yield Piece(text=piece, source=source, held_out=held_out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """What a part gave, by source: documents (pieces), characters, bytes of UTF-8 and tokens."""
+
+    sources: dict[str, tuple[int, int, int, int]]
+    validation_documents: int
+
+
+def encode(path: Path, kept: Kept, tokenizer: Tokenizer) -> Encoded:
+    """Write the tokens of a part beside it, one file for training and one for validation; say last what they are."""
+    streams: dict[bool, list[bytes]] = {False: [], True: []}
+    sources: dict[str, tuple[int, int, int, int]] = {}
+    held_out = 0
+    for piece in kept.pieces(path):
+        ids = encode_long(piece.text, tokenizer)
+        streams[piece.held_out] += [ids.tobytes(), as_array([tokenizer.end_of_text], tokenizer).tobytes()]
+        held_out += piece.held_out
+        own = (1, len(piece.text), len(piece.text.encode()), len(ids) + 1)
+        before = sources.get(piece.source, (0, 0, 0, 0))
+        sources[piece.source] = tuple(map(sum, zip(before, own, strict=True)))  # type: ignore[assignment]
+    for part, chunks in (("train", streams[False]), ("validation", streams[True])):
+        write_atomic(path.with_suffix(f".{part}"), b"".join(chunks))
+    encoded = Encoded(sources=sources, validation_documents=held_out)
+    write_atomic(path.with_suffix(".encoded"), json.dumps(asdict(encoded)))
+    return encoded
+
+
+def encode_long(text: str, tokenizer: Tokenizer) -> NDArray[np.unsignedinteger]:
+    """Encode a text, a book's length a bit at a time, so that the encoder's own records stay small."""
+    stretches = tokenizer.stretches(text, characters=_BATCH)
+    return np.concatenate([as_array(tokenizer.encode_batch([stretch])[0], tokenizer) for stretch in stretches])
+
+
+def sample(path: Path, kept: Kept, *, share: float, seed: int) -> list[str]:
+    """Return a random share of a part's training text, in stretches of some thousand characters."""
+    rng = random.Random(seed)
+    chosen = []
+    for piece in kept.pieces(path):
+        if not piece.held_out:
+            chosen += [stretch for stretch in _stretches(piece.text) if rng.random() < share]
+    return chosen
+
+
+def _stretches(text: str, *, characters: int = 4096) -> Sequence[str]:
+    return [text[start : start + characters] for start in range(0, len(text), characters)]

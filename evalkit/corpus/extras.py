@@ -1,0 +1,17 @@
+"""Packages that only some sources need; they come with `pip install 'evalkit[corpus]'`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from evalkit.errors import UsageError
+
+
+def require(module: str, what: str) -> Any:
+    """Import a module of an optional package. Raises UsageError saying how to install it, and what for."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise UsageError(f"{what} need the package {package}: pip install 'evalkit[corpus]' ({error})") from error

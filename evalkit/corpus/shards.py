@@ -1,0 +1,253 @@
+"""Shards: token files with an index, opened as one stream for training and one for validation.
+
+A corpus folder holds corpus.json (the index, written last: without it the corpus is unfinished), train-00000.bin, ...,
+validation-00000.bin, ... (ids as little-endian unsigned integers of 16 bits, or 32 where the vocabulary needs them,
+each document followed by end of text), tokenizer.json, and stats.json with stats.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.errors import DataError, StoreError
+from evalkit.files import digest, make_folder, read_json, write_atomic
+from evalkit.progress import progress
+from evalkit.tokenizer import Tokenizer
+
+INDEX = "corpus.json"
+UNFINISHED = "unfinished"
+PARTS = ("train", "validation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusInfo:
+    """What the tokens were made from. documents, characters, tokens: of both parts together."""
+
+    name: str
+    documents: int
+    characters: int
+    tokens: int
+    validation_tokens: int
+    fingerprint: str
+
+
+class TokenStream(Protocol):
+    """Token ids of which stretches are read: an array, or the shards of a corpus."""
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        ...
+
+    def __getitem__(self, place: slice, /) -> NDArray[np.unsignedinteger]:
+        """Return a stretch."""
+        ...
+
+
+class Tokens:
+    """A stream of token ids over one or several files, read as an array is: len(), [i], [start:end]."""
+
+    def __init__(self, arrays: Sequence[NDArray[np.unsignedinteger]], dtype: np.dtype[np.unsignedinteger]):
+        self._arrays, self.dtype = arrays, dtype
+        self._ends = np.cumsum([0, *map(len, arrays)])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, place: slice | int) -> Any:
+        """Return the ids of a slice (steps of 1 only) as an array, or one id."""
+        if not isinstance(place, slice):
+            index = range(len(self))[place]  # as a list does it: negative from the end, IndexError beyond
+            return self[index : index + 1][0]
+        start, stop, step = place.indices(len(self))
+        if step != 1:
+            raise ValueError("a token stream is read in steps of 1")
+        first = int(np.searchsorted(self._ends, start, side="right")) - 1
+        found = []
+        for array, offset in zip(self._arrays[first:], self._ends[first:], strict=False):
+            if offset >= stop:
+                break
+            found.append(array[max(0, start - offset) : stop - offset])
+        return found[0] if len(found) == 1 else np.concatenate([*found, np.zeros(0, dtype=self.dtype)])
+
+    def __iter__(self) -> Iterator[np.unsignedinteger]:
+        for array in self._arrays:
+            yield from array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Tokens to train on and to validate on (memory-mapped)."""
+
+    train: Tokens
+    validation: Tokens
+    info: CorpusInfo
+
+
+@dataclass
+class ShardWriter:
+    """Writes the token files of a folder, then its index. width: bytes of an id. limit: tokens of a file."""
+
+    folder: Path
+    width: int
+    limit: int
+    _shards: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {part: [] for part in PARTS})
+    _open: dict[str, tuple[IO[bytes], Any]] = field(default_factory=dict)
+    _total: dict[str, Any] = field(default_factory=lambda: {part: hashlib.sha256() for part in PARTS})
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file, _sha in self._open.values():
+            file.close()
+
+    def write(self, part: str, ids: bytes) -> None:
+        """Append ids to the last file of a part, and go on in a new one where it is full."""
+        self._total[part].update(ids)
+        while ids:
+            if part not in self._open:
+                name = f"{part}-{len(self._shards[part]):05d}.bin"
+                self._open[part] = (self.folder / name).open("wb"), hashlib.sha256()
+                self._shards[part].append({"file": name, "tokens": 0})
+            shard, (file, own) = self._shards[part][-1], self._open[part]
+            fits = ids[: (self.limit - shard["tokens"]) * self.width]
+            file.write(fits)
+            own.update(fits)
+            shard["tokens"] += len(fits) // self.width
+            ids = ids[len(fits) :]
+            if shard["tokens"] == self.limit:
+                self._close(part)
+
+    def _close(self, part: str) -> None:
+        file, own = self._open.pop(part)
+        file.close()
+        self._shards[part][-1]["sha256"] = own.hexdigest()
+
+    def close(self, tokenizer: Tokenizer, *, name: str, documents: int, characters: int) -> CorpusInfo:
+        """Close the files. The fingerprint is of the tokens, however they are cut into files, and of the tokenizer."""
+        for part in list(self._open):
+            self._close(part)
+        tokens = {part: sum(shard["tokens"] for shard in self._shards[part]) for part in PARTS}
+        hashes = "".join(self._total[part].hexdigest() for part in PARTS)
+        return CorpusInfo(
+            name=name,
+            documents=documents,
+            characters=characters,
+            tokens=sum(tokens.values()),
+            validation_tokens=tokens["validation"],
+            fingerprint=digest(hashes + tokenizer.content_hash()),
+        )
+
+    def write_index(self, tokenizer: Tokenizer, info: CorpusInfo, *, plan: str = "") -> None:
+        """Write the tokenizer, then the index. plan: what the corpus was made by, where a build made it."""
+        tokenizer.save(self.folder, context=0)
+        own = {"width": self.width, "vocabulary": tokenizer.size, "tokenizer": tokenizer.content_hash(), "plan": plan}
+        write_atomic(self.folder / INDEX, json.dumps(asdict(info) | own | {"shards": self._shards}, indent=2) + "\n")
+
+
+def width_of(tokenizer: Tokenizer) -> int:
+    """Return the bytes that hold any id of a tokenizer: 2 or 4."""
+    return 2 if tokenizer.size <= 1 << 16 else 4
+
+
+def is_corpus(folder: Path) -> bool:
+    """Say whether a folder holds a corpus. Raises StoreError where its build is unfinished."""
+    if (folder / INDEX).is_file():
+        return True
+    if (folder / UNFINISHED).is_dir():
+        raise StoreError(f"{folder}: the build of this corpus is unfinished; give the same command again to go on")
+    return False
+
+
+def load(folder: Path) -> Corpus:
+    """Open a corpus folder. Raises StoreError when it is unfinished or a file is missing, cut or of another version."""
+    if not is_corpus(folder):
+        raise StoreError(f"{folder}: no corpus here ({INDEX} is missing); make one with `evalkit corpus build`")
+    path = folder / INDEX
+    raw = read_json(path, StoreError)
+    try:
+        dtype = np.dtype(f"<u{raw['width']}")
+        info = CorpusInfo(**{name: raw[name] for name in CorpusInfo.__dataclass_fields__})
+        shards = raw.get("shards") or _single(info)
+        streams = {part: Tokens([_map(folder, shard, dtype) for shard in shards[part]], dtype) for part in PARTS}
+    except (TypeError, KeyError, AttributeError) as error:
+        raise StoreError(f"{path}: not a corpus index ({type(error).__name__}: {error})") from None
+    if len(streams["train"]) + len(streams["validation"]) != info.tokens:
+        raise StoreError(f"{path}: {info.tokens:,} tokens in all, but its shards have other numbers")
+    return Corpus(train=streams["train"], validation=streams["validation"], info=info)
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Read the tokenizer of a corpus folder. Raises StoreError when it is not the one that made the tokens."""
+    tokenizer = Tokenizer.load(folder)
+    made_by = read_json(folder / INDEX, StoreError).get("tokenizer")
+    if made_by is not None and made_by != tokenizer.content_hash():
+        raise StoreError(f"{folder}: its tokenizer.json is not the one that its tokens were made with")
+    return tokenizer
+
+
+def verify(folder: Path) -> None:
+    """Read all shards of a corpus. Raises StoreError for one whose content is not what was written."""
+    for shard in chain.from_iterable(read_json(folder / INDEX, StoreError).get("shards", {}).values()):
+        path = folder / shard["file"]
+        with progress(f"verify {path.name}", total=path.stat().st_size, unit="bytes") as bar, path.open("rb") as file:
+            own = hashlib.sha256()
+            while block := file.read(1 << 22):
+                own.update(block)
+                bar.advance(len(block))
+        if own.hexdigest() != shard["sha256"]:
+            raise StoreError(f"{path}: its content was changed since it was written")
+
+
+def _single(info: CorpusInfo) -> Mapping[str, list[dict[str, Any]]]:
+    """Return the shards of a corpus made before there were any: one file a part."""
+    tokens = {"train": info.tokens - info.validation_tokens, "validation": info.validation_tokens}
+    return {part: [{"file": f"{part}.bin", "tokens": count}] if count else [] for part, count in tokens.items()}
+
+
+def _map(folder: Path, shard: Mapping[str, Any], dtype: np.dtype[Any]) -> NDArray[np.unsignedinteger]:
+    path = folder / shard["file"]
+    expected, size = shard["tokens"] * dtype.itemsize, path.stat().st_size if path.is_file() else None
+    if size is None:
+        raise StoreError(f"{path} is missing")
+    if size != expected:
+        raise StoreError(f"{path}: expected {expected} bytes, found {size}; is the file cut?")
+    return np.memmap(path, dtype=dtype, mode="r")
+
+
+def of_texts(
+    texts: Iterable[str], tokenizer: Tokenizer, folder: Path, *, name: str, validation: float = 0.01
+) -> Corpus:
+    """Write texts as they are into a corpus folder, without any filter. Raises DataError when there is no text."""
+    documents = characters = 0
+    source = iter(texts)
+    with ShardWriter(make_folder(folder), width=width_of(tokenizer), limit=1 << 30) as writer:
+        while batch := list(islice(source, 256)):
+            for text, ids in zip(batch, tokenizer.encode_batch(batch), strict=True):
+                held_out = documents and is_held_out(int(digest(text), 16), validation)
+                whole = as_array([*ids, tokenizer.end_of_text], tokenizer)
+                writer.write("validation" if held_out else "train", whole.tobytes())
+                documents, characters = documents + 1, characters + len(text)
+        if not characters:
+            raise DataError(f"the corpus {name!r} holds no text")
+        writer.write_index(tokenizer, writer.close(tokenizer, name=name, documents=documents, characters=characters))
+    return load(folder)
+
+
+def is_held_out(key: int, share: float) -> bool:
+    """Say whether a document whose text has this hash (64 bits) belongs to the validation part."""
+    return key < share * 2**64
+
+
+def as_array(ids: Sequence[int], tokenizer: Tokenizer) -> NDArray[np.unsignedinteger]:
+    """Return ids in the width that they have in the shards of a tokenizer."""
+    return np.array(ids, dtype=f"<u{width_of(tokenizer)}")

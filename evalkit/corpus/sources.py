@@ -1,0 +1,132 @@
+"""Sources: words of the command line -> what is read, in an order that is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from evalkit import world
+from evalkit.corpus import formats
+from evalkit.corpus.formats import Raw
+from evalkit.errors import DataError, UsageError
+from evalkit.harness.readers import COMPRESSED
+
+Reading = Callable[[Path, IO[bytes], formats.Naming], Iterator[Raw]]
+
+_READERS: Mapping[str, Reading] = {
+    ".txt": formats.read_text,
+    ".md": formats.read_text,
+    ".jsonl": formats.read_jsonl,
+    ".parquet": formats.read_parquet,
+    ".html": formats.read_page,
+    ".htm": formats.read_page,
+    ".warc": formats.read_warc,
+}
+_COMPRESSIBLE = (".txt", ".md", ".jsonl", ".html", ".htm", ".warc")
+_KINDS = f"{', '.join(_READERS)}; all but parquet also compressed: {', '.join(COMPRESSED)}"
+
+HUB = "hf:"
+_PAGE = 490  # bytes of a page of the world
+
+
+@dataclass(kw_only=True)
+class Source:
+    """One file, dataset or generator.
+
+    size: its bytes, 0 where unknown. identity: what changes when the content does, as far as can be known without
+    reading it. open_documents: yields its documents; the stack closes what it opened, of which `raw` tells how far the
+    reading is.
+    """
+
+    name: str
+    size: int
+    identity: str
+    open_documents: Callable[[Source], Iterator[Raw]]
+    raw: IO[bytes] | None = field(default=None, init=False)
+
+    def documents(self) -> Iterator[tuple[Raw, int]]:
+        """Yield each document with the bytes of the source that were read by then."""
+        for document in self.open_documents(self):
+            yield document, min(self.raw.tell(), self.size) if self.raw and not self.raw.closed else 0
+
+
+def find(words: Sequence[str], *, column: str, tokens: int, seed: int, out: Path | None = None) -> list[Source]:
+    """Return the sources that words stand for: 'world', files, all files of known kinds below folders, hf: datasets.
+
+    column: the column of the text. tokens, seed: of the generated world. out: a folder that is no source.
+    Raises DataError for a name that does not exist, a folder without text and a file of another kind.
+    """
+    if list(words) == ["world"]:
+        return [_world(tokens, seed)]
+    found: list[Source] = []
+    for word in words:
+        if word.startswith(HUB):
+            found.append(_dataset(word, column))
+        else:
+            found += [_file(path, name, column) for path, name in _files(Path(word), out)]
+    return found
+
+
+def _world(tokens: int, seed: int) -> Source:
+    documents = max(100, tokens // 120)  # a page has about 128
+
+    def read(_: Source) -> Iterator[Raw]:
+        return (Raw(page, "world") for page in world.corpus(seed=seed, documents=documents))
+
+    return Source(
+        name="world", size=documents * _PAGE, identity=f"{world.VERSION} {seed} {documents}", open_documents=read
+    )
+
+
+def _dataset(word: str, column: str) -> Source:
+    identifier, _, rest = word.removeprefix(HUB).partition(":")
+    config, _, split = rest.partition(":")
+    if not identifier:
+        raise UsageError(f"source {word!r}: expected hf:ID, hf:ID:CONFIG or hf:ID:CONFIG:SPLIT")
+    read = partial(formats.read_dataset, identifier, config or None, split or "train", column)
+    return Source(name=word, size=0, identity=word, open_documents=lambda _: read())
+
+
+def _files(path: Path, out: Path | None) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a path but those in `out`, each with the name that statistics give it."""
+    if path.is_dir():
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p))
+        if out:
+            inside = [p for p in inside if out.resolve() not in p.resolve().parents]
+        if not inside:
+            raise DataError(f"{path}: no text in this folder; expected files that end in {_KINDS}")
+        yield from ((p, str(p.relative_to(path))) for p in inside)
+    elif not path.is_file():
+        raise DataError(f"corpus {str(path)!r}: no such file or folder (or 'world' for the generated one, or hf:ID)")
+    elif not _kind(path):
+        raise DataError(f"{path}: not a text file; expected one that ends in {_KINDS}")
+    else:
+        yield path, path.name
+
+
+def _kind(path: Path) -> str:
+    """Return the ending that says how a file is read, or an empty text."""
+    if path.suffix in COMPRESSED:
+        inner = Path(path.stem).suffix.lower()
+        return inner if inner in _COMPRESSIBLE else ""
+    return path.suffix.lower() if path.suffix.lower() in _READERS else ""
+
+
+def _file(path: Path, name: str, column: str) -> Source:
+    status = path.stat()
+    reader = _READERS[_kind(path)]
+
+    def read(source: Source) -> Iterator[Raw]:
+        with ExitStack() as stack:
+            try:
+                source.raw = stack.enter_context(path.open("rb"))
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+            yield from reader(path, source.raw, formats.Naming(source=name, column=column))
+
+    identity = f"{name} {status.st_size} {status.st_mtime_ns}"
+    return Source(name=name, size=status.st_size, identity=identity, open_documents=read)
