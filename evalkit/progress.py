@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 log = logging.getLogger(__name__)
@@ -87,10 +88,35 @@ class _Lines:
         self._print()
 
 
+class _Nothing:
+    """Shows nothing."""
+
+    def advance(self, amount: int, *, note: str = "") -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Let `progress` show nothing while the block runs: inside of work that shows its own, or beside it."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
 @contextmanager
 def progress(label: str, *, total: int, unit: str, start: int = 0) -> Iterator[Progress]:
     """Show progress on standard error while the block runs."""
-    bar: _Bar | _Lines = (_Bar if sys.stderr.isatty() else _Lines)(label, total, unit, start)
+    bar: _Bar | _Lines | _Nothing = _Nothing()
+    if not _silent.get():
+        bar = (_Bar if sys.stderr.isatty() else _Lines)(label, total, unit, start)
     try:
         yield bar
     finally:

@@ -9,7 +9,7 @@ from evalkit.commands import options
 SUMMARY = "List the models by name, or show one."
 EXAMPLES = """examples:
   evalkit models
-  evalkit models nano                                 its configuration and training record
+  evalkit models nano                                 how it is trained, its configuration and training record
 """
 
 
@@ -22,10 +22,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the table of models, or one model's records."""
     from evalkit.model import resolve
     from evalkit.report import models
+    from evalkit.train.presets import PRESETS
 
     if arguments.name is None:
         options.console().print(models.table())
         return
+    if arguments.name in PRESETS:
+        print(f"evalkit train --size {arguments.name}: {PRESETS[arguments.name].text()}")
     folder = resolve.folder_of(arguments.name)
     for name in ("config.json", "training.json"):
         if (folder / name).is_file():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from evalkit.commands import options
 from evalkit.errors import UsageError, unknown
@@ -13,12 +16,21 @@ from evalkit.errors import UsageError, unknown
 if TYPE_CHECKING:
     from evalkit.corpus import Corpus
     from evalkit.tokenizer import Tokenizer
+    from evalkit.train.config import TrainConfig
+    from evalkit.train.distributed import Ranks
+    from evalkit.train.observe import Observer
 
-SUMMARY = "Train a GPT of a ladder size from nothing."
+SUMMARY = "Train a GPT of a named size from nothing."
 EXAMPLES = """examples:
-  evalkit train --size nano --corpus world --tokens 6M --out checkpoints/nano
+  evalkit train --size nano --corpus world --out checkpoints/nano
+  evalkit train --size pico,nano,micro --corpus world --tokens 9M --out checkpoints/ladder
   evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books
   evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books --resume
+  evalkit train --size nano --corpus world --out checkpoints/nano --eval-every 1M --tasks world-quick --limit 50
+  torchrun --nproc-per-node 2 -m evalkit.cli train --size mini --corpus world --out checkpoints/mini
+
+What a size's budget, batch, optimizer and learning rates are, and why: evalkit models SIZE.
+SIGTERM and Ctrl-C save before the training ends; the message says how to go on.
 """
 
 
@@ -29,101 +41,272 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--corpus", required=True, nargs="+",
         help="a folder of `evalkit corpus build` or of another training (OUT/corpus), or sources as that takes them",
     )  # fmt: skip
-    parser.add_argument("--tokens", default="6M", help="training budget, for example 6M (default)")
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--resume", action="store_true", help="go on with the training in --out")
+    parser.add_argument(
+        "--resume", nargs="?", type=int, const=-1, metavar="STEP",
+        help="go on with the training in --out, or go back to a step of --keep-last",
+    )  # fmt: skip
+    _add_budget(parser)
+    _add_optimizer(parser)
+    _add_machine(parser)
+    _add_watching(parser)
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokens", help="training budget, for example 6M (default: the size's preset)")
     parser.add_argument("--vocab", type=int, help="size of the BPE trained on raw sources (default: 3000)")
     parser.add_argument("--tokenizer", help="take this one instead: a folder, or a model's (gpt2)")
     parser.add_argument("--context", type=int, help="positions (default: the size's)")
-    parser.add_argument("--sequences", type=int, default=8, help="sequences per step (default: 8)")
+    parser.add_argument("--sequences", type=int, help="sequences per step (default: the size's preset)")
     parser.add_argument("--seed", default="0", help="of the weights and the order of the text; several with commas")
     parser.add_argument("--world-seed", type=int, default=0, help="of the people and texts of the generated world")
+
+
+def _add_optimizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--optimizer", help="muon (for the block matrices) or adamw (default: the size's preset)")
+    parser.add_argument("--muon-lr", type=float, help="peak rate of the block matrices (default: the preset's)")
+    parser.add_argument("--adam-lr", type=float, help="peak rate of the rest, or of all (default: the preset's)")
+    parser.add_argument(
+        "--schedule", help="linear, cosine, constant or trapezoid, after a warm-up (default: the preset's)"
+    )
+    parser.add_argument("--warmup", type=float, default=0.02, help="share of the steps (default: 0.02)")
+    parser.add_argument("--weight-decay", type=float, default=0.1, help="of matrices, not of vectors (default: 0.1)")
+    parser.add_argument("--clip", type=float, default=1.0, help="largest norm of the gradient (default: 1)")
+    parser.add_argument("--dropout", type=float, help="GPT-1's was 0.1 (default: the preset's)")
+    parser.add_argument(
+        "--spike", type=float, default=1.0, metavar="NATS",
+        help="stop when the loss stays so far above its running median (default: 1)",
+    )  # fmt: skip
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, help="trainings at a time, if several (default: the number of cores)")
     parser.add_argument(
         "--dtype", default="bf16", help="bf16 (default) or fp32: of the matrix products; weights stay fp32"
     )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--muon-lr", type=float, default=0.01, help="peak rate of the block matrices; 0: AdamW for all")
-    parser.add_argument("--adam-lr", type=float, default=5e-3, help="peak rate of the rest (default: 5e-3)")
-    parser.add_argument("--schedule", default="linear", help="linear (default), cosine or trapezoid, after a warm-up")
+    parser.add_argument("--compile", default="auto", help="auto (default: for long trainings), on or off")
+    parser.add_argument(
+        "--accumulate",
+        type=int,
+        metavar="PARTS",
+        help="take each step in so many parts (default: what fits 32k tokens)",
+    )
+    parser.add_argument(
+        "--recompute", action="store_true", help="keep no activations inside blocks, compute them twice: saves memory"
+    )
+    parser.add_argument("--fsdp", action="store_true", help="under torchrun: split weights and optimizer (FSDP2)")
+
+
+def _add_watching(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS")
     parser.add_argument(
         "--checkpoint-keep", type=int, metavar="STEPS", help="keep a model of every so many steps in OUT/step-N"
     )
-    parser.add_argument("--compile", default="auto", help="auto (default: for long trainings), on or off")
+    parser.add_argument(
+        "--keep-last", type=int, default=1, metavar="COUNT", help="checkpoints that --resume STEP can go back to"
+    )
+    parser.add_argument("--eval-every", metavar="TOKENS", help="run --tasks on the way, into OUT/eval/step-N")
+    parser.add_argument("--tasks", default="world-quick", help="what --eval-every runs (default: world-quick)")
+    parser.add_argument("--limit", type=int, help="documents per task of --eval-every")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark of --tasks is"
+    )
+    parser.add_argument("--sample-every", metavar="TOKENS", help="write texts of the model into OUT/samples")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files into OUT/tensorboard too")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Build the corpus (once), then train one model, or several on the same text."""
-    from evalkit.model.config import SIZES
-    from evalkit.train.compiled import Compile
-    from evalkit.train.optim import Schedule
+    from evalkit.train import distributed
+    from evalkit.train.stopping import StoppedError
 
     sizes, seeds = arguments.size.split(","), options.integers(arguments.seed, "--seed")
+    _check(arguments, sizes)
+    try:
+        if len(sizes) * len(seeds) > 1:
+            if distributed.launched():
+                raise UsageError("torchrun trains one size and seed at a time")
+            _train_several(arguments, sizes=sizes, seeds=seeds)
+            return
+        with distributed.ranks(arguments.device) as ranks:
+            _train_one(arguments, size=sizes[0], seed=seeds[0], ranks=ranks)
+    except StoppedError as stopped:
+        raise StoppedError(f"{stopped}; go on with: {command(arguments)}", stopped.number) from None
+    except distributed.WorkerLostError as lost:
+        raise distributed.WorkerLostError(
+            f"{lost}; go on from the last checkpoint with: {command(arguments)}"
+        ) from lost
+
+
+def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
+    """Raise UsageError for whatever is wrong before anything is read or computed."""
+    from evalkit.train.compiled import Compile
+    from evalkit.train.log import check_tensorboard
+    from evalkit.train.optim import Schedule
+    from evalkit.train.presets import preset
+
     for size in sizes:
-        if size not in SIZES:
-            raise unknown("size", size, SIZES)
-    if arguments.dtype not in ("bf16", "fp32"):
-        raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
-    if arguments.schedule not in get_args(Schedule):
-        raise unknown("schedule", arguments.schedule, get_args(Schedule))
-    if arguments.compile not in get_args(Compile):
-        raise unknown("compile", arguments.compile, get_args(Compile))
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
+        preset(size)
+    allowed = {"dtype": ("bf16", "fp32"), "schedule": get_args(Schedule), "compile": get_args(Compile)}
+    for name, values in (allowed | {"optimizer": ("muon", "adamw")}).items():
+        value = getattr(arguments, name)
+        if value is not None and value not in values:
+            raise unknown(name, value, values)
+    for name in ("jobs", "context", "limit"):
+        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
+            raise UsageError(f"--{name} must be at least 1, not {getattr(arguments, name)}")
+    if arguments.optimizer == "adamw" and arguments.muon_lr:
+        raise UsageError("--muon-lr goes with --optimizer muon")
     options.check_device(arguments.device)
-    if len(sizes) * len(seeds) == 1:
-        _train_one(arguments, size=sizes[0], seed=seeds[0])
-    else:
-        _train_several(arguments, sizes=sizes, seeds=seeds)
+    if arguments.tensorboard:
+        check_tensorboard()
 
 
-def _prepare(arguments: argparse.Namespace, *, reuse: bool) -> tuple[Tokenizer, Corpus]:
+def command(arguments: argparse.Namespace) -> str:
+    """Return the command line that resumes a training."""
+    start = ["evalkit", "train"]
+    if processes := os.environ.get("LOCAL_WORLD_SIZE"):
+        start = ["torchrun", "--nproc-per-node", processes, "-m", "evalkit.cli", "train"]
+    return shlex.join([*start, *_words(arguments, resume=-1)])
+
+
+def _words(arguments: argparse.Namespace, **changes: Any) -> list[str]:
+    """Write the options again, from what was parsed; those that have their default are left out."""
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    words: list[str] = []
+    for name, value in (vars(arguments) | changes).items():
+        flag = f"--{name.replace('_', '-')}"
+        if name in ("command", "log_level", "log_json") or value == parser.get_default(name):
+            continue
+        if name == "resume":
+            words += [flag] if value < 0 else [flag, str(value)]
+        elif name == "data":
+            words += [word for entry in value for word in (flag, entry)]
+        elif isinstance(value, list):
+            words += [flag, *value]
+        else:
+            words += [flag] if value is True else [f"{flag}={value}"]
+    return words
+
+
+def _prepare(arguments: argparse.Namespace, *, tokens: int, reuse: bool) -> tuple[Tokenizer, Corpus]:
     from evalkit.corpus.prepare import prepare
 
     return prepare(
-        arguments.corpus, arguments.out / "corpus", tokens=options.count(arguments.tokens, "--tokens"),
-        vocab_size=arguments.vocab, tokenizer=options.tokenizer(arguments.tokenizer), seed=arguments.world_seed,
-        reuse=reuse,
+        arguments.corpus, arguments.out / "corpus", tokens=tokens, vocab_size=arguments.vocab,
+        tokenizer=options.tokenizer(arguments.tokenizer), seed=arguments.world_seed, reuse=reuse,
     )  # fmt: skip
 
 
-def _train_one(arguments: argparse.Namespace, *, size: str, seed: int) -> None:
+def _configuration(arguments: argparse.Namespace, *, size: str, seed: int, vocab_size: int) -> TrainConfig:
+    """Return the training of a size: its preset, with what the user gave instead."""
     from evalkit.model.config import SIZES, with_shape
-    from evalkit.train import loop
+    from evalkit.train.config import TrainConfig
     from evalkit.train.optim import OptimConfig
+    from evalkit.train.presets import preset
 
-    loop.check_free(arguments.out, resume=arguments.resume)  # before the corpus is built over the old one
-    tokenizer, text = _prepare(arguments, reuse=arguments.resume)
-    shape = with_shape(SIZES[size], vocab_size=tokenizer.size, context=arguments.context)
-    config = loop.TrainConfig(
-        model=shape, tokens=options.count(arguments.tokens, "--tokens"), sequences=arguments.sequences, seed=seed,
-        dtype=arguments.dtype, device=arguments.device, checkpoint_every=arguments.checkpoint_every,
-        checkpoint_keep=arguments.checkpoint_keep, compile=arguments.compile,
-        optim=OptimConfig(muon_lr=arguments.muon_lr, adam_lr=arguments.adam_lr, schedule=arguments.schedule),
+    def given(name: str) -> Any:
+        value = getattr(arguments, name)
+        return getattr(default, name) if value is None else value
+
+    default = preset(size)
+    muon_lr = 0.0 if arguments.optimizer == "adamw" else given("muon_lr")
+    if arguments.optimizer == "muon" and not muon_lr:
+        raise UsageError(f"--optimizer muon: {size} is an AdamW preset; give --muon-lr, for example 0.01")
+    optim = OptimConfig(
+        muon_lr=muon_lr, adam_lr=given("adam_lr"), schedule=given("schedule"), warmup=arguments.warmup,
+        weight_decay=arguments.weight_decay, clip=arguments.clip,
     )  # fmt: skip
-    loop.train(config, text, tokenizer, arguments.out, resume=arguments.resume)
-    print(f"{shape.parameters:,} parameters ({shape.block_parameters:,} without embeddings) in {arguments.out}")
+    return TrainConfig(
+        model=with_shape(SIZES[size], vocab_size=vocab_size, context=arguments.context, dropout=given("dropout")),
+        tokens=_tokens(arguments, size), sequences=given("sequences"), accumulate=arguments.accumulate,
+        recompute=arguments.recompute, shard=arguments.fsdp, seed=seed, dtype=arguments.dtype, optim=optim,
+        device=arguments.device, checkpoint_every=arguments.checkpoint_every, keep_last=arguments.keep_last,
+        checkpoint_keep=arguments.checkpoint_keep, compile=arguments.compile, spike=arguments.spike,
+    )  # fmt: skip
+
+
+def _tokens(arguments: argparse.Namespace, size: str) -> int:
+    from evalkit.train.presets import preset
+
+    return options.count(arguments.tokens, "--tokens") if arguments.tokens else preset(size).tokens
+
+
+def _resume(arguments: argparse.Namespace) -> int | bool:
+    """Return what to go on from: nothing, the newest state (True), or that of a step."""
+    if arguments.resume is None:
+        return False
+    return True if arguments.resume == -1 else int(arguments.resume)
+
+
+def _observers(arguments: argparse.Namespace) -> list[Observer]:
+    """Return who looks at the model on the way; tasks are loaded now, so that a wrong name is found now."""
+    if not (arguments.eval_every or arguments.sample_every):
+        return []
+    from dataclasses import replace
+
+    from evalkit.harness import catalog
+    from evalkit.harness.load import RunSettings, load
+    from evalkit.train.observe import Evaluation, Samples
+
+    found: list[Observer] = []
+    if arguments.eval_every:
+        settings, data = RunSettings(limit=arguments.limit), options.data(arguments)
+        chosen = catalog.choose(filter(None, arguments.tasks.split(",")))
+        catalog.check_data(data, [task for task, _ in chosen])
+        tasks = [load(task, replace(settings, protocol=protocol), data) for task, protocol in chosen]
+        found.append(
+            Evaluation(every=options.count(arguments.eval_every, "--eval-every"), tasks=tasks, settings=settings)
+        )
+    if arguments.sample_every:
+        found.append(Samples(every=options.count(arguments.sample_every, "--sample-every")))
+    return found
+
+
+def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ranks) -> None:
+    from evalkit.report.figures import losses
+    from evalkit.train import checkpoints, loop
+
+    resume, out = _resume(arguments), arguments.out
+    checkpoints.check_free(out, resume=resume is not False)  # before the corpus is built over the old one
+    _configuration(arguments, size=size, seed=seed, vocab_size=arguments.vocab or 3000).parts(ranks.size)
+    around = loop.Surroundings(ranks=ranks, observers=_observers(arguments), tensorboard=arguments.tensorboard)
+    tokens = _tokens(arguments, size)
+    if ranks.first:
+        _prepare(arguments, tokens=tokens, reuse=resume is not False)
+    ranks.wait()
+    tokenizer, text = _prepare(arguments, tokens=tokens, reuse=True)
+    config = _configuration(arguments, size=size, seed=seed, vocab_size=tokenizer.size)
+    if ranks.first:
+        optim = config.optim
+        rates = (f"Muon {optim.muon_lr:g}, " if optim.muon_lr else "") + f"AdamW {optim.adam_lr:g}, {optim.schedule}"
+        print(f"{config.steps:,} steps of {config.sequences} x {config.model.context} tokens; {rates}", file=sys.stderr)
+    loop.train(config, text, tokenizer, out, resume=resume, around=around)
+    if ranks.first:
+        losses.write(out)
+        shape = config.model
+        print(f"{shape.parameters:,} parameters ({shape.block_parameters:,} without embeddings) in {out}")
 
 
 def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds: Sequence[int]) -> None:
     """Build the corpus for all, then train the largest first, so that the small ones fill the gaps at the end."""
-    import os
-
     from evalkit.model.config import SIZES
-    from evalkit.train import ladder, loop
+    from evalkit.train import checkpoints, ladder
 
     order = sorted(sizes, key=lambda size: SIZES[size].block_parameters, reverse=True)
     names = {ladder.name_of(size, seed): (size, seed) for size in order for seed in seeds}
-    for name in names:
-        loop.check_free(arguments.out / name, resume=arguments.resume)
-    _prepare(arguments, reuse=arguments.resume)
-    passed = ["dtype", "device", "schedule", "compile", "tokens"]
-    passed += ["context", "sequences", "muon_lr", "adam_lr", "checkpoint_every", "checkpoint_keep"]
-    same = [f"--{key.replace('_', '-')}={value}" for key in passed if (value := getattr(arguments, key)) is not None]
-    same += ["--corpus", str(arguments.out / "corpus"), *(["--resume"] if arguments.resume else [])]
+    resuming = _resume(arguments)
+    for name, (size, seed) in names.items():
+        checkpoints.check_free(arguments.out / name, resume=resuming is not False)
+        _configuration(arguments, size=size, seed=seed, vocab_size=arguments.vocab or 3000).parts(1)
+    _observers(arguments)
+    most = max(_tokens(arguments, size) for size in sizes)
+    _prepare(arguments, tokens=most, reuse=resuming is not False)
+    shared = {"corpus": [str(arguments.out / "corpus")], "vocab": None, "tokenizer": None, "jobs": None}
     trainings = {
-        name: [f"--size={size}", f"--seed={seed}", f"--out={arguments.out / name}", *same]
+        name: _words(arguments, size=size, seed=str(seed), out=arguments.out / name, **shared)
         for name, (size, seed) in names.items()
     }
     ladder.train_all(trainings, jobs=arguments.jobs or os.cpu_count() or 1)

@@ -82,6 +82,10 @@ class Tokens:
         for array in self._arrays:
             yield from array
 
+    def max(self) -> int:
+        """Return the largest id, 0 of none."""
+        return max((int(array.max()) for array in self._arrays if len(array)), default=0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:

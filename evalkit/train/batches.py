@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evalkit.corpus import TokenStream
-from evalkit.errors import DataError
+from evalkit.corpus import Corpus, TokenStream
+from evalkit.errors import CheckpointError, DataError
+from evalkit.tokenizer import Tokenizer
 
 
 class Batches:
@@ -45,3 +46,15 @@ class Batches:
         windows = np.stack([self._stream[s : s + self._context + 1] for s in starts]).astype(np.int64)
         tokens = torch.from_numpy(windows)
         return tokens[:, :-1], tokens[:, 1:]
+
+
+def check_vocabulary(corpus: Corpus, tokenizer: Tokenizer, *, size: int) -> None:
+    """Raise CheckpointError when tokenizer or corpus hold ids for which a vocabulary of `size` has no place."""
+    if tokenizer.size > size:
+        raise CheckpointError(f"the tokenizer has {tokenizer.size:,} tokens, the model's vocabulary only {size:,}")
+    largest = max(corpus.train.max(), corpus.validation.max())
+    if largest >= tokenizer.size:
+        raise CheckpointError(
+            f"the corpus {corpus.info.name!r} holds token {largest:,}, but its tokenizer has only {tokenizer.size:,}: "
+            "it was made with another one"
+        )

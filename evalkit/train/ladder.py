@@ -5,7 +5,9 @@ Two processes of one thread get more done than one process of two: small models 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from evalkit.errors import EvalkitError
+from evalkit.train.stopping import StoppedError, StopSignals
 
 
 class TrainingFailedError(EvalkitError):
@@ -28,13 +31,18 @@ def train_all(trainings: Mapping[str, Sequence[str]], *, jobs: int) -> None:
     """Run `evalkit train` with each training's arguments, the first ones first, `jobs` at a time.
 
     Every process gets its share of the cores. Raises TrainingFailedError for the first that fails, after the others
-    were stopped; all of them go on from their checkpoints with --resume.
+    were stopped, and StoppedError after SIGTERM or SIGINT; either way they save, and go on with --resume.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     waiting, running = list(trainings.items()), dict[str, subprocess.Popen[str]]()
-    try:
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(StopSignals())
+        stack.callback(_end, running)
         while waiting or running:
+            if stop.number:
+                name = signal.Signals(stop.number).name
+                raise StoppedError(f"stopped by {name}; every training has saved its state", stop.number)
             while waiting and len(running) < jobs:
                 name, arguments = waiting.pop(0)
                 running[name] = _start(arguments, environment)
@@ -42,11 +50,14 @@ def train_all(trainings: Mapping[str, Sequence[str]], *, jobs: int) -> None:
             for name in [name for name, process in running.items() if process.poll() is not None]:
                 if code := running.pop(name).returncode:
                     raise TrainingFailedError(f"the training of {name} ended with exit code {code}")
-    finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
+
+
+def _end(running: Mapping[str, subprocess.Popen[str]]) -> None:
+    """Ask what runs to save and end, and wait for it."""
+    for process in running.values():
+        process.terminate()
+    for process in running.values():
+        process.wait()
 
 
 def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:

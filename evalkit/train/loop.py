@@ -3,312 +3,312 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
-import platform
-import subprocess
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from evalkit import __version__
-from evalkit.corpus import Corpus, TokenStream
-from evalkit.errors import CheckpointError, EvalkitError, UsageError
-from evalkit.files import make_folder, write_atomic
+from evalkit.corpus import Corpus
+from evalkit.errors import CheckpointError
+from evalkit.files import make_folder
 from evalkit.model import weights
-from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
-from evalkit.progress import progress
+from evalkit.progress import Progress, progress, silent
 from evalkit.tokenizer import Tokenizer
-from evalkit.train.batches import Batches
-from evalkit.train.compiled import Compile, hidden_of
-from evalkit.train.loss import linear_cross_entropy
-from evalkit.train.optim import OptimConfig, Optimizers
+from evalkit.train import checkpoints, observe
+from evalkit.train.batches import Batches, check_vocabulary
+from evalkit.train.checkpoints import STATE
+from evalkit.train.config import TrainConfig
+from evalkit.train.distributed import Ranks, synchronized
+from evalkit.train.lanes import Lanes
+from evalkit.train.log import Clock, Metrics, check_tensorboard
+from evalkit.train.memory import keep_freed_memory
+from evalkit.train.objective import Objective
+from evalkit.train.observe import Observer
+from evalkit.train.optim import Optimizers
+from evalkit.train.peak import matmul_peak
+from evalkit.train.shards import split_like, whole
+from evalkit.train.spikes import DivergedError, SpikeWatch
+from evalkit.train.stopping import StoppedError, StopSignals
+from evalkit.train.validation import validation_loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """model: the shape. tokens: how many to train on (rounded up to whole steps). sequences: per step.
+class Surroundings:
+    """What a training has around it, and what changes nothing in the weights.
 
-    checkpoint_every: steps between checkpoints. checkpoint_keep: steps between those that stay, each in a folder
-    step-N of its own; None: only the last stays. compile: torch.compile for the model; "auto" when the budget repays it
-    and a compiler is found. dtype: of the matrix products; weights stay fp32.
+    ranks: the processes that share the work; None: this one alone. observers: who looks at the model on the way.
+    tensorboard: whether TensorBoard's event files are written too.
     """
 
-    model: GPTConfig
-    tokens: int
-    sequences: int = 8
-    seed: int = 0
-    dtype: Literal["bf16", "fp32"] = "bf16"
-    device: str = "cpu"
-    optim: OptimConfig = OptimConfig()
-    checkpoint_every: int = 500
-    checkpoint_keep: int | None = None
-    compile: Compile = "auto"
-    log_every: int = 20
-
-    def __post_init__(self) -> None:
-        for name in ("tokens", "sequences", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.checkpoint_keep is not None and self.checkpoint_keep < 1:
-            raise UsageError(f"checkpoint_keep must be at least 1, not {self.checkpoint_keep}")
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps for the token budget."""
-        return -(-self.tokens // (self.sequences * self.model.context))
+    ranks: Ranks | None = None
+    observers: Sequence[Observer] = ()
+    tensorboard: bool = False
 
 
-class DivergedError(EvalkitError):
-    """The loss became NaN or infinite."""
-
-
-def train(config: TrainConfig, corpus: Corpus, tokenizer: Tokenizer, out: Path, *, resume: bool = False) -> GPT:
+def train(
+    config: TrainConfig,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    out: Path,
+    *,
+    resume: int | bool = False,
+    around: Surroundings | None = None,
+) -> GPT:
     """Train a GPT and leave a checkpoint folder in `out` (weights, tokenizer, training.json, metrics.jsonl, state.pt).
 
-    Raises UsageError when `out` holds a training and `resume` is False, CheckpointError when it cannot be resumed,
-    DivergedError when the loss is no longer finite.
+    resume: True to go on from the newest checkpoint, a number to go back to that step's.
+
+    Raises UsageError when `out` holds a training and `resume` is False, CheckpointError when it cannot be resumed or
+    corpus, tokenizer and shape do not fit, DivergedError when the loss is lost, StoppedError after SIGTERM or SIGINT.
     """
-    check_free(out, resume=resume)
+    checkpoints.check_free(out, resume=resume is not False)
+    if around and around.tensorboard:
+        check_tensorboard()
+    check_vocabulary(corpus, tokenizer, size=config.model.vocab_size)
     make_folder(out)
-    state_path = out / "state.pt"
-    trainer = Trainer(config, corpus, tokenizer, out)
-    if resume and state_path.exists():
-        trainer.restore(state_path)
-    trainer.cut_log()
+    state = checkpoints.place(out, resume)
+    trainer = Trainer(config, corpus, tokenizer, out, around=around)
+    if state:
+        trainer.restore(state)
     trainer.run()
     return trainer.model
-
-
-def check_free(out: Path, *, resume: bool) -> None:
-    """Raise UsageError when `out` holds a training that is not to be resumed."""
-    if (out / "state.pt").exists() and not resume:
-        raise UsageError(f"{out} already holds a training; give --resume to go on with it, or another --out")
 
 
 class Trainer:
     """One training: its model, optimizers and position."""
 
-    def __init__(self, config: TrainConfig, corpus: Corpus, tokenizer: Tokenizer, out: Path):
+    def __init__(
+        self,
+        config: TrainConfig,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        out: Path,
+        *,
+        around: Surroundings | None = None,
+    ):
+        self.around = around or Surroundings()
+        self.ranks = self.around.ranks or Ranks(device=config.device)
         self.config, self.corpus, self.tokenizer, self.out = config, corpus, tokenizer, out
+        self._parts = config.parts(self.ranks.size)
+        self.batches = Batches(corpus.train, context=config.model.context, sequences=config.sequences, seed=config.seed)
         torch.manual_seed(config.seed)
         self.model = GPT(config.model)
         self.model.initialize(torch.Generator().manual_seed(config.seed))
-        self.model.to(config.device)
+        self.objective = Objective(self.model, config)
+        self._wrapped = self.ranks.wrap(self.objective, shard=config.shard)
         self.optimizers = Optimizers(self.model, config.optim, steps=config.steps)
-        self.batches = Batches(corpus.train, context=config.model.context, sequences=config.sequences, seed=config.seed)
+        self._lanes = self._make_lanes()
+        keep_freed_memory()
         self.step = 0
-        self.seconds = self.cpu_seconds = 0.0
+        self.clock = Clock()
         self.loss: float | None = None  # mean over the steps since the log's line before
-        self._hidden, self.compiled = hidden_of(self.model, config.compile, tokens=config.tokens)
+        self.validation_loss: float | None = None
+        self._watch = SpikeWatch(config.spike)
+        self._running: list[Tensor] = []  # the losses since the log's line before
+        self._norm = torch.zeros(())
 
     def run(self) -> None:
         """Train from the current step to the last, logging and checkpointing on the way."""
         config = self.config
-        self._began = time.monotonic() - self.seconds, time.process_time() - self.cpu_seconds
-        self._read_at = self.step
-        per_step = config.sequences * config.model.context
+        per_step = config.tokens_per_step
         self.model.train()
-        running: list[Tensor] = []
-        with (
-            (self.out / "metrics.jsonl").open("a", encoding="utf-8") as log,
-            progress(
-                f"train {self.out.name}",
-                total=config.steps * per_step,
-                unit="tokens",
-                start=self.step * per_step,
-            ) as bar,
-        ):
+        dtype = torch.bfloat16 if config.dtype == "bf16" else torch.float32
+        self._peak = self.ranks.size * matmul_peak(dtype=dtype, device=self.ranks.device)
+        with contextlib.ExitStack() as stack:
+            if self.ranks.first:
+                metrics = Metrics(self.out, step=self.step, tensorboard=self.around.tensorboard)
+                self._metrics = stack.enter_context(metrics)
+            else:
+                stack.enter_context(silent())
+            start, total = self.step * per_step, config.steps * per_step
+            bar = stack.enter_context(progress(f"train {self.out.name}", total=total, unit="tokens", start=start))
+            stop = stack.enter_context(StopSignals())
+            self.clock.start()
             while self.step < config.steps:
-                loss, norm = self._one_step()
-                running.append(loss)
-                note = ""
-                checkpoint = self.step % config.checkpoint_every == 0 and self.step < config.steps
-                kept = config.checkpoint_keep is not None and self.step % config.checkpoint_keep == 0
-                if checkpoint or kept or self.step % config.log_every == 0 or self.step == config.steps:
-                    speed = self._read_clocks()
-                    self.loss = mean = float(torch.stack(running).mean())
-                    running.clear()
-                    note = f"loss {mean:.3f}, {speed:,.0f} tokens/s"
-                    self._log(log, mean, float(norm), speed)
-                bar.advance(per_step, note=note)
-                if kept:  # first, so that whoever is stopped in between keeps it again
-                    self.keep()
-                if checkpoint:  # logged just before, so its loss is known to be finite
-                    self.save()
-        self._read_clocks()
-        self.save()
+                self._one_step()
+                self._after_step(bar, stop=self.ranks.largest(stop.number))
 
-    def _read_clocks(self) -> float:
-        """Bring the seconds up to date; return the tokens per second since the last reading."""
-        before, at = self.seconds, self._read_at
-        self.seconds = time.monotonic() - self._began[0]
-        self.cpu_seconds = time.process_time() - self._began[1]
-        self._read_at = self.step
-        per_step = self.config.sequences * self.config.model.context
-        return (self.step - at) * per_step / max(self.seconds - before, 1e-9)
+    def _make_lanes(self) -> Lanes:
+        """Return the threads of a step; one where gradients are gathered from processes, and for dropout."""
+        alone = self.ranks.size == 1 and self.ranks.device == "cpu"
+        if not alone or self.objective.compiled or self.config.recompute or self.config.model.dropout:
+            return Lanes(self.model, count=1)
+        rows = self.config.sequences // self._parts
+        return Lanes(self.model, count=min(torch.get_num_threads(), rows))
 
-    def _one_step(self) -> tuple[Tensor, Tensor]:
-        """Take one optimizer step; return its loss and gradient norm."""
-        inputs, targets = (t.to(self.config.device) for t in self.batches.batch(self.step))
-        with _precision(self.config):
-            states_BTD = self._hidden(inputs)
-        loss = linear_cross_entropy(
-            states_BTD.flatten(0, 1),
-            self.model.tokens.weight,
-            targets.flatten(),
-            dtype=torch.bfloat16 if self.config.dtype == "bf16" else torch.float32,
-        )
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
+    def _one_step(self) -> None:
+        """Take one optimizer step: every process a share of the sequences, in parts."""
+        ranks, parts = self.ranks, self._parts
+        if self.config.model.dropout:
+            # Dropout is a function of seed, step and process, so there is no random state to store.
+            seed = np.random.SeedSequence([self.config.seed, self.step, ranks.rank])
+            torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
+        inputs, targets = self.batches.batch(self.step)
+        rows = self.config.sequences // (ranks.size * parts)
+        total = torch.zeros((), device=ranks.device)
+        for part in range(parts):
+            first = (part * ranks.size + ranks.rank) * rows
+            mine = slice(first, first + rows)
+            with synchronized(self._wrapped, last=part == parts - 1):
+                mine_BT = inputs[mine].to(ranks.device), targets[mine].to(ranks.device)
+                total += self._lanes.backward(self._wrapped, *mine_BT, scale=1 / parts)
+        self._norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
         self.optimizers.step(self.step)
         self.step += 1
-        return loss.detach(), norm
+        self._running.append(total)
 
-    def _log(self, log: io.TextIOBase, loss: float, norm: float, speed: float) -> None:
-        if not np.isfinite(loss):
-            kept = f"the last good checkpoint is {self.out}" if (self.out / "state.pt").exists() else "none was saved"
-            raise DivergedError(f"the loss became {loss} at step {self.step}; {kept}; try a lower learning rate")
-        tokens = self.step * self.config.sequences * self.config.model.context
-        entry = {
+    def _after_step(self, bar: Progress, *, stop: int) -> None:
+        """Do what is due: log, keep, save, let others look. stop: the number of a signal to stop, or 0."""
+        config, step, per_step = self.config, self.step, self.config.tokens_per_step
+        last = step == config.steps
+        keep = config.checkpoint_keep is not None and step % config.checkpoint_keep == 0
+        checkpoint = last or stop or step % config.checkpoint_every == 0
+        looking = [
+            observer
+            for observer in self.around.observers
+            if observe.due(observer, before=(step - 1) * per_step, now=step * per_step, last=last)
+        ]
+        note = ""
+        if checkpoint or keep or looking or step % config.log_every == 0:
+            note = self._log(validate=bool(checkpoint or keep or looking))
+        bar.advance(per_step, note=note)
+        # Both before the state is saved, so that whoever is killed in between does them again.
+        if keep:
+            self.keep()
+        if looking:
+            self._show(looking)
+        # Logged just before, so the loss is known to be finite; the weights amid a spike are none to go back to.
+        if checkpoint and (self._watch.calm or last or stop):
+            self.save()
+        if stop and not last:
+            name, of = signal.Signals(stop).name, f"step {step:,} of {config.steps:,}"
+            raise StoppedError(f"stopped by {name} at {of}; all of it is saved in {self.out}", stop)
+
+    def _log(self, *, validate: bool) -> str:
+        """Write a line of the log and return what the progress bar shows of it. Raises DivergedError."""
+        config, tokens = self.config, self.step * self.config.tokens_per_step
+        losses = self.ranks.mean(torch.stack(self._running)).tolist()
+        self._running.clear()
+        speed = len(losses) * config.tokens_per_step / max(self.clock.read(), 1e-9)
+        if wrong := self._watch.see(losses):
+            saved = checkpoints.step_of_model(self.out)
+            kept = f"the last good checkpoint is {self.out} (step {saved})" if saved else "no checkpoint was saved"
+            raise DivergedError(f"{wrong} at step {self.step}; {kept}; try a lower learning rate")
+        self.loss = float(np.mean(losses))
+        rate, share = self.optimizers.rate(self.step - 1), speed * config.model.flops_per_token / self._peak
+        entry: dict[str, Any] = {
             "step": self.step,
             "tokens": tokens,
-            "flops": tokens * self.config.model.flops_per_token,
-            "loss": round(loss, 5),
-            "rate": round(self.optimizers.rate(self.step - 1), 5),
-            "gradient_norm": round(norm, 4),
-            "seconds": round(self.seconds, 2),
+            "flops": tokens * config.model.flops_per_token,
+            "loss": round(self.loss, 5),
+            "rate": round(rate, 5),
+            "muon_lr": config.optim.muon_lr * rate,
+            "adam_lr": config.optim.adam_lr * rate,
+            "gradient_norm": round(float(whole(self._norm)), 4),
+            "seconds": round(self.clock.seconds, 2),
             "tokens_per_second": round(speed, 1),
+            "matmul_share": round(share, 4),
         }
-        log.write(json.dumps(entry) + "\n")
-        log.flush()
+        if validate:
+            model = self._whole_model()
+            if self.ranks.first:
+                self.validation_loss = validation_loss(model, self.corpus.validation, config)
+                entry["validation_loss"] = self.validation_loss
+        if self.ranks.first:
+            self._metrics.write(entry)
+        return f"loss {self.loss:.3f}, {speed:,.0f} tokens/s, {share:.0%} of matmul peak"
+
+    def _whole_model(self) -> GPT:
+        """Return the model with whole weights, a copy where they are split; all processes have to call it."""
+        if not self.config.shard:
+            return self.model
+        state = whole(self.model.state_dict(), keep=self.ranks.first)
+        model = weights.empty(self.config.model)
+        if self.ranks.first:
+            model.load_state_dict(state, assign=True)
+            model.to(self.ranks.device)
+        return model
 
     def save(self) -> None:
         """Write the checkpoint: state.pt to resume from (the truth), then the weights as a model folder."""
-        saved = {
-            "settings": _settings(self.config, self.corpus),
+        first, config, model = self.ranks.first, self.config, self._whole_model()
+        state = {
+            "settings": config.decisive(self.corpus.info.fingerprint),
             "step": self.step,
-            "seconds": self.seconds,
-            "cpu_seconds": self.cpu_seconds,
+            "seconds": self.clock.seconds,
+            "cpu_seconds": self.clock.cpu_seconds,
             "loss": self.loss,
-            "model": self.model.state_dict(),
-            "optimizers": self.optimizers.state(),
-            "random": torch.get_rng_state(),
+            "validation_loss": self.validation_loss,
+            "model": model.state_dict(),
+            "optimizers": whole(self.optimizers.state(), keep=first),
         }
-        buffer = io.BytesIO()
-        torch.save(saved, buffer)
-        write_atomic(self.out / "state.pt", buffer.getvalue())
-        weights.save(self.model, self.tokenizer, self.out, record=self._record())
+        if not first:
+            return
+        checkpoints.write_state(self.out / STATE, state)
+        weights.save(model, self.tokenizer, self.out, record=self._record())
+        if config.keep_last > 1:
+            folder = checkpoints.folder_of(self.out, self.step)
+            weights.save(model, self.tokenizer, folder, record=self._record())
+            checkpoints.add_way_back(self.out, folder)
+            checkpoints.prune(self.out, last=config.keep_last, every=config.checkpoint_keep)
 
     def keep(self) -> None:
         """Write the weights of now to the folder step-N, which no later checkpoint replaces: a point of a curve."""
-        folder = self.out / f"step-{self.step}"
-        weights.save(self.model, self.tokenizer, folder, record=self._record())
+        model = self._whole_model()
+        if self.ranks.first:
+            folder = checkpoints.folder_of(self.out, self.step)
+            weights.save(model, self.tokenizer, folder, record=self._record())
+
+    def _show(self, observers: Sequence[Observer]) -> None:
+        model, record = self._whole_model(), self._record()
+        facts = {key: record[key] for key in ("step", "tokens", "flops")}
+        facts |= {"corpus": self.corpus.info.name, "loss": self.validation_loss, "seed": self.config.seed}
+        with self.clock.stopped():
+            if self.ranks.first:
+                observe.show(observers, model, self.tokenizer, self.out, facts=facts)
+            self.ranks.wait()
 
     def restore(self, path: Path) -> None:
-        """Go on from state.pt. Raises CheckpointError when it is broken or of another training."""
+        """Go on from a state. Raises CheckpointError when it is broken or of another training."""
+        state = checkpoints.read_state(path, settings=self.config.decisive(self.corpus.info.fingerprint))
         try:
-            saved = torch.load(path, weights_only=True, map_location=self.config.device)
-            theirs, ours = saved["settings"], _settings(self.config, self.corpus)
-            theirs["model"] = asdict(GPTConfig(**theirs["model"]))  # fields younger than the file have their defaults
-            changed = [key for key in ours if theirs.get(key) != ours[key]]
-            if changed:
-                detail = "; ".join(f"{key}: {theirs.get(key)} -> {ours[key]}" for key in changed)
-                raise CheckpointError(f"{path} is of a training with other settings ({detail})")
-            self.model.load_state_dict(saved["model"])
-            self.optimizers.restore(saved["optimizers"])
-            self.step, self.seconds = saved["step"], saved["seconds"]
-            # Absent in files of before these were kept.
-            self.cpu_seconds, self.loss = saved.get("cpu_seconds", 0.0), saved.get("loss")
-            torch.set_rng_state(saved["random"])
-        except CheckpointError:
-            raise
-        except Exception as error:  # torch.load fails in many ways on a broken file
-            raise CheckpointError(f"{path} cannot be read: {error}; is the file cut?") from error
+            self._load(state)
+        except Exception as error:  # torch fails in many ways on a state that does not fit
+            raise CheckpointError(f"{path} does not fit this training: {' '.join(str(error).split())[:200]}") from error
+        back = path != self.out / STATE
+        if self.ranks.first:
+            checkpoints.sweep(self.out)
+        if back and self.ranks.first:
+            checkpoints.forget_after(self.out, self.step)
+        behind = self.ranks.first and checkpoints.step_of_model(self.out) != self.step
+        if self.ranks.largest(int(back or behind)):
+            self.save()
 
-    def cut_log(self) -> None:
-        """Drop what was logged after the current step: those steps are about to be taken again."""
-        path = self.out / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = []
-        for line in lines:
-            with contextlib.suppress(json.JSONDecodeError, KeyError):
-                if json.loads(line)["step"] <= self.step:
-                    kept.append(line + "\n")
-        write_atomic(path, "".join(kept))
+    def _load(self, state: Mapping[str, Any]) -> None:
+        parameters = dict(self.model.named_parameters())
+        self.model.load_state_dict(
+            {name: split_like(value, parameters[name]) for name, value in state["model"].items()}
+        )
+        self.optimizers.restore(state["optimizers"])
+        self.step, self.clock.seconds = state["step"], state["seconds"]
+        # Absent in files of before these were kept.
+        self.clock.cpu_seconds = state.get("cpu_seconds", 0.0)
+        self.loss, self.validation_loss = state.get("loss"), state.get("validation_loss")
 
     def _record(self) -> dict[str, Any]:
         """Say how the weights came about, for training.json."""
-        config = self.config
-        return {
-            "evalkit": __version__,
-            "commit": _commit(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "settings": _settings(config, self.corpus),
-            "corpus": asdict(self.corpus.info),
-            "parameters": config.model.parameters,
-            "block_parameters": config.model.block_parameters,
-            "step": self.step,
-            "tokens": self.step * config.sequences * config.model.context,
-            "flops": self.step * config.sequences * config.model.context * config.model.flops_per_token,
+        facts = {
             "training_loss": self.loss,
-            "seconds": round(self.seconds, 1),
-            "cpu_seconds": round(self.cpu_seconds, 1),
-            "threads": torch.get_num_threads(),
-            "compiled": self.compiled,
-            "validation_loss": validation_loss(self.model, self.corpus.validation, config),
+            "validation_loss": self.validation_loss,
+            "seconds": round(self.clock.seconds, 1),
+            "cpu_seconds": round(self.clock.cpu_seconds, 1),
+            "processes": self.ranks.size,
+            "compiled": self.objective.compiled,
         }
-
-
-def _settings(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
-    """Return everything that decides the weights, as plain values."""
-    settings = asdict(config)
-    for name in ("device", "checkpoint_every", "checkpoint_keep", "compile", "log_every"):
-        del settings[name]
-    return settings | {"corpus": corpus.info.fingerprint}
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that this code runs from, "+" if it was changed since; None elsewhere."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
-        return None
-    words = ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    return None
-
-
-def _precision(config: TrainConfig) -> contextlib.AbstractContextManager[Any]:
-    if config.dtype == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(config.device.partition(":")[0], dtype=torch.bfloat16)
-
-
-@torch.no_grad()
-def validation_loss(model: GPT, stream: TokenStream, config: TrainConfig) -> float | None:
-    """Return nats per token over the first 64 windows of the validation stream; None when it is shorter than one."""
-    losses = []
-    model.eval()
-    for window in _windows(stream, config.model.context, limit=64):
-        tokens = torch.from_numpy(window.astype(np.int64)).to(config.device)
-        with _precision(config):
-            logits_1TV = model(tokens[None, :-1])
-        losses.append(F.cross_entropy(logits_1TV[0].float(), tokens[1:]))
-    model.train()
-    return round(float(torch.stack(losses).mean()), 5) if losses else None
-
-
-def _windows(stream: TokenStream, context: int, *, limit: int) -> Iterator[NDArray[np.unsignedinteger]]:
-    for start in range(0, min(len(stream) - context, limit * context), context):
-        yield stream[start : start + context + 1]
+        return checkpoints.record(self.config, self.corpus.info, step=self.step, facts=facts)

@@ -27,15 +27,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=states.device)
         for start in range(0, N, _ROWS):
             part = slice(start, start + _ROWS)
-            targets = targets_N[part, None]
+            targets = targets_N[part]
+            rows = torch.arange(len(targets), device=states.device)
             logits = states[part] @ weight.t()
-            share = logits.softmax(1, dtype=torch.float32)
+            share = logits.softmax(1)  # summed in fp32 whatever it is given
             # log-sum-exp out of the largest share, which is at least 1 / V and cannot vanish: no second exp is taken.
-            lse = logits.amax(1, keepdim=True).float() - share.amax(1, keepdim=True).log()
-            total += (lse - logits.gather(1, targets)).sum()
+            lse = logits.amax(1).float() - share.amax(1).float().log()
+            total += (lse - logits[rows, targets]).sum()
             # The gradient with respect to the logits is (softmax - one-hot) / N; the division comes last.
-            share.scatter_add_(1, targets, torch.full_like(lse, -1.0))
-            share = share.to(dtype)
+            share[rows, targets] -= 1
             states_grad[part] = share @ weight
             weight_grad += share.t() @ states[part]
         states_grad /= N
@@ -52,7 +52,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, dtype: torch.dtype) -> Tensor:
     """Return the mean cross-entropy in nats of softmax(states @ weight.T) against the targets.
 
-    dtype: of the matrix products; the softmax is in fp32 whatever it is.
+    dtype: of the matrix products and of the softmax's results; its sums and the loss are in fp32 whatever it is.
     """
     apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
     return apply(states_ND, weight_VD, targets_N, dtype)

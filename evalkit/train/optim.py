@@ -13,18 +13,22 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from evalkit.errors import UsageError
 from evalkit.model.gpt import GPT
 from evalkit.train.muon import Muon
+from evalkit.train.shards import split_like
 
-Schedule = Literal["linear", "cosine", "trapezoid"]
+Schedule = Literal["linear", "cosine", "constant", "trapezoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
     """muon_lr, adam_lr: peak learning rates. warmup, cooldown: shares of all steps.
 
-    schedule: "cosine" falls to a tenth of the peak, "linear" to zero, "trapezoid" is flat and falls to zero over the
-    last `cooldown` share. clip: largest gradient norm.
+    schedule, after the warm-up: "cosine" falls to a tenth of the peak, "linear" to zero, "constant" stays, "trapezoid"
+    is flat and falls to zero over the last `cooldown` share. clip: largest gradient norm.
+
+    Raises UsageError for values that mean nothing.
     """
 
     muon_lr: float = 0.01
@@ -35,6 +39,17 @@ class OptimConfig:
     cooldown: float = 0.5
     schedule: Schedule = "linear"
     clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("adam_lr", "clip", "cooldown"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be a positive number, not {getattr(self, name)}")
+        for name in ("muon_lr", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be nought or a positive number, not {getattr(self, name)}")
+        for name in ("warmup", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
 
 
 class Optimizers:
@@ -75,6 +90,8 @@ class Optimizers:
         warm = max(1, round(self._config.warmup * self._steps))
         if step < warm:
             return (step + 1) / warm
+        if self._config.schedule == "constant":
+            return 1.0
         done = (step - warm) / max(1, self._steps - warm)
         if self._config.schedule == "cosine":
             return 0.1 + 0.45 * (1 + math.cos(math.pi * done))
@@ -102,4 +119,9 @@ class Optimizers:
     def restore(self, state: list[dict[str, Any]]) -> None:
         """Go on from a checkpoint's state."""
         for (optimizer, _), saved in zip(self._members, state, strict=True):
-            optimizer.load_state_dict(saved)
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            split = {
+                i: {name: split_like(value, parameters[i]) for name, value in of_one.items()}
+                for i, of_one in saved["state"].items()
+            }
+            optimizer.load_state_dict({**saved, "state": split})

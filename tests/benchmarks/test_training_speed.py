@@ -8,7 +8,8 @@ from evalkit import corpus as corpora
 from evalkit import world
 from evalkit.model.config import LADDER
 from evalkit.tokenizer import Tokenizer
-from evalkit.train.loop import TrainConfig, Trainer
+from evalkit.train.config import TrainConfig
+from evalkit.train.loop import Trainer
 
 
 @pytest.fixture(scope="module")

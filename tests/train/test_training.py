@@ -18,9 +18,11 @@ from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.batches import Batches
 from evalkit.train.compiled import hidden_of
-from evalkit.train.loop import DivergedError, TrainConfig, Trainer, train
+from evalkit.train.config import TrainConfig
+from evalkit.train.loop import Trainer, train
 from evalkit.train.loss import linear_cross_entropy
 from evalkit.train.optim import OptimConfig, Optimizers
+from evalkit.train.spikes import DivergedError
 
 SHAPE = GPTConfig(n_layer=1, d_model=32, n_head=2, context=32, vocab_size=300)
 

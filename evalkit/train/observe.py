@@ -1,0 +1,120 @@
+"""What is done with the model while it trains: tasks are run, samples are written. Neither changes the training.
+
+Both see the checkpoint as it would be read from disk, so the scores are those of `evalkit run` on the same weights, and
+the model that trains, its mode and the random state are left alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from evalkit.engine.gpt import GPTEngine
+from evalkit.errors import UsageError
+from evalkit.files import make_folder, write_atomic
+from evalkit.harness.load import Loaded, RunSettings
+from evalkit.harness.run import describe, evaluate
+from evalkit.harness.store import RunStore
+from evalkit.model import weights
+from evalkit.model.gpt import GPT
+from evalkit.progress import silent
+from evalkit.tokenizer import Tokenizer
+from evalkit.train.checkpoints import SCRATCH
+from evalkit.types import Decoding, Request
+
+Facts = Mapping[str, Any]  # step, tokens, flops, corpus, loss and seed of the weights
+
+
+class Observer(Protocol):
+    """Looks at the model whenever so many tokens more were seen (`every`), and at the end."""
+
+    @property
+    def every(self) -> int:
+        """Tokens between two looks."""
+        ...
+
+    def observe(self, engine: GPTEngine, out: Path, facts: Facts) -> None:
+        """Look at the model of a step."""
+        ...
+
+
+def due(observer: Observer, *, before: int, now: int, last: bool) -> bool:
+    """Tell whether an observer's next multiple of tokens was passed by the last step, or the training is over."""
+    return last or now // observer.every > before // observer.every
+
+
+def show(observers: Sequence[Observer], model: GPT, tokenizer: Tokenizer, out: Path, *, facts: Facts) -> None:
+    """Let observers see the model."""
+    with tempfile.TemporaryDirectory(dir=out, prefix=SCRATCH) as name:
+        folder = Path(name)
+        weights.save(model, tokenizer, folder, record=None)
+        content = weights.content_hash(folder)
+        same, same_tokenizer = weights.load(folder, device=str(model.tokens.weight.device))
+    engine = GPTEngine(same, same_tokenizer, name=out.resolve().name, content_hash=content)
+    for observer in observers:
+        observer.observe(engine, out, facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Runs tasks into OUT/eval/step-N, a run folder like any other; the folder of a step taken again is replaced.
+
+    Raises UsageError for `every` below 1.
+    """
+
+    every: int
+    tasks: Sequence[Loaded]
+    settings: RunSettings
+
+    def __post_init__(self) -> None:
+        _check_every(self.every)
+
+    def observe(self, engine: GPTEngine, out: Path, facts: Facts) -> None:
+        """Run the tasks."""
+        folder = out / "eval" / f"step-{facts['step']}"
+        if folder.exists():
+            shutil.rmtree(folder)
+        with (
+            silent(),
+            RunStore(folder, describe(engine, self.tasks, self.settings), training=facts) as store,
+        ):
+            evaluate(engine, self.tasks, self.settings, store)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Writes texts that the model makes of nothing into OUT/samples/step-N.txt, top-40 as GPT-2's samples."""
+
+    every: int
+    count: int = 3
+    tokens: int = 100
+
+    def __post_init__(self) -> None:
+        _check_every(self.every)
+
+    def observe(self, engine: GPTEngine, out: Path, facts: Facts) -> None:
+        """Write the texts."""
+        length = min(self.tokens, engine.context_length - 1)
+        requests = [
+            Request(
+                kind="generate_until",
+                task="samples",
+                doc_id=str(number),
+                context_ids=(engine.tokenizer.end_of_text,),
+                decoding=Decoding(until=(), max_tokens=length, top_k=40, seed=number),
+            )
+            for number in range(self.count)
+        ]
+        texts = dict(engine.generate_until(requests))
+        parts = [f"--- sample {number + 1}\n{texts[number].text}\n" for number in range(self.count)]
+        head = f"step {facts['step']:,}, {facts['tokens']:,} tokens\n"
+        write_atomic(make_folder(out / "samples") / f"step-{facts['step']}.txt", head + "".join(parts))
+
+
+def _check_every(every: int) -> None:
+    if every < 1:
+        raise UsageError(f"tokens between two looks at the model must be at least 1, not {every}")

@@ -1,0 +1,106 @@
+"""How each named size is trained if nobody says otherwise: budget, batch, optimizer and learning rates, with reasons.
+
+The budget is Chinchilla's: about 20 tokens per parameter, embeddings counted (Hoffmann et al. 2022, table 3), where a
+paper does not give another. Kaplan et al. 2020 would stop earlier and grow the model; a ladder that is to show a trend
+in size has to read enough at every rung.
+
+The ladder's learning rates are those found with nano on the generated world (docs/log.md). Muon gives every matrix
+steps of one size whatever its width, so they are kept for every rung; the rate that falls with size of Kaplan et al.
+(appendix D.6) is for Adam alone. GPT-1's and GPT-3's are the papers'; GPT-2's paper gives none, so its sizes take those
+of GPT-3's next ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from evalkit.errors import unknown
+from evalkit.model.config import SIZES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """tokens: the budget. sequences: per step. muon_lr: peak of the block matrices, 0 for AdamW alone.
+
+    adam_lr: peak of the rest, or of all. why: where the values come from.
+    """
+
+    tokens: int
+    sequences: int
+    muon_lr: float
+    adam_lr: float
+    schedule: str
+    dropout: float
+    why: str
+
+    @property
+    def optimizer(self) -> str:
+        """The optimizer of the block matrices."""
+        return "muon" if self.muon_lr else "adamw"
+
+    def text(self) -> str:
+        """Return the values and their reason in one line."""
+        muon = f"Muon {self.muon_lr:g} and " if self.muon_lr else ""
+        dropout = f", dropout {self.dropout:g}" if self.dropout else ""
+        return (
+            f"{self.tokens:,} tokens, {self.sequences} sequences per step, {muon}AdamW {self.adam_lr:g}, "
+            f"{self.schedule}{dropout} ({self.why})"
+        )
+
+
+def _ladder(tokens: float) -> Preset:
+    return Preset(
+        tokens=int(tokens), sequences=8, muon_lr=0.01, adam_lr=5e-3, schedule="linear", dropout=0.0,
+        why="20 tokens per parameter; rates found with nano on the world",
+    )  # fmt: skip
+
+
+def _gpt2(tokens: float, rate: float) -> Preset:
+    return Preset(
+        tokens=int(tokens), sequences=512, muon_lr=0.0, adam_lr=rate, schedule="cosine", dropout=0.0,
+        why="Radford et al. 2019, section 2.3: the batch; the rate of GPT-3's next size; 20 tokens per parameter",
+    )  # fmt: skip
+
+
+def _gpt3(sequences: int, rate: float) -> Preset:
+    return Preset(
+        tokens=int(300e9), sequences=sequences, muon_lr=0.0, adam_lr=rate, schedule="cosine", dropout=0.0,
+        why="Brown et al. 2020, table 2.1",
+    )  # fmt: skip
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "pico": _ladder(2.6e6),
+        "nano": _ladder(6.2e6),
+        "micro": _ladder(13e6),
+        "mini": _ladder(24e6),
+        "midi": _ladder(48e6),
+        "maxi": _ladder(110e6),
+        "gpt1": Preset(
+            tokens=int(2.3e9), sequences=64, muon_lr=0.0, adam_lr=2.5e-4, schedule="cosine", dropout=0.1,
+            why="Radford et al. 2018, section 4.1; 20 tokens per parameter for its 100 epochs of BooksCorpus",
+        ),
+        "117M": _gpt2(2.5e9, 6e-4),
+        "345M": _gpt2(7.1e9, 3e-4),
+        "762M": _gpt2(15e9, 2.5e-4),
+        "1542M": _gpt2(31e9, 2e-4),
+        "gpt3-125M": _gpt3(256, 6e-4),
+        "gpt3-350M": _gpt3(256, 3e-4),
+        "gpt3-760M": _gpt3(256, 2.5e-4),
+        "gpt3-1.3B": _gpt3(512, 2e-4),
+        "gpt3-2.7B": _gpt3(512, 1.6e-4),
+        "gpt3-6.7B": _gpt3(1024, 1.2e-4),
+        "gpt3-13B": _gpt3(1024, 1e-4),
+        "gpt3-175B": _gpt3(1600, 0.6e-4),
+    }
+)  # fmt: skip
+
+
+def preset(size: str) -> Preset:
+    """Return the preset of a named size. Raises UsageError for another name."""
+    if size not in SIZES:
+        raise unknown("size", size, SIZES)
+    return PRESETS[size]

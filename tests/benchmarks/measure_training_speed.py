@@ -1,0 +1,195 @@
+"""Training on a processor against nanoGPT: tokens per second, the share of the matrix products' rate, the loss.
+
+    NANOGPT=FOLDER OMP_NUM_THREADS=2 python tests/benchmarks/measure_training_speed.py [--sizes 4x128,6x256,8x512]
+        [--corpus world] [--vocab 8192] [--rounds 3] [--seconds 5] [--loss-steps 500]
+
+FOLDER is a checkout of karpathy/nanoGPT; only its model.py is used, with the optimizer that it configures, in the step
+of its train.py. All see the same batches (8 x 256 tokens), each in a process of its own, one at a time in turns; a rate
+is that of the median step, the figure the median of the rounds. nanoGPT runs as it ships on a processor (fp32, no
+compile) and with both (bf16 autocast and torch.compile, which its train.py leaves out there); evalkit with nanoGPT's
+optimizer, AdamW, and as it is by default (Muon for the blocks). The rate of the matrix products is measured on the
+model's own shapes, in bf16. With --loss-steps each is trained that far, nanoGPT with the learning rates of its small
+character model, and the mean loss of the last 50 steps is printed as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import io
+import math
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evalkit import corpus as corpora
+from evalkit.corpus.prepare import prepare
+from evalkit.model.config import GPTConfig
+from evalkit.tokenizer import Tokenizer
+from evalkit.train.batches import Batches
+from evalkit.train.config import TrainConfig
+from evalkit.train.loop import Trainer
+from evalkit.train.optim import OptimConfig
+
+CONTEXT, SEQUENCES, LAST = 256, 8, 50
+SHAPES = {"4x128": (4, 128, 4), "6x256": (6, 256, 8), "8x512": (8, 512, 8)}
+# nanoGPT's config/train_shakespeare_char.py.
+PEAK, LOWEST, WARMUP, BETAS, DECAY, CLIP = 1e-3, 1e-4, 100, (0.9, 0.99), 0.1, 1.0
+ADAM = OptimConfig(muon_lr=0.0, adam_lr=PEAK, weight_decay=DECAY, beta2=BETAS[1], schedule="cosine", clip=CLIP)
+THEIRS = {"nanoGPT": False, "nanoGPT, bf16 + compile": True}
+OURS = {"evalkit, AdamW": ADAM, "evalkit, Muon": OptimConfig()}
+Step = Callable[[int], Any]
+
+
+def their_step(shape: GPTConfig, batches: Batches, *, steps: int, both: bool) -> Step:
+    """Return a function that takes a step of nanoGPT's training."""
+    spec = importlib.util.spec_from_file_location("nanogpt_model", Path(os.environ["NANOGPT"]) / "model.py")
+    assert spec and spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.GPTConfig(
+        block_size=shape.context, vocab_size=shape.vocab_size, n_layer=shape.n_layer, n_head=shape.n_head,
+        n_embd=shape.d_model, dropout=0.0, bias=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        model = module.GPT(config)
+        optimizer = model.configure_optimizers(DECAY, PEAK, BETAS, "cpu")
+    called = torch.compile(model) if both else model
+
+    def step(number: int) -> torch.Tensor:
+        done = max(0.0, (number - WARMUP) / max(1, steps - WARMUP))
+        falling = LOWEST + 0.5 * (1 + math.cos(math.pi * done)) * (PEAK - LOWEST)
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK * (number + 1) / (WARMUP + 1) if number < WARMUP else falling
+        inputs, targets = (tokens.contiguous() for tokens in batches.batch(number))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=both):
+            _, loss = called(inputs, targets)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    return step
+
+
+def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Connection) -> None:
+    """Take steps for as many seconds as the pipe says and send their median time; at 0 go on to the last."""
+    text = corpora.load(corpus)
+    if label in THEIRS:
+        batches = Batches(text.train, context=CONTEXT, sequences=SEQUENCES, seed=0)
+        step = their_step(shape, batches, steps=steps, both=THEIRS[label])
+    else:
+        optim = OURS[label] if OURS[label] is not ADAM else replace(ADAM, warmup=WARMUP / steps)
+        tokens = steps * SEQUENCES * CONTEXT
+        config = TrainConfig(model=shape, tokens=tokens, sequences=SEQUENCES, compile="off", optim=optim)
+        trainer = Trainer(config, text, Tokenizer.load(corpus), corpus)
+        trainer.model.train()
+
+        def step(number: int) -> torch.Tensor:
+            trainer._one_step()
+            return trainer._running.pop()
+
+    seen = [float(step(number)) for number in range(2)]
+    pipe.send(None)
+    while seconds := pipe.recv():
+        times, end = [], time.perf_counter() + seconds
+        while len(times) < 3 or time.perf_counter() < end:
+            start = time.perf_counter()
+            seen.append(float(step(len(seen))))
+            times.append(time.perf_counter() - start)
+        pipe.send(statistics.median(times))
+    seen += [float(step(number)) for number in range(len(seen), steps)]
+    pipe.send(statistics.mean(seen[:steps][-LAST:]))
+
+
+def matmul_rate(shape: GPTConfig) -> float:
+    """Return the FLOP/s of the products of a step's forward and backward pass by themselves, in bf16."""
+    N, D = SEQUENCES * CONTEXT, shape.d_model
+    flops = spent = 0.0
+    in_blocks = [(D, 3 * D), (D, D), (D, 4 * D), (4 * D, D)]
+    for (inner, outer), count in [*((sizes, shape.n_layer) for sizes in in_blocks), ((D, shape.vocab_size), 1)]:
+        x, w, grad = (torch.randn(size).bfloat16() for size in ((N, inner), (outer, inner), (N, outer)))
+        for left, right in ((x, w.t()), (grad, w), (grad.t(), x)):
+            times = []
+            for _ in range(10):
+                start = time.perf_counter()
+                torch.mm(left, right)
+                times.append(time.perf_counter() - start)
+            spent += count * min(times)  # a bound: whatever else the machine does comes on top
+            flops += count * 2 * N * inner * outer
+    return flops / spent
+
+
+def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
+    """Print the rates of one size, and the losses if wanted."""
+    layers, width, heads = SHAPES[name]
+    vocab = Tokenizer.load(corpus).size
+    shape = GPTConfig(n_layer=layers, d_model=width, n_head=heads, context=CONTEXT, vocab_size=vocab)
+    spawn = multiprocessing.get_context("spawn")
+    pipes, processes, steps = {}, [], arguments.loss_steps or 10**6
+    for label in (*THEIRS, *OURS):
+        pipes[label], end = spawn.Pipe()
+        processes.append(spawn.Process(target=contender, args=(label, shape, corpus, steps, end), daemon=True))
+        processes[-1].start()
+        pipes[label].recv()
+    times: dict[str, list[float]] = {label: [] for label in pipes}
+    for _ in range(arguments.rounds):
+        for label, pipe in pipes.items():
+            pipe.send(arguments.seconds)
+            times[label].append(pipe.recv())
+    peak = matmul_rate(shape)
+    rates = {label: SEQUENCES * CONTEXT / statistics.median(values) for label, values in times.items()}
+    plain, both = (rates[label] for label in THEIRS)
+    print(f"{name}: {shape.parameters:,} parameters; products by themselves {peak / 1e9:,.0f} GFLOP/s")
+    print(f"  {'':24} {'tokens/s':>9} {'/ plain':>7} {'/ both':>7} {'share':>6}")
+    for label, rate in rates.items():
+        share = rate * shape.flops_per_token / peak
+        print(f"  {label:24} {rate:9,.0f} {rate / plain:7.2f} {rate / both:7.2f} {share:6.0%}", flush=True)
+    for label, pipe in pipes.items() if arguments.loss_steps else ():
+        pipe.send(0)
+        print(f"  {label:24} loss {pipe.recv():.3f} after {arguments.loss_steps} steps", flush=True)
+    for process in processes:
+        process.terminate()
+        process.join()
+
+
+def main() -> None:
+    """Read the options and measure each size."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default=",".join(SHAPES))
+    parser.add_argument("--corpus", default="world", help="as of evalkit train")
+    parser.add_argument("--vocab", type=int, default=8192)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--loss-steps", type=int, default=0)
+    arguments = parser.parse_args()
+    if not (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file():
+        sys.exit("set NANOGPT to a checkout of karpathy/nanoGPT: there is nothing to compare with")
+    print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as place:
+        corpus = Path(arguments.corpus)
+        if not (corpus / "corpus.json").exists():
+            prepare(
+                [arguments.corpus], Path(place), tokens=2_000_000, vocab_size=arguments.vocab, tokenizer=None,
+                seed=0, reuse=False,
+            )  # fmt: skip
+            corpus = Path(place)
+        for name in arguments.sizes.split(","):
+            measure(name, corpus, arguments)
+
+
+if __name__ == "__main__":
+    main()
