@@ -182,6 +182,7 @@ class Record:
     scores: metric name -> sufficient statistics, summed over documents before a metric is computed.
     baselines: baseline name -> the same of its prediction. chance: metric name -> what a guess would get here.
     prediction: the answer in words. error: why the item failed (then scores is empty).
+    values: metric name -> what a task's own aggregation needs of this document, as JSON; its statistics are empty.
     """
 
     cell: Cell
@@ -197,6 +198,7 @@ class Record:
     baselines: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     chance: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[Cell, str]:

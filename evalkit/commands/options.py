@@ -61,6 +61,13 @@ def data(arguments: argparse.Namespace) -> DataPaths:
     return DataPaths.from_user(arguments.data, os.environ)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the option that lets task files of lm-evaluation-harness run their Python code."""
+    parser.add_argument(
+        "--trust-task-code", action="store_true", help="let the `!function` code of lm-eval's task files run"
+    )
+
+
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a model computes."""
     parser.add_argument(

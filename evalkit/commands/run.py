@@ -32,6 +32,8 @@ EXAMPLES = """examples:
   evalkit run --model gpt2 --tasks nq_open --data nq_open=NQ-open.dev.jsonl --shots 0,8
   evalkit run --model gpt2 --tasks gpt2-paper         all that the paper ran, its way, with its values beside ours
   evalkit run --model gpt2-xl --tasks gpt3-paper --shots 0,1,paper
+  evalkit run --model gpt2 --tasks lm-eval:mmlu --shots 5       a task or group of lm-evaluation-harness
+  evalkit run --model gpt2 --tasks my_task.yaml --trust-task-code
 """
 
 
@@ -45,14 +47,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks",
         default="world",
-        help="tasks, suites (world, gpt2-paper, superglue, a family, all), globs, task files (default: world)",
+        help="tasks, suites (world, gpt2-paper, superglue, a family, all), globs, task files, lm-eval:NAME or its YAML "
+        "files (default: world)",
     )
     parser.add_argument(
-        "--shots", default="0", help="counts of examples in the prompt; paper: the paper's (default: 0)"
+        "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or what a task file says)"
     )
     parser.add_argument("--protocol", help="how to build prompts (default: its suite's, or each task's first)")
     parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run too, or all")
-    parser.add_argument("--limit", type=int, help="documents per task: a fixed pseudo-random subset")
+    parser.add_argument(
+        "--limit", type=int, help="documents per task: a fixed pseudo-random subset; of lm-eval's tasks the first"
+    )
     parser.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
     parser.add_argument(
         "--data",
@@ -61,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="where a benchmark's file or folder is",
     )
+    options.add_trust(parser)
     parser.add_argument("--out", type=Path, help="run folder (default: runs/MODEL-SETTINGS)")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out (a second start does so anyway)"
@@ -81,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     # Records stay until the end: looking through them again and again for cycles takes a fifth of a cached run.
     gc.set_threshold(50_000, 20)
-    shots, paper_shots = options.shots(arguments.shots)
+    shots, paper_shots = options.shots(arguments.shots or "0")
     settings = RunSettings(
         shots=shots,
         paper_shots=paper_shots,
@@ -89,13 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
         protocol=arguments.protocol,
         limit=arguments.limit,
         templates=tuple(filter(None, arguments.templates.split(","))),
+        unsaid=arguments.shots is None,
     )
     names = [name for name in arguments.model.split(",") if name]
     for name in names:  # a wrong name is found before the first model has run for hours
         resolve.folder_of(name)
     catalog.check_protocol(settings.protocol)
     data = options.data(arguments)
-    chosen = catalog.choose(filter(None, arguments.tasks.split(",")))
+    chosen = catalog.choose(filter(None, arguments.tasks.split(",")), trust_code=arguments.trust_task_code)
     catalog.check_data(data, [task for task, _ in chosen])
     outcome = _Outcome(strict=arguments.strict)
     tasks = _load(_wanted(chosen, settings), data, named=arguments.tasks.split(","), outcome=outcome)

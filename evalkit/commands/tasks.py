@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
@@ -18,6 +19,8 @@ EXAMPLES = """examples:
   evalkit tasks                                       every task: family, metric, size, where its data is
   evalkit tasks world_qa --shots 2                    one rendered prompt, and its number of tokens
   evalkit tasks coqa --shots paper --protocol gpt3    the same, as a paper did it
+  evalkit tasks lm-eval:arc_easy --shots 5            a task of lm-evaluation-harness
+  evalkit tasks --check-lm-eval FOLDER                how many of a folder's lm-eval task files can be imported
 """
 
 
@@ -28,11 +31,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", help="how to build the prompt")
     parser.add_argument("--model", help="whose tokens to count (default: GPT-2's where cached, else nano's)")
     parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH")
+    options.add_trust(parser)
+    parser.add_argument(
+        "--check-lm-eval", type=Path, metavar="FOLDER", help="import a folder's task files without data"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """List the tasks, or show one prompt."""
-    if arguments.name:
+    """List the tasks, show one prompt, or check a folder of task files."""
+    if arguments.check_lm_eval:
+        _check(arguments.check_lm_eval)
+    elif arguments.name:
         _show(arguments)
     else:
         _list(options.data(arguments))
@@ -45,7 +54,7 @@ def _show(arguments: argparse.Namespace) -> None:
     from evalkit.harness import catalog, preview
 
     catalog.check_protocol(arguments.protocol)
-    task, protocol = catalog.choose([arguments.name])[0]
+    task, protocol = catalog.choose([arguments.name], trust_code=arguments.trust_task_code)[0]
     numbers, paper_shots = options.shots(arguments.shots)
     whose, tokenizer = _tokenizer(arguments.model)
     shown = preview.prompt(
@@ -100,3 +109,17 @@ def _origin(task: Task) -> str:
     """Name the hub's dataset, and its config."""
     hub = getattr(task.source, "hub", None)
     return "/".join(filter(None, (hub.id, hub.config))) if hub else "generated"
+
+
+def _check(folder: Path) -> None:
+    """Print how many task files of lm-evaluation-harness can be imported, and the causes of the rest."""
+    from evalkit.harness.lm_eval.check import check_folder
+
+    report = check_folder(folder)
+    failed = sum(map(len, report.causes.values()))
+    print(
+        f"{folder}: {report.files:,} files: {report.tasks:,} tasks, {report.groups:,} groups, {report.parts:,} parts "
+        f"of others, {failed:,} that cannot be imported; {report.share:.2%} can"
+    )
+    for cause, messages in report.causes.items():
+        print(f"{len(messages):5,}  {cause}\n       {messages[0]}")

@@ -144,7 +144,7 @@ def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparis
 
 def _test(pair: Pair, name: str, gates: bool, settings: Settings) -> Finding:
     """Test one metric; what its verdict is depends on the others."""
-    metric = metrics.get(name)
+    metric = metrics.get(name, pair.base.rules[name])
     units = pair.units(name)
     found = change(metric, units, resamples=settings.resamples, seed=settings.seed)
     scale = metric.scale

@@ -105,7 +105,8 @@ def read_run(folder: Path) -> Evidence:
     settings = read_manifest(folder)["settings"]
     results: dict[Key, dict[str, Result]] = {}
     for result in read_results(folder):
-        if result.source == "model" and not result.level:
+        # A group's mean has no documents of its own to compare.
+        if result.source == "model" and not result.level and result.task in settings["tasks"]:
             results.setdefault((result.task, result.shots), {})[result.metric] = result
     rows: dict[Key, _Rows] = {}
     place = 0
@@ -126,7 +127,11 @@ def read_run(folder: Path) -> Evidence:
 
 
 def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> Sheet:
-    """Arrange the records of one sheet in a grid of documents and seeds."""
+    """Arrange the records of one sheet in a grid of documents and seeds.
+
+    Left out are metrics with empty statistics: those of a task's own aggregation, which cannot be resampled here.
+    """
+    results = {name: result for name, result in results.items() if rows.statistics.get(name, True)}
     names = sorted(set(rows.names))
     hashes = hash_ids(names)
     order = np.argsort(hashes)

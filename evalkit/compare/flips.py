@@ -49,7 +49,7 @@ def flips(base: Evidence, new: Evidence, *, allow: Sequence[str] = (), limit: in
 def of_pair(pair: Pair, *, base: Evidence, new: Evidence, limit: int | None = None) -> Iterator[Flip]:
     """Yield what differs in one task's primary metric, worst first."""
     name = pair.metrics[0]
-    metric = metrics.get(name)
+    metric = metrics.get(name, pair.base.rules[name])
     before, after = _document_scores(pair, metric)
     gains = np.nan_to_num((after - before) * (1.0 if metric.higher_is_better else -1.0))
     order = [int(i) for i in np.argsort(gains, kind="stable") if gains[i] != 0][:limit]

@@ -51,7 +51,7 @@ def from_rate(metric: str, *, discordance: float, effect: float, alpha: float, p
 
 def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: float) -> Plan:
     """Plan from how two stored runs differ, document by document (or passage by passage)."""
-    about, units = metrics.get(metric), pair.units(metric)
+    about, units = metrics.get(metric, pair.base.rules[metric]), pair.units(metric)
     if about.binary and units.single:
         rate = float((units.base[:, 0] != units.new[:, 0]).mean())
         if rate == 0:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from evalkit import __version__, metrics
-from evalkit.metrics.stats import interval
+from evalkit.metrics.stats import Interval, interval
+from evalkit.metrics.values import Listed, MeanValue
 from evalkit.types import Record, Result
 
 _Key = tuple[str, str, int, str]  # task, protocol, shots, template
 
 
-def aggregate(records: Iterable[Record], settings: Mapping[str, Any]) -> list[Result]:
+def aggregate(
+    records: Iterable[Record],
+    settings: Mapping[str, Any],
+    *,
+    own: Mapping[str, Mapping[str, metrics.Metric]] = MappingProxyType({}),
+) -> list[Result]:
     """Aggregate a run's records, whatever order they come in.
 
     The seeds of one document are resampled together: they are one observation of it, not several.
+    own: the metrics of tasks that bring their own, by task and name.
     """
     cells: dict[_Key, list[Record]] = defaultdict(list)
     for record in records:
@@ -28,9 +37,20 @@ def aggregate(records: Iterable[Record], settings: Mapping[str, Any]) -> list[Re
     results: list[Result] = []
     for key in sorted(cells, key=lambda k: (order.get(k[0], len(order)), k[2:])):
         group = sorted(cells[key], key=lambda r: (r.cell.variant, r.doc_id, r.cell.seed))
-        for name in settings["tasks"][key[0]]["metrics"]:
-            results += _of_metric(metrics.get(name), key, group, settings)
+        for metric in metrics_of(settings["tasks"][key[0]]["metrics"], group, own.get(key[0], {})):
+            results += _of_metric(metric, key, group, settings)
     return results
+
+
+def metrics_of(
+    names: Sequence[str], records: Iterable[Record], own: Mapping[str, metrics.Metric]
+) -> list[metrics.Metric]:
+    """Return a task's metrics: by name or its own, and last those that its code scored without announcing them."""
+    more = dict.fromkeys(name for record in records for name in record.scores) if own else {}
+    return [
+        own[name] if name in own else MeanValue(name) if own else metrics.get(name)
+        for name in {**dict.fromkeys(names), **more}
+    ]
 
 
 def _of_metric(
@@ -73,7 +93,12 @@ def _result(
     table = np.asarray([s for _, s in scored], dtype=np.float64) if scored else np.empty((0, 1))  # all have failed
     several = len({r.cell.seed for r, _ in scored}) > 1
     clusters = [r.cluster or (r.doc_id if several else "") for r, _ in scored]
-    found = interval(metric, table, clusters)
+    if isinstance(metric, Listed):
+        listed = sorted((r for r, _ in scored), key=lambda r: (len(r.doc_id), r.doc_id))
+        value = metric.score([r.values[metric.name] for r in listed])
+        found = Interval(value=value, low=math.nan, high=math.nan, method="none")
+    else:
+        found = interval(metric, table, clusters)
     chances = [r.chance[metric.name] for r, _ in scored if metric.name in r.chance]
     scale = metric.scale
     return Result(
@@ -109,7 +134,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         **({"pool": about["pool"].replace(" of ", "/")} if "pool" in about else {}),
         **({"levels": ",".join(about["levels"])} if "levels" in about else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
-        "limit": settings["limit"] or "all",
+        "limit": "-".join(filter(None, (about.get("limit"), str(settings["limit"])))) if settings["limit"] else "all",
         "data": about["data"],
         "model": f"{model['model']}@{model['hash']}",
         "dtype": model["dtype"],

@@ -20,6 +20,9 @@ WORLD_SUITE = "world"
 # The suites of a paper's benchmarks, each with the protocol that a task defines to belong to it.
 PAPER_SUITES = MappingProxyType({"gpt1-zero-shot": "gpt1", "gpt2-paper": "gpt2", "gpt3-paper": "gpt3"})
 
+# What a name begins with that means a task, group or tag of lm-evaluation-harness.
+LM_EVAL = "lm-eval:"
+
 # Wang et al. 2019, table 1.
 _SUPERGLUE = ("boolq", "cb", "copa", "multirc", "record", "rte", "wic", "wsc")
 
@@ -79,11 +82,12 @@ def _of_paper(protocol: str) -> list[str]:
     return [t.name for t in bundled().values() if protocol in t.protocols and (t.name in valued or not valued)]
 
 
-def choose(words: Iterable[str]) -> list[tuple[Task, str | None]]:
+def choose(words: Iterable[str], *, trust_code: bool = False) -> list[tuple[Task, str | None]]:
     """Turn names, suites, globs (`world_*`) and paths of task files into tasks, each once, in the order given.
 
-    With each comes the protocol that its suite stands for, or None. Raises UsageError for a word that matches nothing,
-    with the nearest name as a suggestion, and for a task in two suites with different protocols.
+    With each comes the protocol that its suite stands for, or None. trust_code: the functions that a task file of
+    lm-evaluation-harness names may run. Raises UsageError for a word that matches nothing, with the nearest name as a
+    suggestion, for a task in two suites with different protocols, and for two tasks of one name.
     """
     tasks, groups = bundled(), suites()
     chosen: dict[str, tuple[Task, str | None]] = {}
@@ -91,6 +95,8 @@ def choose(words: Iterable[str]) -> list[tuple[Task, str | None]]:
         protocol = PAPER_SUITES.get(word)
         if word.endswith(".py"):
             found = list(load_file(Path(word)))
+        elif word.startswith(LM_EVAL) or word.endswith((".yaml", ".yml")):
+            found = _of_lm_eval(word, trust_code=trust_code)
         elif word in tasks:
             found = [tasks[word]]
         elif word in groups:
@@ -98,13 +104,22 @@ def choose(words: Iterable[str]) -> list[tuple[Task, str | None]]:
         elif not (found := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
             raise unknown("task", word, [*tasks, *groups])
         for task in found:
-            earlier = chosen.get(task.name, (task, None))[1]
+            other, earlier = chosen.get(task.name, (task, None))
+            if bool(other.loader) != bool(task.loader):
+                raise UsageError(f"--tasks: two tasks are called {task.name}, one of them imported; run one at a time")
             if earlier and protocol and earlier != protocol:
                 raise UsageError(
                     f"--tasks: {task.name} is chosen under two protocols ({earlier}, {protocol}); run one at a time"
                 )
             chosen[task.name] = (task, protocol or earlier)
     return list(chosen.values())
+
+
+def _of_lm_eval(word: str, *, trust_code: bool) -> list[Task]:
+    """Return the tasks of a task file of lm-evaluation-harness, or of one of its names."""
+    from evalkit.harness import lm_eval  # YAML and Jinja take a moment
+
+    return lm_eval.choose(word, trusted=trust_code)
 
 
 def select(words: Iterable[str]) -> list[Task]:

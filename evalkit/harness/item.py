@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from evalkit.engine.base import Engine
 from evalkit.errors import PromptTooLongError
 from evalkit.files import canonical_json, digest
-from evalkit.harness.load import Loaded
-from evalkit.harness.prompts import Fitted, fit
+from evalkit.harness.load import Judgement, Loaded
+from evalkit.harness.prompts import Fitted
 from evalkit.harness.requests import encode
 from evalkit.harness.task import Protocol
 from evalkit.metrics.choice import Accuracy
@@ -52,12 +52,8 @@ class Item:
     def build(cls, engine: Engine, loaded: Loaded, cell: Cell, document: Document, example: Example) -> Item:
         """Draw shots, render, fit into the context and encode; a prompt that cannot fit makes a failed item."""
         protocol = loaded.wordings[cell.template]
-        task = loaded.task
-        asked = task.controls[cell.variant](example) if cell.variant in task.controls else example
-        shots = loaded.pool.draw(document, example, group=loaded.group(document), count=cell.shots, seed=cell.seed)
-        shots = list(task.shot_controls[cell.variant](shots)) if cell.variant in task.shot_controls else shots
         try:
-            fitted = fit(protocol, asked, shots, encoder=engine.tokenizer, context=engine.context_length)
+            fitted = loaded.fit(document, example, cell, encoder=engine.tokenizer, context=engine.context_length)
         except PromptTooLongError as error:
             return cls(loaded, cell, document, example, Fitted(Prompt(contexts=()), (), ()), (), str(error))
         return cls(
@@ -70,6 +66,7 @@ class Item:
         error = self.error or next((a.error for a in answers if a.error), "")
         cleanup = self.loaded.protocol.cleanup
         cleaned = [a if (text := cleanup(a.text)) == a.text else replace(a, text=text) for a in answers]
+        judged = Judgement({}) if error else self.loaded.judge(self.document, self.example, cleaned)
         plain = not error and not self.cell.variant
         chances = {name: m.chance(self.example) for name, m in self.loaded.metrics.items()} if plain else {}
         return Record(
@@ -82,14 +79,12 @@ class Item:
             responses=answers,
             gold=self.example.output,
             prediction="" if error else self._prediction(cleaned),
-            scores={} if error else self._score(cleaned),
+            scores=judged.scores,
+            values=judged.values,
             baselines=self._baselines() if plain and not self.cell.template else {},
             chance={name: chance for name, chance in chances.items() if chance is not None},
             error=error,
         )
-
-    def _score(self, responses: Sequence[Response]) -> dict[str, Sequence[float]]:
-        return {name: m.statistics(self.example, responses) for name, m in self.loaded.metrics.items()}
 
     def _prediction(self, responses: Sequence[Response]) -> str:
         """Say the answer in words: the likeliest option, or the generated text."""
@@ -116,7 +111,7 @@ class Item:
                     told += [Response(tokens=1)] * len(told)
             else:
                 told = [Response(text=text)]
-            scored[name] = self._score(told)
+            scored[name] = self.loaded.judge(self.document, self.example, told).scores
         return scored
 
 
@@ -151,7 +146,8 @@ def _requests(
             continuation=continuation,
             context_ids=ids.context,
             continuation_ids=ids.continuation,
-            decoding=decoding if protocol.kind == "generate" else Decoding(),
+            # Each request for a sample of the same prompt meets other random numbers.
+            decoding=replace(decoding, seed=decoding.seed + i) if protocol.kind == "generate" else Decoding(),
         )
         for i, ((context, continuation), ids) in enumerate(zip(texts, encoded, strict=True))
     ]

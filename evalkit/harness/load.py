@@ -7,16 +7,19 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from evalkit import metrics
+from evalkit.engine.base import TextEncoder
 from evalkit.errors import DataError, UsageError
 from evalkit.files import digest
 from evalkit.harness import sources
 from evalkit.harness.catalog import protocol_of
-from evalkit.harness.prompts import Pool
+from evalkit.harness.prompts import Fitted, Pool, fit, pairs
 from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task, one_document
-from evalkit.types import Document, Example
+from evalkit.types import Cell, Document, Example, Response
 
 # Documents of a group that shots are drawn from; of more, a fixed pseudo-random subset, so that no training split has
 # to stay in memory. GPT-3's largest K is 100.
@@ -37,7 +40,7 @@ class RunSettings:
 
     limit: documents per task, a fixed pseudo-random subset (None: all). protocol: None for each task's first.
     paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run, as far
-    as a protocol has them; "all" is all of them.
+    as a protocol has them; "all" is all of them. unsaid: nobody named the shots; a task's own file may.
     """
 
     shots: tuple[int, ...] = (0,)
@@ -46,6 +49,7 @@ class RunSettings:
     limit: int | None = None
     paper_shots: bool = False
     templates: tuple[str, ...] = ()
+    unsaid: bool = False
 
     def __post_init__(self) -> None:
         if min(self.shots, default=0) < 0 or not (self.shots or self.paper_shots):
@@ -68,11 +72,19 @@ class RunSettings:
         return {name: protocol.wording(name) for name in ("", *names)}
 
 
+class Judgement(NamedTuple):
+    """What a document's responses are worth: Record.scores and Record.values."""
+
+    scores: Mapping[str, Sequence[float]]
+    values: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
 
-    sampled: how many of how many documents the pool holds, where it does not hold all.
+    sampled: how many of how many documents the pool holds, where it does not hold all. first: a limit takes the first
+    documents, as the tool does from which the task is imported, not a pseudo-random subset.
     baselines: by document, what the task's baselines score on it, as far as that was needed.
     """
 
@@ -87,10 +99,32 @@ class Loaded:
     wordings: Mapping[str, Protocol] = field(default_factory=dict)
     sampled: str = ""
     baselines: dict[str, Mapping[str, Mapping[str, Sequence[float]]]] = field(default_factory=dict)
+    first: bool = False
 
     def group(self, document: Document) -> str:
         """Return the group whose shots suit a document."""
         return self.task.shot_group(document) if self.task.shot_group else ""
+
+    def draw(self, document: Document, example: Example, cell: Cell) -> list[Example]:
+        """Draw a document's shots, changed as the cell's control says."""
+        shots = self.pool.draw(document, example, group=self.group(document), count=cell.shots, seed=cell.seed)
+        changed = self.task.shot_controls.get(cell.variant)
+        return list(changed(shots)) if changed else shots
+
+    def texts(self, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
+        """Return (context, continuation) of each request, whether it fits or not."""
+        return pairs(self.wordings[cell.template], example, self.draw(document, example, cell))
+
+    def fit(self, document: Document, example: Example, cell: Cell, *, encoder: TextEncoder, context: int) -> Fitted:
+        """Build a prompt that fits the context. Raises PromptTooLongError when it cannot."""
+        change = self.task.controls.get(cell.variant)
+        asked = change(example) if change else example
+        shots = self.draw(document, example, cell)
+        return fit(self.wordings[cell.template], asked, shots, encoder=encoder, context=context)
+
+    def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
+        """Score a document's responses."""
+        return Judgement({name: m.statistics(example, responses) for name, m in self.metrics.items()})
 
 
 def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
@@ -98,6 +132,9 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
 
     Raises DataError for wrong files, UsageError for an unknown protocol, too large a K, or no K at all.
     """
+    if task.loader:
+        loaded: Loaded = task.loader(task, settings, data)
+        return loaded
     name, protocol = protocol_of(task, settings.protocol)
     shots = settings.shots_of(protocol)
     if not shots:
@@ -117,13 +154,13 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
         hashes.append(task.source.fingerprint("shots", data))
         pool, sampled = _pool(task, data, own=hashes[0] == hashes[1])
     limited = sorted(documents, key=lambda pair: _rank(pair[0].id))[: settings.limit]
-    loaded = Loaded(
+    found = Loaded(
         task, name, protocol, limited, pool, digest("".join(hashes)),
         {metric: metrics.get(metric) for metric in protocol.reported}, shots, settings.wordings_of(protocol), sampled,
     )  # fmt: skip
     if pool.groups:
-        _check_pool(loaded, max(shots))
-    return loaded
+        _check_pool(found, max(shots))
+    return found
 
 
 def count_documents(task: Task, data: DataPaths) -> int | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from evalkit.engine.base import TextEncoder
 from evalkit.harness.load import Loaded, RunSettings, load
-from evalkit.harness.prompts import pairs, render
+from evalkit.harness.prompts import render
 from evalkit.harness.requests import encode
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Task
+from evalkit.types import Cell
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ def prompt(
     settings = RunSettings(shots=() if shots is None else (shots,), paper_shots=shots is None, protocol=protocol)
     loaded = load(task, settings, data)
     document, example = loaded.documents[0]
-    drawn = loaded.pool.draw(document, example, group=loaded.group(document), count=max(loaded.shots), seed=1)
-    texts = pairs(loaded.protocol, example, drawn)
+    cell = Cell(task=task.name, protocol=loaded.name, shots=max(loaded.shots), seed=1)
+    texts = loaded.texts(document, example, cell)
     context, target = texts[(example.gold or 0) if len(texts) > 1 else 0]
     if loaded.protocol.kind == "generate":
         target = render(loaded.protocol.target, example)

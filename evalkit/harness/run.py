@@ -20,6 +20,7 @@ from evalkit.errors import EvalkitError
 from evalkit.files import canonical_json, digest
 from evalkit.harness.aggregate import aggregate
 from evalkit.harness.failures import ends_all, explain
+from evalkit.harness.groups import group_results, groups_of
 from evalkit.harness.item import Item
 from evalkit.harness.load import Loaded, RunSettings, load
 from evalkit.harness.store import RunStore
@@ -51,6 +52,8 @@ def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> 
                 "documents": len(t.documents),
                 **({"pool": t.sampled} if t.sampled else {}),
                 **({"levels": list(t.task.levels)} if t.task.levels else {}),
+                **({"limit": "first"} if t.first else {}),
+                **t.task.notes,
             }
             for t in tasks
         },
@@ -58,6 +61,7 @@ def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> 
         "seeds": list(settings.seeds),
         "limit": settings.limit,
         **({"templates": list(settings.templates)} if settings.templates else {}),
+        **({"groups": groups} if (groups := groups_of([t.task for t in tasks])) else {}),
     }
 
 
@@ -86,7 +90,9 @@ def evaluate(
                 failures.append(failure)
                 store.failed[loaded.task.name] = str(failure)
     scored = [record for record in store.done.values() if record.cell.task not in store.failed]
-    results = aggregate(scored, store.settings)
+    own = {t.task.name: t.metrics for t in tasks if t.task.loader}
+    results = aggregate(scored, store.settings, own=own)
+    results += group_results(scored, store.settings, results=results, own=own)
     store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2), "items": total})
     return results
 

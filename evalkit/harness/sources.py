@@ -284,13 +284,19 @@ def _world_items(name: str, split: Split) -> list[dict[str, Any]]:
 def _hub_dataset(repository: str, config: str | None, split: str, revision: str | None) -> Any:
     """Load a split from the hub or its cache, saying so: without a network the library tries for half a minute."""
     log.info("loading %s (%s) from the hub or its cache", repository, split)
+    return open_dataset(repository, config, split=split, revision=revision)
+
+
+def open_dataset(path: str, config: str | None, **options: Any) -> Any:
+    """Open a data set by the `datasets` library, which raises what it likes."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     import datasets
 
+    datasets.disable_progress_bars()
     # Its retries are no news beside the one error that follows them.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        return datasets.load_dataset(repository, config, split=split, revision=revision)
+        return datasets.load_dataset(path, config, **options)
     except ConnectionError:
         datasets.config.HF_HUB_OFFLINE = True  # the next one looks into the cache at once
         raise

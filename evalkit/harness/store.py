@@ -163,7 +163,10 @@ def read_results(folder: Path) -> list[Result]:
 
 def record_to_json(record: Record) -> dict[str, Any]:
     """Return a record as plain values (dataclasses.asdict would copy every list and text once more)."""
-    return _fields(record) | {
+    fields = _fields(record)
+    if not record.values:
+        del fields["values"]  # few tasks have any
+    return fields | {
         "cell": _fields(record.cell),
         "prompt": _fields(record.prompt),
         "responses": [_fields(response) for response in record.responses],

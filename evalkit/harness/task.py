@@ -24,6 +24,7 @@ FAMILIES = (
     "classification",
     "synthetic",
     "patterns",
+    "imported",
 )
 
 Kind = Literal["choice", "loglikelihood", "rolling", "generate"]
@@ -91,6 +92,18 @@ def one_document(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Group:
+    """Tasks whose values are averaged under one name.
+
+    metrics: name of the metric -> whether the mean is weighted by the tasks' numbers of documents. The names are those
+    of the tasks' own metrics.
+    """
+
+    name: str
+    metrics: Mapping[str, bool]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """The specification of a benchmark; one file in tasks/ defines one or a few.
 
@@ -103,6 +116,10 @@ class Task:
     shot_group: the shots of a document come from pool documents of the same group (the same hidden rule); None: any.
     suites: further suites that the task is in -> its levels that count there.
     levels: only documents of these levels; empty: all. A suite sets it.
+    loader: reads the data of a task that is imported from another tool, whose prompts and scores are the tool's own; it
+    is given the task, the settings and the data's places, and returns what harness.load.load does. None: load itself.
+    groups: the groups under whose names the task's values are also averaged. notes: what a run's manifest keeps of an
+    imported task.
     version: raised whenever a score of the same model could change.
     """
 
@@ -119,6 +136,9 @@ class Task:
     shot_group: Callable[[Document], str] | None = None
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     levels: tuple[str, ...] = ()
+    loader: Callable[..., Any] | None = None
+    groups: tuple[Group, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from evalkit import errors
+from evalkit.metrics import values
 from evalkit.metrics.answers import (
     F1,
     CoqaExactMatch,
@@ -28,7 +29,7 @@ from evalkit.metrics.rouge import Rouge
 from evalkit.metrics.threshold import Matthews
 from evalkit.text import normalize, units
 
-__all__ = ["METRICS", "Array", "Metric", "get"]
+__all__ = ["METRICS", "Array", "Metric", "get", "rule_of"]
 
 METRICS: Mapping[str, Callable[[], Metric]] = {
     "acc": partial(Accuracy, "acc"),
@@ -73,8 +74,18 @@ METRICS: Mapping[str, Callable[[], Metric]] = {
 }
 
 
-def get(name: str) -> Metric:
-    """Make the metric of this name. UsageError for a name that is not in METRICS."""
+def get(name: str, rule: str = "") -> Metric:
+    """Make the metric of this name. UsageError for a name that is not in METRICS.
+
+    rule: the metric's own part of a result's signature; an imported task's metric of any name is made of it.
+    """
+    if (of_values := values.from_rule(name, rule)) is not None:
+        return of_values
     if name not in METRICS:
         raise errors.unknown("metric", name, METRICS)
     return METRICS[name]()
+
+
+def rule_of(signature: str) -> str:
+    """Return the metric's own part of a result's signature: what stands behind evalkit's version."""
+    return signature.partition("|evalkit:")[2].partition("|")[2]

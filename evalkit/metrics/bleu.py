@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,19 @@ def bleu(sums: Array) -> Array:
     return np.where(scored, 100.0 * np.exp(brevity + np.log(precision).mean(axis=-1)), 0.0)
 
 
+def bleu_counts(prediction: str, references: Sequence[str], *, scorer: BLEU | None = None) -> tuple[float, ...]:
+    """Count the ten of `bleu` for one document, as sacrebleu does (its defaults without a scorer)."""
+    score = (scorer or _plain_scorer()).corpus_score([prediction], [[reference] for reference in references])
+    return tuple(float(x) for x in (score.sys_len, score.ref_len, *score.counts, *score.totals))
+
+
+@cache
+def _plain_scorer() -> BLEU:
+    from sacrebleu.metrics.bleu import BLEU
+
+    return BLEU()
+
+
 class Bleu(Metric):
     """Corpus BLEU with sacrebleu's tokenizers (Papineni et al. 2002; Post 2018).
 
@@ -63,8 +76,7 @@ class Bleu(Metric):
             raise DataError(
                 f"metric {self.name!r} takes one reference, a document has {len(example.answers)}; use 'bleu_multi'"
             )
-        score = self._scorer.corpus_score([responses[0].text], [[answer] for answer in example.answers])
-        return tuple(float(x) for x in (score.sys_len, score.ref_len, *score.counts, *score.totals))
+        return bleu_counts(responses[0].text, example.answers, scorer=self._scorer)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return corpus BLEU."""
@@ -102,6 +114,12 @@ def chrf(sums: Array) -> Array:
     return np.asarray(100.0 * (1.0 + _BETA_SQUARED) * precision * recall / np.where(below > 0, below, 1.0))
 
 
+def chrf_counts(prediction: str, references: Sequence[str]) -> tuple[float, ...]:
+    """Count the 18 of `chrf` for one document; of several references the one of best chrF counts."""
+    rows = [_character_counts(prediction, reference) for reference in references]
+    return tuple(rows[int(np.argmax(chrf(np.asarray(rows))))])
+
+
 class Chrf(Metric):
     """Corpus chrF2, sacrebleu's default. Of several references a document keeps the one of best chrF."""
 
@@ -109,9 +127,7 @@ class Chrf(Metric):
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return the 18 counts of `chrf`."""
-        rows = [_character_counts(responses[0].text, answer) for answer in example.answers]
-        best = int(np.argmax(chrf(np.asarray(rows))))
-        return tuple(rows[best])
+        return chrf_counts(responses[0].text, example.answers)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return corpus chrF2."""

@@ -26,6 +26,12 @@ def _exp(nats: Array) -> Array:
         return np.asarray(np.exp(nats))
 
 
+def perplexity(likelihood: Array, units: Array) -> Array:
+    """Compute exp(-likelihood / units); NaN where there are no units."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _exp(np.where(units > 0, -likelihood / units, np.nan))
+
+
 class Perplexity(Metric):
     """exp(-mean log-likelihood of the output), a document being one unit (LAMBADA: one word a document)."""
 
@@ -62,8 +68,7 @@ class PerplexityPer(Metric):
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return exp(-log-likelihood / units); NaN where there are no units."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return _exp(np.where(sums[..., 1] > 0, -sums[..., 0] / sums[..., 1], np.nan))
+        return perplexity(sums[..., 0], sums[..., 1])
 
     def signature(self) -> str:
         """Say which text the units are counted on."""

@@ -153,7 +153,7 @@ def _read_run(folder: Path) -> list[Measurement]:
 
 def _measurement(result: Result, facts: ModelFacts, folder: Path) -> Measurement:
     try:
-        metric = metrics.get(result.metric)
+        metric = metrics.get(result.metric, metrics.rule_of(result.signature))
     except UsageError as error:
         raise StoreError(f"{folder / 'results.json'}: {error}") from None
     return Measurement(

@@ -119,6 +119,7 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
             samples.texts.append(value)
         return places[value]
 
+    rules = {(m.task, m.metric): metrics.rule_of(m.signature) for m in selection.measurements}
     order = {task: i for i, task in enumerate(selection.tasks)}
     groups = {group for runs in found.values() for group in runs if group[0] in order}
     for group in sorted(groups, key=lambda g: (order[g[0]], g[2], g[1])):
@@ -130,7 +131,7 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
                 entry = documents.setdefault(
                     record.doc_id, {"id": record.doc_id, "level": record.level, "gold": record.gold, "answers": {}}
                 )
-                entry["answers"][str(i)] = _answer(record, selection.metrics[group[0]], text)
+                entry["answers"][str(i)] = _answer(record, selection.metrics[group[0]], text, rules)
         task, shots, variant = group
         samples.groups.append(
             {
@@ -141,11 +142,13 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
     return samples
 
 
-def _answer(record: Record, metric: str, text: Any) -> dict[str, Any]:
+def _answer(record: Record, metric: str, text: Any, rules: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     """Return one model's answer: the prompt it saw, what it said, and every score of it."""
-    scores = {name: _score(name, statistics) for name, statistics in record.scores.items()}
+    task = record.cell.task
+    known = {name: metrics.get(name, rules.get((task, name), "")) for name in record.scores}
+    scores = {name: _score(known[name], statistics) for name, statistics in record.scores.items() if statistics}
     value = scores.get(metric)
-    share = metrics.get(metric).share
+    share = value is not None and known[metric].share
     return {
         "contexts": [text(_tail(context)) for context in record.prompt.contexts],
         "continuations": [text(_head(continuation)) for continuation in record.continuations],
@@ -174,9 +177,8 @@ def _gold(record: Record) -> int:
     return found[0] if len(found) == 1 else -1
 
 
-def _score(name: str, statistics: Sequence[float]) -> float:
+def _score(metric: metrics.Metric, statistics: Sequence[float]) -> float:
     """Return a document's own score, as shown (percent where the metric is)."""
-    metric = metrics.get(name)
     with np.errstate(all="ignore"):
         return float(metric.aggregate(np.asarray(statistics, dtype=np.float64), np.asarray(1.0))) * metric.scale
 

@@ -1,0 +1,66 @@
+"""Which shots each document gets: the very draws of lm-evaluation-harness 0.4.13.
+
+One random.Random(1234) a task is consumed in the order of the documents. Where shots come from the scored split, one
+more is drawn and the document itself dropped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from evalkit.errors import UsageError
+
+Row = Mapping[str, Any]
+
+# What seed 1, evalkit's first, stands for: lm-evaluation-harness's seed of shots.
+_FIRST_SEED = 1234
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws from a pool.
+
+    documents: all scored ones in order, for the draws of each depend on those before it. own: the pool is the scored
+    split (both unnamed count as the same, as in lm-eval).
+    """
+
+    task: str
+    sampler: str
+    pool: Sequence[Row]
+    documents: Sequence[Row]
+    own: bool
+    _known: dict[tuple[int, int], list[list[int]]] = field(default_factory=dict)
+
+    def draw(self, place: int, *, count: int, seed: int) -> Sequence[int]:
+        """Return the pool's places that document `place` gets as shots; seed 1 is lm-eval's own.
+
+        Raises UsageError for too small a pool.
+        """
+        if not count:
+            return ()
+        if (count, seed) not in self._known:
+            rng = random.Random(_FIRST_SEED - 1 + seed)
+            self._known[count, seed] = [self._one(document, count, rng) for document in self.documents]
+        return self._known[count, seed][place]
+
+    def _one(self, document: Row, count: int, rng: random.Random) -> list[int]:
+        everyone = range(len(self.pool))
+        others = (i for i in everyone if not self.own or self.pool[i] != document)
+        if self.sampler == "first_n":
+            return list(islice(others, self._at_most(len(everyone), count)))
+        drawn = rng.sample(everyone, self._at_most(len(everyone), count + self.own))
+        if self.own:
+            drawn = [i for i in drawn if self.pool[i] != document][:count]
+        if len(drawn) < count:  # the pool holds the document more than once
+            left = list(others)
+            drawn = rng.sample(left, self._at_most(len(left), count))
+        return drawn
+
+    def _at_most(self, there: int, count: int) -> int:
+        if there < count:
+            raise UsageError(f"--shots: {self.task} has {there} documents to draw from, {count} are needed")
+        return count

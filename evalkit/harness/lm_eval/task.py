@@ -1,0 +1,241 @@
+"""A task file as a Task of the harness, and its data as Loaded: same corridor, other prompts and scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from evalkit.engine.base import TextEncoder
+from evalkit.errors import DataError, PromptTooLongError, UsageError
+from evalkit.files import digest
+from evalkit.harness.catalog import protocol_of
+from evalkit.harness.lm_eval import data as filedata
+from evalkit.harness.lm_eval import functions
+from evalkit.harness.lm_eval.draws import Draws
+from evalkit.harness.lm_eval.fields import Fields, columns_of
+from evalkit.harness.lm_eval.prompts import Prompts
+from evalkit.harness.lm_eval.scores import Scores, metric_name
+from evalkit.harness.lm_eval.taskfile import TaskFile
+from evalkit.harness.load import Judgement, Loaded, RunSettings
+from evalkit.harness.prompts import Fitted, Pool
+from evalkit.harness.requests import Encoded, encode
+from evalkit.harness.sources import DataPaths
+from evalkit.harness.task import Group, Kind, Protocol, Task
+from evalkit.metrics.values import SHARES, MeanValue, ValueMetric, make
+from evalkit.types import Cell, Document, Example, Prompt, Response
+
+PROTOCOL = "lm-eval"
+
+_KINDS: Mapping[str, Kind] = {
+    "multiple_choice": "choice",
+    "loglikelihood": "loglikelihood",
+    "loglikelihood_rolling": "rolling",
+    "generate_until": "generate",
+}
+
+
+def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -> Task:
+    """Make a task of a file. said: as it stands; file: with its functions loaded, which is what runs."""
+    metrics = metrics_of(file)
+    protocol = Protocol(
+        kind=_KINDS[file.output_type],
+        query="",
+        target=file.target_delimiter.replace("{", "{{").replace("}", "}}") + "{output}",
+        metrics=tuple(metrics),
+        decoding=file.decoding,
+        cleanup=str,
+        paper_shots=file.num_fewshot,
+    )
+    return Task(
+        name=file.task,
+        family="lm" if file.output_type == "loglikelihood_rolling" else "imported",
+        title=f"{file.path.name} of lm-evaluation-harness",
+        source=filedata.FileSource(file),
+        to_example=partial(_no_example, file),
+        protocols={PROTOCOL: protocol},
+        loader=partial(_load, file, metrics, filedata.config_digest(said)),
+        groups=groups,
+        notes={
+            "lm_eval": {"config": functions.plain(said.config), "filters": list(file.filters), "repeats": file.repeats}
+        },
+        version=_version(file),
+    )
+
+
+def metrics_of(file: TaskFile) -> dict[str, ValueMetric]:
+    """Make the metrics of a file, by the name in results."""
+    own_code = file.process_results is not None
+    found = {}
+    for filter_name in file.filters:
+        for entry in file.metrics:
+            name = metric_name(entry.name, filter_name)
+            share = not own_code and entry.metric in SHARES
+            found[name] = make(
+                name, aggregation=entry.aggregation, higher_is_better=entry.higher_is_better, share=share
+            )
+    return found
+
+
+def _version(file: TaskFile) -> int:
+    """Read the version in the file's notes; some have none, or a text."""
+    try:
+        return int(float(file.metadata.get("version", 1)))
+    except (TypeError, ValueError):
+        return 1
+
+
+def _no_example(file: TaskFile, document: Document) -> Example:
+    """Stand for Task.to_example: what a document's row is depends on the whole data set (its columns)."""
+    raise AssertionError(f"{file.task}: an imported task makes its examples when it is loaded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedFile(Loaded):
+    """A task file with its data read. Prompts, draws of shots, truncation and scores are lm-evaluation-harness's."""
+
+    file: TaskFile
+    prompts: Prompts
+    draws: Draws
+    scores: Scores
+    written: dict[int, str] = field(default_factory=dict)
+
+    def texts(self, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
+        """Return (context, continuation) of each request; of a sampled answer, as often as the file repeats it."""
+        try:
+            asked = self.prompts.requests(document.row, self._shots(document, cell))
+        except DataError as error:
+            raise DataError(f"{error} (document {document.id})") from None
+        return [pair for pair in asked for _ in range(self.file.repeats if self.protocol.decoding.top_k != 1 else 1)]
+
+    def fit(self, document: Document, example: Example, cell: Cell, *, encoder: TextEncoder, context: int) -> Fitted:
+        """Cut what is too long from the left, token by token, as lm-eval does: the description goes first."""
+        texts = self.texts(document, example, cell)
+        generating = self.protocol.kind == "generate"
+        room = context - (self.protocol.decoding.max_tokens if generating else 0)
+        encoded = encode(texts, encoder)
+        if self.protocol.kind != "rolling":
+            short = [_cut(one, room) for one in encoded]
+            gone = max(len(one.context) - len(cut.context) for one, cut in zip(encoded, short, strict=True))
+            longest = max(texts, key=lambda pair: len(pair[0]))[0]
+            characters = encoder.offsets(longest)[gone][0] if gone else 0
+        else:
+            short, characters = encoded, 0
+        contexts = tuple(dict.fromkeys(text for text, _ in texts))
+        contexts = contexts if len(contexts) == 1 else tuple(text for text, _ in texts)
+        prompt = Prompt(contexts=contexts, shots=cell.shots, cut=characters)
+        return Fitted(prompt, tuple(continuation for _, continuation in texts), tuple(short))
+
+    def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
+        """Score a document's responses by the file's process_results, or as lm-eval does without one."""
+        statistics: dict[str, Sequence[float]] = {}
+        kept: dict[str, Any] = {}
+        for name, value in self.scores.values(document.row, responses).items():
+            metric = self.metrics.get(name) or MeanValue(name)
+            assert isinstance(metric, ValueMetric), "an imported task has metrics of values"
+            try:
+                statistics[name] = metric.of(value)
+                if not statistics[name]:
+                    kept[name] = json.loads(json.dumps(value, default=_json))
+            except (TypeError, ValueError, IndexError) as error:
+                where = f"{self.file.path}: metric {name} of document {document.id}"
+                raise DataError(f"{where}: no value to aggregate ({error}): {value!r}") from None
+        return Judgement(statistics, kept)
+
+    def _shots(self, document: Document, cell: Cell) -> list[str]:
+        places = self.draws.draw(int(document.id), count=cell.shots, seed=cell.seed)
+        for place in places:
+            if place not in self.written:
+                self.written[place] = self.prompts.shot(self.draws.pool[place])
+        return [self.written[place] for place in places]
+
+
+def _json(value: Any) -> Any:
+    """Turn numpy's numbers and arrays, and sets, into what JSON has."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _cut(encoded: Encoded, room: int) -> Encoded:
+    """Keep the last tokens of a context; the last scored token is never fed. Raises PromptTooLongError."""
+    kept = room - max(len(encoded.continuation) - 1, 0)
+    if kept < 1:
+        what = f"{len(encoded.continuation)} tokens to score" if encoded.continuation else "what is to be generated"
+        raise PromptTooLongError(f"the context has no room for a prompt beside {what} ({room} tokens are left)")
+    return replace(encoded, context=encoded.context[-kept:])
+
+
+def _load(
+    file: TaskFile, metrics: Mapping[str, ValueMetric], config: str, task: Task, settings: RunSettings, data: DataPaths
+) -> LoadedFile:
+    """Read a task file's data: the first documents up to the limit, and the pool of shots where there are any.
+
+    Raises DataError, NoDataError and UsageError as harness.load.load does.
+    """
+    name, protocol = protocol_of(task, settings.protocol)
+    shots = _counts(file, settings, protocol)
+    if not shots:
+        raise UsageError(f"--shots paper: {file.path} has no num_fewshot; give a number")
+    tables = filedata.Tables(file, data)
+    rows = tables.scored
+    if not len(rows):
+        raise DataError(f"{file.path}: its split {file.scored_split!r} holds no documents")
+    fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
+    prompts = Prompts.of(file, fields, rows[0])
+    scores = Scores(file, prompts)
+    hashes = [config, filedata.fingerprint(rows, whole=True)]
+    pool: Sequence[Mapping[str, Any]] = ()
+    if any(shots):
+        pool = tables.pool
+        hashes.append(filedata.fingerprint(pool, whole=False))
+    first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
+    documents = [Document(id=str(i), row=row) for i, row in enumerate(first)]
+    # None == None counts as the same split there, and so it has to here.
+    draws = Draws(file.task, file.shots.sampler, pool, first, own=file.shots.split == file.test_split)
+    return LoadedFile(
+        task, name, protocol, [(document, _example(document, prompts, scores)) for document in documents],
+        Pool(task.name), digest("".join(hashes)), dict(metrics), shots, {"": protocol}, first=True,
+        file=file, prompts=prompts, draws=draws, scores=scores,
+    )  # fmt: skip
+
+
+def _counts(file: TaskFile, settings: RunSettings, protocol: Protocol) -> tuple[int, ...]:
+    """Return the numbers of shots: the file's where nobody asked for others, and where it is a 0, always."""
+    if file.num_fewshot == 0 or file.output_type == "loglikelihood_rolling":
+        return (0,)
+    if settings.unsaid and file.num_fewshot is not None:
+        return (file.num_fewshot,)
+    return settings.shots_of(protocol)
+
+
+def _example(document: Document, prompts: Prompts, scores: Scores) -> Example:
+    """Say what a document asks and what is right, for people and for chances; prompts are made of its row."""
+    try:
+        return _told(document.row, prompts, scores)
+    except DataError as error:
+        raise DataError(f"{error} (document {document.id})") from None
+
+
+def _told(row: Mapping[str, Any], prompts: Prompts, scores: Scores) -> Example:
+    file, fields = prompts.file, prompts.fields
+    if file.output_type == "multiple_choice":
+        choices = fields.choices(row)
+        golds = tuple(gold for gold in scores.golds(row, choices) if 0 <= gold < len(choices))
+        shown = choices[golds[0]] if golds else ""
+        asked = "" if prompts.several_inputs else str(fields.text(row))
+        return Example(
+            task=file.task, input=asked, output=shown, choices=tuple(choices),
+            gold=golds[0] if len(golds) == 1 else None, golds=golds if len(golds) > 1 else (),
+        )  # fmt: skip
+    target = fields.target(row)
+    answers = tuple(str(answer) for answer in target) if isinstance(target, list) else (str(target),)
+    if file.output_type == "loglikelihood_rolling":
+        return Example(task=file.task, input=answers[0], output="")
+    return Example(task=file.task, input=str(fields.text(row)), output=(*answers, "")[0], references=answers)

@@ -1,0 +1,327 @@
+"""Metrics of values that a task computes itself, one per document, as lm-evaluation-harness's tasks do.
+
+A value is what its `process_results` returns: a number, or a tuple of which an aggregation makes one. Here each is
+turned into statistics that can be summed, so that such metrics have intervals and paired tests as all others have.
+Where that cannot be (a function of the task's own) the values themselves are kept, and there is no interval.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evalkit.errors import DataError
+from evalkit.metrics.base import Array, Metric
+from evalkit.metrics.bleu import bleu, bleu_counts, chrf, chrf_counts
+from evalkit.metrics.likelihood import perplexity
+from evalkit.types import Example, Response
+
+# What begins the signature of these metrics, from which `from_rule` makes them again.
+RULE = "values"
+
+# The metrics that are shares of documents when they are computed by lm-evaluation-harness itself: shown in percent.
+SHARES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
+
+
+class ValueMetric(Metric):
+    """A metric of values. aggregation: what its signature calls it. shown: its scale; better: higher is better."""
+
+    aggregation: str
+
+    def __init__(self, name: str, *, scale: float = 1.0, higher_is_better: bool = True) -> None:
+        self.name, self.scale, self.higher_is_better = name, scale, higher_is_better
+
+    @abstractmethod
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return one document's statistics. Raises TypeError, ValueError or IndexError for a value of another form."""
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Not used: the task computes the value from its document, which an example does not hold."""
+        raise AssertionError(f"{self.name} is scored from values")
+
+    def signature(self) -> str:
+        """Return everything that `from_rule` needs."""
+        better = "higher" if self.higher_is_better else "lower"
+        return f"{RULE}:{self.aggregation}|scale:{self.scale:g}|better:{better}"
+
+
+class MeanValue(ValueMetric):
+    """The mean of numbers."""
+
+    aggregation = "mean"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return (value,)."""
+        return (float(value),)
+
+
+class Share(MeanValue):
+    """The mean of numbers that are 0 or 1; a guess at a choice is right once in as many times as there are options."""
+
+    aggregation = "share"
+    share = binary = True
+
+    def chance(self, example: Example) -> float | None:
+        """Return the share of a guess, or None without options."""
+        return 1 / len(example.choices) if example.choices else None
+
+
+class NanMean(ValueMetric):
+    """The mean of those numbers that are not NaN."""
+
+    aggregation = "nanmean"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return (value, 1.0), or zeros for NaN."""
+        number = float(value)
+        return (0.0, 0.0) if math.isnan(number) else (number, 1.0)
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return the mean; NaN where all are."""
+        return np.divide(sums[..., 0], sums[..., 1], out=np.full_like(sums[..., 0], np.nan), where=sums[..., 1] > 0)
+
+
+class PerplexityOfMean(MeanValue):
+    """exp(-mean) of log-likelihoods."""
+
+    aggregation = "perplexity"
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return exp(-sum / n)."""
+        return perplexity(sums[..., 0], n)
+
+
+class WeightedPerplexity(ValueMetric):
+    """exp(-sum of log-likelihoods / sum of units) of (log-likelihood, units)."""
+
+    aggregation = "weighted_perplexity"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return (log-likelihood, units)."""
+        likelihood, units = value
+        return (float(likelihood), float(units))
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return the perplexity; NaN without units."""
+        return perplexity(sums[..., 0], sums[..., 1])
+
+
+class BitsOfBytes(WeightedPerplexity):
+    """-sum of log-likelihoods / sum of units / ln 2."""
+
+    aggregation = "bits_per_byte"
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return bits per unit; NaN without units."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(-(sums[..., 0] / sums[..., 1]) / math.log(2))
+
+
+class Brier(ValueMetric):
+    """Mean squared distance of the probabilities of the options from the right answer, of (gold, probabilities)."""
+
+    aggregation = "brier_score"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return (squared distance,)."""
+        gold, probabilities = value
+        right = np.zeros(len(probabilities))
+        right[gold] = 1.0
+        return (float(((np.asarray(probabilities) - right) ** 2).sum()),)
+
+
+class BinaryF1(ValueMetric):
+    """F1 of the class 1, of (gold, prediction)."""
+
+    aggregation = "f1"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return (both are 1, prediction is 1, gold is 1)."""
+        gold, said = (int(part) for part in value)
+        if not {gold, said} <= {0, 1}:
+            raise ValueError(f"f1 is of the classes 0 and 1, not {max(gold, said)}")
+        return (float(gold and said), float(said), float(gold))
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return F1; 0 where the class neither occurs nor is predicted."""
+        either = sums[..., 1] + sums[..., 2]
+        return np.asarray(np.divide(2 * sums[..., 0], either, out=np.zeros_like(either), where=either > 0))
+
+
+class Correlation(ValueMetric):
+    """Matthews correlation of any number of classes (Gorodkin 2004), of (gold, prediction)."""
+
+    aggregation = "matthews_corrcoef"
+    classes = 16  # more than any such task has; the statistics of all documents have to be of one length
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return (right, 1 for the class of gold, 1 for the predicted class)."""
+        gold, said = (int(part) for part in value)
+        marks = np.zeros(1 + 2 * self.classes)
+        marks[0] = gold == said
+        marks[1 + gold] = marks[1 + self.classes + said] = 1.0
+        return tuple(marks.tolist())
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return the correlation; 0 where one side has one class only."""
+        right, golds, said = sums[..., 0], sums[..., 1 : 1 + self.classes], sums[..., 1 + self.classes :]
+        above = right * n - (golds * said).sum(-1)
+        below = np.sqrt((n**2 - (said**2).sum(-1)) * (n**2 - (golds**2).sum(-1)))
+        return np.asarray(np.divide(above, below, out=np.zeros_like(below), where=below > 0))
+
+
+class BleuOfTexts(ValueMetric):
+    """Corpus BLEU, 0 to 100, of (reference, prediction) as sacrebleu computes it."""
+
+    aggregation = "bleu"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return the ten counts of metrics.bleu.bleu."""
+        references, prediction = _texts(value)
+        return bleu_counts(prediction, references)
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return BLEU."""
+        return bleu(sums)
+
+
+class ChrfOfTexts(ValueMetric):
+    """Corpus chrF2, 0 to 100, of (reference, prediction) as sacrebleu computes it."""
+
+    aggregation = "chrf"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return the 18 counts of metrics.bleu.chrf."""
+        references, prediction = _texts(value)
+        return chrf_counts(prediction, references)
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return chrF2."""
+        return chrf(sums)
+
+
+class TerOfTexts(ValueMetric):
+    """Translation edit rate (Snover et al. 2006), in percent, of (reference, prediction) as sacrebleu computes it."""
+
+    aggregation = "ter"
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return (edits, words of the reference)."""
+        from sacrebleu.metrics.ter import TER
+
+        references, prediction = _texts(value)
+        found = TER().corpus_score([prediction], [[reference] for reference in references])
+        return (float(found.num_edits), float(found.ref_length))
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return 100 edits / words; without words 100 where there are edits, else 0."""
+        edits, words = sums[..., 0], sums[..., 1]
+        return np.asarray(np.where(words > 0, 100 * edits / np.where(words > 0, words, 1), 100.0 * (edits > 0)))
+
+
+class Listed(ValueMetric):
+    """A function of the list of all values, in the order of the documents: nothing to sum, hence no interval.
+
+    function: as a name in _FUNCTIONS, or the task's own.
+    """
+
+    def __init__(
+        self, name: str, *, function: Callable[[list[Any]], Any], aggregation: str, higher_is_better: bool = True
+    ) -> None:
+        super().__init__(name, higher_is_better=higher_is_better)
+        self.function, self.aggregation = function, aggregation
+
+    def of(self, value: Any) -> tuple[float, ...]:
+        """Return nothing that could be summed."""
+        return ()
+
+    def score(self, values: list[Any]) -> float:
+        """Aggregate. Raises DataError when the function fails, or returns no number."""
+        if not values:
+            return math.nan
+        try:
+            return float(self.function(values))
+        except Exception as error:  # a task's own function may fail in any way
+            raise DataError(
+                f"aggregation {self.aggregation} of {self.name} fails: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _texts(value: Any) -> tuple[list[str], str]:
+    references, prediction = value
+    return ([references] if isinstance(references, str) else list(references)), _text(prediction)
+
+
+def _text(value: Any) -> str:
+    found = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    if not isinstance(found, str):
+        raise TypeError(f"expected a text, found {type(found).__name__}")
+    return found
+
+
+def _chrf_plus(values: list[Any]) -> float:
+    """Compute chrF++ of (reference, prediction) by sacrebleu."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    pairs = [_texts(value) for value in values]
+    streams = [list(stream) for stream in zip(*(references for references, _ in pairs), strict=True)]
+    return float(CHRF(word_order=2).corpus_score([prediction for _, prediction in pairs], streams).score)
+
+
+def _median(values: list[Any]) -> float:
+    """The upper median, as lm-evaluation-harness takes it."""
+    return float(sorted(values)[len(values) // 2])
+
+
+def _bypass(values: list[Any]) -> float:
+    """What lm-evaluation-harness reports for a task that only collects answers."""
+    return 999.0
+
+
+_SUMMED: Mapping[str, type[ValueMetric]] = {
+    metric.aggregation: metric
+    for metric in (
+        MeanValue, NanMean, PerplexityOfMean, WeightedPerplexity, BitsOfBytes, Brier, BinaryF1, Correlation,
+        BleuOfTexts, ChrfOfTexts, TerOfTexts,
+    )
+}  # fmt: skip
+_FUNCTIONS: Mapping[str, Callable[[list[Any]], float]] = {"chrf++": _chrf_plus, "median": _median, "bypass": _bypass}
+
+# The aggregations that a task may name.
+AGGREGATIONS = (*_SUMMED, *_FUNCTIONS)
+
+
+def make(name: str, *, aggregation: Any, higher_is_better: bool = True, share: bool = False) -> ValueMetric:
+    """Make a metric. aggregation: one of AGGREGATIONS, or a function of the list of values. share: of 0s and 1s."""
+    if share and aggregation == "mean":
+        return Share(name, scale=100.0, higher_is_better=higher_is_better)
+    if aggregation in _SUMMED:
+        return _SUMMED[aggregation](name, higher_is_better=higher_is_better)
+    function = _FUNCTIONS.get(aggregation, aggregation)
+    label = aggregation if isinstance(aggregation, str) else f"own.{aggregation.__name__}"
+    return Listed(name, function=function, aggregation=label, higher_is_better=higher_is_better)
+
+
+def from_rule(name: str, rule: str) -> Metric | None:
+    """Make a metric again from its part of a result's signature; None where that is another kind of metric's.
+
+    A task's own function is not known any more: its metric has no value but the one in the results.
+    """
+    parts = dict(part.partition(":")[::2] for part in rule.split("|"))
+    if RULE not in parts:
+        return None
+    aggregation, better = parts[RULE], parts.get("better") == "higher"
+    if aggregation == Share.aggregation:
+        return Share(name, scale=100.0, higher_is_better=better)
+    if aggregation.startswith("own."):
+        return make(name, aggregation=_unknown, higher_is_better=better)
+    return make(name, aggregation=aggregation, higher_is_better=better)
+
+
+def _unknown(values: list[Any]) -> float:
+    """Stand for a function of a task's own, which a stored run does not hold."""
+    return math.nan

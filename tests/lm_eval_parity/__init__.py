@@ -1,0 +1,8 @@
+"""evalkit beside lm-evaluation-harness on its own task files: the same prompts, draws, values and standard errors.
+
+Run by hand, with a Python that has lm_eval 0.4.13:
+
+    python -m tests.lm_eval_parity --lm-eval-python PYTHON --data FOLDER
+
+copies.py makes local copies in the hub's layout, theirs.py runs inside that Python, compare.py tells the difference.
+"""

@@ -1,0 +1,195 @@
+"""What lm-eval asks and finds, and what evalkit does on the same files and data: every difference, task by task."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalkit.engine.fake import FakeEngine
+from evalkit.harness import lm_eval
+from evalkit.harness.catalog import LM_EVAL
+from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.run import describe, evaluate
+from evalkit.harness.sources import DataPaths
+from evalkit.harness.store import RunStore
+from evalkit.harness.task import Task
+from evalkit.metrics.stderr import of_group, standard_error
+from evalkit.metrics.values import MeanValue, ValueMetric
+from evalkit.types import Cell, Record, Request, Response, Result
+from tests.lm_eval_parity import answers
+
+# As many resamples as a comparison of the draws needs; lm-eval's default of 100,000 takes minutes a task.
+ITERATIONS = 2000
+
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One task at one number of shots. differences: what differs, in words; no words, no difference."""
+
+    task: str
+    shots: int
+    requests: int
+    metrics: int
+    differences: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What both programs are given.
+
+    python: one that has lm_eval. root: data sets in the hub's layout (see copies.py). folder: task files; none: those
+    of lm_eval. limit: documents of a task.
+    """
+
+    python: Path
+    root: Path
+    folder: Path | None = None
+    limit: int = 100
+
+    def shipped(self) -> Path:
+        """Return lm_eval's own folder of task files."""
+        code = "import importlib.util as u; print(u.find_spec('lm_eval').submodule_search_locations[0])"
+        found = subprocess.run([str(self.python), "-c", code], check=True, capture_output=True, text=True)
+        return Path(found.stdout.strip()) / "tasks"
+
+    def theirs(self, names: Sequence[str], *, shots: int) -> dict[str, Any]:
+        """Ask lm_eval for its requests and its results with the model of answers.py."""
+        with tempfile.TemporaryDirectory() as temporary:
+            out, script = Path(temporary) / "theirs.json", Path(__file__).with_name("theirs.py").resolve()
+            arguments = [self.root.resolve(), self.folder or "", out, shots, self.limit, ITERATIONS, *names]
+            command = [str(self.python.absolute()), str(script), *map(str, arguments)]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
+            if done.returncode:
+                raise RuntimeError(f"lm_eval fails on {', '.join(names)}:\n{done.stderr[-3000:]}")
+            found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+            return found
+
+
+def compare(
+    theirs: Mapping[str, Any], names: Sequence[str], *, shots: int, root: Path | None, limit: int
+) -> Iterator[Compared]:
+    """Compare tasks and groups by name with what lm_eval found (see Setup.theirs).
+
+    EVALKIT_LM_EVAL_TASKS has to name the folder of the task files. root: data sets in the hub's layout.
+    """
+    for name in names:
+        if name in theirs["errors"]:
+            yield Compared(name, shots, 0, 0, [f"lm_eval fails: {theirs['errors'][name]}"])
+            continue
+        tasks = lm_eval.choose(f"{LM_EVAL}{name}", trusted=True)
+        settings = RunSettings(shots=(shots,), limit=limit)
+        loaded = [load(task, settings, DataPaths(root=root)) for task in tasks]
+        results, records = _run(loaded, settings)
+        for one in loaded:
+            own = [r for r in records if r.cell.task == one.task.name]
+            yield _task(one, theirs["tasks"][one.task.name], results, own)
+        for group in sorted({group.name for task in tasks for group in task.groups}):
+            yield _group(group, tasks, theirs["groups"][group], results, shots=shots, theirs=theirs["tasks"])
+
+
+def _run(loaded: Sequence[Loaded], settings: RunSettings) -> tuple[list[Result], list[Record]]:
+    """Send tasks through the whole corridor with the model of answers.py."""
+    decoding = {one.task.name: one.protocol.decoding for one in loaded}
+
+    def answer(request: Request) -> Response:
+        if request.kind == "generate_until":
+            text = answers.text(request.context)
+            for stop in decoding[request.task].until:
+                text = text.split(stop)[0]
+            return Response(text=text)
+        likelihood, greedy = answers.likelihood(request.context, request.continuation)
+        return Response(loglikelihood=likelihood, is_greedy=greedy, tokens=1)
+
+    engine = FakeEngine("hashed", answer)
+    with tempfile.TemporaryDirectory() as folder, RunStore(Path(folder), describe(engine, loaded, settings)) as store:
+        results = evaluate(engine, loaded, settings, store)
+        return results, list(store.done.values())
+
+
+def _task(loaded: Loaded, theirs: dict[str, Any], results: Sequence[Result], records: Sequence[Record]) -> Compared:
+    ours = _requests(loaded)
+    differences = list(_unequal_requests(ours, theirs["requests"]))
+    mine = {r.metric: r for r in results if r.task == loaded.task.name and r.source == "model"}
+    ordered = sorted(records, key=lambda record: int(record.doc_id))
+    count = 0
+    for key, value in theirs["metrics"].items():
+        name, _, filter_name = key.partition(",")
+        if not filter_name or name.endswith("_stderr"):
+            continue
+        count += 1
+        metric_name = name if filter_name == "none" else key
+        if metric_name not in mine:
+            differences.append(f"{key}: not here")
+            continue
+        metric = loaded.metrics.get(metric_name, MeanValue(metric_name))
+        assert isinstance(metric, ValueMetric)
+        differences += _unequal(key, mine[metric_name].value / metric.scale, value)
+        table = np.asarray([r.scores[metric_name] for r in ordered if metric_name in r.scores], dtype=np.float64)
+        kept = [r.values[metric_name] for r in ordered if metric_name in r.values]
+        error = standard_error(metric, table, values=kept, iterations=ITERATIONS)
+        differences += _unequal(f"standard error of {key}", error, theirs["metrics"][f"{name}_stderr,{filter_name}"])
+    return Compared(loaded.task.name, max(loaded.shots), len(ours), count, differences)
+
+
+def _group(
+    name: str, tasks: Sequence[Task], their_group: dict[str, Any], results: Sequence[Result], *, shots: int, theirs: Any
+) -> Compared:
+    """Compare a group's means, and their standard errors as they follow from those of its tasks."""
+    differences: list[str] = []
+    members = [task for task in tasks if name in {group.name for group in task.groups}]
+    metrics = {
+        metric: by_size
+        for task in members
+        for g in task.groups
+        if g.name == name
+        for metric, by_size in g.metrics.items()
+    }
+    for metric, by_size in metrics.items():
+        key = metric if "," in metric else f"{metric},none"
+        found = next((r for r in results if r.task == name and r.metric == metric), None)
+        scale = 100.0 if found and found.chance is not None else 1.0
+        differences += _unequal(f"group {key}", found.value / scale if found else None, their_group[key])
+        error_key = key.replace(",", "_stderr,", 1)
+        errors = [theirs[task.name]["metrics"][error_key] for task in members]
+        sizes = [theirs[task.name]["metrics"]["sample_len"] for task in members]
+        differences += _unequal(f"group {error_key}", of_group(errors, sizes, by_size=by_size), their_group[error_key])
+    return Compared(f"group {name}", shots, 0, len(metrics), differences)
+
+
+def _requests(loaded: Loaded) -> list[list[Any]]:
+    """Write evalkit's requests as lm-eval's arguments: a context and a continuation, or one of them."""
+    found = []
+    cell = Cell(task=loaded.task.name, protocol=loaded.name, shots=max(loaded.shots), seed=1)
+    for document, example in loaded.documents:
+        for context, continuation in loaded.texts(document, example, cell):
+            kinds = {"rolling": [continuation], "generate": [context]}
+            found.append([int(document.id), kinds.get(loaded.protocol.kind, [context, continuation])])
+    return found
+
+
+def _unequal_requests(ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[str]:
+    if len(ours) != len(theirs):
+        yield f"{len(ours)} requests, theirs {len(theirs)}"
+    wrong = [(mine, other) for mine, other in zip(ours, theirs, strict=False) if mine != other]
+    if wrong:
+        mine, other = wrong[0]
+        yield f"{len(wrong)} requests differ, first of document {mine[0]}: {mine[1]!r} <> {other[1]!r}"
+
+
+def _unequal(what: str, ours: float | None, theirs: Any) -> list[str]:
+    """Say how two values differ; lm-eval writes N/A where there is none."""
+    if ours is None or theirs in ("N/A", None):
+        return [] if ours is None and theirs in ("N/A", None) else [f"{what}: {ours}, theirs {theirs}"]
+    other = float(theirs)
+    equal = math.isclose(ours, other, rel_tol=_CLOSE, abs_tol=_CLOSE) or (math.isnan(ours) and math.isnan(other))
+    return [] if equal else [f"{what}: {ours!r}, theirs {other!r}"]
