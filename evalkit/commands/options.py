@@ -145,24 +145,19 @@ def cached_engine(name: str, arguments: argparse.Namespace, cache: ResponseCache
             signature=ready.signature(), device=device, cache=cache,
         )  # fmt: skip
     from evalkit.model import layouts
-    from evalkit.model.folder import content_hash
+    from evalkit.model.folder import content_hash, signature
     from evalkit.tokenizer import Tokenizer
 
     if device != "cpu":
         check_device(arguments.device)
     config = layouts.read_config(folder)
-    signature = {
-        "model": _label(name, folder),
-        "hash": content_hash(folder),
-        "dtype": DTYPES[dtype_of(name, folder, arguments)],
-        "parameters": str(config.parameters),
-        "block_parameters": str(config.block_parameters),
-        "context": str(config.context),
-        "stride": str(config.context),
-    }
+    dtype = DTYPES[dtype_of(name, folder, arguments)]
+    known = signature(
+        config, name=_label(name, folder), content_hash=content_hash(folder), dtype=dtype, stride=config.context
+    )
     return CachedEngine(
         lambda: engine(name, arguments), tokenizer=Tokenizer.load(folder), context_length=config.context,
-        signature=signature, device=device, cache=cache,
+        signature=known, device=device, cache=cache,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from evalkit.engine.budget import Budget
 from evalkit.engine.generation import Prompt
 from evalkit.engine.prefix_tree import Batch, Forest, Ints, Leaf, Rows
 from evalkit.engine.slots import SlotReading
+from evalkit.model.folder import signature
 from evalkit.model.gpt import GPT
 from evalkit.model.packed import Held, PackedGPT
 from evalkit.model.tree_attention import Tree
@@ -48,15 +49,8 @@ class GPTEngine(BatchedEngine):
 
     def signature(self) -> Mapping[str, str]:
         """Return name, content hash, dtype, parameters and the rolling stride."""
-        return {
-            "model": self._name,
-            "hash": self._hash,
-            "dtype": str(self.model.tokens.weight.dtype).removeprefix("torch."),
-            "parameters": str(self.model.config.parameters),
-            "block_parameters": str(self.model.config.block_parameters),
-            "context": str(self.context_length),
-            "stride": str(self._stride),
-        }
+        dtype = str(self.model.tokens.weight.dtype).removeprefix("torch.")
+        return signature(self.model.config, name=self._name, content_hash=self._hash, dtype=dtype, stride=self._stride)
 
     @torch.inference_mode()
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:

@@ -1,4 +1,7 @@
-"""A checkpoint folder without its weights being read: which files decide its scores, and their hash. Needs no torch."""
+"""A checkpoint folder without its weights being read: which files decide its scores, and what identifies them.
+
+Needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from pathlib import Path
 
 from evalkit.errors import CheckpointError
 from evalkit.files import hash_files, read_json
+from evalkit.model.config import GPTConfig
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
 SINGLE, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
@@ -43,3 +47,16 @@ def content_hash(folder: Path) -> str:
     names = (folder / name for name in TOKENIZER_FILES)
     paths = (folder / "config.json", *weight_files(folder), *names)
     return hash_files(*(path for path in paths if path.is_file()))[:16]
+
+
+def signature(config: GPTConfig, *, name: str, content_hash: str, dtype: str, stride: int) -> dict[str, str]:
+    """Return what identifies a model's numbers: name, content hash, dtype, parameters and the rolling stride."""
+    return {
+        "model": name,
+        "hash": content_hash,
+        "dtype": dtype,
+        "parameters": str(config.parameters),
+        "block_parameters": str(config.block_parameters),
+        "context": str(config.context),
+        "stride": str(stride),
+    }
