@@ -29,6 +29,9 @@ FAMILIES = (
 
 Kind = Literal["choice", "loglikelihood", "rolling", "generate"]
 
+# What stands for the protocol where a model was trained on the examples instead of reading them in its prompt.
+FINETUNED = "finetuned"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:

@@ -22,8 +22,9 @@ from evalkit.metrics.answers import (
 from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.bleu import Bleu, Chrf
 from evalkit.metrics.choice import Accuracy
+from evalkit.metrics.correlation import LabelMatthews, Pearson
 from evalkit.metrics.drop import DropExactMatch, DropF1
-from evalkit.metrics.labels import ChosenAnswer, LabelledAnswers, LabelledAnswersF1, MacroF1
+from evalkit.metrics.labels import ChosenAnswer, LabelF1, LabelledAnswers, LabelledAnswersF1, MacroF1
 from evalkit.metrics.likelihood import AnswerBits, BitsPer, Perplexity, PerplexityPer
 from evalkit.metrics.rouge import Rouge
 from evalkit.metrics.threshold import Matthews
@@ -45,6 +46,9 @@ METRICS: Mapping[str, Callable[[], Metric]] = {
     "bits_per_char": partial(BitsPer, "bits_per_char", count=len),
     "answer_bits_per_byte": AnswerBits,
     "matthews": Matthews,
+    "mcc": LabelMatthews,
+    "pearson": Pearson,
+    "label_f1": LabelF1,
     "exact_match": partial(ExactMatch, "exact_match", normalizer=normalize.squad),
     "nq_exact_match": partial(ExactMatch, "nq_exact_match", normalizer=normalize.nq),
     "triviaqa_exact_match": partial(ExactMatch, "triviaqa_exact_match", normalizer=normalize.triviaqa),

@@ -22,7 +22,7 @@ class Metric(ABC):
 
     name: as in results and tables. scale: what a shown value is multiplied by (100 for percentages).
     share: the value is a mean of statistics between 0 and 1. binary: of statistics that are 0 or 1, so that an
-    analytic interval exists.
+    analytic interval exists. least: the lowest value that can be, before scaling.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Metric(ABC):
     higher_is_better: bool = True
     share: bool = False
     binary: bool = False
+    least: float = 0.0
 
     @abstractmethod
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:

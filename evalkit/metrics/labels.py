@@ -42,6 +42,29 @@ class MacroF1(Metric):
         return f"{self._accuracy.signature()}|classes:that-occur"
 
 
+class LabelF1(Metric):
+    """F1 x 100 of the second of two options, the yes of a no and a yes (MRPC and QQP in GLUE, Wang et al. 2019).
+
+    Where nothing is yes or called so: 0.
+    """
+
+    name = "label_f1"
+    scale = 100.0
+
+    def __init__(self) -> None:
+        self._accuracy = Accuracy(self.name)
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return (yes and called so, called so, yes)."""
+        assert len(example.choices) == 2, f"{self.name} is of two options"
+        said, right = self._accuracy.choose(example, responses) == 1, example.gold == 1
+        return float(said and right), float(said), float(right)
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return F1."""
+        return _f1(sums)
+
+
 class LabelledAnswers(Metric):
     """Share of questions all of whose answers are labelled right (MultiRC's exact match, Khashabi et al. 2018).
 
@@ -79,8 +102,7 @@ class LabelledAnswersF1(Metric):
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return F1; 0 where nothing is true or called so."""
-        either = sums[..., 1] + sums[..., 2]
-        return np.asarray(np.divide(2 * sums[..., 0], either, out=np.zeros_like(either), where=either > 0))
+        return _f1(sums)
 
 
 class ChosenAnswer(Metric):
@@ -105,6 +127,12 @@ class ChosenAnswer(Metric):
     def signature(self) -> str:
         """Name the normalisation of likelihoods and of texts."""
         return f"{self._accuracy.signature()}|norm:squad|refs:max"
+
+
+def _f1(sums: Array) -> Array:
+    """Compute F1 of (..., 3) counts: called true and true, called true, true."""
+    either = sums[..., 1] + sums[..., 2]
+    return np.asarray(np.divide(2 * sums[..., 0], either, out=np.zeros_like(either), where=either > 0))
 
 
 def _labels(example: Example, responses: Sequence[Response]) -> list[tuple[bool, bool]]:

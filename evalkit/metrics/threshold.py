@@ -25,6 +25,7 @@ class Matthews(Metric):
 
     name = "matthews"
     scale = 100.0
+    least = -1.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return 2 halves x yes and no x 96 bins: a single 1 in the bin of the mean log-probability."""
@@ -42,17 +43,17 @@ class Matthews(Metric):
         total = counts.sum(-1, keepdims=True)
         cells = np.stack([above[..., 1, :], above[..., 0, :], total[..., 1, :] - above[..., 1, :]], axis=-2)
         cells = np.concatenate([cells, (total[..., 0, :] - above[..., 0, :])[..., None, :]], axis=-2)
-        best = _correlation(np.moveaxis(cells, -2, -1)).argmax(-1)
+        best = correlation(np.moveaxis(cells, -2, -1)).argmax(-1)
         chosen = np.take_along_axis(cells, np.flip(best, -1)[..., None, None], axis=-1)[..., 0]
-        return _correlation(chosen.sum(axis=-2))
+        return correlation(chosen.sum(axis=-2))
 
     def signature(self) -> str:
         """Say how the threshold is chosen."""
         return f"threshold:best-of-the-other-half|grid:{_STEP}"
 
 
-def _correlation(cells: Array) -> Array:
-    """Compute the correlation of (..., 4) counts: yes as yes, no as yes, yes as no, no as no."""
+def correlation(cells: Array) -> Array:
+    """Compute the correlation of (..., 4) counts: yes as yes, no as yes, yes as no, no as no; 0 where all is alike."""
     hit, false, missed, right = (cells[..., i] for i in range(4))
     below = np.sqrt((hit + false) * (hit + missed) * (right + false) * (right + missed))
     return np.where(below > 0, (hit * right - false * missed) / np.where(below > 0, below, 1.0), 0.0)

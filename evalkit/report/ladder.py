@@ -1,26 +1,22 @@
 """The scores of a ladder: by family, level and size, over documents and training seeds.
 
-Read from finished runs of the world suite, one per model and training seed. A rung's value is the mean over its seeds.
-Its interval adds two independent variances: that of the documents (with all seeds of a document as one observation) and
-that of the seeds, with Student's t for so few.
+Read from finished runs of the world suite, one per model and training seed. A rung's value is the mean over its seeds,
+with the interval of seeds.py.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evalkit import metrics
 from evalkit.errors import StoreError
 from evalkit.harness.store import read_manifest, read_records
-from evalkit.metrics.stats import interval
 from evalkit.report.measurements import ModelFacts, model_facts
+from evalkit.report.seeds import Scored, Spread, over_seeds, value_of
 
 # A level leaves room when it is below the first share of its range at the smallest rung and above the second at the
 # largest; a level is at its floor, or full, on a rung within the third share of either end.
@@ -37,18 +33,13 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
-    """A rung's value on one line of the table, as shown (in points), with its 95% interval.
+class Score(Spread):
+    """A rung's value on one line of the table, over its training seeds.
 
-    floor: what chance or the best baseline without a model gets. per_seed: each training seed's value.
+    floor: what chance or the best baseline without a model gets.
     """
 
-    value: float
-    low: float
-    high: float
     floor: float
-    per_seed: tuple[float, ...]
-    n: int
 
     @property
     def share(self) -> float:
@@ -102,11 +93,9 @@ _Key = tuple[str, str, int, str, str]  # task, metric, shots, source, level
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class _Row(Scored):
     """One record's part of a line. baselines: the same statistics of each baseline's answer."""
 
-    statistics: Sequence[float]
-    cluster: str
     chance: float
     baselines: Mapping[str, Sequence[float]]
 
@@ -176,33 +165,9 @@ def name_and_seed(model: str) -> tuple[str, int]:
 
 def _score(metric: metrics.Metric, seeds: _Rows) -> Score:
     rows = [row for seed in sorted(seeds) for row in seeds[seed]]
-    clusters = [row.cluster for row in rows]
-    independent = len(set(clusters)) == len(rows)
-    found = interval(metric, np.asarray([row.statistics for row in rows]), None if independent else clusters)
-    each = tuple(_value(metric, [row.statistics for row in seeds[seed]]) for seed in sorted(seeds))
-    value, spread = sum(each) / len(each), _seed_error(each)
-    low, high = ((bound - found.value) * metric.scale for bound in (found.low, found.high))
-    floors = [_value(metric, [row.baselines[name] for row in rows]) for name in rows[0].baselines]
-    most = 100.0 if metric.higher_is_better else math.inf  # shares, BLEU and ROUGE in points
-    return Score(
-        value=value,
-        low=max(0.0, value - math.hypot(low, spread)),
-        high=min(most, value + math.hypot(high, spread)),
-        floor=max([sum(row.chance for row in rows) / len(rows) * metric.scale, *floors]),
-        per_seed=each,
-        n=len(set(clusters)),
-    )
-
-
-def _value(metric: metrics.Metric, rows: Sequence[Sequence[float]]) -> float:
-    table = np.asarray(rows, dtype=np.float64)
-    return float(metric.aggregate(table.sum(axis=0), np.asarray(len(table)))) * metric.scale
-
-
-def _seed_error(values: Sequence[float]) -> float:
-    """Return the half-width that the seeds add: t(0.975) x standard error; nought for a single seed."""
-    if len(values) < 2:
-        return 0.0
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    found = over_seeds(metric, seeds)
+    floors = [
+        value_of(metric, [Scored(statistics=row.baselines[name], cluster=row.cluster) for row in rows])
+        for name in rows[0].baselines
+    ]
+    return Score(**vars(found), floor=max([sum(row.chance for row in rows) / len(rows) * metric.scale, *floors]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from evalkit.harness.task import FINETUNED
 from evalkit.report.figures.canvas import count
 from evalkit.report.grid import EMPTY, Entry, Grid, number, words
 from evalkit.report.measurements import Measurement
@@ -69,7 +70,7 @@ def _size(parameters: int | None) -> Entry:
 def by_setting(selection: Selection) -> list[Grid]:
     """Return one table per setting (zero-, one-, few-shot) with a row per task and a column per size, as Table H.1."""
     grids = []
-    own = [m for m in selection.final if not m.level]
+    own = [m for m in selection.final if not m.level and m.protocol != FINETUNED]
     most = {m.task: max(o.shots for o in own if o.task == m.task) for m in own}
     settings = {
         "zero": [m for m in own if m.shots == 0],

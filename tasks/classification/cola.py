@@ -3,7 +3,8 @@
 Paper: Warstadt, Singh and Bowman 2019, "Neural Network Acceptability Judgments", https://arxiv.org/abs/1805.12471; a
 task of GLUE, https://arxiv.org/abs/1804.07461.
 Link: https://nyu-mll.github.io/CoLA. Licence: none stated for the sentences, which are from publications.
-Splits: dev, 1,043 sentences, 527 of the training set's publications and 516 of others (the level); no shots.
+Splits: dev, 1,043 sentences, 527 of the training set's publications and 516 of others (the level). The 8,551 sentences
+of train are for fine-tuning; there are no shots.
 A document is a sentence, named by its position. As in GPT-1 (section 5) a sentence is taken as acceptable where the
 mean log-probability of a token is above a threshold. GPT-1 does not say how it was chosen. Here each half of the dev
 set is judged with the threshold that is best on the other half (metric `matthews`), so that none is chosen on what it
@@ -59,9 +60,10 @@ TASKS = (
         title="whether linguists find a sentence acceptable (Warstadt et al. 2019)",
         source=BenchmarkSource(
             name="cola",
-            hub=Hub(id="nyu-mll/glue", config="cola", splits={"test": "validation"}),
+            hub=Hub(id="nyu-mll/glue", config="cola", splits={"test": "validation", "shots": "train"}),
             releases={
-                "test": Release(files=("glue/CoLA/in_domain_dev.tsv", "glue/CoLA/out_of_domain_dev.tsv"), read=_read)
+                "test": Release(files=("glue/CoLA/in_domain_dev.tsv", "glue/CoLA/out_of_domain_dev.tsv"), read=_read),
+                "shots": Release(files=("glue/CoLA/in_domain_train.tsv",), read=_lines),
             },
         ),
         documents=_documents,

@@ -125,6 +125,33 @@ def wsc() -> Iterator[dict[str, Any]]:
             yield {"text": text, "target": spans, "idx": 2 * i + label, "label": label}
 
 
+def qqp() -> Iterator[dict[str, Any]]:
+    """Pairs of questions that ask the same, and that do not."""
+    for i in range(8):
+        for label, other in ((1, "Which town did {} leave? "), (0, "Why did {} leave?")):
+            yield {
+                "question1": f"Where did {PEOPLE[i]} set out from?",
+                "question2": other.format(PEOPLE[i]),
+                "label": label,
+                "idx": 2 * i + label,
+            }
+
+
+def qnli() -> Iterator[dict[str, Any]]:
+    """Questions with a sentence that answers them, and with one that does not."""
+    for i in range(8):
+        for label, other in ((0, _story(i)), (1, f"{PEOPLE[i]} likes dogs.")):
+            yield {"question": f"Where did {PEOPLE[i]} live?", "sentence": other, "label": label, "idx": 2 * i + label}
+
+
+def mnli() -> Iterator[dict[str, Any]]:
+    """Pairs with each of the three labels; a hypothesis may lack its full stop and end in a blank."""
+    for row in anli():
+        label = "enc".index(row["label"])
+        hypothesis = row["hypothesis"].rstrip(".") + " " if label == 1 else row["hypothesis"]
+        yield {"premise": row["context"], "hypothesis": hypothesis, "label": label, "idx": row["uid"]}
+
+
 FILES: Mapping[str, Callable[[], Any]] = {
     "quac/val_v0.2.json": quac,
     "drop/drop_dataset_dev.json": drop,
@@ -133,6 +160,10 @@ FILES: Mapping[str, Callable[[], Any]] = {
     "superglue/WiC/val.jsonl": wic,
     "superglue/WSC/val.jsonl": wsc,
     **{f"anli_v1.0/R{round_}/test.jsonl": anli for round_ in (1, 2, 3)},
+    **{f"qqp/{split}.jsonl": qqp for split in ("validation", "train")},
+    **{f"qnli/{split}.jsonl": qnli for split in ("validation", "train")},
+    **{f"mnli/{split}.jsonl": mnli for split in ("validation_matched", "train")},
+    **{f"mnli_mm/{split}.jsonl": mnli for split in ("validation_mismatched", "train")},
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from evalkit.harness.task import FINETUNED
 from evalkit.report.figures import canvas
 from evalkit.report.measurements import Measurement
 from evalkit.report.selection import Selection, mean
@@ -45,7 +46,7 @@ def figure(selection: Selection) -> canvas.Figure | str:
 
 def _table(measurements: Sequence[Measurement], selection: Selection) -> Table:
     """Group by model and shots: tasks with several numbers of shots, at the numbers that all of these tasks have."""
-    plain = [m for m in measurements if not m.level and m.higher_is_better]
+    plain = [m for m in measurements if not m.level and m.higher_is_better and m.protocol != FINETUNED]
     models = {m.model.name for m in plain} & set(selection.sizes)
     cells: dict[str, dict[int, set[str]]] = {}
     for m in plain:

@@ -1,0 +1,167 @@
+"""evalkit finetune: GPT-1's supervised stage on one or more tasks, on all training examples or on K of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from evalkit.commands import options
+from evalkit.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from evalkit.train.finetune.loop import FinetuneConfig
+    from evalkit.train.finetune.run import Settings
+    from evalkit.types import Result
+
+SUMMARY = "Fine-tune a model on tasks as GPT-1 was, on all training examples or on K; store a run."
+EXAMPLES = """examples:
+  evalkit finetune --model gpt1 --task sst2 --out runs/sst2          the paper's settings
+  evalkit finetune --model mini --task sst2,cola,rte --seeds 0,1,2 --learning-rate 1e-3 --out runs/mini-ft
+  evalkit finetune --model mini --task sst2,cola,rte --seeds 0,1,2 --learning-rate 1e-3 --no-pretraining --out runs/none
+  evalkit finetune --model mini --task sst2 --shots 1,8,64,all --draws 5 --out runs/mini-shots
+  evalkit finetune --evaluate runs/sst2/checkpoints/sst2-all-seed0 --out runs/again
+
+A second start of the same command goes on where the first was stopped. `evalkit run`, `report` and `compare` read and
+pair such runs like any others: their protocol is "finetuned", their shots are the number of training examples.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", help="ladder name, gpt1, GPT-2 size or checkpoint folder")
+    what.add_argument("--evaluate", type=Path, metavar="CKPT", help="judge this fine-tuned model again, train nothing")
+    parser.add_argument("--task", default="", help="tasks of the GPT-1 paper, with commas: sst2, cola, rte, ...")
+    parser.add_argument("--out", type=Path, required=True, help="run folder")
+    parser.add_argument("--seeds", default="0", help="of new weights, order and dropout (default: 0)")
+    parser.add_argument("--shots", default="all", help="numbers of training examples, or all (default)")
+    parser.add_argument("--draws", type=int, default=5, help="how many draws of K examples (default: 5)")
+    parser.add_argument("--no-pretraining", action="store_true", help="start from drawn weights (table 5)")
+    parser.add_argument("--no-auxiliary", action="store_true", help="without the language model's loss (table 5)")
+    _add_hyperparameters(parser)
+    parser.add_argument("--limit", type=int, help="scored documents per task: a fixed pseudo-random subset")
+    parser.add_argument("--limit-train", type=int, metavar="N", help="training examples per task, likewise")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark is")
+    parser.add_argument("--keep", default="full", help="models to keep: full (default: not those of K), all or none")
+    parser.add_argument("--dtype", default="bf16", help="bf16 (default) or fp32: of matrix products; weights stay fp32")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+
+
+def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--learning-rate", default="6.25e-5", metavar="RATE",
+        help="at its peak (default: the paper's 6.25e-5); auto: chosen per task on held-out training examples",
+    )  # fmt: skip
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=32, help="examples per update (default: 32)")
+    parser.add_argument("--auxiliary", type=float, default=0.5, help="weight of the language model's loss (0.5)")
+    parser.add_argument("--dropout", type=float, default=0.1, help="in the model (default: 0.1)")
+    parser.add_argument("--head-dropout", type=float, default=0.1, help="before the head (default: 0.1)")
+    parser.add_argument("--weight-decay", type=float, default=0.01)
+    parser.add_argument("--warmup", type=float, default=0.002, help="share of all updates (default: 0.002)")
+    parser.add_argument(
+        "--least-updates", type=int, default=100, help="with few examples, go on for so many (default: 100)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fine-tune, or judge again; print the table."""
+    from evalkit.report import table
+
+    if arguments.dtype not in ("bf16", "fp32"):
+        raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
+    options.check_device(arguments.device)
+    results = _judge_again(arguments) if arguments.evaluate else _finetune(arguments)
+    table.show(results, options.console(), all_metrics=True)
+    print(f"stored in {arguments.out}")
+
+
+def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
+    from evalkit.harness import catalog
+    from evalkit.model import resolve
+
+    settings = _settings(arguments)
+    if arguments.model.startswith("hf:"):
+        raise UsageError(f"--model {arguments.model}: models run by transformers are not fine-tuned; only our GPT is")
+    from evalkit.train.finetune.inputs import form_of
+
+    names = [name for name in arguments.task.split(",") if name]
+    if not names:
+        raise UsageError("--task: expected at least one, for example --task sst2,cola")
+    for name in names:
+        form_of(name)
+    folder = resolve.folder_of(arguments.model)
+    tasks = catalog.select(names)
+    data = options.data(arguments)
+    catalog.check_data(data, tasks)
+    from evalkit.model import weights
+    from evalkit.train.finetune.data import prepare
+    from evalkit.train.finetune.run import Base, finetune
+
+    gpt, tokenizer = weights.load(folder, device=arguments.device)
+    label = folder.name if Path(arguments.model).is_dir() else arguments.model
+    base = Base(gpt=gpt, tokenizer=tokenizer, label=label, digest=weights.content_hash(folder))
+    room = {"first_special": gpt.config.vocab_size, "context": gpt.config.context}
+    limits = {"limit": arguments.limit, "limit_train": arguments.limit_train}
+    prepared = [prepare(task, tokenizer, data, **room, **limits) for task in tasks]
+    for one in prepared:
+        if cut := sum(example.cut > 0 for example in (*one.training, *one.scored)):
+            print(f"{one.task.name}: {cut:,} examples are cut to the context of {gpt.config.context}")
+    return finetune(base, prepared, settings, arguments.out, training=options.training(arguments.model))
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from evalkit.train.finetune.run import Keep, Settings
+
+    if arguments.keep not in get_args(Keep):
+        raise unknown("value of --keep", arguments.keep, get_args(Keep))
+    words = [word.strip() for word in arguments.shots.split(",")]
+    numbers = [word for word in words if word != "all"]
+    counts = options.integers(",".join(numbers), "--shots") if numbers else ()
+    return Settings(
+        config=_config(arguments),
+        shots=(*counts, *([None] if "all" in words else [])),
+        seeds=options.integers(arguments.seeds, "--seeds"),
+        draws=arguments.draws,
+        limit=arguments.limit,
+        limit_train=arguments.limit_train,
+        choose_rate=arguments.learning_rate == "auto",
+        keep=arguments.keep,
+    )
+
+
+def _config(arguments: argparse.Namespace) -> FinetuneConfig:
+    from evalkit.train.finetune.loop import FinetuneConfig
+
+    auto = arguments.learning_rate == "auto"
+    try:
+        rate = FinetuneConfig().learning_rate if auto else float(arguments.learning_rate)
+    except ValueError:
+        raise UsageError(
+            f"--learning-rate {arguments.learning_rate!r}: expected a number such as 1e-3, or auto"
+        ) from None
+    same = ("epochs", "batch", "dropout", "head_dropout", "weight_decay", "warmup", "least_updates", "dtype", "device")
+    return FinetuneConfig(
+        learning_rate=rate,
+        auxiliary=0.0 if arguments.no_auxiliary else arguments.auxiliary,
+        pretrained=not arguments.no_pretraining,
+        **{name: getattr(arguments, name) for name in same},
+    )
+
+
+def _judge_again(arguments: argparse.Namespace) -> Sequence[Result]:
+    from evalkit.harness import catalog
+    from evalkit.train.finetune import model as models
+    from evalkit.train.finetune.data import prepare
+    from evalkit.train.finetune.run import judge_again
+
+    if arguments.task:
+        raise UsageError("--evaluate knows its model's task; leave --task out")
+    model, tokenizer, about = models.load(arguments.evaluate, device=arguments.device)
+    [task] = catalog.select([about["task"]])
+    room = {"first_special": model.config.vocab_size - models.SPECIAL, "context": model.config.context}
+    limits = {"limit": arguments.limit, "limit_train": about["settings"]["limit_train"]}
+    data = prepare(task, tokenizer, options.data(arguments), **room, **limits)
+    return judge_again(model, data, about, arguments.out, limit=arguments.limit)

@@ -1,0 +1,75 @@
+"""Correlations of what was answered with what is right: of two options (Matthews) and of numbers (Pearson)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from evalkit.metrics.base import Array, Metric
+from evalkit.metrics.choice import Accuracy
+from evalkit.metrics.threshold import correlation
+from evalkit.types import Example, Response
+
+
+class LabelMatthews(Metric):
+    """Matthews correlation x 100 of the chosen option with the right one, of two (CoLA, Warstadt et al. 2019).
+
+    Unlike the metric `matthews` it needs no threshold: the likelier option is chosen. Where all are chosen alike: 0.
+    """
+
+    name = "mcc"
+    scale = 100.0
+    least = -1.0
+
+    def __init__(self) -> None:
+        self._accuracy = Accuracy(self.name)
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return four counts: second option as second, first as second, second as first, first as first."""
+        chosen = self._accuracy.choose(example, responses)
+        assert len(example.choices) == 2, f"{self.name} is of two options"
+        cells = ((1, 1), (1, 0), (0, 1), (0, 0))  # chosen, right
+        return tuple(float((chosen, example.gold) == cell) for cell in cells)
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return the correlation, -1 to 1."""
+        return correlation(sums)
+
+
+class Pearson(Metric):
+    """Pearson's correlation x 100 of a number told by the model with the right one (STS-B, Cer et al. 2017).
+
+    An answer that is no number counts as 0. Where all answers are alike: 0.
+    """
+
+    name = "pearson"
+    scale = 100.0
+    least = -1.0
+
+    def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
+        """Return x, y, x squared, y squared and x y of the number told and the right one."""
+        told, right = _number(responses[0].text), float(example.output)
+        return told, right, told * told, right * right, told * right
+
+    def aggregate(self, sums: Array, n: Array) -> Array:
+        """Return the correlation, -1 to 1."""
+        x, y, xx, yy, xy = (sums[..., i] for i in range(5))
+        spread = np.maximum(n * xx - x * x, 0.0) * np.maximum(n * yy - y * y, 0.0)
+        # A spread that is all rounding is none.
+        apart = spread > 1e-18 * np.maximum(n * xx * n * yy, 1e-300)
+        found = (n * xy - x * y) / np.sqrt(np.where(apart, spread, 1.0))
+        return np.where(apart, np.clip(found, -1.0, 1.0), 0.0)
+
+    def signature(self) -> str:
+        """Say what an answer without a number counts as."""
+        return "no-number:0"
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) and abs(value) < 1e6 else 0.0

@@ -1,0 +1,142 @@
+"""A task's data for fine-tuning: its training split and the documents that are scored, encoded."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.errors import DataError, UsageError
+from evalkit.files import digest
+from evalkit.harness import load
+from evalkit.harness.sources import DataPaths
+from evalkit.harness.task import Task
+from evalkit.tokenizer import Tokenizer
+from evalkit.train.finetune.inputs import Encoded, Encoder, Form, form_of, labelled
+from evalkit.train.finetune.model import Head
+from evalkit.types import Document, Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """documents: what is scored, and `scored` the same encoded. training: encoded, named by `ids`.
+
+    of: training examples that there are, of which `training` may be a part. fingerprint: of both splits.
+    """
+
+    task: Task
+    form: Form
+    documents: Sequence[tuple[Document, Example]]
+    scored: Sequence[Encoded]
+    training: Sequence[Encoded]
+    ids: Sequence[str]
+    of: int
+    fingerprint: str
+
+    @property
+    def majority(self) -> int | None:
+        """Return the most frequent class of the training set; None where there are no classes."""
+        if self.form.regression or self.form.kind == "choice":
+            return None
+        counts = Counter(int(example.target) for example in self.training)
+        return min(counts, key=lambda target: (-counts[target], target))
+
+    def head(self, training: Sequence[Encoded]) -> Head:
+        """Return the head for this task; a regression's scale is that of the examples that are trained on."""
+        if self.form.regression:
+            targets = np.asarray([example.target for example in training])
+            return Head(outputs=1, centre=float(targets.mean()), scale=float(targets.std()) or 1.0)
+        if self.form.kind == "choice":
+            return Head(outputs=1, compares=True)
+        return Head(outputs=len(self.documents[0][1].choices))
+
+    def draw(self, count: int, *, seed: int) -> list[Encoded]:
+        """Draw `count` training examples, from all classes alike as shots in a prompt are.
+
+        The draw depends on the seed, the task and the examples' ids alone; a smaller count's are among a larger one's.
+        Raises UsageError where there are fewer, or no more.
+        """
+        if not 0 < count < len(self.ids):
+            raise UsageError(
+                f"--shots {count}: {self.task.name} has {len(self.ids):,} training examples to draw from; "
+                f"'all' takes all of them"
+            )
+        places = heapq.nsmallest(count, range(len(self.ids)), key=lambda i: _rank(f"{seed}/{self.ids[i]}"))
+        return [self.training[place] for place in places]
+
+
+def prepare(
+    task: Task,
+    tokenizer: Tokenizer,
+    data: DataPaths,
+    *,
+    first_special: int,
+    context: int,
+    limit: int | None = None,
+    limit_train: int | None = None,
+) -> TaskData:
+    """Read and encode a task's data for a model with this context; first_special: as in Encoder.
+
+    limit, limit_train: fixed pseudo-random subsets of so many scored documents and training examples.
+
+    Raises UsageError for a task that is none of GPT-1's or a context that is too short, DataError for wrong files or
+    where no training split is at hand.
+    """
+    form = form_of(task.name)
+    if limit_train is not None and limit_train < 1:
+        raise UsageError(f"--limit-train must be at least 1, not {limit_train}")
+    encoder = Encoder(form, tokenizer, first_special=first_special, context=context)
+    loaded = load.load(task, load.RunSettings(limit=limit), data)
+    documents = [(document, labelled(form, example)) for document, example in loaded.documents]
+    prints = [task.source.fingerprint(split, data) for split in ("test", "shots")]
+    if prints[0] == prints[1]:
+        raise DataError(
+            f"{task.name}: no training split is at hand, only the scored one ({task.source.at_hand(data)}); "
+            f"put its training file beside it"
+        )
+    training = _Training(load.examples(task, "shots", data), limit=limit_train)
+    encoded = list(encoder.encode(labelled(form, example) for example in training.examples()))
+    if not encoded:
+        raise DataError(f"{task.name}: its training data holds no examples")
+    return TaskData(
+        task=task,
+        form=form,
+        documents=documents,
+        scored=list(encoder.encode(example for _, example in documents)),
+        training=encoded,
+        ids=training.ids,
+        of=training.seen,
+        fingerprint=digest("".join(prints)),
+    )
+
+
+class _Training:
+    """A training split on its way to the encoder; ids: of what went through, seen: how many there were."""
+
+    def __init__(self, pairs: Iterator[tuple[Document, Example]], *, limit: int | None):
+        self.ids: list[str] = []
+        self.seen = 0
+        self._pairs, self._limit = pairs, limit
+
+    def examples(self) -> Iterator[Example]:
+        """Yield the examples in turn, so that only their tokens stay in memory; or a subset, by their ids."""
+        counted = self._counted()
+        if self._limit is not None:
+            counted = iter(heapq.nsmallest(self._limit, counted, key=lambda pair: _rank(pair[0].id)))
+        for document, example in counted:
+            self.ids.append(document.id)
+            yield example
+
+    def _counted(self) -> Iterator[tuple[Document, Example]]:
+        for pair in self._pairs:
+            self.seen += 1
+            yield pair
+
+
+def _rank(name: str) -> bytes:
+    """Return what decides whether an example belongs to a subset."""
+    return hashlib.sha256(name.encode()).digest()

@@ -1,0 +1,267 @@
+"""All fine-tunings of a command: units of a task, a number of examples and a seed, stored as an ordinary run.
+
+The run folder holds what `evalkit run` writes (protocol "finetuned", shots: the number of training examples), and
+
+    units.jsonl    what each unit took: learning rate, updates, tokens, seconds, losses
+    rates.json     how each candidate for the learning rate did, where it was chosen
+    checkpoints/   the fine-tuned models
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from evalkit import __version__, metrics
+from evalkit.errors import StoreError, UsageError
+from evalkit.files import read_json, write_atomic
+from evalkit.harness.aggregate import aggregate
+from evalkit.harness.store import RunStore
+from evalkit.harness.task import FINETUNED
+from evalkit.model.gpt import GPT
+from evalkit.tokenizer import Tokenizer
+from evalkit.train.finetune import model as models
+from evalkit.train.finetune import rates
+from evalkit.train.finetune.data import TaskData
+from evalkit.train.finetune.inputs import Encoded, texts
+from evalkit.train.finetune.loop import FinetuneConfig, judge, train
+from evalkit.train.finetune.model import FineTuned
+from evalkit.types import Cell, Example, Prompt, Record, Response, Result
+
+Keep = Literal["full", "all", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """The model that is fine-tuned. label: its name in results. digest: of its content."""
+
+    gpt: GPT
+    tokenizer: Tokenizer
+    label: str
+    digest: str
+
+    def named(self, config: FinetuneConfig) -> str:
+        """Return the name of what becomes of it, which says what was left out."""
+        without = [
+            *([] if config.pretrained else ["pre-training"]),
+            *([] if config.auxiliary else ["auxiliary loss"]),
+        ]
+        return f"{self.label} fine-tuned" + (f" without {' and '.join(without)}" if without else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """shots: numbers of training examples, None for all of them. seeds: for all; draws: how many seeds for K.
+
+    choose_rate: try rates.CANDIDATES on held-out training examples, instead of config's. keep: of which units the
+    models stay: of those on the whole training set ("full"), all or none.
+
+    Raises UsageError for values that mean nothing.
+    """
+
+    config: FinetuneConfig = FinetuneConfig()
+    shots: tuple[int | None, ...] = (None,)
+    seeds: tuple[int, ...] = (0,)
+    draws: int = 5
+    limit: int | None = None
+    limit_train: int | None = None
+    choose_rate: bool = False
+    keep: Keep = "full"
+
+    def __post_init__(self) -> None:
+        if min((k for k in self.shots if k is not None), default=1) < 1:
+            raise UsageError("--shots: expected numbers from 1 up, or all; zero-shot is what evalkit run does")
+        if self.draws < 1:
+            raise UsageError(f"--draws must be at least 1, not {self.draws}")
+        if self.choose_rate and self.shots != (None,):
+            raise UsageError(
+                "--learning-rate auto holds training examples out, of which K examples have none to spare; "
+                "give a number with --shots K"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """One fine-tuning: shots are None for the whole training set."""
+
+    data: TaskData
+    shots: int | None
+    seed: int
+
+    @property
+    def cell(self) -> Cell:
+        """Return what its records have in common."""
+        count = len(self.data.training) if self.shots is None else self.shots
+        return Cell(task=self.data.task.name, protocol=FINETUNED, shots=count, seed=self.seed)
+
+    @property
+    def name(self) -> str:
+        """Return a name for folders and progress bars."""
+        return f"{self.data.task.name}-{self.shots or 'all'}-seed{self.seed}"
+
+
+def finetune(
+    base: Base, tasks: Sequence[TaskData], settings: Settings, out: Path, *, training: Mapping[str, Any]
+) -> list[Result]:
+    """Run every unit that the folder does not hold yet, and aggregate.
+
+    training: what is known of the base, for reports. Raises StoreError for a folder that holds another run, UsageError
+    for more shots than a task has training examples.
+    """
+    began = time.time()
+    units = [unit for data in tasks for unit in _units(data, settings)]
+    known = training if settings.config.pretrained else {}
+    with RunStore(out, describe(base, tasks, settings), training=known) as store:
+        for number, unit in enumerate(units, start=1):
+            missing = {document.id for document, _ in unit.data.documents if (unit.cell, document.id) not in store.done}
+            if missing:
+                label = f"{unit.name} ({number}/{len(units)})"
+                done = _run_unit(base, unit, _config_of(base, unit.data, settings, out), settings, out, label=label)
+                store.append(record for record in done if record.doc_id in missing)
+        results = aggregate(store.done.values(), store.settings)
+        store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2)})
+    return results
+
+
+def judge_again(
+    model: FineTuned, data: TaskData, about: Mapping[str, Any], out: Path, *, limit: int | None = None
+) -> list[Result]:
+    """Judge a stored model on its task, as a run of this unit alone. about: the content of its finetune.json.
+
+    Raises StoreError for a folder that holds another run.
+    """
+    began = time.time()
+    settings = {**about["settings"], "tasks": {data.task.name: _describe_task(data)}, "limit": limit}
+    config = FinetuneConfig(dtype=settings["finetune"]["dtype"], device=str(model.tokens.weight.device))
+    cell = Cell(task=data.task.name, protocol=FINETUNED, shots=int(about["shots"]), seed=int(about["seed"]))
+    with RunStore(out, settings) as store:
+        done = records(data, cell, judge(model, data.form, data.scored, config))
+        store.append(record for record in done if record.key not in store.done)
+        results = aggregate(store.done.values(), store.settings)
+        store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2)})
+    return results
+
+
+def describe(base: Base, tasks: Sequence[TaskData], settings: Settings) -> dict[str, Any]:
+    """Return the settings that decide every number: the manifest, and what must match to resume."""
+    config = asdict(settings.config)
+    del config["device"]
+    shape = base.gpt.config
+    return {
+        "evalkit": __version__,
+        "model": {
+            "model": base.named(settings.config),
+            "hash": base.digest if settings.config.pretrained else "drawn",
+            "dtype": settings.config.dtype,
+            "parameters": str(shape.parameters),
+            "block_parameters": str(shape.block_parameters),
+            "base": base.label,
+        },
+        "tasks": {data.task.name: _describe_task(data) for data in tasks},
+        "shots": ["all" if k is None else k for k in settings.shots],
+        "seeds": list(settings.seeds),
+        "draws": settings.draws,
+        "limit": settings.limit,
+        "limit_train": settings.limit_train,
+        "finetune": config | ({"learning_rate": list(rates.CANDIDATES)} if settings.choose_rate else {}),
+    }
+
+
+def _describe_task(data: TaskData) -> dict[str, Any]:
+    kept = len(data.training)
+    return {
+        "version": data.task.version,
+        "family": data.task.family,
+        "protocol": FINETUNED,
+        "metrics": list(data.form.metrics),
+        "data": data.fingerprint,
+        "documents": len(data.documents),
+        "training": kept,
+        "training_cut": sum(example.cut > 0 for example in data.training),
+        **({"pool": f"{kept} of {data.of}"} if kept < data.of else {}),
+    }
+
+
+def _units(data: TaskData, settings: Settings) -> Iterator[Unit]:
+    for shots in settings.shots:
+        for seed in settings.seeds if shots is None else range(settings.draws):
+            if shots is not None:
+                data.draw(shots, seed=seed)  # too many are an error before the first unit has run
+            yield Unit(data=data, shots=shots, seed=seed)
+
+
+def _config_of(base: Base, data: TaskData, settings: Settings, out: Path) -> FinetuneConfig:
+    """Return the config with the task's learning rate, which is chosen once and then kept in rates.json."""
+    if not settings.choose_rate:
+        return settings.config
+    path = out / "rates.json"
+    table = read_json(path, StoreError) if path.is_file() else {}
+    if data.task.name not in table:
+        found = rates.choose(base.gpt, data, settings.config, seed=settings.seeds[0])
+        table[data.task.name] = {"chosen": rates.best(found), "held_out": {f"{r:g}": v for r, v in found.items()}}
+        write_atomic(path, json.dumps(table, indent=1) + "\n")
+    return replace(settings.config, learning_rate=float(table[data.task.name]["chosen"]))
+
+
+def _run_unit(
+    base: Base, unit: Unit, config: FinetuneConfig, settings: Settings, out: Path, *, label: str
+) -> Iterator[Record]:
+    """Fine-tune and judge; log what it took, and keep the model if wanted."""
+    data = unit.data
+    chosen: Sequence[Encoded] = data.training if unit.shots is None else data.draw(unit.shots, seed=unit.seed)
+    model = models.build(
+        base.gpt, data.head(chosen), seed=unit.seed, pretrained=config.pretrained, dropout=config.dropout,
+        head_dropout=config.head_dropout,
+    )  # fmt: skip
+    taken = train(model, data.form, chosen, config, seed=unit.seed, label=label)
+    answers = judge(model, data.form, data.scored, config)
+    facts = {"task": data.task.name, "shots": unit.cell.shots, "seed": unit.seed, "rate": config.learning_rate}
+    line = {**facts, **{k: round(v, 4) for k, v in asdict(taken).items()}}
+    with (out / "units.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    if settings.keep == "all" or (settings.keep == "full" and unit.shots is None):
+        about = {**facts, "settings": describe(base, [data], replace(settings, seeds=(unit.seed,))), "took": line}
+        folder = out / "checkpoints" / unit.name
+        models.save(model, base.tokenizer, folder, task=data.task.name, form=data.form, record=about)
+    return records(data, unit.cell, answers)
+
+
+def records(data: TaskData, cell: Cell, answers: Sequence[tuple[Response, ...]]) -> Iterator[Record]:
+    """Yield a record per scored document; the baseline "majority" answers the training set's most frequent class."""
+    scoring = {name: metrics.get(name) for name in data.form.metrics}
+    majority = data.majority
+    for (document, example), encoded, responses in zip(data.documents, data.scored, answers, strict=True):
+        always = [Response(loglikelihood=-float(i != majority), tokens=1) for i in range(len(responses))]
+        chances = {name: metric.chance(example) for name, metric in scoring.items()}
+        yield Record(
+            cell=cell,
+            doc_id=document.id,
+            cluster=document.cluster,
+            level=document.level,
+            prompt=Prompt(contexts=(_shown(data, example),), cut=encoded.cut),
+            continuations=example.choices,
+            responses=responses,
+            gold=example.output,
+            prediction=_prediction(example, responses),
+            scores={name: metric.statistics(example, responses) for name, metric in scoring.items()},
+            baselines={}
+            if majority is None
+            else {"majority": {name: metric.statistics(example, always) for name, metric in scoring.items()}},
+            chance={name: chance for name, chance in chances.items() if chance is not None},
+        )
+
+
+def _shown(data: TaskData, example: Example) -> str:
+    """Write an example's first sequence with the paper's sign for the delimiter, without a choice's answer."""
+    parts = texts(data.form, example)[0]
+    return " $ ".join(parts[:1] if data.form.kind == "choice" else parts)
+
+
+def _prediction(example: Example, responses: Sequence[Response]) -> str:
+    if not example.choices:
+        return responses[0].text
+    return max(zip(responses, example.choices, strict=True), key=lambda pair: pair[0].loglikelihood)[1]

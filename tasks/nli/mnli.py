@@ -1,0 +1,64 @@
+"""MNLI: whether a sentence follows from another, contradicts it, or neither, in ten kinds of text.
+
+Paper: Williams, Nangia and Bowman 2018, "A Broad-Coverage Challenge Corpus for Sentence Understanding through
+Inference", https://arxiv.org/abs/1704.05426; a task of GLUE, https://arxiv.org/abs/1804.07461.
+Licence: that of its sources, in part CC BY-SA 3.0.
+Splits: GLUE's validation, matched (mnli, 9,815 pairs of the training set's kinds of text) and mismatched (mnli_mm,
+9,832 of other kinds); shots from train (392,702). A document is a pair, named by its position.
+
+    document  {"premise": "The new rights are nice enough", "hypothesis": "Everyone really likes the newest benefits ",
+               "label": 1}; 0 follows, 1 neither, 2 contradicts
+    prompt    The new rights are nice enough
+              Question: Everyone really likes the newest benefits. True, False or Neither?
+              Answer:
+    target     Neither
+"""
+
+from __future__ import annotations
+
+from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_CHOICES = ("True", "Neither", "False")
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
+    gold = int(row["label"])
+    if gold not in (0, 1, 2):
+        raise ValueError("expected label 0, 1 or 2; GLUE's test split has none")
+    claim = hypothesis if hypothesis.endswith(".") else f"{hypothesis}."  # as lm-evaluation-harness asks
+    return Example(
+        task="say whether the second text is true, false or neither by the first",
+        input=f"{premise}\n{hypothesis}",
+        output=_CHOICES[gold],
+        parts={"premise": premise, "hypothesis": hypothesis, "claim": claim},
+        choices=_CHOICES,
+        gold=gold,
+    )
+
+
+def _task(name: str, split: str, title: str) -> Task:
+    return Task(
+        name=name,
+        family="nli",
+        title=f"does a sentence follow from another, {title} (Williams et al. 2018)",
+        source=BenchmarkSource(
+            name=name,
+            hub=Hub(id="nyu-mll/glue", config="mnli", splits={"test": f"validation_{split}", "shots": "train"}),
+        ),
+        to_example=_to_example,
+        protocols={
+            "lm-eval": Protocol(
+                kind="choice",
+                query="{premise}\nQuestion: {claim} True, False or Neither?\nAnswer:",
+                target=" {choice}",
+                metrics=("acc",),
+            )
+        },
+    )
+
+
+TASKS = (_task("mnli", "matched", "known kinds of text"), _task("mnli_mm", "mismatched", "other kinds of text"))

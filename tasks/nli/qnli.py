@@ -1,0 +1,61 @@
+"""QNLI: whether a sentence of Wikipedia answers a question.
+
+Made of SQuAD (Rajpurkar et al. 2016) for GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
+Licence: CC BY-SA 4.0.
+Splits: GLUE's validation, 5,463 pairs; shots from train (104,743). A document is a pair, named by its position.
+
+    document  {"question": "What came into force after the new constitution was herald?",
+               "sentence": "As of that day, the new constitution heralding the Second Republic came into force.",
+               "label": 0}; 0 it does, 1 it does not
+    prompt    What came into force after the new constitution was herald?
+              As of that day, the new constitution heralding the Second Republic came into force.
+              Question: Does this response answer the question?
+              Answer:
+    target     yes
+"""
+
+from __future__ import annotations
+
+from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.harness.task import Protocol, Task
+from evalkit.types import Document, Example
+
+_CHOICES = ("yes", "no")
+
+
+def _to_example(document: Document) -> Example:
+    row = document.row
+    question, sentence = row["question"].strip(), row["sentence"].strip()
+    gold = int(row["label"])
+    if gold not in (0, 1):
+        raise ValueError("expected label 0 or 1; GLUE's test split has none")
+    return Example(
+        task="say whether the sentence answers the question",
+        input=f"{question}\n{sentence}",
+        output=_CHOICES[gold],
+        parts={"question": question, "sentence": sentence},
+        choices=_CHOICES,
+        gold=gold,
+    )
+
+
+TASKS = (
+    Task(
+        name="qnli",
+        family="nli",
+        title="whether a sentence answers a question (GLUE, made of SQuAD)",
+        source=BenchmarkSource(
+            name="qnli",
+            hub=Hub(id="nyu-mll/glue", config="qnli", splits={"test": "validation", "shots": "train"}),
+        ),
+        to_example=_to_example,
+        protocols={
+            "lm-eval": Protocol(
+                kind="choice",
+                query="{question}\n{sentence}\nQuestion: Does this response answer the question?\nAnswer:",
+                target=" {choice}",
+                metrics=("acc",),
+            )
+        },
+    ),
+)
