@@ -92,6 +92,12 @@ def forked(arguments, *, said="said.txt", before=lambda: None):
         os._exit(code)
 
 
+def slowed():
+    """Let every unit of work take longer, so that a signal comes before the end."""
+    whole = run_module._run_unit
+    run_module._run_unit = lambda *unit: (whole(*unit), time.sleep(0.1))
+
+
 def ended(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -165,7 +171,7 @@ def test_two_processes_share_a_cache_and_are_killed(checkpoint, elsewhere, whole
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_how_to_go_on(checkpoint, elsewhere, whole, number, code):
     out = elsewhere / "out"
-    child = forked(words(checkpoint, out))
+    child = forked(words(checkpoint, out), before=slowed)
     while not (out / "records.jsonl").exists() or (out / "records.jsonl").stat().st_size < 5000:  # some batches
         time.sleep(0.01)
     os.kill(child, number)
