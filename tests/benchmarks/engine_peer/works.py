@@ -21,7 +21,7 @@ _Row = dict[str, Any]
 class Work:
     """One line of the table. texts: (context, continuation) or (document,) or (prompt,), as the kind asks.
 
-    speed: how many times lm-eval's the issue asks for; memory: the largest share of lm-eval's.
+    speed: how many times as fast as lm-eval it has to be; memory: the largest share of lm-eval's.
     """
 
     name: str
