@@ -17,6 +17,7 @@ from evalkit.commands import (
     compare,
     corpus,
     export,
+    export_results,
     finetune,
     generate,
     models,
@@ -49,6 +50,7 @@ _COMMANDS = {
     "tasks": tasks,
     "models": models,
     "export": export,
+    "export-results": export_results,
     "generate": generate,
 }
 

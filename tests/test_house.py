@@ -21,7 +21,7 @@ LAYERS = [
     {"corpus"},
     {"train", "report", "compare"},
     {"commands"},
-    {"cli"},
+    {"cli", "lm_eval_model"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 MODULES = sorted(PACKAGE.rglob("*.py"))

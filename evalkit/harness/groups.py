@@ -81,12 +81,13 @@ def _mean(
     kept = "|".join(
         f"{k}:{parts[k]}" for k in ("protocol", "shots", "seeds", "limit", "model", "dtype", "evalkit") if k in parts
     )
+    rule = metrics.rule_of(first.signature)
     return Result(
         model=first.model, task=name, family=first.family, protocol=first.protocol, shots=first.shots,
         metric=first.metric, source="model", level="", value=value, low=low, high=high,
         n=sum(r.n for r in members), failed=sum(r.failed for r in members), truncated=sum(r.truncated for r in members),
         chance=float(weights @ np.asarray(chances)) if None not in chances else None,
-        signature=f"group:{name}|tasks:{len(members)}|weights:{weighting}|{kept}",
+        signature="|".join(filter(None, (f"group:{name}|tasks:{len(members)}|weights:{weighting}|{kept}", rule))),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from evalkit import metrics
 from evalkit.errors import StoreError
 from evalkit.report import published
 from evalkit.report.measurements import Measurement, ModelFacts
@@ -112,7 +113,7 @@ def _of_task(task: str, raw: Mapping[str, Any], facts: ModelFacts, path: Path) -
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or plain.endswith("_stderr") or plain in ("alias", "sample_len", "sample_count"):
             continue
-        scale = 100.0 if plain in _SHARES else 1.0
+        scale = _scale(plain, ours="evalkit_version" in raw)
         suffix = f",{filtered}" if filtered else ""
         stderr = row.get(f"{plain}_stderr{suffix}")
         margin = _Z * float(stderr) * scale if isinstance(stderr, (int, float)) and stderr >= 0 else math.nan
@@ -136,6 +137,13 @@ def _of_task(task: str, raw: Mapping[str, Any], facts: ModelFacts, path: Path) -
             signature=f"task:{task}.v{version}|shots:{shots}|metric:{key}|model:{facts.name}|step:{facts.step}|lm-eval",
             origin=path,
         )
+
+
+def _scale(metric: str, *, ours: bool) -> float:
+    """Return what a metric is shown times; evalkit's own metrics in a file that it wrote as everywhere in evalkit."""
+    if ours and metric in metrics.METRICS:
+        return metrics.get(metric).scale
+    return 100.0 if metric in _SHARES else 1.0
 
 
 def _about(task: str) -> tuple[str, float | None]:

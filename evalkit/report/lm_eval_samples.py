@@ -1,7 +1,8 @@
-"""The samples of lm-evaluation-harness (`--log_samples`, since 0.4) as evalkit's records, for the sample browser."""
+"""The samples of lm-evaluation-harness (`--log_samples`, since 0.4), both ways: evalkit's records of them, and back."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,9 @@ from typing import Any
 
 from evalkit.errors import StoreError
 from evalkit.types import Cell, Prompt, Record, Response
+
+# evalkit's metrics that are defined as lm-evaluation-harness's of another name.
+METRICS_THERE = {"acc_per_char": "acc_norm", "acc_per_byte": "acc_bytes", "ppl_word_lm_eval": "word_perplexity"}
 
 
 def sample_files(results: Path) -> dict[str, Path]:
@@ -86,6 +90,71 @@ def _text(reply: Any) -> str:
 
 
 def _likelihood(reply: Any) -> Response:
-    """Read [log-likelihood, is greedy], which some versions write as text and wrap in one list more."""
+    """Read [log-likelihood, is greedy], which some versions write as text and wrap in one list more.
+
+    Of a whole text (rolling) there is the log-likelihood alone.
+    """
+    if not isinstance(reply, list):
+        return Response(loglikelihood=float(reply))
+    if not isinstance(reply[0], list) and len(reply) == 1:
+        return Response(loglikelihood=float(reply[0]))
     pair = reply[0] if isinstance(reply[0], list) else reply
     return Response(loglikelihood=float(pair[0]), is_greedy=str(pair[1]) == "True")
+
+
+def sample(record: Record, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a record as lm-evaluation-harness 0.4.13 writes a sample, once for each filter of its metrics.
+
+    about: what the run's manifest says of the task. The row of the data set is not kept in a run: `doc` holds what
+    evalkit knows of the document, and filtered_resps the answers as they were before any filter.
+    """
+    config = about.get("lm_eval", {}).get("config", {})
+    arguments, replies = _asked(record, config.get("generation_kwargs", {}))
+    target = _target(record)
+    doc = {"id": record.doc_id, "cluster": record.cluster, "level": record.level, "gold": record.gold}
+    by_filter: dict[str, dict[str, Any]] = {}
+    for name, statistics in record.scores.items():
+        plain, _, filter_name = name.partition(",")
+        single = statistics[0] if len(statistics) == 1 else list(statistics)
+        by_filter.setdefault(filter_name or "none", {})[METRICS_THERE.get(plain, plain)] = record.values.get(
+            name, single
+        )
+    for filter_name, values in by_filter.items():
+        yield {
+            "doc_id": int(record.doc_id) if record.doc_id.isdecimal() else record.doc_id,
+            "doc": doc,
+            "target": target,
+            "arguments": {
+                f"gen_args_{i}": {f"arg_{j}": part for j, part in enumerate(parts)} for i, parts in enumerate(arguments)
+            },
+            "resps": replies,
+            "filtered_resps": [reply[0] for reply in replies],
+            "filter": filter_name,
+            "metrics": list(values),
+            "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
+            "prompt_hash": _hash(str(arguments[0][0])),
+            "target_hash": _hash(target),
+            **values,
+        }
+
+
+def _asked(record: Record, generation: Mapping[str, Any]) -> tuple[list[tuple[Any, ...]], list[list[Any]]]:
+    """Return each request's arguments, and its answers; numbers are texts there."""
+    contexts, options = record.prompt.contexts, record.continuations
+    if not options:
+        return [(contexts[0], dict(generation))], [[response.text for response in record.responses]]
+    if contexts == ("",) and len(options) == 1:  # a whole text
+        return [(options[0],)], [[str(record.responses[0].loglikelihood)]]
+    said = [[[str(response.loglikelihood), str(response.is_greedy)]] for response in record.responses]
+    return [(contexts[i if len(contexts) > 1 else 0], option) for i, option in enumerate(options)], said[: len(options)]
+
+
+def _target(record: Record) -> str:
+    """Return the number of the right option where it is one of the options, else the right text."""
+    options = [option.strip() for option in record.continuations]
+    gold = record.gold.strip()
+    return str(options.index(gold)) if len(options) > 1 and options.count(gold) == 1 else record.gold
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

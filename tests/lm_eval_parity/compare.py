@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from evalkit.engine.base import Engine
 from evalkit.engine.fake import FakeEngine
 from evalkit.harness import lm_eval
 from evalkit.harness.catalog import LM_EVAL
@@ -31,16 +33,25 @@ ITERATIONS = 2000
 
 _CLOSE = 1e-9
 
+# Two log-likelihoods in fp32 may differ by this; those of long pages, beyond 1,000 nats, by a millionth.
+LIKELIHOOD = 1e-3
+
 
 @dataclass(frozen=True)
 class Compared:
-    """One task at one number of shots. differences: what differs, in words; no words, no difference."""
+    """One task at one number of shots. differences: what differs, in words; no words, no difference.
+
+    likelihood: the largest difference of two log-likelihoods (see LIKELIHOOD). flips: of how many answers the greedy
+    flag or the text differs. Both are 0 where both programs ask the model of answers.py.
+    """
 
     task: str
     shots: int
     requests: int
     metrics: int
     differences: Sequence[str]
+    likelihood: float = 0.0
+    flips: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +59,14 @@ class Setup:
     """What both programs are given.
 
     python: one that has lm_eval. root: data sets in the hub's layout (see copies.py). folder: task files; none: those
-    of lm_eval. limit: documents of a task.
+    of lm_eval. limit: documents of a task. model: as in theirs.py.
     """
 
     python: Path
     root: Path
     folder: Path | None = None
     limit: int = 100
+    model: str = ""
 
     def shipped(self) -> Path:
         """Return lm_eval's own folder of task files."""
@@ -66,9 +78,21 @@ class Setup:
         """Ask lm_eval for its requests and its results with the model of answers.py."""
         with tempfile.TemporaryDirectory() as temporary:
             out, script = Path(temporary) / "theirs.json", Path(__file__).with_name("theirs.py").resolve()
-            arguments = [self.root.resolve(), self.folder or "", out, shots, self.limit, ITERATIONS, *names]
+            arguments = [
+                self.root.resolve(),
+                self.folder or "",
+                out,
+                self.model or "",
+                shots,
+                self.limit,
+                ITERATIONS,
+                *names,
+            ]
             command = [str(self.python.absolute()), str(script), *map(str, arguments)]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
+            environment = dict(os.environ)
+            if self.model.startswith("evalkit:"):
+                environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+            done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=environment)
             if done.returncode:
                 raise RuntimeError(f"lm_eval fails on {', '.join(names)}:\n{done.stderr[-3000:]}")
             found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
@@ -76,11 +100,19 @@ class Setup:
 
 
 def compare(
-    theirs: Mapping[str, Any], names: Sequence[str], *, shots: int, root: Path | None, limit: int
+    theirs: Mapping[str, Any],
+    names: Sequence[str],
+    *,
+    shots: int,
+    root: Path | None,
+    limit: int,
+    engine: Engine | None = None,
+    close: float = _CLOSE,
 ) -> Iterator[Compared]:
     """Compare tasks and groups by name with what lm_eval found (see Setup.theirs).
 
-    EVALKIT_LM_EVAL_TASKS has to name the folder of the task files. root: data sets in the hub's layout.
+    EVALKIT_LM_EVAL_TASKS has to name the folder of the task files. root: data sets in the hub's layout. engine: what
+    answers here; none: the model of answers.py. close: relative difference of two values that count as equal.
     """
     for name in names:
         if name in theirs["errors"]:
@@ -89,16 +121,18 @@ def compare(
         tasks = lm_eval.choose(f"{LM_EVAL}{name}", trusted=True)
         settings = RunSettings(shots=(shots,), limit=limit)
         loaded = [load(task, settings, DataPaths(root=root)) for task in tasks]
-        results, records = _run(loaded, settings)
+        results, records = _run(loaded, settings, engine or _hashed(loaded))
         for one in loaded:
             own = [r for r in records if r.cell.task == one.task.name]
-            yield _task(one, theirs["tasks"][one.task.name], results, own)
+            yield _task(one, theirs["tasks"][one.task.name], results, own, close=close)
         for group in sorted({group.name for task in tasks for group in task.groups}):
-            yield _group(group, tasks, theirs["groups"][group], results, shots=shots, theirs=theirs["tasks"])
+            yield _group(
+                group, tasks, theirs["groups"][group], results, shots=shots, theirs=theirs["tasks"], close=close
+            )
 
 
-def _run(loaded: Sequence[Loaded], settings: RunSettings) -> tuple[list[Result], list[Record]]:
-    """Send tasks through the whole corridor with the model of answers.py."""
+def _hashed(loaded: Sequence[Loaded]) -> Engine:
+    """Make the model of answers.py."""
     decoding = {one.task.name: one.protocol.decoding for one in loaded}
 
     def answer(request: Request) -> Response:
@@ -110,13 +144,19 @@ def _run(loaded: Sequence[Loaded], settings: RunSettings) -> tuple[list[Result],
         likelihood, greedy = answers.likelihood(request.context, request.continuation)
         return Response(loglikelihood=likelihood, is_greedy=greedy, tokens=1)
 
-    engine = FakeEngine("hashed", answer)
+    return FakeEngine("hashed", answer)
+
+
+def _run(loaded: Sequence[Loaded], settings: RunSettings, engine: Engine) -> tuple[list[Result], list[Record]]:
+    """Send tasks through the whole corridor."""
     with tempfile.TemporaryDirectory() as folder, RunStore(Path(folder), describe(engine, loaded, settings)) as store:
         results = evaluate(engine, loaded, settings, store)
         return results, list(store.done.values())
 
 
-def _task(loaded: Loaded, theirs: dict[str, Any], results: Sequence[Result], records: Sequence[Record]) -> Compared:
+def _task(
+    loaded: Loaded, theirs: dict[str, Any], results: Sequence[Result], records: Sequence[Record], *, close: float
+) -> Compared:
     ours = _requests(loaded)
     differences = list(_unequal_requests(ours, theirs["requests"]))
     mine = {r.metric: r for r in results if r.task == loaded.task.name and r.source == "model"}
@@ -133,16 +173,44 @@ def _task(loaded: Loaded, theirs: dict[str, Any], results: Sequence[Result], rec
             continue
         metric = loaded.metrics.get(metric_name, MeanValue(metric_name))
         assert isinstance(metric, ValueMetric)
-        differences += _unequal(key, mine[metric_name].value / metric.scale, value)
+        differences += _unequal(key, mine[metric_name].value / metric.scale, value, close=close)
         table = np.asarray([r.scores[metric_name] for r in ordered if metric_name in r.scores], dtype=np.float64)
         kept = [r.values[metric_name] for r in ordered if metric_name in r.values]
         error = standard_error(metric, table, values=kept, iterations=ITERATIONS)
-        differences += _unequal(f"standard error of {key}", error, theirs["metrics"][f"{name}_stderr,{filter_name}"])
-    return Compared(loaded.task.name, max(loaded.shots), len(ours), count, differences)
+        other = theirs["metrics"][f"{name}_stderr,{filter_name}"]
+        differences += _unequal(f"standard error of {key}", error, other, close=close)
+    likelihood, flips = _answers(ordered, theirs.get("answers", ()))
+    return Compared(loaded.task.name, max(loaded.shots), len(ours), count, differences, likelihood, flips)
+
+
+def _answers(records: Sequence[Record], theirs: Sequence[Any]) -> tuple[float, int]:
+    """Return the largest difference of two log-likelihoods, and how many flags or texts differ."""
+    ours = [response for record in records for response in record.responses]
+    worst, flips = 0.0, 0
+    for mine, other in zip(ours, theirs, strict=False):
+        if isinstance(other, str):
+            flips += mine.text != other
+        elif isinstance(other, list):
+            worst = max(worst, _apart(mine.loglikelihood, other[0]))
+            flips += mine.is_greedy != other[1]
+        else:
+            worst = max(worst, _apart(mine.loglikelihood, other))
+    return worst, flips
+
+
+def _apart(mine: float, other: float) -> float:
+    return abs(mine - other) / max(1.0, abs(other) / 1000)
 
 
 def _group(
-    name: str, tasks: Sequence[Task], their_group: dict[str, Any], results: Sequence[Result], *, shots: int, theirs: Any
+    name: str,
+    tasks: Sequence[Task],
+    their_group: dict[str, Any],
+    results: Sequence[Result],
+    *,
+    shots: int,
+    theirs: Any,
+    close: float,
 ) -> Compared:
     """Compare a group's means, and their standard errors as they follow from those of its tasks."""
     differences: list[str] = []
@@ -158,11 +226,12 @@ def _group(
         key = metric if "," in metric else f"{metric},none"
         found = next((r for r in results if r.task == name and r.metric == metric), None)
         scale = 100.0 if found and found.chance is not None else 1.0
-        differences += _unequal(f"group {key}", found.value / scale if found else None, their_group[key])
+        differences += _unequal(f"group {key}", found.value / scale if found else None, their_group[key], close=close)
         error_key = key.replace(",", "_stderr,", 1)
         errors = [theirs[task.name]["metrics"][error_key] for task in members]
         sizes = [theirs[task.name]["metrics"]["sample_len"] for task in members]
-        differences += _unequal(f"group {error_key}", of_group(errors, sizes, by_size=by_size), their_group[error_key])
+        error = of_group(errors, sizes, by_size=by_size)
+        differences += _unequal(f"group {error_key}", error, their_group[error_key], close=close)
     return Compared(f"group {name}", shots, 0, len(metrics), differences)
 
 
@@ -186,10 +255,10 @@ def _unequal_requests(ours: Sequence[Any], theirs: Sequence[Any]) -> Iterator[st
         yield f"{len(wrong)} requests differ, first of document {mine[0]}: {mine[1]!r} <> {other[1]!r}"
 
 
-def _unequal(what: str, ours: float | None, theirs: Any) -> list[str]:
+def _unequal(what: str, ours: float | None, theirs: Any, *, close: float) -> list[str]:
     """Say how two values differ; lm-eval writes N/A where there is none."""
     if ours is None or theirs in ("N/A", None):
         return [] if ours is None and theirs in ("N/A", None) else [f"{what}: {ours}, theirs {theirs}"]
     other = float(theirs)
-    equal = math.isclose(ours, other, rel_tol=_CLOSE, abs_tol=_CLOSE) or (math.isnan(ours) and math.isnan(other))
+    equal = math.isclose(ours, other, rel_tol=close, abs_tol=close) or (math.isnan(ours) and math.isnan(other))
     return [] if equal else [f"{what}: {ours!r}, theirs {other!r}"]

@@ -1,9 +1,11 @@
 """Runs inside a Python that has lm_eval: its requests for some tasks, and its results with the model of answers.py.
 
-    python theirs.py ROOT FOLDER OUT SHOTS LIMIT ITERATIONS NAME...
+    python theirs.py ROOT FOLDER OUT MODEL SHOTS LIMIT ITERATIONS NAME...
 
-ROOT holds data sets in the hub's layout. FOLDER holds the task files; empty for lm_eval's own. OUT gets JSON:
-task -> requests ([document, arguments]) and metrics.
+MODEL is hf:FOLDER or evalkit:FOLDER, lm_eval's model and a checkpoint for it, in fp32 on the processor; empty for the
+model of answers.py. ROOT holds data sets in the hub's layout. FOLDER holds the task files; empty for lm_eval's own. OUT
+gets JSON:
+task -> requests ([document, arguments]), the model's answers to them, and metrics.
 """
 
 from __future__ import annotations
@@ -39,9 +41,19 @@ def local_data(root: Path) -> None:
     datasets.load_dataset = local
 
 
-def model():
+def model(name: str):
     """Make the model."""
     from lm_eval.api.model import LM
+
+    kind, _, folder = name.partition(":")
+    if kind == "hf":
+        from lm_eval.models.huggingface import HFLM
+
+        return HFLM(pretrained=folder, dtype="float32", device="cpu", batch_size=16)
+    if kind == "evalkit":
+        from evalkit.lm_eval_model import EvalkitLM
+
+        return EvalkitLM(pretrained=folder, dtype="fp32")
 
     class Hashed(LM):
         def loglikelihood(self, requests, **_):
@@ -62,7 +74,7 @@ def model():
     return Hashed()
 
 
-def asked_and_found(manager, name: str, *, shots: int, limit: int, iterations: int) -> tuple[dict, dict]:
+def asked_and_found(manager, name: str, *, asked, shots: int, limit: int, iterations: int) -> tuple[dict, dict]:
     """Return the tasks and the groups of one name: requests and metrics of each."""
     from lm_eval.evaluator import evaluate
 
@@ -71,12 +83,13 @@ def asked_and_found(manager, name: str, *, shots: int, limit: int, iterations: i
         if task.get_config("num_fewshot") != 0:
             task.set_config(key="num_fewshot", value=shots)
         task.set_fewshot_seed(seed=1234)
-    found = evaluate(model(), chosen, limit=limit, bootstrap_iters=iterations, log_samples=False)["results"]
+    found = evaluate(asked, chosen, limit=limit, bootstrap_iters=iterations, log_samples=False)["results"]
     tasks = {
         own: {
             "requests": [
                 [i.doc_id, list(i.args[:1] if i.request_type == "generate_until" else i.args)] for i in task.instances
             ],
+            "answers": [i.resps[0] for i in task.instances],
             "metrics": found[own],
         }
         for own, task in chosen["tasks"].items()
@@ -86,7 +99,7 @@ def asked_and_found(manager, name: str, *, shots: int, limit: int, iterations: i
 
 def main() -> None:
     """Write what lm_eval asks and finds; of a task that it cannot run, its error."""
-    root, folder, out, shots, limit, iterations, *names = sys.argv[1:]
+    root, folder, out, checkpoint, shots, limit, iterations, *names = sys.argv[1:]
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", DISABLE_MULTIPROC="1", TQDM_DISABLE="1")
     local_data(Path(root))
     squad_metrics.install()
@@ -94,10 +107,11 @@ def main() -> None:
 
     manager = TaskManager(include_path=folder or None, include_defaults=not folder)
     written: dict[str, dict] = {"tasks": {}, "groups": {}, "errors": {}}
+    asked = model(checkpoint)
     for name in names:
         try:
             tasks, groups = asked_and_found(
-                manager, name, shots=int(shots), limit=int(limit), iterations=int(iterations)
+                manager, name, asked=asked, shots=int(shots), limit=int(limit), iterations=int(iterations)
             )
             written["tasks"].update(tasks)
             written["groups"].update(groups)

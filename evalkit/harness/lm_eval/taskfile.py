@@ -41,7 +41,7 @@ _FEWSHOT_KEYS = ("sampler", "split", "samples", "fewshot_indices", *_OF_SHOTS)
 
 # lm-evaluation-harness generates at most this many tokens, and transformers, which does it, samples from so many.
 _MOST_TOKENS, _TOP_K = 256, 50
-_LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,10 @@ def parse(config: Mapping[str, Any], path: Path, *, quiet: bool = False) -> Task
     )
     if file.scored_split is None:
         raise DataError(f"{path}: test_split and validation_split are both missing; nothing would be scored")
-    decoding = _decoding(keys, file.fewshot_delimiter) if output_type == "generate_until" else Decoding()
+    decoding = Decoding()
+    if output_type == "generate_until":
+        said = Keys(path, keys.mapping("generation_kwargs"), "generation_kwargs.")
+        decoding = decoding_of(said, until=[file.fewshot_delimiter])
     return replace(file, shots=_shots(keys, file), decoding=decoding)
 
 
@@ -209,15 +212,14 @@ def _shots(keys: Keys, file: TaskFile) -> Shots:
     )
 
 
-def _decoding(keys: Keys, delimiter: str) -> Decoding:
-    """Turn generation_kwargs into a Decoding: greedy, until what ends a shot, unless they say otherwise."""
-    said = keys.mapping("generation_kwargs")
-    inner = Keys(keys.path, said, "generation_kwargs.")
-    until = said.get("until", [delimiter])
+def decoding_of(inner: Keys, *, until: list[str]) -> Decoding:
+    """Turn generation_kwargs into a Decoding: greedy, unless they say otherwise. until: where they name no stop."""
+    said = inner.said
+    until = said.get("until", until)
     stops = [until] if isinstance(until, str) else [] if until is None else until
     if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
         raise inner.wrong("until", "texts")
-    lengths = [length for key in _LENGTHS if (length := inner.whole(key, least=1)) is not None]
+    lengths = [length for key in LENGTHS if (length := inner.whole(key, least=1)) is not None]
     temperature = inner.real("temperature", default=0.0)
     greedy = Decoding(until=tuple(filter(None, stops)), max_tokens=lengths[0] if lengths else _MOST_TOKENS)
     sampling = said.get("do_sample")

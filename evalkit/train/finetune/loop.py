@@ -23,9 +23,9 @@ from evalkit.train.finetune import batches
 from evalkit.train.finetune.batches import Batch
 from evalkit.train.finetune.inputs import Encoded, Form
 from evalkit.train.finetune.model import FineTuned
-from evalkit.train.spikes import DivergedError
 from evalkit.train.loss import linear_cross_entropy
 from evalkit.train.optim import OptimConfig, Optimizers
+from evalkit.train.spikes import DivergedError
 from evalkit.types import Response
 
 # Tokens of a batch that is only judged.
