@@ -31,6 +31,8 @@ from pathlib import Path
 
 # What a disk says for which no argument of a command is to blame.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
+# Signs of a message.
+_LONGEST = 1_500
 # How torch, its allocators and CUDA call the end of memory.
 _MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
@@ -39,6 +41,11 @@ class EvalkitError(Exception):
     """Base of every error that a user can cause; the message says what, where and what is allowed."""
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """Return one line of signs that can be printed, whatever a damaged file has put into it, and no endless one."""
+        text = "".join(sign if sign.isprintable() else " " for sign in super().__str__()).strip()
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
 
 
 class UsageError(EvalkitError):

@@ -20,7 +20,7 @@ def canonical_json(value: Any) -> str:
 
 def digest(text: str, *, length: int = 16) -> str:
     """Return the first `length` hexadecimal digits of a text's SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
 
 
 def hash_files(*paths: Path) -> str:
@@ -108,3 +108,14 @@ def read_json(path: Path, error: type[EvalkitError]) -> Any:
         raise error(f"{path} line {cause.lineno}: not valid JSON ({cause.msg}); is the file cut?") from None
     except RecursionError:
         raise error(f"{path}: JSON nested too deeply") from None
+    except ValueError as cause:
+        raise error(f"{path}: not valid JSON ({cause})") from None  # a number of thousands of digits
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a log, a file of JSON lines; what is torn, damaged or absent is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError, RecursionError):
+            rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict)]

@@ -75,10 +75,11 @@ class Tokenizer:
             for vocab, merges in ((folder / first, folder / second) for first, second in _PAIRS):
                 if vocab.is_file() and merges.is_file():
                     return cls(_from_pair(vocab, merges))
-        except CheckpointError:
+        except (CheckpointError, KeyboardInterrupt):
             raise
-        except Exception as error:  # the library raises bare Exception for every broken file
-            raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
+        except BaseException as error:  # the library raises bare Exception, and panics, which are no Exception
+            reason = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"the tokenizer in {folder} cannot be read: {reason}") from error
         raise CheckpointError(f"no tokenizer in {folder}: expected tokenizer.json, or vocab.json with merges.txt")
 
     @classmethod

@@ -10,6 +10,7 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,8 @@ class _Rows:
 def read_run(folder: Path) -> Evidence:
     """Read a finished run: its manifest, results and records. Raises StoreError for a folder that holds none."""
     settings = read_manifest(folder)["settings"]
+    if not isinstance(settings.get("tasks"), dict) or not isinstance(settings.get("evalkit"), str):
+        raise StoreError(f"{folder / 'manifest.json'}: does not say which tasks ran, and by which evalkit")
     results: dict[Key, dict[str, Result]] = {}
     for result in read_results(folder):
         # A group's mean has no documents of its own to compare.
@@ -116,7 +119,7 @@ def read_run(folder: Path) -> Evidence:
                 rows.setdefault((raw["cell"]["task"], raw["cell"]["shots"]), _Rows()).add(raw, place)
         model = {name: str(settings["model"][name]) for name in ("model", "hash", "dtype")}
         sheets = {
-            key: _sheet(rows.get(key, _Rows()), found, documents=settings["tasks"][key[0]]["documents"])
+            key: _sheet(rows.get(key, _Rows()), found, documents=index(settings["tasks"][key[0]]["documents"]))
             for key, found in results.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -179,11 +179,15 @@ def load(folder: Path) -> Corpus:
     path = folder / INDEX
     raw = read_json(path, StoreError)
     try:
-        dtype = np.dtype(f"<u{raw['width']}")
+        if raw["width"] not in (2, 4):
+            raise TypeError(f"width {raw['width']!r:.40}")
+        dtype = np.dtype(f"<u{int(raw['width'])}")
         info = CorpusInfo(**{name: raw[name] for name in CorpusInfo.__dataclass_fields__})
+        if not all(isinstance(number, int) for number in (info.documents, info.characters, info.tokens)):
+            raise TypeError("documents, characters and tokens must be whole numbers")
         shards = raw.get("shards") or _single(info)
         streams = {part: Tokens([_map(folder, shard, dtype) for shard in shards[part]], dtype) for part in PARTS}
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise StoreError(f"{path}: not a corpus index ({type(error).__name__}: {error})") from None
     if len(streams["train"]) + len(streams["validation"]) != info.tokens:
         raise StoreError(f"{path}: {info.tokens:,} tokens in all, but its shards have other numbers")
@@ -202,13 +206,13 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def verify(folder: Path) -> None:
     """Read all shards of a corpus. Raises StoreError for one whose content is not what was written."""
     for shard in chain.from_iterable(read_json(folder / INDEX, StoreError).get("shards", {}).values()):
-        path = folder / shard["file"]
+        path = _shard_path(folder, shard)
         with progress(f"verify {path.name}", total=path.stat().st_size, unit="bytes") as bar, path.open("rb") as file:
             own = hashlib.sha256()
             while block := file.read(1 << 22):
                 own.update(block)
                 bar.advance(len(block))
-        if own.hexdigest() != shard["sha256"]:
+        if own.hexdigest() != shard.get("sha256"):
             raise StoreError(f"{path}: its content was changed since it was written")
 
 
@@ -219,13 +223,23 @@ def _single(info: CorpusInfo) -> Mapping[str, list[dict[str, Any]]]:
 
 
 def _map(folder: Path, shard: Mapping[str, Any], dtype: np.dtype[Any]) -> NDArray[np.unsignedinteger]:
-    path = folder / shard["file"]
+    path = _shard_path(folder, shard)
     expected, size = shard["tokens"] * dtype.itemsize, path.stat().st_size if path.is_file() else None
     if size is None:
         raise StoreError(f"{path} is missing")
     if size != expected:
         raise StoreError(f"{path}: expected {expected} bytes, found {size}; is the file cut?")
     return np.memmap(path, dtype=dtype, mode="r")
+
+
+def _shard_path(folder: Path, shard: Mapping[str, Any]) -> Path:
+    """Return where a shard is: in the corpus folder. Raises TypeError for what is no shard of an index."""
+    name, tokens = shard["file"], shard["tokens"]
+    if not isinstance(name, str) or Path(name).name != name or len(name) > 255:
+        raise TypeError(f"{name!r:.60} must be a file's name in this folder")
+    if not isinstance(tokens, int) or tokens < 1:
+        raise TypeError(f"{name} with {tokens!r:.40} tokens")
+    return folder / name
 
 
 def of_texts(

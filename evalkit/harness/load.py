@@ -29,7 +29,7 @@ POOL_LIMIT = 10_000
 _QUICK = 16 << 20
 
 # What a row that is not as expected makes a task raise.
-_ROW_ERRORS = (KeyError, TypeError, IndexError, ValueError, AttributeError)
+_ROW_ERRORS = (LookupError, TypeError, ValueError, AttributeError, NameError, ArithmeticError, RecursionError)
 
 _Pair = tuple[Document, Example]
 
@@ -145,9 +145,12 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     documents = [pair for pair in examples(task, "test", data) if not task.levels or pair[0].level in task.levels]
     ids = {document.id for document, _ in documents}
     if not documents:
-        raise DataError(f"{task.name}: its test data holds no documents")
+        raise DataError(f"{task.name}: its test data holds no documents ({task.source.at_hand(data)})")
     if len(ids) != len(documents):
-        raise DataError(f"{task.name}: {len(documents)} documents with {len(ids)} different ids; expected unique ids")
+        where = task.source.at_hand(data)
+        raise DataError(
+            f"{task.name}: {len(documents)} documents with {len(ids)} different ids in {where}; expected unique ids"
+        )
     hashes = [task.source.fingerprint("test", data)]
     pool, sampled = Pool(task.name), ""
     if protocol.kind != "rolling" and (any(shots) or task.baselines):
@@ -156,11 +159,18 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     limited = sorted(documents, key=lambda pair: _rank(pair[0].id))[: settings.limit]
     found = Loaded(
         task, name, protocol, limited, pool, digest("".join(hashes)),
-        {metric: metrics.get(metric) for metric in protocol.reported}, shots, settings.wordings_of(protocol), sampled,
+        _metrics(task, protocol), shots, settings.wordings_of(protocol), sampled,
     )  # fmt: skip
     if pool.groups:
         _check_pool(found, max(shots))
     return found
+
+
+def _metrics(task: Task, protocol: Protocol) -> dict[str, metrics.Metric]:
+    try:
+        return {metric: metrics.get(metric) for metric in protocol.reported}
+    except UsageError as error:
+        raise UsageError(f"task {task.name}: {error}") from None
 
 
 def count_documents(task: Task, data: DataPaths) -> int | None:
@@ -184,9 +194,18 @@ def examples(task: Task, split: Split, data: DataPaths) -> Iterator[_Pair]:
     try:
         for index, row in enumerate(task.source.rows(split, data)):
             for document in task.documents(row, index):
-                yield document, task.to_example(document)
+                yield _checked(document, task.to_example(document))
     except _ROW_ERRORS as error:
         raise _row_error(task, split, data, index, error) from error
+
+
+def _checked(document: Document, example: Example) -> _Pair:
+    """Return both. Raises TypeError where something is no text: a number or a null would be shown to a model as one."""
+    texts = (document.id, document.cluster, document.level, example.input, example.output)
+    for text in (*texts, *example.choices, *example.references, *example.parts.values()):
+        if not isinstance(text, str):
+            raise TypeError(f"{repr(text)[:60]} is {type(text).__name__}, not text")
+    return document, example
 
 
 def _row_error(task: Task, split: Split, data: DataPaths, index: int, error: Exception) -> DataError:
@@ -212,7 +231,7 @@ def _pool(task: Task, data: DataPaths, *, own: bool) -> tuple[Pool, str]:
         for group, sample in samples.items():
             for index, document in sample.kept():  # noqa: B007  (the error below names it)
                 known = document if own else replace(document, id=f"shots/{document.id}", cluster="")
-                groups[group].append((known, task.to_example(document)))
+                groups[group].append(_checked(known, task.to_example(document)))
     except _ROW_ERRORS as error:
         raise _row_error(task, "shots", data, index, error) from error
     kept, seen = sum(map(len, groups.values())), sum(sample.seen for sample in samples.values())

@@ -32,6 +32,8 @@ _OPENERS: Mapping[str, Callable[[Path | IO[bytes]], IO[bytes]]] = {
     ".zst": _zstandard,
 }
 COMPRESSED = tuple(_OPENERS)
+# A file that expands to more than so many bytes and so many times its size is refused. Text shrinks to a tenth.
+_SMALL, _RATIO = 64 << 20, 200
 TABLES = (".jsonl", *(f".jsonl{suffix}" for suffix in COMPRESSED), ".parquet")
 # Only where the hub's layout names the split: elsewhere a .json is a release in a form of its own.
 HUB_TABLES = (*TABLES, ".json", *(f".json{suffix}" for suffix in COMPRESSED))
@@ -42,10 +44,37 @@ def plain_name(path: Path) -> str:
     return path.stem if path.suffix in COMPRESSED else path.name
 
 
+class _Expanding(io.RawIOBase):
+    """What a compressed file holds. Raises DataError where that grows to what no text is packed from: a bomb."""
+
+    def __init__(self, inner: IO[bytes], path: Path):
+        self._inner, self._path, self._count = inner, path, 0
+        self._most = max(_SMALL, _RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count: int = self._inner.readinto(buffer)  # type: ignore[attr-defined]
+        self._count += count
+        if self._count > self._most:
+            raise DataError(
+                f"{self._path}: expands to more than {_RATIO} times its size, and to more than {_SMALL >> 20} MiB; "
+                f"if it is sound, decompress it first"
+            )
+        return count
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
 def open_bytes(path: Path, *, raw: IO[bytes] | None = None) -> IO[bytes]:
     """Open a file, decompressing .gz, .bz2, .xz and .zst as it is read. raw: the file as it is, if already open."""
     opener = _OPENERS.get(path.suffix)
-    return opener(raw or path) if opener else raw or path.open("rb")
+    if opener is None:
+        return raw or path.open("rb")
+    return io.BufferedReader(_Expanding(opener(raw or path), path), buffer_size=1 << 17)
 
 
 def open_text(path: Path) -> io.TextIOWrapper:
@@ -76,8 +105,8 @@ def read_json(path: Path) -> Any:
         return json.loads("\n".join(line for _, line in read_lines(path)))
     except json.JSONDecodeError as error:
         raise DataError(f"{path} line {error.lineno}: not valid JSON ({error.msg}); is the file cut?") from None
-    except RecursionError:
-        raise DataError(f"{path}: JSON nested too deeply") from None
+    except (RecursionError, ValueError) as error:  # also a number of thousands of digits
+        raise DataError(f"{path}: not valid JSON ({error})") from None
 
 
 def read_jsonl(paths: Sequence[Path]) -> Iterator[Row]:
@@ -93,7 +122,7 @@ def read_rows(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[int
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} line {number}: not valid JSON ({error}); is the file cut?") from None
         if not isinstance(row, dict):
             raise DataError(f"{path} line {number}: expected a JSON object, found {type(row).__name__}")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import StoreError, cannot
-from evalkit.files import canonical_json, leftovers, make_folder, read_json, write_atomic
+from evalkit.files import canonical_json, digest, leftovers, make_folder, read_json, write_atomic
 from evalkit.harness.journal import Journal, seal, unseal
 from evalkit.types import Cell, Prompt, Record, Response, Result
 
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # Changed settings that the refusal of a run folder names.
 _NAMED = 6
+# The types that a field of a result may have in JSON, where they are not its own alone.
+_ALSO = {"float": ("float", "int"), "float | None": ("float", "int", "NoneType")}
 
 
 class RunStore:
@@ -74,6 +76,7 @@ class RunStore:
         self._journal.sync()
         rows = [{k: _plain(v) for k, v in asdict(result).items()} for result in results]
         whole = {"settings": self.settings, "results": rows, **({"failed": self.failed} if self.failed else {})}
+        whole["checksum"] = _checksum(whole)
         body = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomic(self.folder / "results.json", body + "\n")
         self._write_manifest(timing)
@@ -153,12 +156,35 @@ def read_record(folder: Path, place: int) -> Record:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Read a finished run's aggregates. Raises StoreError when they are missing or broken."""
-    raw = read_json(folder / "results.json", StoreError)
+    """Read a finished run's aggregates. Raises StoreError when they are missing, damaged or edited.
+
+    Results of older runs have no checksum and are read as they are.
+    """
+    path = folder / "results.json"
+    raw = read_json(path, StoreError)
+    if not isinstance(raw, dict) or raw.keys() - {"settings", "results", "failed", "checksum"}:
+        raise StoreError(f"{path}: not the results of a run")
+    if "checksum" in raw and raw.pop("checksum") != _checksum(raw):
+        raise StoreError(f"{path} is damaged or was edited: its checksum does not fit; start the same run again")
     try:
-        return [Result(**{**row, **{k: _number(row[k]) for k in ("value", "low", "high")}}) for row in raw["results"]]
+        return [_result(row) for row in raw["results"]]
     except (KeyError, TypeError) as error:
-        raise StoreError(f"{folder / 'results.json'}: not the results of a run ({error})") from None
+        raise StoreError(f"{path}: not the results of a run ({error})") from None
+
+
+def _checksum(results: Mapping[str, Any]) -> str:
+    """Hash what results.json says, as it is read again: keys are texts, sequences lists."""
+    return digest(canonical_json(json.loads(json.dumps(results))))
+
+
+def _result(row: Mapping[str, Any]) -> Result:
+    """Rebuild a result. Raises KeyError or TypeError for anything else."""
+    result = Result(**{**row, **{name: _number(row[name]) for name in ("value", "low", "high")}})
+    for field in fields(Result):
+        value, kind = getattr(result, field.name), str(field.type)
+        if type(value).__name__ not in _ALSO.get(kind, (kind,)):
+            raise TypeError(f"{field.name} is {value!r:.60}")
+    return result
 
 
 def record_to_json(record: Record) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from evalkit.errors import UsageError
 
+# What no model has more of; a damaged file may ask for any number. The sizes are of d_model, n_head and the like.
+_MOST_LAYERS, _LARGEST = 1_000, 1 << 24
+
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
@@ -35,10 +38,13 @@ class GPTConfig:
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "d_model", "n_head", "context", "vocab_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+            largest = _MOST_LAYERS if name == "n_layer" else _LARGEST
+            if not 1 <= getattr(self, name) <= largest:
+                raise UsageError(f"{name} must be from 1 to {largest:,}, not {getattr(self, name)}")
         if self.d_model % self.n_head:
             raise UsageError(f"d_model {self.d_model} is not a multiple of n_head {self.n_head}")
+        if not 0.0 < self.epsilon < 1.0:
+            raise UsageError(f"epsilon must be between 0 and 1, not {self.epsilon}")
         if not 0.0 <= self.dropout < 1.0:
             raise UsageError(f"dropout must be in [0, 1), not {self.dropout}")
         if self.norm not in ("pre", "post"):

@@ -35,7 +35,7 @@ def _shards(index: Path) -> list[Path]:
     if not places or not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise CheckpointError(f"{index}: weight_map must map the names of tensors to files")
     for tensor, name in places.items():
-        if Path(name).name != name:
+        if Path(name).name != name or len(name) > 255:
             raise CheckpointError(f"{index}: {name!r}, the file of tensor {tensor!r}, must be a name in this folder")
         if not (index.parent / name).is_file():
             raise CheckpointError(f"{index.parent / name} is missing; {index.name} says it holds tensor {tensor!r}")

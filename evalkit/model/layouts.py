@@ -114,7 +114,7 @@ def read_config(folder: Path) -> GPTConfig:
             norm=layout.norm,
             band=raw["band"] if found == "evalkit-gpt3" else None,
         )
-    except (UsageError, TypeError, ValueError) as error:
+    except (UsageError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 

@@ -8,8 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from evalkit.errors import CheckpointError, unknown
-from evalkit.files import read_json
 from evalkit.model.config import GPT3, HUB, LADDER
+from evalkit.model.folder import weight_files
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
 _SAFETENSORS = ["model.safetensors", "model.safetensors.index.json"]
@@ -74,13 +74,12 @@ def whereabouts(name: str) -> str:
 
 def _is_whole(folder: Path) -> bool:
     """Whether a folder of the cache has a configuration, a tokenizer and weights, every shard of them."""
-    index = folder / _SAFETENSORS[1]
-    if index.is_file():
-        names = set(read_json(index, CheckpointError).get("weight_map", {}).values())
-    else:
-        names = {_SAFETENSORS[0] if (folder / _SAFETENSORS[0]).is_file() else _PICKLE}
+    try:
+        weight_files(folder)
+    except CheckpointError:
+        return False
     tokenizer = any((folder / name).is_file() for name in (*TOKENIZER_FILES, "tokenizer.model"))
-    return tokenizer and all((folder / name).is_file() for name in ("config.json", *names))
+    return tokenizer and (folder / "config.json").is_file()
 
 
 def _from_hub(repository: str, patterns: list[str]) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from evalkit.errors import CheckpointError, UsageError
-from evalkit.files import make_folder, read_json, write_atomic
+from evalkit.files import make_folder, read_json, read_log, write_atomic
 from evalkit.model import tensors
 from evalkit.model.config import GPTConfig
 from evalkit.model.folder import content_hash as content_hash
@@ -146,9 +146,8 @@ def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> N
 
 def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
     """Return (tokens, training loss) at about `points` places of a training's log; nothing where there is none."""
-    if not path.is_file():
-        return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    known = (float, int)
+    rows = [r for r in read_log(path) if isinstance(r.get("tokens"), int) and isinstance(r.get("loss"), known)]
     rows = rows[:: max(1, len(rows) // points)] + rows[-1:]
     return list({row["tokens"]: (row["tokens"], row["loss"]) for row in rows}.values())
 

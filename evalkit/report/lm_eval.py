@@ -67,7 +67,7 @@ def read(raw: Any, path: Path) -> list[Measurement]:
     try:
         facts = model_facts(raw, path)
         found = [m for task in raw["results"] for m in _of_task(task, raw, facts, path)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise StoreError(f"{path}: not as lm-evaluation-harness writes it ({type(error).__name__}: {error})") from None
     if not found:
         raise StoreError(f"{path}: holds no result")

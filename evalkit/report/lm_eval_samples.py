@@ -14,6 +14,8 @@ from evalkit.types import Cell, Prompt, Record, Response
 
 # evalkit's metrics that are defined as lm-evaluation-harness's of another name.
 METRICS_THERE = {"acc_per_char": "acc_norm", "acc_per_byte": "acc_bytes", "ppl_word_lm_eval": "word_perplexity"}
+# What a line that is not as expected may raise.
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def sample_files(results: Path) -> dict[str, Path]:
@@ -39,7 +41,7 @@ def read_samples(path: Path, task: str, *, shots: int = 0) -> Iterator[Record]:
     for number, line in enumerate(lines, start=1):
         try:
             yield _record(json.loads(line), cell)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except _BROKEN as error:
             raise StoreError(f"{path} line {number}: not a sample of lm-evaluation-harness ({error})") from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import UsageError
-from evalkit.files import write_atomic
+from evalkit.files import read_log, write_atomic
 
 METRICS = "metrics.jsonl"
 
@@ -78,12 +78,7 @@ class Metrics:
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
     """Return the lines of a training's metrics.jsonl; a torn one is left out."""
-    path = out / METRICS
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
-    return [row for row in rows if isinstance(row, dict) and "step" in row]
+    return [row for row in read_log(out / METRICS) if isinstance(row.get("step"), int)]
 
 
 def _cut(path: Path, step: int) -> None:

@@ -180,3 +180,9 @@ def test_results_keep_missing_intervals(tmp_path):
     [again] = read_results(tmp_path)
     assert (again.value, again.low != again.low, again.chance) == (1.5, True, None)
     assert json.loads((tmp_path / "results.json").read_text())["results"][0]["low"] is None
+
+
+def test_a_line_that_another_program_wrote_again_is_refused(tmp_path):
+    line = json.loads(seal('{"a":1}'))
+    with pytest.raises(ValueError, match="checksum"):
+        unseal(json.dumps(line | {"a": 2}).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from evalkit.types import Cell, Prompt, Record, Response, Result
 
 SIZES = {"atto": 10_000, "femto": 40_000, "pico": 160_000, "nano": 640_000, "micro": 2_560_000}
 WICKED = "</script><script>document.title = 'pwned'</script><img src=x onerror=\"document.title = 'pwned'\">"
+
+# Leaves a text, an attribute in either quotes, a comment, a data island, CDATA, a style.
+ESCAPES = (
+    "</script></style></title>]]>--><script>document.title = 'pwned'</script>"
+    "\" onload=\"document.title = 'pwned'\" ' onload='document.title = 1' x='<img src=x onerror=\"document.title = 1\">"
+    '<a href="javascript:document.title = 1">'
+)
 
 
 def record(model: str, task: str, shots: int, number: int, *, right: bool) -> Record:
@@ -99,4 +107,29 @@ def report(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of these runs, made once by the command."""
     out = tmp_path_factory.mktemp("report")
     assert main(["report", str(runs), "--out", str(out), "--title", "The <i>invented</i> ladder"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def wicked_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report in which whatever a run names has a script in it: models, corpora, tasks, levels, protocols, texts."""
+    runs, out = tmp_path_factory.mktemp("wicked-runs"), tmp_path_factory.mktemp("wicked")
+    for number, size in enumerate(list(SIZES.values())[:3]):
+        model, task = f"m{number}{ESCAPES}", f"t{ESCAPES}"
+        about = {"model": model, "parameters": str(size), "block_parameters": str(size)}
+        fields = {"family": f"f{ESCAPES}", "protocol": f"p{ESCAPES}", "signature": ESCAPES}
+        with RunStore(runs / str(number), {"model": about, "shots": [0]}) as store:
+            store.append(
+                replace(record(model, "reading_a", 0, i, right=i % 2 == 0), doc_id=f"{i}{ESCAPES}", level=ESCAPES,
+                        gold=ESCAPES, prediction=ESCAPES, cell=Cell(task=task, protocol=ESCAPES, shots=0, seed=1))
+                for i in range(4)
+            )  # fmt: skip
+            found = [result(model, task, "acc", 0, 50.0 + number, level=level, **fields) for level in ("", ESCAPES)]
+            found += [result(model, f"lm{ESCAPES}", "ppl_word", 0, 50.0 - number, **fields)]
+            found += [result(model, task, "acc", 0, 50.0, source=f"baseline:{ESCAPES}", **fields)]
+            store.finish(found, {})
+        manifest = json.loads((runs / str(number) / "manifest.json").read_text())
+        manifest["training"] = {"corpus": f"c{ESCAPES}", "tokens": 10**8, "flops": size * 10**8, "step": 1, "loss": 3.0}
+        (runs / str(number) / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["report", str(runs), "--out", str(out), "--title", f"Title {ESCAPES}"]) == 0
     return out

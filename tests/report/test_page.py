@@ -90,6 +90,20 @@ def test_a_script_in_an_answer_does_not_run(page):
     assert any("Content Security Policy" in line["message"] for line in page.get_log("browser"))
 
 
+def test_no_name_of_a_run_is_a_script(browser, wicked_report: Path):
+    browser.get((wicked_report / "report.html").as_uri())
+    title = browser.title
+    for name in ("tables", "fits", "samples"):
+        find(browser, f"#tab-{name}").click()
+    browser.execute_script("document.querySelectorAll('.sample summary').forEach(summary => summary.click())")
+    assert browser.title == title and title.startswith("Title </script>")
+    assert not browser.find_elements("css selector", "img, [onload], [onerror], a[href^=javascript]")
+    assert browser.get_log("browser") == [], "the policy had nothing to stop"
+    for figure in sorted(wicked_report.rglob("*.svg")):
+        browser.get(figure.as_uri())
+        assert "pwned" not in browser.title and not browser.find_elements("css selector", "script")
+
+
 def test_tabs_by_keyboard(page):
     from selenium.webdriver.common.keys import Keys
 

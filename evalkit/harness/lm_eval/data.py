@@ -46,7 +46,8 @@ class FileSource:
     def fingerprint(self, split: Split, data: DataPaths) -> str:
         """Hash the rows of a split."""
         tables = Tables(self.file, data)
-        return fingerprint(tables.scored if split == "test" else tables.pool, whole=split == "test")
+        rows = tables.scored if split == "test" else tables.pool
+        return fingerprint(rows, whole=split == "test", path=self.file.path)
 
     def at_hand(self, data: DataPaths) -> str:
         """Name the local copy, if there is one."""
@@ -96,11 +97,14 @@ class Tables:
             raise DataError(f"{self.file.path}: process_docs: {type(error).__name__}: {error}") from error
 
 
-def fingerprint(rows: Sequence[Row], *, whole: bool) -> str:
-    """Hash rows: all, or how many there are and some of them, evenly spread."""
+def fingerprint(rows: Sequence[Row], *, whole: bool, path: Path) -> str:
+    """Hash rows: all, or how many there are and some of them, evenly spread. path: of the task file, for errors."""
     step = 1 if whole else max(1, len(rows) // _SAMPLED)
     texts = (str(sorted(rows[i].items(), key=lambda pair: pair[0])) for i in range(0, len(rows), step))
-    return digest(f"{len(rows)}\n" + "\n".join(texts))
+    try:
+        return digest(f"{len(rows)}\n" + "\n".join(texts))
+    except UnicodeDecodeError as error:  # Arrow reads any bytes as text, and decodes them when they are asked for
+        raise DataError(f"{path}: its data holds a text that is not UTF-8 ({error.reason})") from None
 
 
 def config_digest(file: TaskFile) -> str:
@@ -149,12 +153,13 @@ def _opened(file: TaskFile, data: DataPaths) -> Mapping[str, Any]:
         return open_dataset(path, file.dataset_name, **options)  # type: ignore[no-any-return]
     except Exception as error:  # the library has no common base class for its failures
         name = hub_name(file) or file.task
-        where = f"{copy}: cannot be read" if copy else f"no data for {file.task}: {path} cannot be loaded"
+        where = f"{copy}: cannot be read" if copy else f"{file.path}: no data for {file.task}: {path} cannot be loaded"
         hint = "" if copy else (
             f". Give one of: --data {name}=PATH (a folder in the hub's layout, JSONL or parquet with its columns); "
             f"EVALKIT_DATA=FOLDER that holds {name}; or a network connection"
         )  # fmt: skip
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        cause = error.__cause__ or error  # that of a DatasetGenerationError says more than it does
+        reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
         raise (DataError if copy else NoDataError)(f"{where} ({reason}){hint}") from error
 
 

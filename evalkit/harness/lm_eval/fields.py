@@ -15,7 +15,10 @@ Row = Mapping[str, Any]
 T = TypeVar("T")
 
 # What a template or a value of another form than expected raises.
-_ROW_ERRORS = (templates.TemplateError, KeyError, TypeError, ValueError, IndexError, AttributeError, SyntaxError)
+_ROW_ERRORS = (
+    templates.TemplateError, LookupError, TypeError, ValueError, AttributeError, SyntaxError, ArithmeticError,
+    RecursionError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Fields:
         if len(text) >= 2 and text[0] == "[" and text[-1] == "]":
             try:
                 return ast.literal_eval(text)
-            except (SyntaxError, ValueError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
                 return text
         return self._number_or_text(text)
 

@@ -190,11 +190,11 @@ def _load(
     fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
     prompts = Prompts.of(file, fields, rows[0])
     scores = Scores(file, prompts)
-    hashes = [config, filedata.fingerprint(rows, whole=True)]
+    hashes = [config, filedata.fingerprint(rows, whole=True, path=file.path)]
     pool: Sequence[Mapping[str, Any]] = ()
     if any(shots):
         pool = tables.pool
-        hashes.append(filedata.fingerprint(pool, whole=False))
+        hashes.append(filedata.fingerprint(pool, whole=False, path=file.path))
     first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
     documents = [Document(id=str(i), row=row) for i, row in enumerate(first)]
     # None == None counts as the same split there, and so it has to here.

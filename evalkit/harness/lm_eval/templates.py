@@ -1,4 +1,4 @@
-"""Jinja templates as lm-evaluation-harness has them, each compiled once, and in a sandbox."""
+"""Jinja templates as lm-evaluation-harness has them, each compiled once, and in a sandbox with limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+
+from evalkit.harness.lm_eval.sandbox import LimitedEnvironment
 
 __all__ = ["TemplateError", "compiled", "render"]
 
@@ -19,9 +20,9 @@ def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
 
 
 @cache
-def _environment() -> SandboxedEnvironment:
-    environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-    environment.filters["regex_replace"] = _regex_replace
+def _environment() -> LimitedEnvironment:
+    environment = LimitedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.add_filter("regex_replace", _regex_replace)
     return environment
 
 
@@ -33,4 +34,6 @@ def compiled(source: str) -> Template:
 
 def render(source: str, row: Mapping[str, Any]) -> str:
     """Fill a template with a document's columns. Raises jinja2.TemplateError, or what an expression in it raises."""
-    return compiled(source).render(row)
+    template = compiled(source)
+    _environment().refill()
+    return template.render(row)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evalkit.files import write_atomic
+from evalkit.files import read_log, write_atomic
 from evalkit.report.figures import canvas
 
 _Points = Sequence[tuple[int, float]]  # tokens, nats per token
@@ -16,8 +15,7 @@ _Points = Sequence[tuple[int, float]]  # tokens, nats per token
 
 def write(out: Path) -> list[Path]:
     """Draw OUT/metrics.jsonl into OUT/loss.svg and OUT/loss.png, and return their paths."""
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    drawn = canvas.render(figure(rows, name=out.resolve().name))
+    drawn = canvas.render(figure(read_log(out / "metrics.jsonl"), name=out.resolve().name))
     write_atomic(out / "loss.svg", drawn.svg)
     write_atomic(out / "loss.png", drawn.png)
     return [out / "loss.svg", out / "loss.png"]
