@@ -58,6 +58,9 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors.py lists them."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Before torch is imported. A thread of OpenMP that waits by spinning takes the core from the one it waits for, if
+    # the machine has other work too: a run of small models then takes several times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = _parser().parse_args(words)
     farewell = _farewell(words, arguments)
     try:
