@@ -198,6 +198,7 @@ def test_a_long_step_outside_python_is_ended_too(elsewhere):
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as process:
         assert process.stdout.readline() == "ready\n"
+        time.sleep(0.5)  # until the long step has begun
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=100)
     assert process.returncode == 143
