@@ -27,6 +27,8 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+    # A damaged name of a data set may be that of the working folder, which is then searched through.
+    monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
