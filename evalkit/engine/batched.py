@@ -31,15 +31,6 @@ class Span:
     scored: int
 
 
-def pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return token ids (B, T), padded on the right with 0, and the lengths (B)."""
-    lengths = [len(sequence) for sequence in sequences]
-    padded_BT = torch.zeros(len(sequences), max(lengths), dtype=torch.long)
-    for b, sequence in enumerate(sequences):
-        padded_BT[b, : lengths[b]] = torch.tensor(sequence)
-    return padded_BT, torch.tensor(lengths)
-
-
 class BatchedEngine(ABC):
     """Answers requests in batches; a subclass says how its network reads tokens.
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evalkit.engine.batched import Span, pad
+from evalkit.engine.batched import Span
 from evalkit.engine.hf_generation import LEAST_SHARED
 from evalkit.engine.hf_network import Network
 from evalkit.engine.prefix_tree import common_prefix
@@ -112,7 +112,7 @@ def _read(
         _, cache = network.run(beginnings_BT, cache=repeated, last=True)
     else:
         owners = [0] * len(rows)
-    rest_BT, lengths_B = (tensor.to(network.model.device) for tensor in pad([row.tokens[shared:] for row in rows]))
+    rest_BT, lengths_B = (tensor.to(network.model.device) for tensor in _pad([row.tokens[shared:] for row in rows]))
     # A causal model's real tokens cannot see padding on their right; the mask is for what else reads it (OPT counts
     # positions in it, ALiBi distances).
     mask_BS = torch.arange(shared + rest_BT.shape[1], device=rest_BT.device) < shared + lengths_B[:, None]
@@ -145,3 +145,12 @@ def _scores(network: Network, states_RD: Tensor, targets_R: Tensor) -> tuple[Ten
 
 def _tensor(network: Network, rows: Sequence[Sequence[int]]) -> Tensor:
     return torch.tensor([list(row) for row in rows], device=network.model.device)
+
+
+def _pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Return token ids (B, T), padded on the right with 0, and the lengths (B)."""
+    lengths = [len(sequence) for sequence in sequences]
+    padded_BT = torch.zeros(len(sequences), max(lengths), dtype=torch.long)
+    for b, sequence in enumerate(sequences):
+        padded_BT[b, : lengths[b]] = torch.tensor(sequence)
+    return padded_BT, torch.tensor(lengths)
