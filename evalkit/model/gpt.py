@@ -6,8 +6,8 @@ branch, and nothing after. GPT-3 (Brown et al. 2020, section 2.1) is GPT-2 with 
 sparse attention patterns"; it says neither which layers come first nor how wide the band is. Assumed here, as in
 GPT-Neo: the first layer is dense, the second banded, and so on; a banded position sees itself and the band - 1 before.
 
-Shapes: B sequences, T positions of this call, S positions with the cached ones, D width, H heads, K = D / H,
-V vocabulary. A name ends in its shape: logits_BTV. Loss and sampling live elsewhere.
+Shapes: B sequences, T positions, D width, H heads, K = D / H, V vocabulary. A name ends in its shape: logits_BTV. Loss,
+packed scoring, decoding with a cache and sampling live elsewhere.
 """
 
 from __future__ import annotations
@@ -22,34 +22,6 @@ from evalkit.model.attention import causal_attention, suits
 from evalkit.model.config import GPTConfig
 
 
-class KVCache:
-    """Keys and values of the positions read so far, preallocated; each sequence has its own length.
-
-    Prompts of different lengths are padded on the right. A padded position is overwritten by the next token of its
-    sequence before anything can attend to it, so padding never changes a result.
-    """
-
-    def __init__(self, config: GPTConfig, *, sequences: int, positions: int, dtype: torch.dtype, device: torch.device):
-        shape = (config.n_layer, 2, sequences, config.n_head, positions, config.d_model // config.n_head)
-        self.kv_LJBHSK = torch.zeros(shape, dtype=dtype, device=device)
-        self.lengths_B = torch.zeros(sequences, dtype=torch.long, device=device)
-
-    def extend(self, layer: int, keys_BHTK: Tensor, values_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Store this call's keys and values behind each sequence's own, and return all of them."""
-        T = keys_BHTK.shape[2]
-        where_BT = self.lengths_B[:, None] + torch.arange(T, device=self.lengths_B.device)
-        rows_B1 = torch.arange(keys_BHTK.shape[0], device=self.lengths_B.device)[:, None]
-        for j, new_BHTK in enumerate((keys_BHTK, values_BHTK)):
-            # Two index tensors around a slice put the indexed dimensions first: (B, T, H, K).
-            self.kv_LJBHSK[layer, j][rows_B1, :, where_BT] = new_BHTK.transpose(1, 2).to(self.kv_LJBHSK.dtype)
-        return self.kv_LJBHSK[layer, 0], self.kv_LJBHSK[layer, 1]
-
-    def keep(self, rows: Tensor) -> None:
-        """Drop all sequences but these (indices, in the order wanted)."""
-        self.kv_LJBHSK = self.kv_LJBHSK[:, :, rows]
-        self.lengths_B = self.lengths_B[rows]
-
-
 class Attention(nn.Module):
     """Causal multi-head self-attention."""
 
@@ -60,22 +32,20 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model)
         self.out = nn.Linear(config.d_model, config.d_model)
 
-    def forward(self, x_BTD: Tensor, cache: KVCache | None, layer: int, mask_B1TS: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, mask_TT: Tensor | None) -> Tensor:
         """Attend; without a mask each position sees itself and all before it, else what the mask allows."""
         B, T, D = x_BTD.shape
         qkv_BTC = self.qkv(x_BTD)
-        if cache is None and mask_B1TS is None and not self.dropout and suits(qkv_BTC):
+        if mask_TT is None and not self.dropout and suits(qkv_BTC):
             attended_BTD: Tensor = self.out(causal_attention(qkv_BTC, n_head=self.n_head))
             return attended_BTD
         q, k, v = qkv_BTC.view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
-        if cache is not None:
-            k, v = cache.extend(layer, k, v)
         y_BHTK = F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=mask_B1TS,
-            is_causal=mask_B1TS is None,
+            attn_mask=mask_TT,
+            is_causal=mask_TT is None,
             dropout_p=self.dropout if self.training else 0.0,
         )
         out_BTD: Tensor = self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
@@ -96,13 +66,13 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * d, d)
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, x_BTD: Tensor, cache: KVCache | None, layer: int, mask_B1TS: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, mask_TT: Tensor | None) -> Tensor:
         """Add the attention's and the perceptron's outputs to the residual stream."""
         if self.post:
-            x_BTD = self.norm_1(x_BTD + self.drop(self.attention(x_BTD, cache, layer, mask_B1TS)))
+            x_BTD = self.norm_1(x_BTD + self.drop(self.attention(x_BTD, mask_TT)))
             normed_BTD: Tensor = self.norm_2(x_BTD + self.drop(self.perceptron(x_BTD)))
             return normed_BTD
-        x_BTD = x_BTD + self.drop(self.attention(self.norm_1(x_BTD), cache, layer, mask_B1TS))
+        x_BTD = x_BTD + self.drop(self.attention(self.norm_1(x_BTD), mask_TT))
         added_BTD: Tensor = self.drop(self.perceptron(self.norm_2(x_BTD)))
         return x_BTD + added_BTD
 
@@ -138,43 +108,30 @@ class GPT(nn.Module):
             else:
                 nn.init.ones_(parameter)
 
-    def hidden(self, tokens_BT: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Return the final normalised states (B, T, D); with a cache, the tokens follow those already read.
-
-        The caller advances cache.lengths_B by the tokens that count (padding does not).
-        """
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
+        """Return the final normalised states (B, T, D)."""
         T = tokens_BT.shape[1]
-        steps_T = torch.arange(T, device=tokens_BT.device)
-        if cache is None:
-            assert self.config.context >= T, f"{T} tokens exceed the context of {self.config.context}"
-            where_BT, slots_S = steps_T[None], steps_T
-        else:
-            where_BT = cache.lengths_B[:, None] + steps_T
-            slots_S = torch.arange(cache.kv_LJBHSK.shape[4], device=tokens_BT.device)
-        # Padding may stand past the last position; what it computes is never read.
-        x_BTD = self.tokens(tokens_BT) + self.positions(where_BT.clamp(max=self.config.context - 1))
-        masks_J = self._masks(where_BT, slots_S, cached=cache is not None)
-        x_BTD = self.drop(x_BTD)
+        assert self.config.context >= T, f"{T} tokens exceed the context of {self.config.context}"
+        places_T = torch.arange(T, device=tokens_BT.device)
+        x_BTD = self.drop(self.tokens(tokens_BT) + self.positions(places_T))
+        banded_TT = self._banded(places_T)
         for layer, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, cache, layer, masks_J[layer % 2])
+            x_BTD = block(x_BTD, banded_TT if layer % 2 else None)
         normed_BTD: Tensor = self.norm(x_BTD)
         return normed_BTD
 
-    def _masks(self, where_BT: Tensor, slots_S: Tensor, *, cached: bool) -> tuple[Tensor | None, Tensor | None]:
-        """Return what positions see in dense and in banded layers; None where "all before" says it, which is faster."""
+    def _banded(self, places_T: Tensor) -> Tensor | None:
+        """Return what positions see in banded layers; None where that is all before, which is faster without a mask."""
         band = self.config.band
-        if not cached and (band is None or band >= len(slots_S)):
-            return None, None
-        dense_BTS = slots_S <= where_BT[:, :, None]
-        if band is None:
-            return dense_BTS[:, None], dense_BTS[:, None]
-        banded_BTS = dense_BTS & (slots_S > where_BT[:, :, None] - band)
-        return dense_BTS[:, None] if cached else None, banded_BTS[:, None]
+        if band is None or band >= len(places_T):
+            return None
+        behind_TT = places_T[:, None] - places_T
+        return (behind_TT >= 0) & (behind_TT < band)
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states (..., D) into logits (..., V)."""
         return F.linear(hidden, self.tokens.weight)
 
-    def forward(self, tokens_BT: Tensor, cache: KVCache | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor) -> Tensor:
         """Return logits_BTV, the scores of the next token at every position."""
-        return self.unembed(self.hidden(tokens_BT, cache))
+        return self.unembed(self.hidden(tokens_BT))

@@ -8,7 +8,7 @@ import transformers
 
 from evalkit.model import weights
 from evalkit.model.config import GPTConfig
-from evalkit.model.gpt import GPT, KVCache
+from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 
 CONFIG = GPTConfig(n_layer=3, d_model=48, n_head=4, context=64, vocab_size=300)
@@ -89,32 +89,6 @@ def test_a_copy_in_half_precision_is_half_as_large_and_nearly_the_same(model, fo
     half, _ = weights.load(tmp_path / "half")
     with torch.no_grad():
         torch.testing.assert_close(half(tokens), model(tokens), atol=2e-2, rtol=0)
-
-
-@pytest.mark.parametrize("chunks", [[64], [1] * 64, [10, 1, 53]])
-def test_the_cache_changes_nothing(model, tokens, chunks):
-    cache = KVCache(CONFIG, sequences=3, positions=64, dtype=torch.float32, device=torch.device("cpu"))
-    parts, start = [], 0
-    with torch.no_grad():
-        for size in chunks:
-            parts.append(model(tokens[:, start : start + size], cache))
-            cache.lengths_B += size
-            start += size
-        torch.testing.assert_close(torch.cat(parts, dim=1), model(tokens), atol=1e-5, rtol=0)
-
-
-def test_padded_prompts_in_one_cache_equal_single_ones(model, tokens):
-    lengths = torch.tensor([40, 7, 23])
-    cache = KVCache(CONFIG, sequences=3, positions=48, dtype=torch.float32, device=torch.device("cpu"))
-    with torch.no_grad():
-        model(tokens[:, :40], cache)  # rows 1 and 2 hold padding beyond their lengths
-        cache.lengths_B += lengths
-        for step in range(4):
-            logits = model(tokens[:, 50 + step : 51 + step], cache)[:, 0]
-            cache.lengths_B += 1
-            for row, length in enumerate(lengths.tolist()):
-                alone = torch.cat([tokens[row, :length], tokens[row, 50 : 51 + step]])
-                torch.testing.assert_close(logits[row], model(alone[None])[0, -1], atol=1e-5, rtol=0)
 
 
 def test_parameters_are_counted_as_they_are(model):

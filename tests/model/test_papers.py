@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from evalkit.errors import UsageError
 from evalkit.model import weights
 from evalkit.model.config import GPT1, GPT2, GPT3, GPTConfig
-from evalkit.model.gpt import GPT, KVCache
+from evalkit.model.decoding import DecodingCache, Entry, read
+from evalkit.model.gpt import GPT
 from evalkit.model.layouts import read_config
 from evalkit.tokenizer import Tokenizer
 
@@ -38,15 +39,13 @@ def random_tokens(config, rows=1):
     return torch.randint(0, config.vocab_size, (rows, config.context), generator=torch.Generator().manual_seed(2))
 
 
-def cached(model, tokens, chunks):
-    """Logits of tokens read in pieces."""
-    rows, positions = tokens.shape
-    cache = KVCache(model.config, sequences=rows, positions=positions, dtype=torch.float32, device=torch.device("cpu"))
-    parts = []
-    for part in tokens.split(chunks, dim=1):
-        parts.append(model(part, cache))
-        cache.lengths_B += part.shape[1]
-    return torch.cat(parts, dim=1)
+def decoded(model, tokens, first):
+    """Logits behind a prompt of `first` tokens and behind each token that follows (one sequence)."""
+    [ids] = tokens.tolist()
+    cache = DecodingCache(model, shared=0, longest=first, slots=1, positions=len(ids))
+    states = [read(model, cache, tokens=[], entries=[Entry(slot=0, start=0, tokens=ids[:first])])]
+    states += [read(model, cache, tokens=[token], entries=[]) for token in ids[first:]]
+    return model.unembed(torch.cat(states))
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +71,9 @@ def test_logits_are_those_of_transformers_at_full_context(config, tokenizer, tmp
     assert theirs.config.model_type == ("openai-gpt" if config.norm == "post" else "gpt2")
     with torch.no_grad():
         expected = theirs(tokens).logits
+    whole = float((model(tokens) - expected).abs().max())
     first = config.context - 3  # a long prompt, then single tokens
-    whole, pieces = (
-        float((logits - expected).abs().max()) for logits in (model(tokens), cached(model, tokens, [first, 1, 1, 1]))
-    )
+    pieces = float((decoded(model, tokens, first) - expected[0, first - 1 :]).abs().max())
     print(
         f"{theirs.config.model_type} {config.n_layer} x {config.d_model}, {config.context} positions, logits up to "
         f"{float(expected.abs().max()):.1f}: largest difference {whole:.1e}, with cache {pieces:.1e}"
@@ -136,54 +134,17 @@ def naive_logits(model, tokens):
     return model.norm(x_TD) @ model.tokens.weight.T
 
 
-@pytest.mark.parametrize("chunks", [None, 96, 1, 13])
-def test_gpt3_bands_every_second_layer(chunks):
+@pytest.mark.parametrize("first", [1, 13, 95])
+def test_gpt3_bands_every_second_layer(first):
     model, tokens = random_model(GPT3_SMALL), random_tokens(GPT3_SMALL)
-    ours = model(tokens) if chunks is None else cached(model, tokens, chunks)
-    torch.testing.assert_close(ours[0], naive_logits(model, tokens[0]), atol=1e-4, rtol=0)
+    ours, naive = model(tokens), naive_logits(model, tokens[0])
+    torch.testing.assert_close(ours[0], naive, atol=1e-4, rtol=0)
+    torch.testing.assert_close(decoded(model, tokens, first), naive[first - 1 :], atol=1e-4, rtol=0)
     dense = GPT(replace(GPT3_SMALL, band=None)).eval()
     dense.load_state_dict(model.state_dict())
     with torch.no_grad():
         different = (dense(tokens) - ours).abs().amax(dim=2)[0]
     assert different[:20].max() < 1e-4 and different[20:].min() > 1e-3
-
-
-def test_gpt3_alternates_as_gpt_neo_does():
-    """GPT-Neo's attention is ours without the 1/sqrt(head width) and without biases of query, key and value."""
-    shape = transformers.GPTNeoConfig(
-        num_layers=4, hidden_size=64, num_heads=4, max_position_embeddings=96, vocab_size=300, window_size=20,
-        attention_types=[[["global", "local"], 2]], initializer_range=0.2, bos_token_id=0, eos_token_id=0,
-    )  # fmt: skip
-    theirs = transformers.GPTNeoForCausalLM(shape).eval()
-    ours, stored = GPT(GPT3_SMALL).eval(), theirs.transformer.state_dict()
-    state = {"tokens.weight": stored["wte.weight"], "positions.weight": stored["wpe.weight"]}
-    state |= {f"norm.{kind}": stored[f"ln_f.{kind}"] for kind in ("weight", "bias")}
-    for i in range(4):
-        qkv = [stored[f"h.{i}.attn.attention.{name}_proj.weight"] for name in "qkv"]
-        state[f"blocks.{i}.attention.qkv.weight"] = torch.cat([qkv[0] * 4, *qkv[1:]])  # 4: sqrt of a head's width
-        state[f"blocks.{i}.attention.qkv.bias"] = torch.zeros(192)
-        for ours_name, name in {
-            "norm_1": "ln_1", "norm_2": "ln_2", "attention.out": "attn.attention.out_proj",
-            "up": "mlp.c_fc", "down": "mlp.c_proj",
-        }.items():  # fmt: skip
-            for kind in ("weight", "bias"):
-                state[f"blocks.{i}.{ours_name}.{kind}"] = stored[f"h.{i}.{name}.{kind}"]
-    ours.load_state_dict(state)
-    tokens = random_tokens(GPT3_SMALL, rows=2)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(tokens), theirs(tokens).logits, atol=1e-4, rtol=0)
-
-
-def test_padded_prompts_in_one_cache_equal_single_ones_with_a_band():
-    model, tokens = random_model(GPT3_SMALL), random_tokens(GPT3_SMALL, rows=2)
-    cache = KVCache(GPT3_SMALL, sequences=2, positions=96, dtype=torch.float32, device=torch.device("cpu"))
-    model(tokens[:, :60], cache)  # row 1 holds padding beyond its length
-    cache.lengths_B += torch.tensor([60, 9])
-    for step in range(30):
-        logits = model(tokens[:, 60 + step : 61 + step], cache)[:, 0]
-        cache.lengths_B += 1
-    alone = torch.cat([tokens[1, :9], tokens[1, 60:90]])
-    torch.testing.assert_close(logits[1], model(alone[None])[0, -1], atol=1e-5, rtol=0)
 
 
 # Millions of parameters: Brown et al. 2020, Table D.1; the released GPT-1 and GPT-2 (biases and norms included).
