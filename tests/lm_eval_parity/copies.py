@@ -126,6 +126,11 @@ def _sciq(rows: Iterable[Row]) -> Iterator[Row]:
         }  # fmt: skip
 
 
+def _gsm8k(rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        yield {"question": row["question"], "answer": row["answer"][0]}
+
+
 def _mmlu(subject: str, place: int) -> Callable[[Iterable[Row]], Iterator[Row]]:
     """Give each subject some rows of OpenBookQA, not as many as the one before it, so that weights matter."""
 
@@ -143,6 +148,7 @@ def _mmlu(subject: str, place: int) -> Callable[[Iterable[Row]], Iterator[Row]]:
 
 
 _VALID = {"train": "shots", "validation": "test"}
+_TRAINED = {"train": "shots", "test": "test"}
 _TEST = {"train": "shots", "validation": "shots", "test": "test"}
 _SUPERGLUE = "aps/super_glue"
 
@@ -161,7 +167,7 @@ COPIES: tuple[Copy, ...] = (
     Copy(path="EleutherAI/coqa", source="coqa", splits=_VALID, change=_coqa),
     Copy(path="google-research-datasets/nq_open", source="nq_open", splits=_VALID),
     Copy(path="mandarjoshi/trivia_qa", config="rc.nocontext", source="triviaqa", splits=_VALID),
-    Copy(path="stanfordnlp/web_questions", source="webquestions", splits={"train": "shots", "test": "test"}),
+    Copy(path="stanfordnlp/web_questions", source="webquestions", splits=_TRAINED),
     Copy(path="wmt/wmt14", config="fr-en", source="wmt14_fr_en", splits=_TEST),
     Copy(
         path="EleutherAI/unscramble", config="mid_word_1_anagrams", source="scramble_a1", splits={"validation": "test"}
@@ -170,6 +176,7 @@ COPIES: tuple[Copy, ...] = (
     Copy(path="allenai/openbookqa", config="main", source="openbookqa", splits=_TEST),
     Copy(path="lighteval/winograd_wsc", config="wsc273", source="winograd", splits={"test": "test"}),
     Copy(path="EleutherAI/race", config="high", source="race_high", splits={"test": "test"}, change=_race),
+    Copy(path="openai/gsm8k", config="main", source="nq_open", splits=_TRAINED, change=_gsm8k, stand_in=True),
     Copy(path="allenai/sciq", source="openbookqa", splits=_TEST, change=_sciq, stand_in=True),
 )
 
