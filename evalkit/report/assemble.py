@@ -28,7 +28,7 @@ def content(selection: Selection, problems: Sequence[Problem], *, title: str, co
     found_samples, unread = samples.collect(selection)
     extra = [paper_tables.language_modelling(selection), *paper_tables.by_setting(selection)]
     shown = [
-        tables.results(selection, verdicts), tables.levels(selection), *filter(None, extra),
+        tables.models(selection), tables.results(selection, verdicts), tables.levels(selection), *filter(None, extra),
         tables.other_metrics(selection),
     ]  # fmt: skip
     fitted: list[Grid | None] = [tables.verdict_table(selection, verdicts)]

@@ -1,4 +1,4 @@
-"""The tables of results: by task, by level, every other metric; and the verdict on each trend."""
+"""The tables of models and of results: by task, by level, every other metric; and the verdict on each trend."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalkit.report.grid import EMPTY, Entry, Grid, number, words
-from evalkit.report.measurements import Measurement, Series
-from evalkit.report.selection import Selection
+from evalkit.report.measurements import Measurement, ModelFacts, Series
+from evalkit.report.selection import Selection, training
 from evalkit.report.table import figure
 from evalkit.report.verdict import Verdict, judge
 
@@ -22,6 +22,37 @@ def judged(selection: Selection) -> dict[tuple[str, int], list[tuple[Series, Ver
         if len(series.points) > 1:
             found.setdefault((series.task, series.shots), []).append((series, judge(series)))
     return found
+
+
+def models(selection: Selection) -> Grid:
+    """Return the models as they were measured last: their size, their training and its held-out loss."""
+    found: dict[tuple[object, ...], ModelFacts] = {}
+    for m in selection.final:
+        found.setdefault(training(m.model), m.model)
+    order = {name: i for i, name in enumerate(selection.sizes)}
+    chosen = sorted(found.values(), key=lambda facts: (order[facts.name], facts.seed or 0))
+    columns: dict[str, list[tuple[float | None, str]]] = {
+        "parameters": [(facts.parameters, ",.0f") for facts in chosen],
+        "without embeddings": [(facts.block_parameters, ",.0f") for facts in chosen],
+        "tokens read": [(facts.tokens, ",.0f") for facts in chosen],
+        "FLOPs of training": [(facts.flops, ".3g") for facts in chosen],
+        "held-out loss ↓": [(facts.loss, ".3f") for facts in chosen],
+    }
+    told = {name: cells for name, cells in columns.items() if any(known is not None for known, _ in cells)}
+    rows = [
+        [
+            words(selection.labels[facts.name]),
+            *(EMPTY if known is None else number(known, f"{known:{form}}") for known, form in cells),
+        ]
+        for facts, *cells in zip(chosen, *told.values(), strict=True)
+    ]
+    return Grid(
+        name="models",
+        title="Models",
+        caption="The loss is in nats per token: two tokenizers' do not compare.",
+        header=["model", *told],
+        rows=rows if told else (),
+    )
 
 
 def results(selection: Selection, verdicts: Verdicts) -> Grid:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
-from evalkit.report import paper_tables, samples
+from evalkit.report import paper_tables, samples, tables
 from evalkit.report.grid import Entry, Grid, markdown, tex
 from evalkit.report.measurements import Measurement, ModelFacts, read
 from evalkit.report.reference import Reference
@@ -36,6 +37,24 @@ def test_the_mean_of_tasks_narrows_and_that_of_seeds_does_not():
     assert (value, high - value) == pytest.approx((50, 3 / math.sqrt(2)))
     value, low, high = mean([measurement("a", value=40.0, seed=0), measurement("a", value=44.0, seed=1)])
     assert (value, low, high) == (42, 39, 45)
+
+
+def test_models_are_listed_by_size_with_what_is_known_of_them():
+    def made(name, parameters, **known):
+        return measurement("a", model=name, parameters=parameters, **known)
+
+    small, large = made("m-1m", 10**6), made("m-2m", 2 * 10**6)
+    large = replace(large, model=replace(large.model, loss=3.25))
+    grid = tables.models(select([large, small]))
+    assert grid.header == ["model", "parameters", "held-out loss ↓"]
+    assert [[entry.text for entry in row] for row in grid.rows] == [
+        ["1m", "1,000,000", ""],
+        ["2m", "2,000,000", "3.250"],
+    ]
+
+
+def test_models_of_which_nothing_is_known_are_no_table():
+    assert not tables.models(select([measurement("a", parameters=None)])).rows
 
 
 def test_the_largest_is_held_out_unless_told_otherwise():
