@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -29,10 +31,7 @@ class Rouge(Metric):
 
     @cached_property
     def _scorer(self) -> Any:
-        # These packages may warn while they are compiled or imported, which is not the caller's concern.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with _importing():
             from rouge_score.rouge_scorer import RougeScorer
         return RougeScorer([self.name], tokenizer=_StemmingTokenizer())
 
@@ -68,8 +67,24 @@ def _tokens(text: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _tokenizer() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _importing():
         from rouge_score.tokenizers import DefaultTokenizer
     return DefaultTokenizer(use_stemmer=True)
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Import rouge_score without its dependencies' warnings, and without what nltk imports where it can.
+
+    nltk needs neither of the two for stemming, and they would take most of the time.
+    """
+    absent = [name for name in ("scipy.stats", "sklearn") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: not to be found
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
