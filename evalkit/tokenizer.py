@@ -36,6 +36,8 @@ FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
 _LINE_END = re.compile(r"(?<=[^\s\x1c-\x1f\x85\u180e\u200b\u2060\ufeff])(?=\n)")
 # How many lines of how many characters are kept with their tokens.
 _LINES, _LINE = 1 << 15, 500
+# Characters below which starting the backend's threads takes longer than encoding.
+_FEW = 2000
 
 
 # The last character of a word, before white space by anyone's rule.
@@ -126,6 +128,8 @@ class Tokenizer:
         return joined
 
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        if sum(map(len, texts)) < _FEW:
+            return [self.encode(text) for text in texts]
         return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def stretches(self, text: str, *, characters: int) -> Iterator[str]:
