@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import EvalkitError, cannot
+from evalkit.errors import EvalkitError, StoreError, cannot
 
 
 def canonical_json(value: Any) -> str:
@@ -59,6 +60,34 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         _replace(path, data)
     except OSError as error:
         raise cannot("write", path, error) from error
+
+
+def cache_folder() -> Path | None:
+    """Return where what can be made again is kept across runs (EVALKIT_CACHE); None where the user wants none."""
+    place = os.environ.get("EVALKIT_CACHE", "")
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  (never fails)
+    return None if place == "off" else Path(place or Path(home) / "evalkit")
+
+
+def kept(name: str, key: str, make: Callable[[], str]) -> str:
+    """Return a text that an earlier run made, or make it and keep it in the cache folder.
+
+    name: of the file; it holds one text. key: names all that the text depends on. A file of another key, a damaged or
+    an unreadable one counts for nothing, and a folder that cannot be written is no error.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return make()
+    path = folder / name
+    with contextlib.suppress(OSError, ValueError):
+        head, _, text = path.read_text(encoding="utf-8").partition("\n")
+        if head == f"{key} {digest(text)}":
+            return text
+    text = make()
+    with contextlib.suppress(StoreError):
+        make_folder(folder)
+        write_atomic(path, f"{key} {digest(text)}\n{text}")
+    return text
 
 
 def leftovers(folder: Path, *names: str) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError, unknown
+from evalkit.files import cache_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -165,12 +166,10 @@ def cache(arguments: argparse.Namespace) -> ResponseCache | None:
     """Open the cache of responses where the user wants it; None for --no-cache and EVALKIT_CACHE=off."""
     from evalkit.engine.cache import ResponseCache
 
-    place = os.environ.get("EVALKIT_CACHE", "")
-    if arguments.no_cache or place == "off":
+    folder = cache_folder()
+    if arguments.no_cache or folder is None:
         return None
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  (never fails)
-    size = os.environ.get("EVALKIT_CACHE_SIZE", "1G")
-    return ResponseCache(Path(place or Path(home) / "evalkit"), limit=_bytes(size, "EVALKIT_CACHE_SIZE"))
+    return ResponseCache(folder, limit=_bytes(os.environ.get("EVALKIT_CACHE_SIZE", "1G"), "EVALKIT_CACHE_SIZE"))
 
 
 def _bytes(text: str, option: str) -> int:

@@ -5,6 +5,7 @@ Every source yields rows with the column names of the benchmark's hub dataset, s
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from evalkit import world
 from evalkit.errors import DataError, NoDataError, UsageError
-from evalkit.files import canonical_json, digest, hash_files
+from evalkit.files import canonical_json, digest, hash_files, kept
 from evalkit.harness.readers import (
     COMPRESSED,
     HUB_TABLES,
@@ -276,8 +277,12 @@ class BenchmarkSource:
 
 @lru_cache(maxsize=2)
 def _world_items(name: str, split: Split) -> list[dict[str, Any]]:
-    """Make the items once for their rows and their hash; nobody changes them."""
-    return world.items(name, split)
+    """Make the items once for their rows, their hash and other runs; nobody changes them."""
+    text = kept(
+        f"{world.VERSION}-{name}-{split}.json", world.generator_hash(), lambda: json.dumps(world.items(name, split))
+    )
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
 
 
 @lru_cache(maxsize=4)

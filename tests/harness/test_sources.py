@@ -15,6 +15,7 @@ import pytest
 import zstandard
 
 from evalkit.errors import DataError, UsageError
+from evalkit.harness import sources
 from evalkit.harness.run import RunSettings, load
 from evalkit.harness.sources import (
     BenchmarkSource,
@@ -229,6 +230,17 @@ class TestPlaces:
         assert source.at_hand(DataPaths())
         assert next(iter(source.rows("test", DataPaths())))
         assert source.fingerprint("test", DataPaths()) != source.fingerprint("shots", DataPaths())
+
+    def test_items_of_the_world_that_were_kept_are_those_that_are_made(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source, found = WorldSource("qa"), []
+        for place in ("off", str(tmp_path), str(tmp_path)):
+            monkeypatch.setenv("EVALKIT_CACHE", place)
+            sources._world_items.cache_clear()
+            found.append((list(source.rows("test", DataPaths())), source.fingerprint("test", DataPaths())))
+        assert found[0] == found[1] == found[2]
+        assert [path.name for path in tmp_path.iterdir()] == ["world-1-qa-test.json"]
 
 
 class TestHub:
