@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint bench ladder ladder-seeds report zoo clean
+.PHONY: run test lint bench ladder ladder-seeds books report zoo clean
 
 # Evaluate the bundled nano on the whole world suite at 0, 1 and 4 shots, and print the table.
 run: $(VENV)/ready
@@ -44,6 +44,16 @@ ladder: $(VENV)/ready
 # Two more training seeds of the smaller sizes, to show their noise.
 ladder-seeds: $(VENV)/ready
 	$(BIN)/evalkit train --size $(call list,$(SEEDED)) --seed 1,2 --corpus $(LADDER)/corpus --tokens 9M --out $(LADDER)
+
+# A ladder on your own text: make books TEXT=FOLDER EVALKIT_DATA=FOLDER (text files; benchmark files).
+BOOK_RUNGS := maxi mini micro nano pico
+BOOKS := checkpoints/books
+books: $(VENV)/ready
+	$(BIN)/evalkit corpus build $(TEXT) --vocab 8192 --out $(BOOKS)/corpus
+	$(BIN)/evalkit train --size $(call list,$(BOOK_RUNGS)) --corpus $(BOOKS)/corpus --tokens 7M --out $(BOOKS)
+	$(BIN)/evalkit run --model $(call list,$(addprefix $(BOOKS)/,$(BOOK_RUNGS))) \
+	    --tasks wikitext2,ptb,lambada,hellaswag,piqa --out runs/books
+	$(BIN)/evalkit report runs/books --title "A ladder on books" --out reports/books
 
 # Put the ladder into the package, at half precision.
 zoo: $(VENV)/ready

@@ -46,7 +46,7 @@ class Timing:
 
 
 def main() -> None:
-    """Measure every line and print the table as it grows; write the page at the end."""
+    """Measure every line; print the table and write the page as they grow."""
     arguments = _arguments()
     data = Path(os.environ["EVALKIT_DATA"]) if os.environ.get("EVALKIT_DATA") else None
     with tempfile.TemporaryDirectory() as name:
@@ -58,8 +58,8 @@ def main() -> None:
         for line in table(bench, works(data, tokenizer, scale=arguments.scale), arguments.dtypes.split(",")):
             lines.append(line)
             print(line, flush=True)
-    if arguments.out:
-        write_atomic(arguments.out, page(lines, real=data is not None, bench=bench))
+            if arguments.out and len(lines) > 2:  # a header and a rule
+                write_atomic(arguments.out, page(lines, real=data is not None, bench=bench))
 
 
 def _arguments() -> argparse.Namespace:
@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lm-eval", required=True, metavar="PYTHON", help="the Python that has lm_eval")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the numbers of documents")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--dtypes", default="fp32,bf16,default")
+    parser.add_argument("--dtypes", default="fp32,default,bf16")
     parser.add_argument("--batches", default="1,8,32", help="lm-eval's batch sizes to choose from")
     parser.add_argument("--only", default="", help="lines whose name contains this")
     parser.add_argument("--out", type=Path)
@@ -79,9 +79,8 @@ class Bench:
 
     def __init__(self, folder: Path, arguments: argparse.Namespace):
         self._folder, self._theirs, self.repeat = folder, arguments.lm_eval, arguments.repeat
-        self._batches = [int(size) for size in arguments.batches.split(",")]
+        self.batches = [int(size) for size in arguments.batches.split(",")]
         self.only: str = arguments.only
-        self.chosen: set[int] = set()
 
     def make_model(self, data: Path | None) -> None:
         """Write the model of both tools, in a process of its own: a child's peak memory is never less than ours."""
@@ -101,8 +100,7 @@ class Bench:
         }  # fmt: skip
         # A document is one request, of which no part would be the same work.
         part = work.texts if work.kind == "loglikelihood_rolling" else work.texts[:_PART]
-        batch = self._run(self._theirs, "theirs.py", {**job, "texts": part, "batches": self._batches})[2]["batch"]
-        self.chosen.add(batch)
+        batch = self._run(self._theirs, "theirs.py", {**job, "texts": part, "batches": self.batches})[2]["batch"]
         ours, theirs = [], []
         for _ in range(self.repeat):
             ours.append(self._run(sys.executable, "ours.py", job))
@@ -178,12 +176,14 @@ def page(lines: Sequence[str], *, real: bool, bench: Bench) -> str:
             "Made by `make bench`: " + " ".join(__doc__.split("\n\n", 2)[2].split()),
             f"Machine: {_processor()}, {os.cpu_count()} cores; torch {version('torch')}, transformers "
             f"{version('transformers')}, Python {platform.python_version()}. Documents: "
-            f"{'real' if real else 'made up'}; median of {bench.repeat}; lm-eval's batch sizes, the fastest of each "
-            f"line: {', '.join(map(str, sorted(bench.chosen)))}.",
+            f"{'real' if real else 'made up'}; median of {bench.repeat}; lm-eval's batch size: on each line the "
+            f"fastest of {', '.join(map(str, bench.batches))}.",
             "\n".join(lines),
             '"Of matmul": the FLOPs that the answers need at least (every distinct beginning read once, every score '
             "made once) per second of engine time, as a share of what this machine reaches in the products of a "
             "block's matrices with 1,024 rows.",
+            "## Time is linear\n\nSeconds against the number of requests, and against the number of choices per "
+            "document, of a small model; the broken line is proportion.\n\n![Time is linear](engine-linear.svg)",
         ]
     ) + "\n"  # fmt: skip
 

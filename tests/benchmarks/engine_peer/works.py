@@ -44,13 +44,13 @@ def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work
         texts = _texts(pool, asked, way, fixed=fixed)
         return Work(name=name, kind="generate_until" if way is _OPEN else "loglikelihood", texts=texts, speed=speed)
 
-    ids = tokenizer.encode(page)[: count(8) * _CONTEXT]
+    ids = tokenizer.encode(page)[: count(12) * _CONTEXT]
     return [
-        line("4 choices, 5 shots drawn per document", arc, _ANSWERS, documents=8, speed=4),
-        line("4 choices, 5 fixed shots", arc, _ANSWERS, documents=16, fixed=5, speed=12),
-        line("4 choices, 25 fixed shots", arc, _ANSWERS, documents=10, fixed=25, speed=25),
+        line("4 choices, 5 shots drawn per document", arc, _ANSWERS, documents=12, speed=4),
+        line("4 choices, 5 fixed shots", arc, _ANSWERS, documents=40, fixed=5, speed=12),
+        line("4 choices, 25 fixed shots", arc, _ANSWERS, documents=18, fixed=25, speed=25),
         line("one-token answers, 5 shots per document", arc, _LETTERED, documents=16, speed=1.3),
-        line("one-token answers, 5 fixed shots", arc, _LETTERED, documents=32, fixed=5, speed=8),
+        line("one-token answers, 5 fixed shots", arc, _LETTERED, documents=96, fixed=5, speed=8),
         Work(
             name=f"rolling perplexity of WikiText-2 test, the first {len(ids):,} tokens",
             kind="loglikelihood_rolling",
@@ -59,7 +59,7 @@ def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work
             memory=0.25,
         ),
         line("NQ-open, 16 greedy tokens, 5 shots per document", questions, _OPEN, documents=24, speed=2),
-        line("NQ-open, 16 greedy tokens, 5 fixed shots", questions, _OPEN, documents=32, fixed=5, speed=5),
+        line("NQ-open, 16 greedy tokens, 5 fixed shots", questions, _OPEN, documents=64, fixed=5, speed=5),
     ]
 
 
