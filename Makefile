@@ -50,7 +50,8 @@ BOOK_RUNGS := maxi mini micro nano pico
 BOOKS := checkpoints/books
 books: $(VENV)/ready
 	$(BIN)/evalkit corpus build $(TEXT) --vocab 8192 --out $(BOOKS)/corpus
-	$(BIN)/evalkit train --size $(call list,$(BOOK_RUNGS)) --corpus $(BOOKS)/corpus --tokens 7M --out $(BOOKS)
+	$(BIN)/evalkit train --size $(call list,$(BOOK_RUNGS)) --corpus $(BOOKS)/corpus --sequences 16 --tokens 7M \
+	    --out $(BOOKS)
 	$(BIN)/evalkit run --model $(call list,$(addprefix $(BOOKS)/,$(BOOK_RUNGS))) \
 	    --tasks wikitext2,ptb,lambada,hellaswag,piqa --out runs/books
 	$(BIN)/evalkit report runs/books --title "A ladder on books" --out reports/books

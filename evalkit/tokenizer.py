@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -32,8 +32,8 @@ _PAIRS = [
 ]
 FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
 
-# Between a character that is no white space by anyone's rule and a newline.
-_LINE_END = re.compile(r"(?<=[^\s\x1c-\x1f\x85\u180e\u200b\u2060\ufeff])(?=\n)")
+# White space by someone's rule, beside what str.isspace() knows.
+_SPACES = "\u180e\u200b\u2060\ufeff"
 # How many lines of how many characters are kept with their tokens.
 _LINES, _LINE = 1 << 15, 500
 # Characters below which starting the backend's threads takes longer than encoding.
@@ -113,19 +113,25 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts, in parallel where the machine allows.
 
-        Prompts repeat their lines (shots, the context of each choice): where a cut before a newline is safe, each line
-        is encoded once, and kept for a while.
+        Prompts repeat their lines (shots), and all but the last of them (the choices of a context): where a cut before
+        a newline is safe, each line is encoded once, and kept for a while.
         """
         if not self._cuttable:
             return self._encode_all(texts)
-        split = [_LINE_END.split(text) for text in texts]
-        new = [line for line in dict.fromkeys(chain.from_iterable(split)) if line not in self._lines]
+        cut = [_last_line(text) for text in texts]
+        heads = {head: _lines(head) for head in dict.fromkeys(head for head, _ in cut)}
+        wanted = dict.fromkeys(chain(chain.from_iterable(heads.values()), (last for _, last in cut)))
+        new = [line for line in wanted if line not in self._lines]
         ids = dict(zip(new, self._encode_all(new), strict=True))
-        joined = [[i for line in lines for i in (ids[line] if line in ids else self._lines[line])] for lines in split]
+        known = {head: [i for line in lines for i in self._of(line, ids)] for head, lines in heads.items()}
+        found = [[*known[head], *self._of(last, ids)] for head, last in cut]
         if len(self._lines) + len(new) > _LINES:
             self._lines.clear()
         self._lines.update((line, array("I", ids[line])) for line in new[:_LINES] if len(line) <= _LINE)
-        return joined
+        return found
+
+    def _of(self, line: str, new: Mapping[str, list[int]]) -> Sequence[int]:
+        return new[line] if line in new else self._lines[line]
 
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         if sum(map(len, texts)) < _FEW:
@@ -215,3 +221,26 @@ def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([END_OF_TEXT])
     return backend
+
+
+def _ends_word(text: str) -> bool:
+    """Tell whether a text's last character is no white space by anyone's rule: a newline behind it is encoded apart."""
+    return bool(text) and not text[-1].isspace() and text[-1] not in _SPACES
+
+
+def _last_line(text: str) -> tuple[str, str]:
+    """Cut a text before its last newline, or, where that is not safe, behind all of it."""
+    head, newline, last = text.rpartition("\n")
+    return (head, newline + last) if newline and _ends_word(head) else (text, "")
+
+
+def _lines(text: str) -> list[str]:
+    """Cut a text before every newline where that is safe."""
+    first, *rest = text.split("\n")
+    lines = [first]
+    for line in rest:
+        if _ends_word(lines[-1]):
+            lines.append("\n" + line)
+        else:
+            lines[-1] += "\n" + line
+    return lines

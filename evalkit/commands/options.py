@@ -103,8 +103,7 @@ def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
     dtype = getattr(torch, DTYPES[dtype_of(name, folder, arguments)])
     label = _label(name, folder)
     if name.startswith("hf:"):
-        tokens = arguments.batch_tokens or 16384
-        return hf.load(folder, name=label, dtype=dtype, device=arguments.device, batch_tokens=tokens)
+        return hf.load(folder, name=label, dtype=dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
     model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
     return GPTEngine(
         onednn.packed(model) if onednn.suits(model) else model,

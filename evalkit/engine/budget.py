@@ -11,8 +11,10 @@ from evalkit.model.config import GPTConfig
 
 log = logging.getLogger(__name__)
 
-# No device gains by more tokens. On a processor fewer are enough where so many values are in the widest activation.
-_MOST, _FEWEST, _VALUES = 16384, 1024, 1 << 22
+# No device gains by more tokens.
+MOST = 16384
+# On a processor fewer are enough: where so many values are in the widest activation.
+_FEWEST, _VALUES = 1024, 1 << 22
 # Bytes that one token needs while a batch is read, as a multiple of the width.
 _BYTES_PER_WIDTH = 4 * 24
 # What torch and the operating system say when memory is short.
@@ -29,9 +31,9 @@ class Budget:
     @classmethod
     def of(cls, config: GPTConfig, device: torch.device) -> Budget:
         """Find the budget of a model; where memory is plentiful it depends on the shape alone, so that runs repeat."""
-        enough = max(_FEWEST, _VALUES // (4 * config.d_model)) if device.type == "cpu" else _MOST
+        enough = max(_FEWEST, _VALUES // (4 * config.d_model)) if device.type == "cpu" else MOST
         room = _free_bytes(device) // 2 // (_BYTES_PER_WIDTH * config.d_model)
-        return cls(max(1, min(enough, _MOST, room)))
+        return cls(max(1, min(enough, MOST, room)))
 
     def halve(self, error: BaseException) -> None:
         """Go on with half after running out of memory; raises the error again if it is another, or nothing is left."""

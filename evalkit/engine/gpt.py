@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evalkit.engine.batched import BatchedEngine, Span
-from evalkit.engine.budget import Budget
+from evalkit.engine.budget import MOST, Budget
 from evalkit.engine.generation import Prompt
 from evalkit.engine.prefix_tree import Batch, Forest, Ints, Leaf, Rows
 from evalkit.engine.slots import SlotReading
@@ -39,7 +39,7 @@ class GPTEngine(BatchedEngine):
             positions=model.config.context,
             device=device,
             ends=[tokenizer.end_of_text],
-            batch_tokens=batch_tokens or 16384,
+            batch_tokens=batch_tokens or MOST,
             stride=stride,
         )
         self.model = model.eval()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from evalkit.engine.batched import BatchedEngine, Span
+from evalkit.engine.budget import MOST
 from evalkit.engine.generation import Prompt
 from evalkit.engine.hf_generation import CacheReading
 from evalkit.engine.hf_network import Network
@@ -48,13 +49,14 @@ class HFEngine(BatchedEngine):
         content_hash: str,
         positions: int,
         begin: int | None = None,
-        batch_tokens: int = 16384,
+        batch_tokens: int | None = None,
         stride: int | None = None,
     ):
         stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a token of its own
         ends = {tokenizer.end_of_text, *([stops] if isinstance(stops, int) else stops or [])}
+        most = batch_tokens or MOST
         super().__init__(
-            tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=batch_tokens, stride=stride
+            tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=most, stride=stride
         )
         self._network = Network(model)
         self._name, self._hash, self._begin = name, content_hash, begin
@@ -62,7 +64,7 @@ class HFEngine(BatchedEngine):
             self._first = begin
             self.context_length -= 1  # of which a prompt may fill the rest
         if not self._network.splits:
-            self._batch_tokens = min(batch_tokens, max(1, _LOGITS // self._network.vocabulary))
+            self._batch_tokens = min(most, max(1, _LOGITS // self._network.vocabulary))
 
     def signature(self) -> Mapping[str, str]:
         """Return name, content hash, architecture, library, dtype, parameters, positions, stride and first token."""
@@ -96,7 +98,7 @@ class HFEngine(BatchedEngine):
 
 
 def load(
-    folder: Path, *, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", batch_tokens: int = 16384
+    folder: Path, *, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", batch_tokens: int | None = None
 ) -> HFEngine:
     """Read a folder in transformers' layout into an engine; code that comes with a model is never run.
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalkit.engine.base import Engine
-from evalkit.errors import PromptTooLongError
 from evalkit.files import canonical_json, digest
 from evalkit.harness.load import Judgement, Loaded
 from evalkit.harness.prompts import Fitted
 from evalkit.harness.requests import encode
 from evalkit.harness.task import Protocol
 from evalkit.metrics.choice import Accuracy
-from evalkit.types import Cell, Decoding, Document, Example, Prompt, Record, Request, RequestKind, Response
+from evalkit.types import Cell, Decoding, Document, Example, Record, Request, RequestKind, Response
 
 REQUESTS: Mapping[str, RequestKind] = {
     "choice": "loglikelihood",
@@ -49,16 +48,19 @@ class Item:
         return sum(len(context) - shared for context in contexts) + scored + more
 
     @classmethod
-    def build(cls, engine: Engine, loaded: Loaded, cell: Cell, document: Document, example: Example) -> Item:
+    def build(
+        cls, engine: Engine, loaded: Loaded, cell: Cell, documents: Sequence[tuple[Document, Example]]
+    ) -> list[Item]:
         """Draw shots, render, fit into the context and encode; a prompt that cannot fit makes a failed item."""
         protocol = loaded.wordings[cell.template]
-        try:
-            fitted = loaded.fit(document, example, cell, encoder=engine.tokenizer, context=engine.context_length)
-        except PromptTooLongError as error:
-            return cls(loaded, cell, document, example, Fitted(Prompt(contexts=()), (), ()), (), str(error))
-        return cls(
-            loaded, cell, document, example, fitted, _requests(engine, cell, document, protocol=protocol, fitted=fitted)
-        )
+        found = loaded.fit(documents, cell, encoder=engine.tokenizer, context=engine.context_length)
+        return [
+            cls(
+                loaded, cell, document, example, fitted,
+                _requests(engine, cell, document, protocol=protocol, fitted=fitted), fitted.error,
+            )
+            for (document, example), fitted in zip(documents, found, strict=True)
+        ]  # fmt: skip
 
     def record(self) -> Record:
         """Score the responses. An item that failed has no scores."""

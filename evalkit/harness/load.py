@@ -16,7 +16,7 @@ from evalkit.errors import DataError, UsageError
 from evalkit.files import digest
 from evalkit.harness import sources
 from evalkit.harness.catalog import protocol_of
-from evalkit.harness.prompts import Fitted, Pool, fit, pairs
+from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
 from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task, one_document
 from evalkit.types import Cell, Document, Example, Response
@@ -115,12 +115,14 @@ class Loaded:
         """Return (context, continuation) of each request, whether it fits or not."""
         return pairs(self.wordings[cell.template], example, self.draw(document, example, cell))
 
-    def fit(self, document: Document, example: Example, cell: Cell, *, encoder: TextEncoder, context: int) -> Fitted:
-        """Build a prompt that fits the context. Raises PromptTooLongError when it cannot."""
+    def fit(self, documents: Sequence[_Pair], cell: Cell, *, encoder: TextEncoder, context: int) -> list[Fitted]:
+        """Build each document's prompt for the context; where none fits, it has an error."""
         change = self.task.controls.get(cell.variant)
-        asked = change(example) if change else example
-        shots = self.draw(document, example, cell)
-        return fit(self.wordings[cell.template], asked, shots, encoder=encoder, context=context)
+        asked = [
+            (change(example) if change else example, self.draw(document, example, cell))
+            for document, example in documents
+        ]
+        return fit_all(self.wordings[cell.template], asked, encoder=encoder, context=context)
 
     def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
         """Score a document's responses."""

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from evalkit.engine.base import TextEncoder
 from evalkit.errors import PromptTooLongError, UsageError
-from evalkit.harness.requests import Encoded, encode
+from evalkit.harness.requests import Encoded, encode, encode_all
 from evalkit.harness.task import Protocol
 from evalkit.types import Document, Example, Prompt
 
@@ -57,11 +57,26 @@ class Pool:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A prompt that fits the context, and its token ids, one pair per request."""
+    """A prompt that fits the context, and its token ids, one pair per request; or the reason why none fits."""
 
     prompt: Prompt
     continuations: tuple[str, ...]
     encoded: tuple[Encoded, ...]
+    error: str = ""
+
+    @classmethod
+    def of(cls, texts: Sequence[tuple[str, str]], encoded: Sequence[Encoded], *, shots: int, cut: int) -> Fitted:
+        """Make one of the (context, continuation) of its requests. A context that all of them have stands once."""
+        contexts = tuple(dict.fromkeys(context for context, _ in texts))
+        if len(contexts) > 1:
+            contexts = tuple(context for context, _ in texts)
+        prompt = Prompt(contexts=contexts, shots=shots, cut=cut)
+        return cls(prompt, tuple(continuation for _, continuation in texts), tuple(encoded))
+
+    @classmethod
+    def failed(cls, error: PromptTooLongError) -> Fitted:
+        """Keep the reason."""
+        return cls(Prompt(contexts=()), (), (), str(error))
 
 
 def render(template: str, example: Example, choice: str = "") -> str:
@@ -96,15 +111,37 @@ def pairs(protocol: Protocol, example: Example, shots: Sequence[Example], *, cut
     return found
 
 
+def fit_all(
+    protocol: Protocol, asked: Sequence[tuple[Example, Sequence[Example]]], *, encoder: TextEncoder, context: int
+) -> list[Fitted]:
+    """Return `fit` of every example and its shots; one that cannot fit has the reason as its error."""
+    found = []
+    tries = encode_all([pairs(protocol, example, shots) for example, shots in asked], encoder)
+    for (example, shots), (texts, encoded) in zip(asked, tries, strict=True):
+        first = Fitted.of(texts, encoded, shots=len(shots), cut=0)
+        try:
+            found.append(fit(protocol, example, shots, encoder=encoder, context=context, first=first))
+        except PromptTooLongError as error:
+            found.append(Fitted.failed(error))
+    return found
+
+
 def fit(
-    protocol: Protocol, example: Example, shots: Sequence[Example], *, encoder: TextEncoder, context: int
+    protocol: Protocol,
+    example: Example,
+    shots: Sequence[Example],
+    *,
+    encoder: TextEncoder,
+    context: int,
+    first: Fitted | None = None,
 ) -> Fitted:
     """Build a prompt that fits: whole shots are dropped first (the earliest), then the input is shortened.
 
-    The description and the query are never cut. Raises PromptTooLongError when that is not enough.
+    The description and the query are never cut. first: the prompt with all shots, where it is made already. Raises
+    PromptTooLongError when that is not enough.
     """
     room = context - (protocol.decoding.max_tokens if protocol.kind == "generate" else 0)
-    found = _try(protocol, example, shots, encoder)
+    found = first or _try(protocol, example, shots, encoder)
     if protocol.kind == "rolling" or _excess(found, room) <= 0:
         return found
     low, high = 0, len(shots)  # `high` shots are known not to fit; find the most that do
@@ -125,11 +162,7 @@ def _try(
 ) -> Fitted:
     """Render and encode one prompt, whether it fits or not."""
     texts = pairs(protocol, example, shots, cut=cut)
-    contexts = tuple(dict.fromkeys(context for context, _ in texts))
-    if len(contexts) > 1:
-        contexts = tuple(context for context, _ in texts)
-    prompt = Prompt(contexts=contexts, shots=len(shots), cut=cut)
-    return Fitted(prompt, tuple(continuation for _, continuation in texts), tuple(encode(texts, encoder)))
+    return Fitted.of(texts, encode(texts, encoder), shots=len(shots), cut=cut)
 
 
 def _excess(fitted: Fitted, room: int) -> int:

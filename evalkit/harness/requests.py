@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from evalkit.engine.base import TextEncoder
 
@@ -16,7 +17,22 @@ class Encoded:
     continuation: tuple[int, ...]
 
 
-def encode(pairs: Sequence[tuple[str, str]], encoder: TextEncoder) -> list[Encoded]:
+# Prompts that are encoded in one call: enough for all cores, few enough for memory.
+_TOGETHER = 64
+
+Pairs = Sequence[tuple[str, str]]
+
+
+def encode_all(prompts: Sequence[Pairs], encoder: TextEncoder) -> Iterator[tuple[Pairs, list[Encoded]]]:
+    """Yield each prompt's pairs with their encodings, many prompts per call of the encoder."""
+    for start in range(0, len(prompts), _TOGETHER):
+        some = prompts[start : start + _TOGETHER]
+        encoded = iter(encode(list(chain.from_iterable(some)), encoder))
+        for pairs in some:
+            yield pairs, list(islice(encoded, len(pairs)))
+
+
+def encode(pairs: Pairs, encoder: TextEncoder) -> list[Encoded]:
     """Encode (context, continuation) pairs as lm-evaluation-harness does.
 
     Trailing whitespace of the context belongs to the continuation; the continuation's tokens are those of the whole

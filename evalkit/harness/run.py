@@ -126,7 +126,7 @@ def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: 
         pairs = loaded.documents[start : start + _CHUNK]
         if all((cell, document.id) in store.done for document, _ in pairs):
             continue
-        items = [Item.build(engine, loaded, cell, document, example) for document, example in pairs]
+        items = Item.build(engine, loaded, cell, pairs)
         _store(store, bar, [item.record() for item in items if item.error])
         for unit in _units([item for item in items if not item.error]):
             if not all((cell, item.document.id) in store.done for item in unit):

@@ -54,7 +54,7 @@ TASK = Task(
 def _item(protocol: Protocol = PLAIN) -> Item:
     settings = RunSettings()
     loaded = load(replace(TASK, protocols={"plain": protocol}), settings, NONE)
-    return Item.build(fake.constant(), loaded, next(cells(loaded, settings)), *loaded.documents[0])
+    return Item.build(fake.constant(), loaded, next(cells(loaded, settings)), loaded.documents[:1])[0]
 
 
 def test_each_option_is_asked_once_more_after_the_answer_context() -> None:

@@ -117,7 +117,7 @@ def _prompts(settings: RunSettings, *, backwards: bool = False) -> dict[str, tup
     )
     loaded, engine = load(task, settings, DataPaths()), constant()
     cell = next(c for c in cells(loaded, settings) if c.shots)
-    items = [Item.build(engine, loaded, cell, document, example) for document, example in loaded.documents]
+    items = Item.build(engine, loaded, cell, loaded.documents)
     return {item.document.id: item.fitted.prompt.contexts for item in items}
 
 

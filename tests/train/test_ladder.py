@@ -30,6 +30,13 @@ def test_a_ladder_is_trained_on_one_corpus(text, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_a_ladder_on_a_corpus_that_stands_elsewhere(text, tmp_path):
+    assert main(["corpus", "build", str(text), "--vocab", "300", "--out", str(tmp_path / "corpus")]) == 0
+    words = ["train", "--size", "pico,nano", "--corpus", str(tmp_path / "corpus"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--tokens", "9k", "--context", "32", "--jobs", "2"]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["nano", "pico"]
+
+
 def test_names():
     assert (ladder.name_of("mini", 0), ladder.name_of("mini", 2)) == ("mini", "mini-seed2")
 

@@ -23,11 +23,11 @@ from evalkit.harness.lm_eval.scores import Scores, metric_name
 from evalkit.harness.lm_eval.taskfile import TaskFile
 from evalkit.harness.load import Judgement, Loaded, RunSettings
 from evalkit.harness.prompts import Fitted, Pool
-from evalkit.harness.requests import Encoded, encode
+from evalkit.harness.requests import Encoded, Pairs, encode_all
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Group, Kind, Protocol, Task
 from evalkit.metrics.values import SHARES, MeanValue, ValueMetric, make
-from evalkit.types import Cell, Document, Example, Prompt, Response
+from evalkit.types import Cell, Document, Example, Response
 
 PROTOCOL = "lm-eval"
 
@@ -112,23 +112,32 @@ class LoadedFile(Loaded):
             raise DataError(f"{error} (document {document.id})") from None
         return [pair for pair in asked for _ in range(self.file.repeats if self.protocol.decoding.top_k != 1 else 1)]
 
-    def fit(self, document: Document, example: Example, cell: Cell, *, encoder: TextEncoder, context: int) -> Fitted:
+    def fit(
+        self, documents: Sequence[tuple[Document, Example]], cell: Cell, *, encoder: TextEncoder, context: int
+    ) -> list[Fitted]:
         """Cut what is too long from the left, token by token, as lm-eval does: the description goes first."""
-        texts = self.texts(document, example, cell)
+        found = []
+        prompts = [self.texts(document, example, cell) for document, example in documents]
+        for texts, encoded in encode_all(prompts, encoder):
+            try:
+                found.append(self._cut(texts, encoded, cell, encoder=encoder, context=context))
+            except PromptTooLongError as error:
+                found.append(Fitted.failed(error))
+        return found
+
+    def _cut(
+        self, texts: Pairs, encoded: Sequence[Encoded], cell: Cell, *, encoder: TextEncoder, context: int
+    ) -> Fitted:
         generating = self.protocol.kind == "generate"
         room = context - (self.protocol.decoding.max_tokens if generating else 0)
-        encoded = encode(texts, encoder)
         if self.protocol.kind != "rolling":
             short = [_cut(one, room) for one in encoded]
             gone = max(len(one.context) - len(cut.context) for one, cut in zip(encoded, short, strict=True))
             longest = max(texts, key=lambda pair: len(pair[0]))[0]
             characters = encoder.offsets(longest)[gone][0] if gone else 0
         else:
-            short, characters = encoded, 0
-        contexts = tuple(dict.fromkeys(text for text, _ in texts))
-        contexts = contexts if len(contexts) == 1 else tuple(text for text, _ in texts)
-        prompt = Prompt(contexts=contexts, shots=cell.shots, cut=characters)
-        return Fitted(prompt, tuple(continuation for _, continuation in texts), tuple(short))
+            short, characters = list(encoded), 0
+        return Fitted.of(texts, short, shots=cell.shots, cut=characters)
 
     def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
         """Score a document's responses by the file's process_results, or as lm-eval does without one."""
