@@ -76,9 +76,9 @@ def _tokenizer() -> Any:
 def _importing() -> Iterator[None]:
     """Import rouge_score without its dependencies' warnings, and without what nltk imports where it can.
 
-    nltk needs neither of the two for stemming, and they would take most of the time.
+    nltk needs none of them for stemming, and they would take most of the time.
     """
-    absent = [name for name in ("scipy.stats", "sklearn") if name not in sys.modules]
+    absent = [name for name in ("scipy", "scipy.sparse", "scipy.stats", "sklearn") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: not to be found
     try:
         with warnings.catch_warnings():
