@@ -12,6 +12,8 @@ from evalkit.report.selection import Selection, training
 from evalkit.report.table import figure
 from evalkit.report.verdict import Verdict, judge
 
+_LOSS = "held-out loss ↓"
+
 Verdicts = Mapping[tuple[str, int], Sequence[tuple[Series, Verdict]]]  # (task, shots) -> one per ladder
 
 
@@ -36,7 +38,7 @@ def models(selection: Selection) -> Grid:
         "without embeddings": [(facts.block_parameters, ",.0f") for facts in chosen],
         "tokens read": [(facts.tokens, ",.0f") for facts in chosen],
         "FLOPs of training": [(facts.flops, ".3g") for facts in chosen],
-        "held-out loss ↓": [(facts.loss, ".3f") for facts in chosen],
+        _LOSS: [(facts.loss, ".3f") for facts in chosen],
     }
     told = {name: cells for name, cells in columns.items() if any(known is not None for known, _ in cells)}
     rows = [
@@ -49,7 +51,7 @@ def models(selection: Selection) -> Grid:
     return Grid(
         name="models",
         title="Models",
-        caption="The loss is in nats per token: two tokenizers' do not compare.",
+        caption="The loss is in nats per token: two tokenizers' do not compare." if _LOSS in told else "",
         header=["model", *told],
         rows=rows if told else (),
     )
