@@ -87,4 +87,4 @@ def _importing() -> Iterator[None]:
             yield
     finally:
         for name in absent:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
