@@ -175,7 +175,7 @@ def test_where_the_cache_is_and_how_large(checkpoint, elsewhere, monkeypatch, ca
     monkeypatch.setenv("XDG_CACHE_HOME", str(elsewhere / "home"))
     command = ["run", "--model", str(checkpoint), "--tasks", "world_pronouns", "--limit", "2", "--out"]
     assert main([*command, "a", "--no-cache"]) == 0
-    assert not (elsewhere / "home").exists()
+    assert not (elsewhere / "home" / "evalkit" / "responses.sqlite").exists()
     assert main([*command, "b"]) == 0
     assert (elsewhere / "home" / "evalkit" / "responses.sqlite").is_file()
     monkeypatch.setenv("EVALKIT_CACHE", str(elsewhere / "toy.txt" / "cache"))
