@@ -55,6 +55,7 @@ books: $(VENV)/ready
 	$(BIN)/evalkit run --model $(call list,$(addprefix $(BOOKS)/,$(BOOK_RUNGS))) \
 	    --tasks wikitext2,ptb,lambada,hellaswag,piqa --out runs/books
 	$(BIN)/evalkit report runs/books --title "A ladder on books" --out reports/books
+	cp $(BOOKS)/corpus/stats.md reports/books/corpus.md
 
 # Put the ladder into the package, at half precision.
 zoo: $(VENV)/ready

@@ -34,7 +34,8 @@ def printed() -> list[Reference]:
         name = model if source == "model" else source.partition(":")[2]
         found.append(
             Reference(
-                paper=_PAPERS.get(protocol, protocol),
+                # GPT-3's paper also measures by GPT-2's protocols.
+                paper="GPT-3" if model.startswith("gpt3-") else _PAPERS.get(protocol, protocol),
                 model=name.rpartition("-")[2] if source == "model" else name,
                 task=task,
                 metric=metric,

@@ -11,7 +11,7 @@ import pytest
 from evalkit.report import paper_tables, samples, tables
 from evalkit.report.grid import Entry, Grid, markdown, tex
 from evalkit.report.measurements import Measurement, ModelFacts, read
-from evalkit.report.reference import Reference
+from evalkit.report.reference import Reference, printed
 from evalkit.report.selection import mean, nest, select
 
 
@@ -61,6 +61,12 @@ def test_the_largest_is_held_out_unless_told_otherwise():
     found = [measurement("a", model=f"m-{n}m", parameters=n * 10**6) for n in (1, 2, 3)]
     assert select(found).held_out == {"m-3m"}
     assert select(found, predict=["1m", "m-2m"]).held_out == {"m-1m", "m-2m"}
+
+
+def test_a_size_belongs_to_its_paper_whatever_the_protocol():
+    papers = {r.paper for r in printed() if r.model == "175B" and r.task in ("lambada", "ptb")}
+    assert papers == {"GPT-3"}
+    assert {r.paper for r in printed() if r.model == "1542M"} == {"GPT-2"}
 
 
 def test_printed_values_stand_beside_ours():
