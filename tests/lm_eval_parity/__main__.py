@@ -8,10 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from evalkit.harness.lm_eval.chosen import FOLDER_VARIABLE
 from tests.lm_eval_parity import squad_metrics
 from tests.lm_eval_parity.compare import Setup, compare
-from tests.lm_eval_parity.copies import write_all
 
 TASKS = (
     "hellaswag arc_easy arc_challenge piqa boolq winogrande lambada_openai wikitext coqa nq_open triviaqa webqs "
@@ -37,8 +35,7 @@ def main() -> int:
         setup = Setup(
             python=arguments.lm_eval_python, root=arguments.copies or Path(temporary) / "data", limit=arguments.limit
         )
-        os.environ[FOLDER_VARIABLE] = str(setup.shipped())
-        write_all(Path(arguments.data), setup.root, task_files=setup.shipped())
+        setup.write_copies(Path(arguments.data))
         squad_metrics.install()
         print("task                                shots requests metrics differences")
         for shots in map(int, arguments.shots.split(",")):

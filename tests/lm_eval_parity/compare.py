@@ -18,6 +18,7 @@ from evalkit.engine.base import Engine
 from evalkit.engine.fake import FakeEngine
 from evalkit.harness import lm_eval
 from evalkit.harness.catalog import LM_EVAL
+from evalkit.harness.lm_eval.chosen import FOLDER_VARIABLE
 from evalkit.harness.load import Loaded, RunSettings, load
 from evalkit.harness.run import describe, evaluate
 from evalkit.harness.sources import DataPaths
@@ -27,6 +28,7 @@ from evalkit.metrics.stderr import of_group, standard_error
 from evalkit.metrics.values import MeanValue, ValueMetric
 from evalkit.types import Cell, Record, Request, Response, Result
 from tests.lm_eval_parity import answers
+from tests.lm_eval_parity.copies import write_all
 
 # As many resamples as a comparison of the draws needs; lm-eval's default of 100,000 takes minutes a task.
 ITERATIONS = 2000
@@ -73,6 +75,11 @@ class Setup:
         code = "import importlib.util as u; print(u.find_spec('lm_eval').submodule_search_locations[0])"
         found = subprocess.run([str(self.python), "-c", code], check=True, capture_output=True, text=True)
         return Path(found.stdout.strip()) / "tasks"
+
+    def write_copies(self, data: Path) -> None:
+        """Write the data sets under `root`, from the benchmark files, and let evalkit find lm_eval's task files."""
+        os.environ[FOLDER_VARIABLE] = str(self.shipped())
+        write_all(data, self.root, task_files=self.shipped())
 
     def theirs(self, names: Sequence[str], *, shots: int) -> dict[str, Any]:
         """Ask lm_eval for its requests and its results with the model of answers.py."""

@@ -41,21 +41,14 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("--data or EVALKIT_DATA: where are the benchmark files?")
-    import torch
-
-    from evalkit.harness.lm_eval.chosen import FOLDER_VARIABLE
-    from evalkit.model import resolve, weights
     from tests.lm_eval_parity.compare import Setup
-    from tests.lm_eval_parity.copies import write_all
-    from tests.lm_eval_parity.report import lengthen
+    from tests.lm_eval_parity.report import write_model
 
     with tempfile.TemporaryDirectory() as temporary:
         folder, root = Path(temporary) / "model", Path(temporary) / "data"
-        weights.export(resolve.folder_of(arguments.model), folder, dtype=torch.float32)
-        lengthen(folder)
+        write_model(arguments.model, folder)
         setup = Setup(python=arguments.lm_eval_python, root=root)
-        os.environ[FOLDER_VARIABLE] = str(setup.shipped())
-        write_all(Path(arguments.data), root, task_files=setup.shipped())
+        setup.write_copies(Path(arguments.data))
         tests = Path(arguments.checkout).resolve() / "tests"
         command = [str(setup.python.absolute()), str(Path(__file__).resolve()), str(tests), str(folder), str(root)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}

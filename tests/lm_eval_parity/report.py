@@ -19,12 +19,10 @@ import torch
 
 from evalkit.commands import options
 from evalkit.files import write_atomic
-from evalkit.harness.lm_eval.chosen import FOLDER_VARIABLE
 from evalkit.model import resolve, weights
 from tests.lm_eval_parity import squad_metrics
 from tests.lm_eval_parity.__main__ import TASKS
 from tests.lm_eval_parity.compare import ITERATIONS, LIKELIHOOD, Compared, Setup, compare
-from tests.lm_eval_parity.copies import write_all
 
 # Values made of log-likelihoods in fp32 may differ by this, relatively.
 VALUE = 1e-5
@@ -60,16 +58,14 @@ def main() -> int:
         parser.error("--data or EVALKIT_DATA: where are the benchmark files?")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        weights.export(resolve.folder_of(arguments.model), folder, dtype=torch.float32)
-        lengthen(folder)
+        write_model(arguments.model, folder)
         setup = Setup(
             python=arguments.lm_eval_python,
             root=arguments.copies or Path(temporary) / "data",
             limit=arguments.limit,
             model=f"{'evalkit' if arguments.adapter else 'hf'}:{folder}",
         )
-        os.environ[FOLDER_VARIABLE] = str(setup.shipped())
-        write_all(Path(arguments.data), setup.root, task_files=setup.shipped())
+        setup.write_copies(Path(arguments.data))
         squad_metrics.install()
         found: list[Compared] = []
         counts = [int(shots) for shots in arguments.shots.split(",")]
@@ -85,6 +81,12 @@ def main() -> int:
             write_atomic(arguments.out, text)
             print(f"{shots} shots: {arguments.out}", flush=True)
     return int(any(map(differs, found)))
+
+
+def write_model(name: str, folder: Path) -> None:
+    """Write a bundled model as transformers reads it, in fp32 and with room for longer prompts."""
+    weights.export(resolve.folder_of(name), folder, dtype=torch.float32)
+    lengthen(folder)
 
 
 def lengthen(folder: Path) -> None:
