@@ -292,7 +292,7 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
 
 def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds: Sequence[int]) -> None:
     """Build the corpus for all, then train the largest first, so that the small ones fill the gaps at the end."""
-    from evalkit.corpus.shards import is_corpus
+    from evalkit.corpus.prepare import given
     from evalkit.model.config import SIZES
     from evalkit.train import checkpoints, ladder
 
@@ -305,9 +305,8 @@ def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds
     _observers(arguments)
     most = max(_tokens(arguments, size) for size in sizes)
     _prepare(arguments, tokens=most, reuse=resuming is not False)
-    built = len(arguments.corpus) == 1 and is_corpus(Path(arguments.corpus[0]))
-    corpus = arguments.corpus if built else [str(arguments.out / "corpus")]
-    shared = {"corpus": corpus, "vocab": None, "tokenizer": None, "jobs": None}
+    corpus = given(arguments.corpus) or arguments.out / "corpus"
+    shared = {"corpus": [str(corpus)], "vocab": None, "tokenizer": None, "jobs": None}
     trainings = {
         name: _words(arguments, size=size, seed=str(seed), out=arguments.out / name, **shared)
         for name, (size, seed) in names.items()

@@ -47,6 +47,12 @@ def plan(
     )
 
 
+def given(words: Sequence[str]) -> Path | None:
+    """Return the built corpus that a training was given; None where it was given sources."""
+    folder = Path(words[0])
+    return folder if len(words) == 1 and shards.is_corpus(folder) else None
+
+
 def prepare(
     words: Sequence[str],
     folder: Path,
@@ -64,8 +70,8 @@ def prepare(
     Raises UsageError where a corpus folder has another tokenizer or size of vocabulary than asked for, and where
     `folder` holds another corpus.
     """
-    if len(words) == 1 and shards.is_corpus(Path(words[0])):
-        own, corpus = open_corpus(Path(words[0]))
+    if built := given(words):
+        own, corpus = open_corpus(built)
         _check_vocabulary(words[0], own, vocab_size, tokenizer)
         return own, corpus
     if reuse and (folder / shards.INDEX).exists():

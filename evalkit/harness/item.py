@@ -32,7 +32,6 @@ class Item:
     example: Example
     fitted: Fitted
     requests: Sequence[Request]
-    error: str = ""
     responses: dict[int, Response] = field(default_factory=dict)
 
     @property
@@ -57,7 +56,7 @@ class Item:
         return [
             cls(
                 loaded, cell, document, example, fitted,
-                _requests(engine, cell, document, protocol=protocol, fitted=fitted), fitted.error,
+                _requests(engine, cell, document, protocol=protocol, fitted=fitted),
             )
             for (document, example), fitted in zip(documents, found, strict=True)
         ]  # fmt: skip
@@ -65,7 +64,7 @@ class Item:
     def record(self) -> Record:
         """Score the responses. An item that failed has no scores."""
         answers = tuple(_checked(self.responses[i]) for i in range(len(self.responses)))
-        error = self.error or next((a.error for a in answers if a.error), "")
+        error = self.fitted.error or next((a.error for a in answers if a.error), "")
         cleanup = self.loaded.protocol.cleanup
         cleaned = [a if (text := cleanup(a.text)) == a.text else replace(a, text=text) for a in answers]
         judged = Judgement({}) if error else self.loaded.judge(self.document, self.example, cleaned)

@@ -127,8 +127,8 @@ def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: 
         if all((cell, document.id) in store.done for document, _ in pairs):
             continue
         items = Item.build(engine, loaded, cell, pairs)
-        _store(store, bar, [item.record() for item in items if item.error])
-        for unit in _units([item for item in items if not item.error]):
+        _store(store, bar, [item.record() for item in items if item.fitted.error])
+        for unit in _units([item for item in items if not item.fitted.error]):
             if not all((cell, item.document.id) in store.done for item in unit):
                 _run_unit(engine, unit, store, bar)
     items_now = len(store.done) - before

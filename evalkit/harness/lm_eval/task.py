@@ -120,12 +120,12 @@ class LoadedFile(Loaded):
         prompts = [self.texts(document, example, cell) for document, example in documents]
         for texts, encoded in encode_all(prompts, encoder):
             try:
-                found.append(self._cut(texts, encoded, cell, encoder=encoder, context=context))
+                found.append(self._fitted(texts, encoded, cell, encoder=encoder, context=context))
             except PromptTooLongError as error:
                 found.append(Fitted.failed(error))
         return found
 
-    def _cut(
+    def _fitted(
         self, texts: Pairs, encoded: Sequence[Encoded], cell: Cell, *, encoder: TextEncoder, context: int
     ) -> Fitted:
         generating = self.protocol.kind == "generate"
