@@ -52,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--learning-rate", default="6.25e-5", metavar="RATE",
-        help="at its peak (default: the paper's 6.25e-5); auto: chosen per task on held-out training examples",
+        help="at its peak (default: the paper's 6.25e-5); several with commas, or auto: chosen per task on training "
+        "examples that are held out for it",
     )  # fmt: skip
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32, help="examples per update (default: 32)")
@@ -120,31 +121,36 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     words = [word.strip() for word in arguments.shots.split(",")]
     numbers = [word for word in words if word != "all"]
     counts = options.integers(",".join(numbers), "--shots") if numbers else ()
+    tried = _rates(arguments.learning_rate)
     return Settings(
-        config=_config(arguments),
+        config=_config(arguments, learning_rate=tried[0]),
         shots=(*counts, *([None] if "all" in words else [])),
         seeds=options.integers(arguments.seeds, "--seeds"),
         draws=arguments.draws,
         limit=arguments.limit,
         limit_train=arguments.limit_train,
-        choose_rate=arguments.learning_rate == "auto",
+        rates=tried if len(tried) > 1 else (),
         keep=arguments.keep,
     )
 
 
-def _config(arguments: argparse.Namespace) -> FinetuneConfig:
-    from evalkit.train.finetune.loop import FinetuneConfig
+def _rates(text: str) -> tuple[float, ...]:
+    from evalkit.train.finetune.rates import CANDIDATES
 
-    auto = arguments.learning_rate == "auto"
     try:
-        rate = FinetuneConfig().learning_rate if auto else float(arguments.learning_rate)
+        return CANDIDATES if text == "auto" else tuple(dict.fromkeys(map(float, text.split(","))))
     except ValueError:
         raise UsageError(
-            f"--learning-rate {arguments.learning_rate!r}: expected a number such as 1e-3, or auto"
+            f"--learning-rate {text!r}: expected a number such as 1e-3, several with commas between, or auto"
         ) from None
+
+
+def _config(arguments: argparse.Namespace, *, learning_rate: float) -> FinetuneConfig:
+    from evalkit.train.finetune.loop import FinetuneConfig
+
     same = ("epochs", "batch", "dropout", "head_dropout", "weight_decay", "warmup", "least_updates", "dtype", "device")
     return FinetuneConfig(
-        learning_rate=rate,
+        learning_rate=learning_rate,
         auxiliary=0.0 if arguments.no_auxiliary else arguments.auxiliary,
         pretrained=not arguments.no_pretraining,
         **{name: getattr(arguments, name) for name in same},

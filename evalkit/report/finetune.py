@@ -130,8 +130,12 @@ def _runs(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _joined(one: Variant, other: Variant) -> Variant:
-    """Put the tasks of two runs of one variant together, and of one task the numbers of training examples."""
-    if one.settings["finetune"] != other.settings["finetune"]:
+    """Put the tasks of two runs of one variant together, and of one task the numbers of training examples.
+
+    Learning rates may differ: they are kept by unit.
+    """
+    mine, theirs = ({**variant.settings["finetune"], "learning_rate": None} for variant in (one, other))
+    if mine != theirs:
         raise StoreError(f"two runs of {one.name} have other settings; give runs of one kind")
     tasks = dict(one.tasks)
     for task, more in other.tasks.items():

@@ -39,11 +39,12 @@ def page(comparison: Comparison, *, command: str, figure: str, notes: Sequence[s
     blocks = [
         f"# {first.base} fine-tuned as GPT-1",
         f"Made by\n\n```\n{command}\n```",
-        " ".join(_about(first)),
+        " ".join(_about(first, comparison.runs)),
         *notes,
         "## Training",
-        "Means over seeds; tokens a second are the median of the units by the wall clock, whatever else was running.",
-        markdown(_training(first)),
+        "Means over seeds of the pre-trained network; tokens a second are the median of the units by the wall clock, "
+        "whatever else was running.",
+        markdown(_training(comparison)),
         "## Results",
         _CAPTION,
         markdown(_results(comparison)),
@@ -69,18 +70,21 @@ _K_CAPTION = (
 )
 
 
-def _about(first: Variant) -> Iterator[str]:
+def _about(first: Variant, runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Say what was fine-tuned and how, in short sentences."""
     model, config = first.settings["model"], first.settings["finetune"]
     told = first.training
     corpus = f", trained on {told['tokens']:,} tokens of {told['corpus']}" if told.get("tokens") else ""
     loss = f" (held-out loss {told['loss']:.3f} nats per token)" if told.get("loss") else ""
     yield f"The model has {int(model['parameters']):,} parameters{corpus}{loss}."
-    rate = config["learning_rate"]
-    chosen = "one of " + ", ".join(f"{r:g}" for r in rate) if isinstance(rate, list) else f"{rate:g}"
-    by = " chosen per task on held-out training examples" if isinstance(rate, list) else ""
+    rates = {_rates(run["finetune"]) for run in runs if "finetune" in run}
+    chosen = ", ".join(f"{rate:g}" for rate in sorted({rate for tried in rates for rate in tried}))
+    if any(len(tried) > 1 for tried in rates):
+        chosen = (
+            f"one of {chosen}, as the commands below say, several of them tried per task on held-out training examples"
+        )
     yield (
-        f"Settings: learning rate {chosen}{by} (the paper's is 6.25e-05, for 117M parameters), "
+        f"Settings: learning rate {chosen} (the paper's is 6.25e-05, for 117M parameters), "
         f"batch {config['batch']}, {config['epochs']} epochs and at least {config['least_updates']} updates, "
         f"warm-up over {config['warmup']:.1%} of them, then linear to nought, dropout {config['dropout']} and "
         f"{config['head_dropout']} before the head, weight decay {config['weight_decay']}, "
@@ -105,9 +109,8 @@ def _command(settings: Mapping[str, Any]) -> str:
     if config is None:
         limit = f" --limit {settings['limit']}" if settings["limit"] else ""
         return f"evalkit run --model {settings['model']['model']} --tasks {tasks} --shots {shots}{limit}"
-    rate = "auto" if isinstance(config["learning_rate"], list) else f"{config['learning_rate']:g}"
     words = [f"--model {settings['model']['base']} --task {tasks} --shots {shots} --seeds {seeds}"]
-    words.append(f"--learning-rate {rate}")
+    words.append(f"--learning-rate {','.join(f'{rate:g}' for rate in _rates(config))}")
     words += [] if config["pretrained"] else ["--no-pretraining"]
     words += [] if config["auxiliary"] else ["--no-auxiliary"]
     words += [f"--auxiliary {config['auxiliary']}"] if config["auxiliary"] not in (0, 0.5) else []
@@ -116,10 +119,17 @@ def _command(settings: Mapping[str, Any]) -> str:
     return f"evalkit finetune {' '.join(words)}"
 
 
-def _training(first: Variant) -> Grid:
+def _rates(config: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the learning rate of a run's settings, or those that it chose from."""
+    rate = config["learning_rate"]
+    return tuple(rate) if isinstance(rate, list) else (rate,)
+
+
+def _training(comparison: Comparison) -> Grid:
     rows = []
+    first, *others = comparison.variants
     for tuned in first.tasks.values():
-        whole = [unit for unit in tuned.units if unit["shots"] == tuned.about["training"]]
+        whole = _whole_units(tuned)
         speed = median([unit["tokens"] / max(1e-9, unit["seconds"]) for unit in whole] or [math.nan])
         part = tuned.about.get("pool", "").replace(" of ", " / ")
         rows.append(
@@ -127,7 +137,7 @@ def _training(first: Variant) -> Grid:
                 words(tuned.task),
                 number(tuned.about["training"], f"{tuned.about['training']:,}", small=part),
                 number(tuned.about["training_cut"], f"{tuned.about['training_cut']:,}"),
-                words(", ".join(sorted({f"{unit['rate']:g}" for unit in whole}))),
+                *(_rate(variant.tasks.get(tuned.task)) for variant in (first, *others)),
                 _mean(whole, "updates", "{:,.0f}"),
                 _mean(whole, "tokens", "{:,.0f}"),
                 _mean(whole, "task_loss", "{:.3f}"),
@@ -135,8 +145,17 @@ def _training(first: Variant) -> Grid:
                 number(speed, "" if math.isnan(speed) else f"{speed:,.0f}"),
             ]
         )
-    header = ["task", "training examples", "cut", "rate", "updates", "tokens", "task loss", "LM loss", "tokens/s"]
+    rates = ["rate", *(f"rate {variant.short.removeprefix('fine-tuned ')}" for variant in others)]
+    header = ["task", "training examples", "cut", *rates, "updates", "tokens", "task loss", "LM loss", "tokens/s"]
     return Grid(name="training", title="Training", header=header, rows=rows)
+
+
+def _whole_units(tuned: Tuned) -> list[Mapping[str, Any]]:
+    return [unit for unit in tuned.units if unit["shots"] == tuned.about["training"]]
+
+
+def _rate(tuned: Tuned | None) -> Entry:
+    return words(", ".join(sorted({f"{unit['rate']:g}" for unit in _whole_units(tuned)}))) if tuned else EMPTY
 
 
 def _mean(units: Sequence[Mapping[str, Any]], name: str, form: str) -> Entry:

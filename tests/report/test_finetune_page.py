@@ -36,14 +36,14 @@ def records(*, shots, seed, rate, protocol="finetuned", task="sst2"):
         )  # fmt: skip
 
 
-def write(folder, rates, *, name="mini fine-tuned", task="sst2", base="mini"):
+def write(folder, rates, *, name="mini fine-tuned", task="sst2", base="mini", **config):
     """Store a run; rates: (shots, seed) -> share of right answers."""
     about = {"family": "classification", "version": 1, "data": "d", "protocol": "finetuned", "metrics": ["acc"]}
     settings = {
         "model": {"model": name, "base": base, "hash": "h", "dtype": "bf16", "parameters": "5"},
         "tasks": {task: {**about, "documents": N, "training": FULL, "training_cut": 2, "pool": f"{FULL} of 90"}},
-        "finetune": {**CONFIG, "pretrained": "without" not in name}, "seeds": [0, 1], "draws": 2, "limit": None,
-        "limit_train": 60, "shots": [8, "all"],
+        "finetune": {**CONFIG, "pretrained": "without" not in name, **config}, "seeds": [0, 1], "draws": 2,
+        "limit": None, "limit_train": 60, "shots": [8, "all"],
     }  # fmt: skip
     with RunStore(folder, settings, training={"tokens": 15_000, "corpus": "books", "loss": 4.0}) as store:
         for (shots, seed), rate in rates.items():
@@ -102,10 +102,23 @@ def test_the_page_says_what_the_runs_hold(runs, tmp_path, monkeypatch):
     assert (tmp_path / "reports/finetune/shots.svg").read_text().startswith("<?xml")
 
 
+def test_rates_that_were_chosen_are_said_with_those_tried(runs, tmp_path):
+    more = write(tmp_path / "more", {(FULL, 0): 0.5}, task="rte", learning_rate=[3e-4, 1e-3])
+    text = finetune_page.page(finetune.read([*runs, more]), command="page", figure="")
+    assert (
+        "learning rate one of 0.0003, 0.001, as the commands below say, several of them tried per task on held" in text
+    )
+    assert "| task | training examples | cut | rate | rate without pre-training | updates |" in text
+    assert "| sst2 | 60 <sub>60 / 90</sub> | 2 | 0.001 | 0.001 | 100 |" in text
+    assert "--task rte --shots 8,all --seeds 0,1 --learning-rate 0.0003,0.001 " in text
+
+
 def test_runs_of_other_tasks_are_joined_and_others_refused(runs, tmp_path):
     assert len(finetune.read([tmp_path]).runs) == 3
     more = write(tmp_path / "more", {(FULL, 0): 0.5, (FULL, 1): 0.5}, task="rte")
     assert finetune.read([runs[0], more]).tasks == ["sst2", "rte"]
+    with pytest.raises(StoreError, match="other settings"):
+        finetune.read([runs[0], write(tmp_path / "epochs", {(FULL, 0): 0.5}, task="rte", epochs=9)])
     one = finetune.read([runs[0], write(tmp_path / "one", {(1, 0): 0.5})]).variants[0].tasks["sst2"]
     assert (one.counts, len(one.units)) == ([1, 8], 5)
     with pytest.raises(StoreError, match="have sst2 alike"):

@@ -17,7 +17,7 @@ from evalkit.harness.store import read_records
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
-from evalkit.train.finetune import batches, rates
+from evalkit.train.finetune import batches
 from evalkit.train.finetune import model as models
 from evalkit.train.finetune import run as runs
 from evalkit.train.finetune.data import prepare
@@ -189,17 +189,16 @@ def test_a_stored_model_is_judged_the_same_again(base, task_data, tmp_path):
         models.load(tmp_path)
 
 
-def test_the_rate_is_chosen_on_held_out_training_examples(base, task_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(rates, "CANDIDATES", (1e-6, 1e-2))
+def test_the_rate_is_chosen_on_held_out_training_examples(base, task_data, tmp_path):
     data = task_data("sst2")
-    settings = Settings(config=FAST, choose_rate=True)
+    settings = Settings(config=FAST, rates=(1e-6, 1e-2))
     finetune(base, [data], settings, tmp_path, training={})
     chosen = json.loads((tmp_path / "rates.json").read_text())["sst2"]
     assert chosen["chosen"] == 1e-2
     assert chosen["held_out"]["0.01"] > chosen["held_out"]["1e-06"]
     assert json.loads((tmp_path / "units.jsonl").read_text())["rate"] == 1e-2
     with pytest.raises(UsageError, match="hold"):
-        Settings(choose_rate=True, shots=(8,))
+        Settings(rates=(1e-6, 1e-2), shots=(8,))
 
 
 def test_wrong_values():

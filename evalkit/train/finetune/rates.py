@@ -15,19 +15,22 @@ from evalkit.train.finetune.loop import FinetuneConfig, judge, train
 from evalkit.train.finetune.model import build
 from evalkit.types import Example, Response
 
-# The paper's rate, which suits 117M parameters, and 4, 16 and 64 times it: smaller models take larger steps.
+# Tried if none are named: the paper's rate, which suits 117M parameters, and 4, 16 and 64 times it, for smaller models
+# take larger steps.
 CANDIDATES = (6.25e-5, 2.5e-4, 1e-3, 4e-3)
 
 # Training examples that a choice uses, and the share of them that is held out to judge by.
 _EXAMPLES, _HELD_OUT = 2500, 0.2
 
 
-def choose(base: GPT, data: TaskData, config: FinetuneConfig, *, seed: int) -> dict[float, float]:
+def choose(
+    base: GPT, data: TaskData, config: FinetuneConfig, candidates: Sequence[float], *, seed: int
+) -> dict[float, float]:
     """Fine-tune once with each candidate on a part of the training set; return its metric on the held-out part."""
     chosen = data.draw(_EXAMPLES, seed=seed) if len(data.ids) > _EXAMPLES else list(data.training)
     cut = round(len(chosen) * (1 - _HELD_OUT))
     found = {}
-    for rate in CANDIDATES:
+    for rate in candidates:
         own = replace(config, learning_rate=rate)
         head = data.head(chosen[:cut])
         model = build(

@@ -57,8 +57,8 @@ class Base:
 class Settings:
     """shots: numbers of training examples, None for all of them. seeds: for all; draws: how many seeds for K.
 
-    choose_rate: try rates.CANDIDATES on held-out training examples, instead of config's. keep: of which units the
-    models stay: of those on the whole training set ("full"), all or none.
+    rates: to try on held-out training examples per task, the best of which replaces config's; empty: none. keep: of
+    which units the models stay: of those on the whole training set ("full"), all or none.
 
     Raises UsageError for values that mean nothing.
     """
@@ -69,7 +69,7 @@ class Settings:
     draws: int = 5
     limit: int | None = None
     limit_train: int | None = None
-    choose_rate: bool = False
+    rates: tuple[float, ...] = ()
     keep: Keep = "full"
 
     def __post_init__(self) -> None:
@@ -77,10 +77,12 @@ class Settings:
             raise UsageError("--shots: expected numbers from 1 up, or all; zero-shot is what evalkit run does")
         if self.draws < 1:
             raise UsageError(f"--draws must be at least 1, not {self.draws}")
-        if self.choose_rate and self.shots != (None,):
+        for rate in self.rates:
+            replace(self.config, learning_rate=rate)  # a wrong one is an error before the first unit has run
+        if self.rates and self.shots != (None,):
             raise UsageError(
-                "--learning-rate auto holds training examples out, of which K examples have none to spare; "
-                "give a number with --shots K"
+                "--learning-rate: a choice holds training examples out, of which K examples have none to spare; "
+                "give one number with --shots K"
             )
 
 
@@ -167,7 +169,7 @@ def describe(base: Base, tasks: Sequence[TaskData], settings: Settings) -> dict[
         "draws": settings.draws,
         "limit": settings.limit,
         "limit_train": settings.limit_train,
-        "finetune": config | ({"learning_rate": list(rates.CANDIDATES)} if settings.choose_rate else {}),
+        "finetune": config | ({"learning_rate": list(settings.rates)} if settings.rates else {}),
     }
 
 
@@ -196,12 +198,12 @@ def _units(data: TaskData, settings: Settings) -> Iterator[Unit]:
 
 def _config_of(base: Base, data: TaskData, settings: Settings, out: Path) -> FinetuneConfig:
     """Return the config with the task's learning rate, which is chosen once and then kept in rates.json."""
-    if not settings.choose_rate:
+    if not settings.rates:
         return settings.config
     path = out / "rates.json"
     table = read_json(path, StoreError) if path.is_file() else {}
     if data.task.name not in table:
-        found = rates.choose(base.gpt, data, settings.config, seed=settings.seeds[0])
+        found = rates.choose(base.gpt, data, settings.config, settings.rates, seed=settings.seeds[0])
         table[data.task.name] = {"chosen": rates.best(found), "held_out": {f"{r:g}": v for r, v in found.items()}}
         write_atomic(path, json.dumps(table, indent=1) + "\n")
     return replace(settings.config, learning_rate=float(table[data.task.name]["chosen"]))
