@@ -26,7 +26,9 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+import functools
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 # What a disk says for which no argument of a command is to blame.
@@ -104,6 +106,21 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in text for words in _MEMORY)
     )
+
+
+def program(main: Callable[[], None]) -> Callable[[], int]:
+    """Make `main` return an exit code; an error that a user can cause is one line, as in the cli."""
+
+    @functools.wraps(main)
+    def guarded() -> int:
+        try:
+            main()
+        except EvalkitError as error:
+            print(f"evalkit: error: {error}", file=sys.stderr)
+            return error.exit_code
+        return 0
+
+    return guarded
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from evalkit.commands import options
 from evalkit.engine.base import ask
-from evalkit.errors import EvalkitError, PromptTooLongError, UsageError
+from evalkit.errors import PromptTooLongError, UsageError, program
 from evalkit.files import canonical_json, digest
 from evalkit.harness.lm_eval.keys import Keys
 from evalkit.harness.lm_eval.taskfile import LENGTHS, decoding_of
@@ -224,18 +224,14 @@ def register() -> None:
         model_registry.register("evalkit", target=_TARGET)
 
 
-def main() -> int:
-    """Run lm-evaluation-harness's command line; errors that a user can cause are one line, as evalkit's own."""
-    try:
-        _model_class()  # says so where lm_eval is absent
-        register()
-        from lm_eval.__main__ import cli_evaluate
+@program
+def main() -> None:
+    """Run lm-evaluation-harness's command line."""
+    _model_class()  # says so where lm_eval is absent
+    register()
+    from lm_eval.__main__ import cli_evaluate
 
-        cli_evaluate()
-    except EvalkitError as error:
-        print(f"evalkit: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    cli_evaluate()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import program
 from evalkit.files import make_folder, write_atomic
 from evalkit.report.figures import canvas
 from evalkit.report.finetune import Comparison, Tuned, Variant, gains, majority, read
@@ -294,8 +294,9 @@ def _panel(comparison: Comparison, task: str, axes: Any) -> None:
     canvas.label_ends(axes, ends)
 
 
-def main() -> int:
-    """Write the page, and the figure in a folder beside it; return the exit code."""
+@program
+def main() -> None:
+    """Write the page, and the figure in a folder beside it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evalkit finetune and, of prompts, evalkit run")
     parser.add_argument("--out", type=Path, required=True)
@@ -303,20 +304,15 @@ def main() -> int:
     arguments = parser.parse_args()
     command = ["python", "-m", "evalkit.report.finetune_page", *map(str, arguments.runs), "--out", str(arguments.out)]
     command += [word for note in arguments.note for word in ("--note", note)]
-    try:
-        comparison = read(arguments.runs)
-        picture = drawn(comparison)
-        name = ""
-        if picture:
-            folder = make_folder(arguments.out.with_suffix(""))
-            write_atomic(folder / "shots.svg", picture.svg)
-            write_atomic(folder / "shots.png", picture.png)
-            name = f"{folder.name}/shots.svg"
-        write_atomic(arguments.out, page(comparison, command=shlex.join(command), figure=name, notes=arguments.note))
-    except EvalkitError as error:
-        print(f"evalkit: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    comparison = read(arguments.runs)
+    picture = drawn(comparison)
+    name = ""
+    if picture:
+        folder = make_folder(arguments.out.with_suffix(""))
+        write_atomic(folder / "shots.svg", picture.svg)
+        write_atomic(folder / "shots.png", picture.png)
+        name = f"{folder.name}/shots.svg"
+    write_atomic(arguments.out, page(comparison, command=shlex.join(command), figure=name, notes=arguments.note))
 
 
 if __name__ == "__main__":

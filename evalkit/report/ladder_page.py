@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from evalkit import world
-from evalkit.errors import EvalkitError
+from evalkit.errors import program
 from evalkit.files import write_atomic
 from evalkit.report.ladder import ROOM, Line, Rung, name_and_seed, read
 from evalkit.report.measurements import ModelFacts
@@ -133,21 +133,17 @@ def separation(documents: int) -> str:
     )
 
 
-def main() -> int:
-    """Write the page; return the exit code."""
+@program
+def main() -> None:
+    """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--documents", type=int, required=True)
     arguments = parser.parse_args()
-    try:
-        rungs, lines, facts = read(arguments.runs)
-        body = page(rungs, lines, facts, command="make report")
-        write_atomic(arguments.out, f"{body}\n\n{separation(arguments.documents)}\n")
-    except EvalkitError as error:
-        print(f"evalkit: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    rungs, lines, facts = read(arguments.runs)
+    body = page(rungs, lines, facts, command="make report")
+    write_atomic(arguments.out, f"{body}\n\n{separation(arguments.documents)}\n")
 
 
 if __name__ == "__main__":
