@@ -1,7 +1,7 @@
 """Training on a processor against nanoGPT: tokens per second, the share of the matrix products' rate, the loss.
 
     NANOGPT=FOLDER OMP_NUM_THREADS=2 python tests/benchmarks/measure_training_speed.py [--sizes 4x128,6x256,8x512]
-        [--corpus world] [--vocab 8192] [--rounds 3] [--seconds 5] [--loss-steps 500] [--no-plain-loss]
+        [--corpus world] [--vocab 8192] [--rounds 3] [--seconds 5] [--loss-steps 500] [--losses LABEL...]
 
 FOLDER is a checkout of karpathy/nanoGPT; only its model.py is used, with the optimizer that it configures, in the step
 of its train.py. All see the same batches (8 x 256 tokens), each in a process of its own, one at a time in turns; a rate
@@ -9,8 +9,8 @@ is that of the median step, the figure the median of the rounds. nanoGPT runs as
 compile) and with both (bf16 autocast and torch.compile, which its train.py leaves out there); evalkit with nanoGPT's
 optimizer, AdamW, and as it is by default (Muon for the blocks). The rate of the matrix products is measured on the
 model's own shapes, in bf16. With --loss-steps each is trained that far, nanoGPT with the learning rates of its small
-character model, and the mean loss of the last 50 steps is printed as well; --no-plain-loss leaves nanoGPT's slow fp32
-out of that, whose loss is that of its bf16.
+character model, and the mean loss of its last 50 steps is printed as well; --losses names those that go so far, if not
+all.
 """
 
 from __future__ import annotations
@@ -159,11 +159,9 @@ def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
     for label, rate in rates.items():
         share = rate * shape.flops_per_token / peak
         print(f"  {label:24} {rate:9,.0f} {rate / plain:7.2f} {rate / both:7.2f} {share:6.0%}", flush=True)
-    for label, pipe in pipes.items() if arguments.loss_steps else ():
-        if arguments.no_plain_loss and THEIRS.get(label) is False:
-            continue
-        pipe.send(0)
-        print(f"  {label:24} loss {pipe.recv():.3f} after {arguments.loss_steps} steps", flush=True)
+    for label in arguments.losses if arguments.loss_steps else ():
+        pipes[label].send(0)
+        print(f"  {label:24} loss {pipes[label].recv():.3f} after {arguments.loss_steps} steps", flush=True)
     for process in processes:
         process.terminate()
         process.join()
@@ -178,7 +176,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--loss-steps", type=int, default=0)
-    parser.add_argument("--no-plain-loss", action="store_true")
+    parser.add_argument("--losses", nargs="+", choices=[*THEIRS, *OURS], default=[*THEIRS, *OURS], metavar="LABEL")
     arguments = parser.parse_args()
     if not (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file():
         sys.exit("set NANOGPT to a checkout of karpathy/nanoGPT: there is nothing to compare with")
