@@ -66,7 +66,8 @@ _CAPTION = (
 _K_CAPTION = (
     "The older meaning of one-shot and few-shot: the model is fine-tuned on K training examples in all, drawn at "
     "random as the shots of a prompt are (means over draws, intervals over documents and draws). Beside it the same "
-    "numbers of examples in the prompt of the same model, whose weights stay as they are."
+    "numbers of examples in the prompt of the same model, whose weights stay as they are. From scratch: without "
+    "pre-training."
 )
 
 
@@ -282,7 +283,8 @@ def _panel(comparison: Comparison, task: str, axes: Any) -> None:
     for i, (name, points) in enumerate(lines):
         colour, marker = canvas.ordered(i, len(lines))
         canvas.errorbars(axes, points, colour, marker=marker)
-        ends.append((*points[-1][:2], name.replace("fine-tuned without", "no"), colour))
+        brief = name.replace("fine-tuned without pre-training", "from scratch").replace("fine-tuned without", "no")
+        ends.append((*points[-1][:2], brief, colour))
     counts = sorted({x for _, points in lines for x, *_ in points})
     axes.xaxis.set_major_locator(FixedLocator(counts))
     axes.xaxis.set_minor_locator(NullLocator())
