@@ -92,10 +92,15 @@ def forked(arguments, *, said="said.txt", before=lambda: None):
         os._exit(code)
 
 
-def slowed():
-    """Let every unit of work take longer, so that a signal comes before the end."""
+def begun(out):
+    """Whether a run has kept some batches."""
+    return (out / "records.jsonl").exists() and (out / "records.jsonl").stat().st_size >= 5000
+
+
+def waiting(out):
+    """Let a run that has begun wait after each unit of work, so that a signal comes before the end."""
     whole = run_module._run_unit
-    run_module._run_unit = lambda *unit: (whole(*unit), time.sleep(0.1))
+    run_module._run_unit = lambda *unit: (whole(*unit), time.sleep(30 * begun(out)))
 
 
 def ended(child):
@@ -171,8 +176,8 @@ def test_two_processes_share_a_cache_and_are_killed(checkpoint, elsewhere, whole
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_how_to_go_on(checkpoint, elsewhere, whole, number, code):
     out = elsewhere / "out"
-    child = forked(words(checkpoint, out), before=slowed)
-    while not (out / "records.jsonl").exists() or (out / "records.jsonl").stat().st_size < 5000:  # some batches
+    child = forked(words(checkpoint, out), before=lambda: waiting(out))
+    while not begun(out):
         time.sleep(0.01)
     os.kill(child, number)
     assert ended(child) == code
