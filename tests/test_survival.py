@@ -98,7 +98,11 @@ def begun(out):
 
 
 def waiting(out):
-    """Let a run that has begun wait after each unit of work, so that a signal comes before the end."""
+    """Let a run that has begun wait after each unit of work, so that a signal comes before the end.
+
+    SIGINT is heard even where the tests were started in the background, which a shell lets ignore it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     whole = run_module._run_unit
     run_module._run_unit = lambda *unit: (whole(*unit), time.sleep(30 * begun(out)))
 
