@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +35,7 @@ class Ranks:
     rank: int = 0
     size: int = 1
     device: str = "cpu"
+    _reducing: list[nn.parallel.DistributedDataParallel] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def first(self) -> bool:
@@ -76,7 +77,19 @@ class Ranks:
         objective.to(self.device)
         if self.size == 1:
             return objective
-        return nn.parallel.DistributedDataParallel(objective)
+        wrapped = nn.parallel.DistributedDataParallel(objective)
+        self._reducing.append(wrapped)
+        return wrapped
+
+    def release(self) -> None:
+        """Take apart what `wrap` made, which computes no more: has to come before the process group's end.
+
+        DDP's reducer owns a share of the group. Outliving all others (an exception's traceback keeps it alive), it
+        would end the group with Python's lock held, waiting for a thread of gloo's that may be waiting for that lock.
+        """
+        for wrapped in self._reducing:
+            del wrapped.logger, wrapped.reducer
+        self._reducing.clear()
 
 
 def launched() -> bool:
@@ -106,6 +119,7 @@ def ranks(device: str) -> Iterator[Ranks]:
         reason = str(error).strip().splitlines()[0].partition(". ")[0]
         raise WorkerLostError(f"process {here.rank} lost another one of the {here.size} ({reason})") from error
     finally:
+        here.release()
         dist.destroy_process_group()
 
 

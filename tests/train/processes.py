@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import gc
 import multiprocessing
 import os
 import random
@@ -9,6 +11,7 @@ import socket
 from dataclasses import dataclass
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from evalkit import corpus as corpora
 from evalkit.errors import EvalkitError
@@ -21,6 +24,7 @@ from evalkit.train.loop import Surroundings, train
 SHAPE = GPTConfig(n_layer=2, d_model=32, n_head=2, context=32, vocab_size=300)
 # 20 steps.
 CONFIG = TrainConfig(model=SHAPE, tokens=20 * 4 * 32, sequences=4, dtype="fp32", checkpoint_every=10, log_every=1)
+_HUNG = 300  # seconds after which a process that should have ended says where it is, and ends
 
 
 def context():
@@ -74,6 +78,7 @@ def ended(processes):
 
 def _train(folder, out, config, observers, rank, ranks, port):
     torch.set_num_threads(1)
+    faulthandler.dump_traceback_later(_HUNG, exit=True)
     if ranks > 1:  # as torchrun would
         told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         os.environ.update({name: str(value) for name, value in told.items()} | {"TORCHELASTIC_RUN_ID": "test"})
@@ -82,5 +87,9 @@ def _train(folder, out, config, observers, rank, ranks, port):
             around = Surroundings(ranks=here, observers=observers)
             train(config, corpora.load(folder), Tokenizer.load(folder), out, resume=True, around=around)
     except EvalkitError as error:
+        # Its traceback keeps the trainer alive longer than the process group, which the reducer must not survive.
+        assert not [
+            made for made in gc.get_objects() if isinstance(made, DistributedDataParallel) and hasattr(made, "reducer")
+        ]
         (out.parent / f"{out.name}-{rank}.error").write_text(f"{type(error).__name__}: {error}")
         raise SystemExit(error.exit_code) from None
