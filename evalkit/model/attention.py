@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evalkit.model.dropout import keep
+
 _BLOCK = 128
 # Above this the weights of all heads no longer fit the cache, and their memory counts.
 _LONGEST = 512
@@ -25,10 +27,13 @@ def suits(qkv_BTC: Tensor) -> bool:
     return short and qkv_BTC.requires_grad and qkv_BTC.dtype == torch.bfloat16 and qkv_BTC.device.type == "cpu"
 
 
-def causal_attention(qkv_BTC: Tensor, *, n_head: int) -> Tensor:
-    """Return softmax(q k' / sqrt(K) where allowed) v as (B, T, D); C = 3 D holds queries, keys and values."""
+def causal_attention(qkv_BTC: Tensor, *, n_head: int, dropout: float = 0.0) -> Tensor:
+    """Return softmax(q k' / sqrt(K) where allowed) v as (B, T, D); C = 3 D holds queries, keys and values.
+
+    dropout: of the softmax's results.
+    """
     apply: Callable[..., Tensor] = _CausalAttention.apply
-    return apply(qkv_BTC, n_head)
+    return apply(qkv_BTC, n_head, dropout)
 
 
 def _blocks(length: int) -> Iterator[tuple[slice, slice]]:
@@ -53,7 +58,7 @@ def _join(x_PNTK: Tensor, n_head: int) -> Tensor:
 
 class _CausalAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv_BTC: Tensor, n_head: int) -> Tensor:
+    def forward(ctx: Any, qkv_BTC: Tensor, n_head: int, dropout: float) -> Tensor:
         q, k, v = qkv = _split(qkv_BTC, 3, n_head)
         scale = 1 / math.sqrt(q.shape[2])
         y_NTK = torch.empty_like(q)
@@ -61,25 +66,31 @@ class _CausalAttention(torch.autograd.Function):
         for rows, seen in _blocks(q.shape[1]):
             hidden = q.new_full((rows.stop - rows.start, seen.stop), -torch.inf).triu_(1 + rows.start)
             scores = torch.baddbmm(hidden, q[:, rows], k[:, seen].transpose(1, 2), alpha=scale)
-            kept.append(scores.softmax(2))
-            y_NTK[:, rows] = kept[-1] @ v[:, seen]
+            weights = scores.softmax(2)
+            mask = keep(weights.shape, dropout, dtype=weights.dtype) if dropout else None
+            y_NTK[:, rows] = _dropped(weights, mask) @ v[:, seen]
+            kept += [weights, mask]
         ctx.save_for_backward(qkv, *kept)
         ctx.n_head = n_head
         return _join(y_NTK[None], n_head)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         qkv, *kept = ctx.saved_tensors
         q, k, v = qkv
         scale = 1 / math.sqrt(q.shape[2])
         (grad_NTK,) = _split(grads[0].contiguous(), 1, ctx.n_head)
         out = torch.empty_like(qkv)
         dq, dk, dv = out
-        for weights, (rows, seen) in zip(kept, _blocks(q.shape[1]), strict=True):
-            dweights = grad_NTK[:, rows] @ v[:, seen].transpose(1, 2)
+        for weights, mask, (rows, seen) in zip(kept[::2], kept[1::2], _blocks(q.shape[1]), strict=True):
+            dweights = _dropped(grad_NTK[:, rows] @ v[:, seen].transpose(1, 2), mask)
             dscores = torch.ops.aten._softmax_backward_data(dweights, weights, 2, weights.dtype)
             beta = 0 if seen.stop == q.shape[1] else 1  # the first block writes dk and dv, the others add
             dq[:, rows] = torch.baddbmm(dq[:, rows], dscores, k[:, seen], beta=0, alpha=scale)
             dk[:, seen].baddbmm_(dscores.transpose(1, 2), q[:, rows], beta=beta, alpha=scale)
-            dv[:, seen].baddbmm_(weights.transpose(1, 2), grad_NTK[:, rows], beta=beta)
-        return _join(out, ctx.n_head), None
+            dv[:, seen].baddbmm_(_dropped(weights, mask).transpose(1, 2), grad_NTK[:, rows], beta=beta)
+        return _join(out, ctx.n_head), None, None
+
+
+def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:
+    return x if mask is None else x * mask

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from evalkit.model.attention import causal_attention, suits
 from evalkit.model.config import GPTConfig
+from evalkit.model.dropout import Dropout
 
 
 class Attention(nn.Module):
@@ -36,8 +37,10 @@ class Attention(nn.Module):
         """Attend; without a mask each position sees itself and all before it, else what the mask allows."""
         B, T, D = x_BTD.shape
         qkv_BTC = self.qkv(x_BTD)
-        if mask_TT is None and not self.dropout and suits(qkv_BTC):
-            attended_BTD: Tensor = self.out(causal_attention(qkv_BTC, n_head=self.n_head))
+        dropout = self.dropout if self.training else 0.0
+        compiled = torch.compiler.is_compiling()  # which cannot follow random numbers into a function of our own
+        if mask_TT is None and suits(qkv_BTC) and not (dropout and compiled):
+            attended_BTD: Tensor = self.out(causal_attention(qkv_BTC, n_head=self.n_head, dropout=dropout))
             return attended_BTD
         q, k, v = qkv_BTC.view(B, T, 3, self.n_head, D // self.n_head).permute(2, 0, 3, 1, 4)
         y_BHTK = F.scaled_dot_product_attention(
@@ -46,7 +49,7 @@ class Attention(nn.Module):
             v,
             attn_mask=mask_TT,
             is_causal=mask_TT is None,
-            dropout_p=self.dropout if self.training else 0.0,
+            dropout_p=dropout,
         )
         out_BTD: Tensor = self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
         return out_BTD
@@ -64,7 +67,7 @@ class Block(nn.Module):
         self.norm_2 = nn.LayerNorm(d, eps=config.epsilon)
         self.up = nn.Linear(d, 4 * d)
         self.down = nn.Linear(4 * d, d)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor, mask_TT: Tensor | None) -> Tensor:
         """Add the attention's and the perceptron's outputs to the residual stream."""
@@ -90,7 +93,7 @@ class GPT(nn.Module):
         self.config = config
         self.tokens = nn.Embedding(config.vocab_size, config.d_model)
         self.positions = nn.Embedding(config.context, config.d_model)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         # GPT-1's last block has normalised already.
         last = nn.LayerNorm(config.d_model, eps=config.epsilon) if config.norm == "pre" else nn.Identity()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from evalkit import corpus as corpora
@@ -23,9 +25,9 @@ def corpus(tokenizer, tmp_path_factory):
     return corpora.of_texts(documents, tokenizer, tmp_path_factory.mktemp("corpus"), name="world")
 
 
-@pytest.mark.parametrize("size", ["nano", "micro", "mini", "maxi"])
-def test_training_step(benchmark, size, tokenizer, corpus, tmp_path):
-    config = TrainConfig(model=LADDER[size], tokens=10**9, compile="off")
+@pytest.mark.parametrize(("size", "dropout"), [("nano", 0), ("micro", 0), ("mini", 0), ("mini", 0.1), ("maxi", 0)])
+def test_training_step(benchmark, size, dropout, tokenizer, corpus, tmp_path):
+    config = TrainConfig(model=replace(LADDER[size], dropout=dropout), tokens=10**9, compile="off")
     trainer = Trainer(config, corpus, tokenizer, tmp_path)
     benchmark.pedantic(trainer._one_step, rounds=10, warmup_rounds=3)
     per_step = config.sequences * config.model.context

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from evalkit.model import attention
 from evalkit.model.config import GPTConfig
+from evalkit.model.dropout import keep
 from evalkit.model.gpt import GPT
 
 
@@ -30,6 +31,28 @@ def test_blocks_are_attention(length, dtype):
     tolerance = 1e-5 if dtype == torch.float32 else 1e-2
     for mine, right in ((ours_out, theirs_out), (ours_grad, theirs_grad)):
         assert (mine.float() - right).norm() <= tolerance * right.norm()
+
+
+@pytest.mark.parametrize("length", [100, 300])
+def test_dropout_is_of_the_weights(length):
+    """Beside autograd's gradients of the formula, with the same elements dropped."""
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.randn(2, length, 3 * 4 * 8, generator=generator).requires_grad_()
+    toward = torch.randn(2, length, 4 * 8, generator=generator)
+    torch.manual_seed(1)
+    out = attention.causal_attention(ours, n_head=4, dropout=0.3)
+    theirs = ours.detach().requires_grad_()
+    q, k, v = attention._split(theirs, 3, 4)
+    hidden = torch.full((length, length), -torch.inf).triu(1)
+    weights = (q @ k.transpose(1, 2) / 8**0.5 + hidden).softmax(2)
+    torch.manual_seed(1)
+    mask = torch.zeros_like(weights)
+    for rows, seen in attention._blocks(length):
+        mask[:, rows, seen] = keep((8, rows.stop - rows.start, seen.stop), 0.3, dtype=torch.float32)
+    expected = attention._join(((weights * mask) @ v)[None], 4)
+    torch.testing.assert_close(out, expected)
+    grads = [torch.autograd.grad(y, x, toward)[0] for y, x in ((out, ours), (expected, theirs))]
+    torch.testing.assert_close(*grads, atol=1e-5, rtol=1e-5)
 
 
 def test_it_serves_training_in_bf16_only(monkeypatch):
