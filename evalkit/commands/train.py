@@ -214,9 +214,10 @@ def _configuration(arguments: argparse.Namespace, *, size: str, seed: int, vocab
     default = preset(size)
     muon_lr = 0.0 if arguments.optimizer == "adamw" else given("muon_lr")
     if arguments.optimizer == "muon" and not muon_lr:
-        raise UsageError(f"--optimizer muon: {size} is an AdamW preset; give --muon-lr, for example 0.01")
+        raise UsageError(f"--optimizer muon: {size} is an AdamW preset; give --muon-lr, for example 0.02")
+    adam_lr = default.adam_rate(alone=not muon_lr) if arguments.adam_lr is None else arguments.adam_lr
     optim = OptimConfig(
-        muon_lr=muon_lr, adam_lr=given("adam_lr"), schedule=given("schedule"), warmup=arguments.warmup,
+        muon_lr=muon_lr, adam_lr=adam_lr, schedule=given("schedule"), warmup=arguments.warmup,
         weight_decay=arguments.weight_decay, clip=arguments.clip,
     )  # fmt: skip
     return TrainConfig(

@@ -4,10 +4,10 @@ The budget is Chinchilla's: about 20 tokens per parameter, embeddings counted (H
 paper does not give another. Kaplan et al. 2020 would stop earlier and grow the model; a ladder that is to show a trend
 in size has to read enough at every rung.
 
-The ladder's learning rates are those found with nano on the generated world (docs/log.md). Muon gives every matrix
-steps of one size whatever its width, so they are kept for every rung; the rate that falls with size of Kaplan et al.
-(appendix D.6) is for Adam alone. GPT-1's and GPT-3's are the papers'; GPT-2's paper gives none, so its sizes take those
-of GPT-3's next ones.
+The ladder's learning rates are the best of those tried on the generated world at five sizes (docs/log.md). Muon gives
+every matrix steps of one size whatever its width, and the trials agree: one rate serves every rung. That of AdamW alone
+falls with size (Kaplan et al. 2020, appendix D.6); found for nano and midi, it is about 0.32 / width. GPT-1's and
+GPT-3's are the papers'; GPT-2's paper gives none, so its sizes take those of GPT-3's next ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from evalkit.model.config import SIZES
 class Preset:
     """tokens: the budget. sequences: per step. muon_lr: peak of the block matrices, 0 for AdamW alone.
 
-    adam_lr: peak of the rest, or of all. why: where the values come from.
+    adam_lr: peak of the rest, or of all. adamw_lr: of all, where AdamW is asked for in Muon's stead. why: where the
+    values come from.
     """
 
     tokens: int
@@ -34,6 +35,11 @@ class Preset:
     schedule: str
     dropout: float
     why: str
+    adamw_lr: float = 0.0
+
+    def adam_rate(self, *, alone: bool) -> float:
+        """Return AdamW's peak; alone: whether it has the block matrices too."""
+        return self.adamw_lr if alone and self.muon_lr else self.adam_lr
 
     @property
     def optimizer(self) -> str:
@@ -43,17 +49,18 @@ class Preset:
     def text(self) -> str:
         """Return the values and their reason in one line."""
         muon = f"Muon {self.muon_lr:g} and " if self.muon_lr else ""
+        alone = f" (alone {self.adamw_lr:g})" if self.adamw_lr else ""
         dropout = f", dropout {self.dropout:g}" if self.dropout else ""
         return (
-            f"{self.tokens:,} tokens, {self.sequences} sequences per step, {muon}AdamW {self.adam_lr:g}, "
+            f"{self.tokens:,} tokens, {self.sequences} sequences per step, {muon}AdamW {self.adam_lr:g}{alone}, "
             f"{self.schedule}{dropout} ({self.why})"
         )
 
 
-def _ladder(tokens: float) -> Preset:
+def _ladder(tokens: float, adamw_lr: float) -> Preset:
     return Preset(
-        tokens=int(tokens), sequences=8, muon_lr=0.01, adam_lr=5e-3, schedule="linear", dropout=0.0,
-        why="20 tokens per parameter; rates found with nano on the world",
+        tokens=int(tokens), sequences=8, muon_lr=0.02, adam_lr=0.01, adamw_lr=adamw_lr, schedule="linear", dropout=0.0,
+        why="20 tokens per parameter; rates by trials on the world",
     )  # fmt: skip
 
 
@@ -73,12 +80,12 @@ def _gpt3(sequences: int, rate: float) -> Preset:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "pico": _ladder(2.6e6),
-        "nano": _ladder(6.2e6),
-        "micro": _ladder(13e6),
-        "mini": _ladder(24e6),
-        "midi": _ladder(48e6),
-        "maxi": _ladder(110e6),
+        "pico": _ladder(2.6e6, 0.01),
+        "nano": _ladder(6.2e6, 5e-3),
+        "micro": _ladder(13e6, 3.5e-3),
+        "mini": _ladder(24e6, 2.5e-3),
+        "midi": _ladder(48e6, 1.5e-3),
+        "maxi": _ladder(110e6, 1.2e-3),
         "gpt1": Preset(
             tokens=int(2.3e9), sequences=64, muon_lr=0.0, adam_lr=2.5e-4, schedule="cosine", dropout=0.1,
             why="Radford et al. 2018, section 4.1; 20 tokens per parameter for its 100 epochs of BooksCorpus",

@@ -18,6 +18,13 @@ def test_every_size_has_one():
         assert PRESETS[size].tokens == pytest.approx(20 * shape.parameters, rel=0.05)
 
 
+def test_adamw_alone_has_a_rate_of_its_own():
+    nano, gpt2 = PRESETS["nano"], PRESETS["117M"]
+    assert (nano.adam_rate(alone=False), nano.adam_rate(alone=True)) == (nano.adam_lr, nano.adamw_lr)
+    assert PRESETS["midi"].adamw_lr < nano.adamw_lr < nano.adam_lr
+    assert gpt2.adam_rate(alone=True) == gpt2.adam_lr
+
+
 def test_models_shows_it(capsys):
     assert main(["models", "nano"]) == 0
     assert f"evalkit train --size nano: {PRESETS['nano'].text()}" in capsys.readouterr().out
@@ -53,15 +60,15 @@ def test_what_the_user_gives_comes_before_the_preset(text, tmp_path, capsys):
     assert main(words(text, out, "--tokens", "6k", "--optimizer", "adamw", "--dropout", "0.2", "--warmup", "0.1")) == 0
     settings = json.loads((out / "training.json").read_text())["settings"]
     preset = PRESETS["pico"]
-    assert settings["optim"]["muon_lr"] == 0 and settings["optim"]["adam_lr"] == preset.adam_lr
+    assert settings["optim"]["muon_lr"] == 0 and settings["optim"]["adam_lr"] == preset.adamw_lr
     assert (settings["model"]["dropout"], settings["sequences"], settings["tokens"]) == (0.2, preset.sequences, 6000)
     assert settings["optim"]["warmup"] == 0.1
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG") and "held out" in (out / "loss.svg").read_text()
-    assert "AdamW 0.005, linear" in capsys.readouterr().err
+    assert f"AdamW {preset.adamw_lr:g}, linear" in capsys.readouterr().err
     # The same words again are no way to lose it, and another configuration does not go on from it.
     assert main(words(text, out)) == 2 and "give --resume" in capsys.readouterr().err
     assert main(words(text, out, "--tokens", "6k", "--resume")) == 2
-    assert "muon_lr: 0.0 -> 0.01" in capsys.readouterr().err
+    assert f"muon_lr: 0.0 -> {PRESETS['pico'].muon_lr:g}" in capsys.readouterr().err
     again = ["train", "--size", "pico", "--corpus", str(out / "corpus"), "--out", str(tmp_path / "b"), "--tokens", "6k"]
     assert main([*again, "--vocab", "280"]) == 2 and "leave --vocab out" in capsys.readouterr().err
 
