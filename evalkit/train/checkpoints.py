@@ -23,7 +23,7 @@ import torch
 from evalkit import __version__
 from evalkit.corpus import CorpusInfo
 from evalkit.errors import CheckpointError, UsageError
-from evalkit.files import read_json, write_atomic
+from evalkit.files import make_folder, read_json, write_atomic
 from evalkit.model.config import GPTConfig
 from evalkit.train.config import TrainConfig
 
@@ -65,8 +65,11 @@ def kept(out: Path) -> list[tuple[int, Path]]:
 
 
 def add_way_back(out: Path, folder: Path) -> None:
-    """Give a checkpoint's folder the state just written; as a link it takes no room until the newest is replaced."""
-    target = folder / STATE
+    """Give a checkpoint's folder the state just written; as a link it takes no room until the newest is replaced.
+
+    Before the model comes into the folder: what has a state is found and pruned, however incomplete it is.
+    """
+    target = make_folder(folder) / STATE
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(out / STATE)
@@ -81,7 +84,15 @@ def prune(out: Path, *, last: int, every: int | None) -> None:
         if every is not None and step % every == 0:
             (folder / STATE).unlink()
         else:
-            shutil.rmtree(folder)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint, its state last: what a kill on the way leaves is then removed by the next `prune`."""
+    for path in folder.iterdir():
+        if path.name != STATE:
+            path.unlink()
+    shutil.rmtree(folder)
 
 
 def forget_after(out: Path, step: int) -> None:
@@ -93,10 +104,14 @@ def forget_after(out: Path, step: int) -> None:
 
 def sweep(out: Path) -> None:
     """Remove what writes that were killed on the way left behind."""
-    for folder in (out, *(folder for _, folder in kept(out))):
+    folders = [folder for _, folder in kept(out)]
+    for folder in (out, *folders):
         for path in folder.glob(".*.*"):
             if path.is_file() and any(name in path.name for name in (".pt.", ".safetensors.", ".json.", ".jsonl.")):
                 path.unlink(missing_ok=True)
+    for folder in folders:
+        if not any(folder.iterdir()):
+            folder.rmdir()
     for path in out.glob(f"{SCRATCH}*"):
         shutil.rmtree(path)
 

@@ -254,8 +254,8 @@ class Trainer:
         weights.save(model, self.tokenizer, self.out, record=self._record())
         if config.keep_last > 1:
             folder = checkpoints.folder_of(self.out, self.step)
-            weights.save(model, self.tokenizer, folder, record=self._record())
             checkpoints.add_way_back(self.out, folder)
+            weights.save(model, self.tokenizer, folder, record=self._record())
             checkpoints.prune(self.out, last=config.keep_last, every=config.checkpoint_keep)
 
     def keep(self) -> None:
@@ -286,7 +286,8 @@ class Trainer:
             checkpoints.sweep(self.out)
         if back and self.ranks.first:
             checkpoints.forget_after(self.out, self.step)
-        behind = self.ranks.first and checkpoints.step_of_model(self.out) != self.step
+        folders = [self.out, *([checkpoints.folder_of(self.out, self.step)] if self.config.keep_last > 1 else [])]
+        behind = self.ranks.first and any(checkpoints.step_of_model(folder) != self.step for folder in folders)
         if self.ranks.largest(int(back or behind)):
             self.save()
 

@@ -72,6 +72,31 @@ def test_a_kill_between_state_and_model(whole, words, tmp_path):
     assert not list(out.glob(".*"))
 
 
+def test_kills_amid_a_checkpoint_of_its_own_folder(whole, words, tmp_path):
+    """A folder is made with its state first and removed with it last: what is left is completed, or pruned later."""
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    (out / "step-20" / "model.safetensors").unlink()
+    (out / "step-20" / "training.json").unlink()  # killed as the newest was made
+    (out / "step-5").mkdir()  # killed as the fourth was removed: its state is what remains
+    shutil.copy(out / "step-10" / "state.pt", out / "step-5" / "state.pt")
+    (out / "step-3").mkdir()  # a moment later
+    train(dataclasses.replace(DROPPED, keep_last=3, checkpoint_keep=2), *words, out, resume=True)
+    assert weights_of(out / "step-20") == weights_of(whole / "step-20")
+    assert [step for step, _ in checkpoints.kept(out)] == [step for step, _ in checkpoints.kept(whole)]
+
+
+def test_pruning_removes_a_state_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints.shutil, "rmtree", lambda folder: seen.append([p.name for p in folder.iterdir()]))
+    seen = []
+    for step in (1, 2):
+        (tmp_path / f"step-{step}").mkdir()
+        for name in ("model.safetensors", "state.pt"):
+            (tmp_path / f"step-{step}" / name).touch()
+    checkpoints.prune(tmp_path, last=1, every=None)
+    assert seen == [["state.pt"]]
+
+
 def test_another_configuration_is_refused_by_name(whole, words, tmp_path):
     shorter = dataclasses.replace(DROPPED, model=dataclasses.replace(DROPPED.model, context=16), sequences=8)
     with pytest.raises(CheckpointError, match=r"other settings \(context: 32 -> 16; sequences: 4 -> 8\)"):
