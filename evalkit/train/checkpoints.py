@@ -88,7 +88,7 @@ def prune(out: Path, *, last: int, every: int | None) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a checkpoint, its state last: what a kill on the way leaves is then removed by the next `prune`."""
+    """Remove a checkpoint, its state last: what a kill on the way leaves is still known as one and removed later."""
     for path in folder.iterdir():
         if path.name != STATE:
             path.unlink()
@@ -99,7 +99,7 @@ def forget_after(out: Path, step: int) -> None:
     """Remove the checkpoints of later steps: who goes back to a step takes those steps again."""
     for other, folder in kept(out):
         if other > step:
-            shutil.rmtree(folder)
+            _remove(folder)
 
 
 def sweep(out: Path) -> None:

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from evalkit.cli import main as evalkit
+from evalkit.errors import program
 from evalkit.train.ladder import train_all
 
 SIZES = "pico,nano,micro,mini,midi"
 
 
+@program
 def main() -> None:
     """Read the options, train, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -50,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
