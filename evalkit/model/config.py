@@ -22,6 +22,7 @@ class GPTConfig:
     epsilon: of the layer norms. norm: "pre" normalises each branch's input and the last block's output (Radford et
     al. 2019, section 2.3), "post" each sum of the residual stream and a branch (Radford et al. 2018, section 4.1).
     band: positions, its own included, that a position sees in every second layer (the 2nd, 4th, ...); None: all.
+    tied: whether the output matrix is the token embedding, as in all GPTs of the papers, or one of its own.
 
     Raises UsageError for a shape that cannot be built.
     """
@@ -35,6 +36,7 @@ class GPTConfig:
     epsilon: float = 1e-5
     norm: Literal["pre", "post"] = "pre"
     band: int | None = None
+    tied: bool = True
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "d_model", "n_head", "context", "vocab_size"):
@@ -61,8 +63,9 @@ class GPTConfig:
 
     @property
     def parameters(self) -> int:
-        """N with embeddings; the output matrix is the token embedding and counts once."""
-        return self.block_parameters + (self.vocab_size + self.context) * self.d_model
+        """N with embeddings; an output matrix that is the token embedding counts once."""
+        tables = self.vocab_size * (1 if self.tied else 2) + self.context
+        return self.block_parameters + tables * self.d_model
 
     @property
     def flops_per_token(self) -> int:

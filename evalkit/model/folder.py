@@ -12,21 +12,21 @@ from evalkit.files import hash_files, read_json
 from evalkit.model.config import GPTConfig
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
-SINGLE, INDEX, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the files that hold a folder's weights (safetensors before shards before a pickle).
+    """Return the files that hold a folder's weights (safetensors before pickles, one file before shards).
 
     Raises CheckpointError when there are none, or when the index names a file that is missing.
     """
-    if (folder / SINGLE).is_file():
-        return [folder / SINGLE]
-    if (folder / INDEX).is_file():
-        return _shards(folder / INDEX)
-    if (folder / PICKLE).is_file():
-        return [folder / PICKLE]
-    raise CheckpointError(f"{folder / SINGLE} is missing (nor is there {INDEX} or {PICKLE})")
+    for single, index in ((SINGLE, INDEX), (PICKLE, PICKLE_INDEX)):
+        if (folder / single).is_file():
+            return [folder / single]
+        if (folder / index).is_file():
+            return _shards(folder / index)
+    raise CheckpointError(f"{folder / SINGLE} is missing (nor is there {INDEX}, {PICKLE} or {PICKLE_INDEX})")
 
 
 def _shards(index: Path) -> list[Path]:

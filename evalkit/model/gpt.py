@@ -86,7 +86,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A language model; the output matrix is the token embedding."""
+    """A language model; the output matrix is the token embedding, or one of its own (`config.tied`)."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -98,6 +98,12 @@ class GPT(nn.Module):
         # GPT-1's last block has normalised already.
         last = nn.LayerNorm(config.d_model, eps=config.epsilon) if config.norm == "pre" else nn.Identity()
         self.norm: nn.Module = last
+        self.output = None if config.tied else nn.Linear(config.d_model, config.vocab_size, bias=False)
+
+    @property
+    def output_matrix(self) -> Tensor:
+        """Return what turns states into logits (V, D)."""
+        return self.tokens.weight if self.output is None else self.output.weight
 
     def initialize(self, generator: torch.Generator) -> None:
         """Draw initial weights: N(0, 0.02); since GPT-2 what feeds the residual stream is over sqrt(its layers)."""
@@ -133,7 +139,7 @@ class GPT(nn.Module):
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states (..., D) into logits (..., V)."""
-        return F.linear(hidden, self.tokens.weight)
+        return F.linear(hidden, self.output_matrix)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Return logits_BTV, the scores of the next token at every position."""

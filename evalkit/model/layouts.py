@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import read_json
 from evalkit.model.config import GPTConfig
+from evalkit.model.stored import differs
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +32,12 @@ _BLOCK = {
 }
 _SHAPE = {"n_layer": "n_layer", "n_embd": "d_model", "n_head": "n_head", "n_positions": "context"}
 _SHAPE |= {"vocab_size": "vocab_size"}
+# The output matrix, which alone lies outside "transformer.".
+OUTPUT = "lm_head.weight"
 # A buffer or copy that is no parameter: masks of old versions; the tied output matrix.
-SKIPPED = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+SKIPPED = (".attn.bias", ".attn.masked_bias", OUTPUT)
+# What to do with a GPT of a kind that ours is not.
+_ELSEWHERE = "; transformers may run it: try --model hf:FOLDER"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,11 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
 )
 
 
+def _embedding(layout: Layout) -> str:
+    """Return what the token embedding is stored as."""
+    return next(theirs for theirs, ours in layout.outer.items() if ours == "tokens.weight")
+
+
 def model_type(config: GPTConfig) -> str:
     """Return the model_type under which a GPT is stored."""
     if config.norm == "post":
@@ -85,19 +95,21 @@ def stored_names(config: GPTConfig) -> dict[str, tuple[str, bool]]:
             transposed = not theirs.startswith("ln_")
             names[f"blocks.{layer}.{ours}.weight"] = (f"h.{layer}.{theirs}.weight", transposed)
             names[f"blocks.{layer}.{ours}.bias"] = (f"h.{layer}.{theirs}.bias", False)
-    return names
+    return names if config.tied else {"output.weight": (OUTPUT, False), **names}
 
 
 def read_config(folder: Path) -> GPTConfig:
-    """Read config.json.
+    """Read config.json, and of the weights whether the output matrix is one of its own.
 
-    Raises CheckpointError for another architecture or for settings that our GPT does not have.
+    Where config.json says that it is the token embedding and the files hold another one, the files are right, as for
+    transformers. Raises CheckpointError for another architecture or for settings that our GPT does not have.
     """
     path = folder / "config.json"
     raw = read_json(path, CheckpointError)
     found = raw.get("model_type") if isinstance(raw, dict) else type(raw).__name__
     if not isinstance(found, str) or found not in LAYOUTS:
-        raise CheckpointError(f"{path}: model_type is {found!r}; only {', '.join(map(repr, LAYOUTS))} can be read")
+        known = ", ".join(map(repr, LAYOUTS))
+        raise CheckpointError(f"{path}: model_type is {found!r}; only {known} can be read here{_ELSEWHERE}")
     layout = LAYOUTS[found]
     _check_settings(raw, layout, path)
     missing = [key for key in _SHAPE if not isinstance(raw.get(key), int)]
@@ -106,13 +118,14 @@ def read_config(folder: Path) -> GPTConfig:
     if missing:
         raise CheckpointError(f"{path}: {', '.join(missing)} must be given as whole numbers")
     if raw.get("n_inner") not in (None, 4 * raw["n_embd"]):
-        raise CheckpointError(f"{path}: n_inner {raw['n_inner']}; only 4 x n_embd is supported")
+        raise CheckpointError(f"{path}: n_inner {raw['n_inner']}; only 4 x n_embd is supported{_ELSEWHERE}")
     try:
         return GPTConfig(
             **{ours: raw[theirs] for theirs, ours in _SHAPE.items()},
             epsilon=float(raw.get("layer_norm_epsilon", 1e-5)),
             norm=layout.norm,
             band=raw["band"] if found == "evalkit-gpt3" else None,
+            tied=bool(raw.get("tie_word_embeddings", True)) and not differs(folder, _embedding(layout), OUTPUT),
         )
     except (UsageError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -121,13 +134,12 @@ def read_config(folder: Path) -> GPTConfig:
 def _check_settings(raw: Mapping[str, Any], layout: Layout, path: Path) -> None:
     key, default, allowed = layout.activation
     if raw.get(key, default) not in allowed:
-        raise CheckpointError(f"{path}: {key} {raw[key]!r}; only {allowed[0]!r} is known")
+        raise CheckpointError(f"{path}: {key} {raw[key]!r}; only {allowed[0]!r} is read here{_ELSEWHERE}")
     for name in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
         if raw.get(name):
-            raise CheckpointError(f"{path}: {name} is not supported")
-    for name in ("tie_word_embeddings", "scale_attn_weights"):
-        if not raw.get(name, True):
-            raise CheckpointError(f"{path}: {name} false is not supported")
+            raise CheckpointError(f"{path}: {name} is not supported{_ELSEWHERE}")
+    if not raw.get("scale_attn_weights", True):
+        raise CheckpointError(f"{path}: scale_attn_weights false is not supported{_ELSEWHERE}")
 
 
 def stored_config(config: GPTConfig, *, end_of_text: int, dtype: torch.dtype) -> dict[str, Any]:
@@ -148,6 +160,6 @@ def stored_config(config: GPTConfig, *, end_of_text: int, dtype: torch.dtype) ->
         "initializer_range": 0.02,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": config.tied,
         "dtype": str(dtype).removeprefix("torch."),
     }

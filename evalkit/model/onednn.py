@@ -52,6 +52,7 @@ class _PackedGPT(GPT):
         with without_weights():  # all of it is replaced
             super().__init__(model.config)
         self.tokens, self.positions, self.norm = model.tokens, model.positions, model.norm
+        self.output = model.output
         self.blocks = nn.ModuleList()
         while len(model.blocks):
             self.blocks.append(_PackedBlock(model.config, model.blocks.pop(0)))
@@ -60,7 +61,7 @@ class _PackedGPT(GPT):
         """Turn states (..., D) into logits (..., V)."""
         if hidden.dtype != torch.float32:
             return super().unembed(hidden)
-        return product(hidden, self.tokens.weight)  # not packed, for tokens are looked up in it
+        return product(hidden, self.output_matrix)  # not packed, for tokens are looked up in it where it is tied
 
 
 class _PackedBlock(Block):

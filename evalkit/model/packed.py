@@ -79,7 +79,7 @@ class PackedGPT:
         rows_M: for each target the state that predicts it, ascending. All fp32, whatever the model is.
         """
         logprobs, greedy, done = [], [], 0
-        for states_RD in states_UD.split(max(1, _LOGITS // min(_COLUMNS, len(self._model.tokens.weight)))):
+        for states_RD in states_UD.split(max(1, _LOGITS // min(_COLUMNS, len(self._model.output_matrix)))):
             [start, stop] = torch.searchsorted(rows_M, rows_M.new_tensor([done, done + len(states_RD)])).tolist()
             rows, targets = rows_M[start:stop] - done, targets_M[start:stop]
             best_R = total_R = states_RD.new_full((len(states_RD),), -torch.inf)
@@ -97,7 +97,7 @@ class PackedGPT:
 
     def _logits(self, states_RD: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield columns of the fp32 logits, with the token that the first of them is of."""
-        for i, matrix_CD in enumerate(self._model.tokens.weight.split(_COLUMNS)):
+        for i, matrix_CD in enumerate(self._model.output_matrix.split(_COLUMNS)):
             if matrix_CD.is_cuda and self._dtype != torch.float32:
                 logits_RC = torch.mm(states_RD.to(self._dtype), matrix_CD.t(), out_dtype=torch.float32)
             else:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from evalkit.errors import CheckpointError, unknown
 from evalkit.model.config import GPT3, HUB, LADDER
-from evalkit.model.folder import weight_files
+from evalkit.model.folder import PICKLE, PICKLE_INDEX, weight_files
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
 _SAFETENSORS = ["model.safetensors", "model.safetensors.index.json"]
-_PICKLE = "pytorch_model.bin"
 _OURS = ["config.json", "tokenizer_config.json", *TOKENIZER_FILES, "model*.safetensors", _SAFETENSORS[1]]
 # What transformers reads of other architectures: configurations, tokenizers of any kind, weights in shards.
 _ANY = ["*.json", "*.txt", "*.model", "model*.safetensors"]
@@ -47,6 +46,8 @@ def folder_of(name: str) -> Path:
         return Path(name)
     if name in HUB:
         return _from_hub(HUB[name], _OURS)
+    if Path(name).is_file():
+        raise _is_file(Path(name))
     if name in LADDER:
         raise CheckpointError(
             f"model {name!r} is not bundled yet; train it with: evalkit train --size {name} --corpus world --out {name}"
@@ -60,6 +61,19 @@ def folder_of(name: str) -> Path:
     raise unknown("model", name, [*shipped, *HUB])
 
 
+def _is_file(path: Path) -> CheckpointError:
+    """Build the error for a file where a folder is expected, saying what to do with files of other trainers."""
+    if path.suffix in (".pt", ".pth", ".ckpt"):
+        hint = f"a training's own file (nanoGPT's {path.name}) is turned into one as docs/checkpoints.md says"
+    elif path.suffix in (".safetensors", ".bin", ".json"):
+        hint = f"give {path.parent}, if it has all of them"
+    else:
+        hint = "hf:FOLDER takes whatever transformers reads"
+    return CheckpointError(
+        f"{path} is a file; a checkpoint is a folder with config.json, model.safetensors and a tokenizer: {hint}"
+    )
+
+
 def whereabouts(name: str) -> str:
     """Say where the weights of a named size are, without a network."""
     if name in bundled():
@@ -68,7 +82,7 @@ def whereabouts(name: str) -> str:
         return "to be trained" if name in LADDER else "not released"
     from huggingface_hub import try_to_load_from_cache
 
-    found = (try_to_load_from_cache(HUB[name], file) for file in (*_SAFETENSORS, _PICKLE))
+    found = (try_to_load_from_cache(HUB[name], file) for file in (*_SAFETENSORS, PICKLE, PICKLE_INDEX))
     return f"{'cached' if any(isinstance(path, str) for path in found) else 'to be fetched'}: {HUB[name]}"
 
 
@@ -99,7 +113,9 @@ def _from_hub(repository: str, patterns: list[str]) -> Path:
         folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
         if not any(folder.glob("model*.safetensors")):
             folder = Path(
-                huggingface_hub.snapshot_download(repository, allow_patterns=[*patterns, "pytorch_model*.bin"])
+                huggingface_hub.snapshot_download(
+                    repository, allow_patterns=[*patterns, "pytorch_model*.bin", PICKLE_INDEX]
+                )
             )
     except Exception as error:  # the library's errors of being offline share no base class
         raise CheckpointError(

@@ -1,6 +1,6 @@
 """The tensors of a checkpoint folder, a few at a time, whatever files hold them.
 
-A folder holds model.safetensors, or shards with model.safetensors.index.json, or pytorch_model.bin. Mapped pages that
+A folder holds model.safetensors or pytorch_model.bin, or shards of either with their index. Mapped pages that
 were read count as memory until the file is closed, so files are opened anew for every few tensors: while a model is
 loaded, memory holds the model and a few tensors, not the model and its file.
 """

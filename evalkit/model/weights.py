@@ -24,7 +24,7 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.folder import content_hash as content_hash
 from evalkit.model.folder import weight_files
 from evalkit.model.gpt import GPT
-from evalkit.model.layouts import SKIPPED, read_config, stored_config, stored_names
+from evalkit.model.layouts import OUTPUT, SKIPPED, read_config, stored_config, stored_names
 from evalkit.tokenizer import Tokenizer
 
 
@@ -96,6 +96,8 @@ def _wanted(folder: Path, config: GPTConfig) -> dict[Path, dict[str, tuple[str, 
     # Old checkpoints lack the prefix.
     places = {key.removeprefix("transformer."): (key, path) for key, path in tensors.locate(folder).items()}
     names = stored_names(config)
+    if config.tied and OUTPUT in places:  # stored once, under either name
+        places.setdefault(names["tokens.weight"][0], places[OUTPUT])
     known = {theirs for theirs, _ in names.values()}
     for name, (key, path) in places.items():
         if name not in known and not name.endswith(SKIPPED):
@@ -125,7 +127,9 @@ def save(
     stored = {}
     for ours, (theirs, transposed) in stored_names(config).items():
         tensor = state[ours].detach().to("cpu", dtype)
-        stored[f"transformer.{theirs}"] = (tensor.t() if transposed else tensor).contiguous()
+        stored[theirs if theirs == OUTPUT else f"transformer.{theirs}"] = (
+            tensor.t() if transposed else tensor
+        ).contiguous()
     write_atomic(folder / "model.safetensors", to_safetensors(stored, metadata={"format": "pt"}))
     tokenizer.save(folder, context=config.context)
     settings = stored_config(config, end_of_text=tokenizer.end_of_text, dtype=dtype)

@@ -35,7 +35,7 @@ class Objective(nn.Module):
         with precision(self._config):
             states_BTD = self._hidden(inputs_BT)
         dtype = torch.bfloat16 if self._config.dtype == "bf16" else torch.float32
-        weight = self.model.tokens.weight
+        weight = self.model.output_matrix
         return linear_cross_entropy(states_BTD.flatten(0, 1), weight, targets_BT.flatten(), dtype=dtype)
 
 

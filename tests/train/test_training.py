@@ -97,10 +97,11 @@ def test_kept_checkpoints_are_models_of_their_step(corpus, tokenizer, tmp_path):
         config(checkpoint_keep=0)
 
 
-@pytest.mark.parametrize("stop", [10, 20])
-def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path, stop):
-    whole = train(config(dtype="bf16"), corpus, tokenizer, tmp_path / "whole")
-    broken = Trainer(config(dtype="bf16"), corpus, tokenizer, tmp_path / "broken")
+@pytest.mark.parametrize(("stop", "tied"), [(10, True), (20, True), (10, False)])
+def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path, stop, tied):
+    given = config(dtype="bf16", model=dataclasses.replace(SHAPE, tied=tied))
+    whole = train(given, corpus, tokenizer, tmp_path / "whole")
+    broken = Trainer(given, corpus, tokenizer, tmp_path / "broken")
     (tmp_path / "broken").mkdir()
     save = broken.save
 
@@ -112,7 +113,7 @@ def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path,
     broken.save = save_then_die
     with pytest.raises(KeyboardInterrupt):
         broken.run()
-    again = train(config(dtype="bf16"), corpus, tokenizer, tmp_path / "broken", resume=True)
+    again = train(given, corpus, tokenizer, tmp_path / "broken", resume=True)
     for ours, theirs in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -122,8 +123,10 @@ def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path,
     assert losses("whole") == losses("broken")
 
 
-@pytest.mark.parametrize("changes", [{"norm": "post"}, {"n_layer": 2, "band": 8}], ids=["gpt1", "gpt3"])
-def test_gpt1_and_gpt3_learn_and_are_read_back(changes, corpus, tokenizer, tmp_path):
+@pytest.mark.parametrize(
+    "changes", [{"norm": "post"}, {"n_layer": 2, "band": 8}, {"tied": False}], ids=["gpt1", "gpt3", "untied"]
+)
+def test_other_shapes_learn_and_are_read_back(changes, corpus, tokenizer, tmp_path):
     shape = dataclasses.replace(SHAPE, **changes)
     trained = train(config(model=shape), corpus, tokenizer, tmp_path)
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -137,7 +140,7 @@ def test_gpt1_and_gpt3_learn_and_are_read_back(changes, corpus, tokenizer, tmp_p
 def test_a_state_older_than_a_field_of_the_shape_goes_on(corpus, tokenizer, tmp_path):
     trained = train(config(), corpus, tokenizer, tmp_path)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    for name in ("norm", "band"):
+    for name in ("norm", "band", "tied"):
         del state["settings"]["model"][name]
     torch.save(state, tmp_path / "state.pt")
     again = train(config(), corpus, tokenizer, tmp_path, resume=True)

@@ -149,7 +149,7 @@ def losses(model: FineTuned, form: Form, batch: Batch, config: FinetuneConfig) -
     predicted_NT = places_T < batch.lengths[:, None] - 1  # each real token but the first, from those before it
     lm_loss = linear_cross_entropy(
         states_NTD[:, :-1][predicted_NT],
-        model.tokens.weight,
+        model.output_matrix,
         batch.inputs[:, 1:][predicted_NT],
         dtype=torch.bfloat16 if config.dtype == "bf16" else torch.float32,
     )

@@ -73,7 +73,9 @@ def build(base: GPT, head: Head, *, seed: int, pretrained: bool, dropout: float,
     model.initialize(torch.Generator().manual_seed(seed))
     if pretrained:
         state = {name: tensor.float().cpu() for name, tensor in base.state_dict().items()}
-        state["tokens.weight"] = torch.cat([state["tokens.weight"], model.tokens.weight.detach()[-SPECIAL:]])
+        for name in {"tokens.weight", "output.weight"} & state.keys():
+            drawn = model.get_parameter(name).detach()[-SPECIAL:]
+            state[name] = torch.cat([state[name], drawn])
         model.load_state_dict({**state, "head.weight": model.head.weight.detach()})
     return model.to(base.tokens.weight.device)
 
