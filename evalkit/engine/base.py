@@ -22,6 +22,31 @@ class TextEncoder(Protocol):
         ...
 
 
+class TextCodec(TextEncoder, Protocol):
+    """What an engine that generates needs of a tokenizer besides; evalkit.tokenizer.Tokenizer is one."""
+
+    @property
+    def size(self) -> int:
+        """Number of token ids."""
+        ...
+
+    def __hash__(self) -> int:
+        """Tell one tokenizer from another, for what is worked out once for each."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, nothing added."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids."""
+        ...
+
+    def content_hash(self) -> str:
+        """Return 16 hexadecimal digits that change whenever an encoding could."""
+        ...
+
+
 class Engine(Protocol):
     """Answers requests in any order it likes.
 

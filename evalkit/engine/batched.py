@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from evalkit.engine.base import TextCodec
 from evalkit.engine.beam import BeamSearch
 from evalkit.engine.generation import Prompt, Reading, Search, decode
 from evalkit.engine.rolling import rolling_windows
 from evalkit.engine.sampling import Sampler
 from evalkit.engine.words import WordSearch
-from evalkit.tokenizer import Tokenizer
 from evalkit.types import Request, Response
 
 
@@ -41,7 +41,7 @@ class BatchedEngine(ABC):
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
+        tokenizer: TextCodec,
         *,
         positions: int,
         device: torch.device,

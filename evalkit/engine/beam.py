@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from evalkit.engine.base import TextCodec
 from evalkit.engine.sampling import find_stop
-from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Response
 
 
@@ -32,7 +32,7 @@ class BeamSearch:
     present length, scores no better than the worst of them; or at max_tokens.
     """
 
-    def __init__(self, decoding: Decoding, tokenizer: Tokenizer, *, ends: Collection[int]):
+    def __init__(self, decoding: Decoding, tokenizer: TextCodec, *, ends: Collection[int]):
         self._decoding, self._tokenizer, self._ends = decoding, tokenizer, ends
         self._running = [_Beam(0.0, ())]  # best first, as are the finished ones
         self._finished: list[_Beam] = []

@@ -15,9 +15,9 @@ from torch import Tensor
 from evalkit.engine.batched import BatchedEngine, Span
 from evalkit.engine.budget import MOST
 from evalkit.engine.generation import Prompt
-from evalkit.engine.hf_generation import CacheReading
 from evalkit.engine.hf_network import Network
-from evalkit.engine.hf_scoring import score
+from evalkit.engine.network_reading import CacheReading
+from evalkit.engine.network_scoring import score
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import hash_files
 from evalkit.tokenizer import Tokenizer

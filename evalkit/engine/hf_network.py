@@ -25,8 +25,9 @@ class Network:
 
     def __init__(self, model: Any):
         self.model, self._head = model.eval(), model.get_output_embeddings()
+        self.device: torch.device = model.device
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        tokens_BT = torch.arange(1, 7, device=model.device).reshape(2, 3) % model.get_input_embeddings().num_embeddings
+        tokens_BT = torch.arange(1, 7, device=self.device).reshape(2, 3) % model.get_input_embeddings().num_embeddings
         self.splits = False
         with torch.inference_mode():
             logits_BTV = model(input_ids=tokens_BT, use_cache=False).logits
@@ -89,5 +90,5 @@ class Network:
         """Return a new cache whose row i is row rows[i] of this one, which stays as it is."""
         chosen = copy.copy(cache)
         chosen.layers = [copy.copy(layer) for layer in cache.layers]
-        chosen.reorder_cache(torch.tensor(rows, device=self.model.device))
+        chosen.reorder_cache(torch.tensor(rows, device=self.device))
         return chosen

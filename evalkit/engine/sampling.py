@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evalkit.tokenizer import Tokenizer
+from evalkit.engine.base import TextCodec
 from evalkit.types import Decoding, Response
 
 
@@ -24,7 +24,7 @@ class GrowingText:
     gave the characters until then, because a tokenizer may write a text's first token in another way.
     """
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: TextCodec):
         self._tokenizer = tokenizer
         self._ids: list[int] = []
         self._known = 0  # tokens whose text is settled
@@ -59,7 +59,7 @@ class Sampler:
 
     rows = 1
 
-    def __init__(self, decoding: Decoding, tokenizer: Tokenizer, *, ends: Collection[int]):
+    def __init__(self, decoding: Decoding, tokenizer: TextCodec, *, ends: Collection[int]):
         self._decoding, self._ends = decoding, ends
         self._rng = np.random.default_rng(decoding.seed)
         self._text = GrowingText(tokenizer)

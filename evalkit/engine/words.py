@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from evalkit.tokenizer import Tokenizer
+from evalkit.engine.base import TextCodec
 from evalkit.types import Decoding, Response
 
 
@@ -31,7 +31,7 @@ class WordSearch:
     so. The search ends when no start is likelier than the best whole word; without one the text is empty.
     """
 
-    def __init__(self, decoding: Decoding, tokenizer: Tokenizer, *, ends: Collection[int]):
+    def __init__(self, decoding: Decoding, tokenizer: TextCodec, *, ends: Collection[int]):
         del ends  # what ends a text ends a word, as every sign does
         self._decoding, self._tokenizer = decoding, tokenizer
         self._avoid = frozenset(word.lower() for word in decoding.avoid)
@@ -106,7 +106,7 @@ class WordSearch:
 
 
 @lru_cache(maxsize=4)
-def _kinds(tokenizer: Tokenizer, vocabulary: int) -> tuple[Tensor, Tensor]:
+def _kinds(tokenizer: TextCodec, vocabulary: int) -> tuple[Tensor, Tensor]:
     """Return which of a network's tokens begin a word behind a blank, and which go on with one (V each)."""
     opening = torch.zeros(vocabulary, dtype=torch.bool)
     going_on = opening.clone()

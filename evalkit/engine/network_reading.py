@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evalkit.engine.generation import Prompt, shared_by_all
-from evalkit.engine.hf_network import Network
+from evalkit.engine.network import Network
 from evalkit.engine.prefix_tree import common_prefix
 
 # Rows beyond which a step gains little on a processor, and on a graphics card.
@@ -27,7 +27,7 @@ class CacheReading:
 
     def __init__(self, network: Network, prompts: Sequence[Prompt], *, batch_tokens: int):
         self._network, self._prompts, self._batch_tokens = network, prompts, batch_tokens
-        self._rows = _ROWS[network.model.device.type]
+        self._rows = _ROWS[network.device.type]
         self._waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].tokens), prompts[i].tokens))
         self._trunk: Any = None  # the cache of what all prompts begin with
         self._trunk_tokens = self._read_trunk()
@@ -90,4 +90,4 @@ class CacheReading:
         return states_RTD
 
     def _tensor(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor([list(row) for row in rows], device=self._network.model.device)
+        return torch.tensor([list(row) for row in rows], device=self._network.device)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from evalkit.engine.batched import Span
-from evalkit.engine.hf_generation import LEAST_SHARED
-from evalkit.engine.hf_network import Network
+from evalkit.engine.network import Network
+from evalkit.engine.network_reading import LEAST_SHARED
 from evalkit.engine.prefix_tree import common_prefix
 
 # Rows of the (positions, vocabulary) matrix of scores that are held at once.
@@ -112,7 +112,7 @@ def _read(
         _, cache = network.run(beginnings_BT, cache=repeated, last=True)
     else:
         owners = [0] * len(rows)
-    rest_BT, lengths_B = (tensor.to(network.model.device) for tensor in _pad([row.tokens[shared:] for row in rows]))
+    rest_BT, lengths_B = (tensor.to(network.device) for tensor in _pad([row.tokens[shared:] for row in rows]))
     # A causal model's real tokens cannot see padding on their right; the mask is for what else reads it (OPT counts
     # positions in it, ALiBi distances).
     mask_BS = torch.arange(shared + rest_BT.shape[1], device=rest_BT.device) < shared + lengths_B[:, None]
@@ -144,7 +144,7 @@ def _scores(network: Network, states_RD: Tensor, targets_R: Tensor) -> tuple[Ten
 
 
 def _tensor(network: Network, rows: Sequence[Sequence[int]]) -> Tensor:
-    return torch.tensor([list(row) for row in rows], device=network.model.device)
+    return torch.tensor([list(row) for row in rows], device=network.device)
 
 
 def _pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,125 @@
+"""Anybody's tokenizer as what an engine needs: transformers', tokenizers', tiktoken's, or an object of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import tokenizers
+
+from evalkit.engine.base import TextCodec
+from evalkit.errors import UsageError
+from evalkit.files import digest
+from evalkit.tokenizer import Tokenizer
+
+# What stands at the end of a decoded text whose last character is not whole yet.
+_UNFINISHED = "\ufffd"
+
+
+@runtime_checkable
+class PlainTokenizer(Protocol):
+    """The least that a tokenizer of one's own has to have; end of text is given beside it."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        """Return the token ids of a text, nothing added."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids."""
+        ...
+
+
+class PlainEncoder:
+    """A tokenizer that can encode and decode, with what the harness and the engines need besides.
+
+    Where it can encode without reading special tokens in a text (tiktoken's `encode_ordinary`), that is used.
+    """
+
+    def __init__(self, plain: PlainTokenizer, *, end_of_text: int):
+        self._encode: Callable[[str], Sequence[int]] = getattr(plain, "encode_ordinary", plain.encode)
+        self._plain, self.end_of_text = plain, end_of_text
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text; nothing is added."""
+        return [int(token) for token in self._encode(text)]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Encode many texts."""
+        return [self.encode(text) for text in texts]
+
+    @property
+    def size(self) -> int:
+        """Number of token ids, as far as the tokenizer says; else up to end of text."""
+        known = (getattr(self._plain, name, None) for name in ("n_vocab", "vocab_size"))
+        return next((number for number in known if isinstance(number, int)), self.end_of_text + 1)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids."""
+        return str(self._plain.decode(list(ids)))
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return each token's (start, end) in characters: where the text of the tokens before it ends."""
+        ids = self.encode(text)
+        ends = [len(self.decode(ids[: i + 1]).rstrip(_UNFINISHED)) for i in range(len(ids))]
+        return list(zip([0, *ends], ends, strict=False))
+
+    def content_hash(self) -> str:
+        """Return 16 hexadecimal digits of how it writes a sample of texts: its own tables cannot be seen."""
+        sample = ["".join(map(chr, range(start, start + 64))) for start in range(0, 1024, 64)]
+        sample += ["The quick brown fox jumps over the lazy dog. 0123456789", "été — 東京 🙂\n\n\tend"]
+        ids: list[object] = []
+        for text in sample:
+            try:
+                ids.append(self.encode(text))
+            except Exception:  # a character that a tokenizer of few characters does not know
+                ids.append(None)
+        return digest(repr((self.end_of_text, ids)))
+
+
+def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple[TextCodec, int | None]:
+    """Return the face of a tokenizer, and the token that it puts before every text, if it does.
+
+    tokenizer: one of evalkit's, a folder that holds one, a fast one of transformers, a `tokenizers.Tokenizer`, a
+    tiktoken encoding, or any object with `encode` and `decode`. end_of_text: the token that separates documents and
+    stands for an empty context, as text or id, where the tokenizer does not say. The object given is not changed.
+
+    Raises UsageError for an object that cannot be used or whose end of text is not known, CheckpointError for a
+    folder that cannot be read.
+    """
+    if isinstance(tokenizer, Tokenizer | PlainEncoder):
+        return tokenizer, None
+    if isinstance(tokenizer, str | Path):
+        return Tokenizer.load(Path(tokenizer)), None
+    backend = (
+        tokenizer if isinstance(tokenizer, tokenizers.Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
+    )
+    if isinstance(backend, tokenizers.Tokenizer):
+        return _of_backend(backend, tokenizer, end_of_text)
+    if not isinstance(tokenizer, PlainTokenizer):
+        raise UsageError(
+            f"tokenizer: {type(tokenizer).__name__} cannot be used; expected one of transformers (fast), tokenizers or "
+            "tiktoken, a folder that holds one, or an object with encode(text) and decode(ids)"
+        )
+    known = (end_of_text, getattr(tokenizer, "eot_token", None), getattr(tokenizer, "eos_token_id", None))
+    end = next((token for token in known if token is not None), None)
+    if isinstance(end, str):
+        ids = list(tokenizer.encode(end))
+        end = ids[0] if len(ids) == 1 else None
+    if not isinstance(end, int):
+        raise UsageError(
+            f"tokenizer: {type(tokenizer).__name__} names no token that separates documents; give end_of_text=ID"
+        )
+    return PlainEncoder(tokenizer, end_of_text=end), None
+
+
+def _of_backend(
+    backend: tokenizers.Tokenizer, owner: Any, end_of_text: str | int | None
+) -> tuple[Tokenizer, int | None]:
+    """Copy a tokenizer of the `tokenizers` library: our face switches its padding and truncation off."""
+    copy = tokenizers.Tokenizer.from_str(backend.to_str())
+    end = backend.id_to_token(end_of_text) if isinstance(end_of_text, int) else end_of_text
+    begin = getattr(owner, "bos_token_id", None)
+    end = end or getattr(owner, "eos_token", None) or getattr(owner, "bos_token", None)
+    begins = begin is not None and backend.encode("a").ids[:1] == [begin]
+    return Tokenizer(copy, end_of_text=end), begin if begins else None

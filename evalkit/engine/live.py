@@ -1,0 +1,203 @@
+"""The engine of a live module: any torch network whose call gives logits, as it stands in somebody's training loop.
+
+Nothing of the module is changed: each part's training mode, the random numbers of torch, dtype and device are as
+before afterwards, and nothing is computed in inference mode, whose tensors a module might keep and could not train
+with. Sequences are padded on the right, where a causal network's real tokens cannot see it; no attention mask is
+given. There is no cache of keys and values, so a prompt is read anew for each generated token.
+
+Shapes as in model/gpt.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evalkit.engine.base import TextCodec
+from evalkit.engine.batched import BatchedEngine, Span
+from evalkit.engine.generation import Prompt
+from evalkit.engine.network_reading import CacheReading
+from evalkit.engine.network_scoring import score
+from evalkit.errors import UsageError
+from evalkit.types import Request
+
+Logits = Callable[[nn.Module, Tensor], Any]
+
+# Where networks write how many positions they read: on themselves, or in `config`.
+_POSITIONS = (
+    "context", "context_length", "block_size", "sequence_len", "max_position_embeddings", "n_positions", "max_seq_len",
+    "seq_length", "n_ctx", "max_sequence_length",
+)  # fmt: skip
+# Values of a (positions, vocabulary) matrix that is held at once.
+_LOGITS = 1 << 27
+
+
+class LiveEngine(BatchedEngine):
+    """Answers with a module. logits: what to call instead of `module(tokens_BT)`; it gives logits (B, T, V).
+
+    begin: the token that every text begins with, or None. batch_tokens and stride as in BatchedEngine.
+
+    Raises UsageError where the module's answer is no matrix of logits for every position, where a position depends on
+    later ones, or where the tokenizer's ids do not fit.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        tokenizer: TextCodec,
+        *,
+        name: str,
+        positions: int,
+        logits: Logits | None = None,
+        begin: int | None = None,
+        batch_tokens: int | None = None,
+        stride: int | None = None,
+    ):
+        device = next((tensor.device for tensor in _tensors(module)), torch.device("cpu"))
+        self._network = _Network(module, logits, device, known=tokenizer.end_of_text or 1)
+        most = max(positions, _LOGITS // self._network.vocabulary)
+        super().__init__(
+            tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
+            batch_tokens=batch_tokens or most, stride=stride,
+        )  # fmt: skip
+        if tokenizer.size > self._network.vocabulary:
+            raise UsageError(
+                f"{name}: the tokenizer has {tokenizer.size:,} tokens, the module's logits are of "
+                f"{self._network.vocabulary:,}: they do not belong together"
+            )
+        self._name, self._begin = name, begin
+        if begin is not None:
+            self._first = begin
+            self.context_length -= 1
+
+    def signature(self) -> Mapping[str, str]:
+        """Return what identifies the numbers; the hash is of the weights as they are now."""
+        module = self._network.module
+        return {
+            "model": self._name,
+            "hash": _content_hash(module, self.tokenizer),
+            "architecture": type(module).__name__,
+            "library": f"torch {torch.__version__}",
+            "dtype": "+".join(sorted({str(t.dtype).removeprefix("torch.") for t in _tensors(module)})) or "none",
+            "parameters": str(sum(p.numel() for p in module.parameters())),
+            "context": str(self._positions),
+            "stride": str(self._stride),
+            "first": str(self._first),
+        }
+
+    def _context(self, request: Request) -> tuple[int, ...]:
+        ids = request.context_ids
+        if self._begin is None or ids[:1] == (self._begin,):
+            return ids
+        return (self._begin,) if ids == (self.tokenizer.end_of_text,) else (self._begin, *ids)
+
+    def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
+        return score(self._network, spans, batch_tokens=self._batch_tokens)
+
+    def _reading(self, prompts: Sequence[Prompt]) -> CacheReading:
+        return CacheReading(self._network, prompts, batch_tokens=self._batch_tokens)
+
+
+class _Network:
+    """A module as hf_network.Network has it: one that gives logits at once and keeps no cache."""
+
+    splits = continues = False
+
+    def __init__(self, module: nn.Module, logits: Logits | None, device: torch.device, *, known: int):
+        self.module, self.device, self._logits = module, device, logits
+        self.vocabulary = 0
+        tokens_BT = torch.tensor([[0, known, 0], [known, 0, known]], device=device)
+        try:
+            logits_BTV = self.hidden(tokens_BT)
+        except (IndexError, RuntimeError, TypeError) as error:  # too small a table; a call of another form
+            what = f"{type(module).__name__} cannot be called with tokens {tokens_BT.tolist()}"
+            raise UsageError(f"{what}: {str(error).partition(chr(10))[0]}") from error
+        self.vocabulary = logits_BTV.shape[2]
+        changed_BT = tokens_BT.clone()
+        changed_BT[:, -1] = tokens_BT[:, 1]
+        gap = (logits_BTV[:, 0] - self.hidden(changed_BT)[:, 0]).abs().max()
+        if gap > 16 * torch.finfo(logits_BTV.dtype).eps * logits_BTV.abs().max():
+            raise UsageError(f"{type(module).__name__} sees later tokens: not a causal language model")
+
+    def hidden(self, tokens_BT: Tensor, *, mask_BS: Tensor | None = None) -> Tensor:
+        """Return logits (B, T, V): the states of a network that is not split are its logits."""
+        with still(self.module, self.device):
+            tokens_BT = tokens_BT.clone()  # a tensor of inference mode may not be kept by the module
+            given = self._logits(self.module, tokens_BT) if self._logits else self.module(tokens_BT)
+        found = getattr(given, "logits", given)
+        found = found[0] if isinstance(found, tuple) and found else found
+        if not isinstance(found, Tensor) or found.shape[:-1] != tokens_BT.shape:
+            what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            raise UsageError(
+                f"{type(self.module).__name__} gives {what} for tokens of shape {tuple(tokens_BT.shape)}; expected "
+                "logits (batch, positions, vocabulary) of every position, or an object with them as .logits. Of a "
+                "module that gives them in another way: logits=lambda module, tokens: ..."
+            )
+        return found
+
+    def run(self, tokens_BT: Tensor, *, cache: Any = None, last: bool = False, mask_BS: Tensor | None = None) -> Any:
+        """Return logits, those of the last position alone if `last`, and no cache."""
+        logits_BTV = self.hidden(tokens_BT)
+        return logits_BTV[:, -1:] if last else logits_BTV, None
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        """Return the logits, which they are already."""
+        return hidden
+
+    def repeated(self, cache: Any, rows: Sequence[int]) -> Any:
+        """Repeat a cache, of which there is none."""
+        raise AssertionError("a live module keeps no cache")
+
+
+@contextmanager
+def still(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let a module be called without a trace: in evaluation mode, without gradients, its random numbers put back."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        module.eval()
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            torch.inference_mode(False),
+            torch.no_grad(),
+        ):
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def positions_of(module: nn.Module, *, given: int | None) -> int:
+    """Return how many tokens a module reads at once. Raises UsageError where nobody says."""
+    owners = (module, getattr(module, "config", None), getattr(module, "module", None))
+    found = (getattr(owner, name, None) for owner in owners if owner is not None for name in _POSITIONS)
+    positions = given if given is not None else next((n for n in found if isinstance(n, int) and n > 0), None)
+    if positions is None or positions < 1:
+        raise UsageError(
+            f"{type(module).__name__} does not say how many tokens it reads at once; give context_length=NUMBER"
+            if positions is None
+            else f"context_length must be at least 1, not {positions}"
+        )
+    return positions
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    return (tensor for tensor in module.parameters() if tensor.is_floating_point())
+
+
+def _content_hash(module: nn.Module, tokenizer: TextCodec) -> str:
+    """Hash what a checkpoint of the module would hold, each tensor once, and its tokenizer."""
+    whole = blake2b(f"{type(module).__qualname__} {tokenizer.content_hash()}".encode(), digest_size=8)
+    seen = set()
+    for name, tensor in sorted(module.state_dict().items()):
+        if isinstance(tensor, Tensor):
+            place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+            whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {place in seen}".encode())
+            if place not in seen:
+                whole.update(tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
+            seen.add(place)
+    return whole.hexdigest()
