@@ -208,19 +208,16 @@ def tokenizer(name: str | None) -> Tokenizer | None:
 
 
 def training(name: str) -> dict[str, object]:
-    """Return what a checkpoint's training.json says and reports use; nothing where there is none, or a broken one.
+    """Return what a checkpoint's training.json says and reports use (see model/record.py).
 
-    corpus: its name; tokens, flops and step: of the weights; loss: held-out, in nats per token; seed: of the training.
+    Nothing where there is none, or a broken one.
     """
     from evalkit.errors import CheckpointError
     from evalkit.files import read_json
-    from evalkit.model import resolve
+    from evalkit.model import record, resolve
 
     try:
-        record = read_json(resolve.folder_of(name) / "training.json", CheckpointError)
-        facts = {key: record[key] for key in ("step", "tokens", "flops")}
-        more = {"corpus": record["corpus"]["name"], "loss": record["validation_loss"]}
-        return {**facts, **more, "seed": record["settings"]["seed"]}
+        return record.facts(read_json(resolve.folder_of(name) / "training.json", CheckpointError))
     except (CheckpointError, KeyError, TypeError):  # another trainer's record, or none: facts for reports only
         return {}
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 SUMMARY = "Report on stored runs: trends, tables, fits and samples, as a page and as files."
 EXAMPLES = """examples:
   evalkit report runs --out reports/mine                     every run under a folder
   evalkit report runs/nano runs/micro runs/mini --out reports/ladder --title "The ladder"
   evalkit report pythia-evals --out reports/pythia --predict 6.9b,12b
+  evalkit report old/nano new/nano --out reports/both --label old/nano=before --label new/nano=after
   evalkit report runs --out reports/qa --family qa --metric exact_match
 """
 
@@ -25,6 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--predict", default="", metavar="MODELS", help="models held out of the fits (default: the largest of a ladder)"
     )
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="RUN=NAME", help="what to call the model of the runs at a path"
+    )
     parser.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
     parser.add_argument("--metric", default="", help="the metric that stands for a task, where it has it; with commas")
 
@@ -37,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int | None:
 
     found, problems = measurements.read(arguments.runs)
     for problem in problems:
-        print(f"left out: {problem.path}: {problem.reason}")
+        log.warning("left out: %s: %s", problem.path, problem.reason)
     if not found:
         raise DataError("none of the given runs holds a result")
     selection = select(
@@ -46,13 +54,32 @@ def run(arguments: argparse.Namespace) -> int | None:
         metrics=_names(arguments.metric),
         predict=_names(arguments.predict),
         references=reference.printed(),
+        labels=_labels(arguments.label),
     )
     content = assemble.content(selection, problems, title=arguments.title, command=_command(arguments))
+    for problem in content.problems[len(problems) :]:
+        log.warning("%s: %s", problem.path, problem.reason)
+    for warning in content.warnings:
+        log.warning("%s", warning)
     files = writing.write(arguments.out, content, selection)
     for name, reason in content.missing:
         print(f"no figure of {name}: {reason}")
     print(f"wrote {len(files)} files to {arguments.out}; open {arguments.out / 'report.html'}")
     return None
+
+
+def _labels(given: Sequence[str]) -> dict[Path, str]:
+    """Read RUN=NAME. Raises UsageError for anything else, and for a run named twice."""
+    from evalkit.errors import UsageError
+
+    labels: dict[Path, str] = {}
+    for text in given:
+        path, _, name = text.rpartition("=")
+        if not path or not name.strip():
+            raise UsageError(f"--label {text}: give RUN=NAME, the path of a run and what to call its model")
+        if labels.setdefault(Path(path), name.strip()) != name.strip():
+            raise UsageError(f"--label names {path} twice: {labels[Path(path)]} and {name.strip()}")
+    return labels
 
 
 def _names(text: str) -> list[str]:
@@ -64,6 +91,8 @@ def _command(arguments: argparse.Namespace) -> str:
     parts = ["evalkit", "report", *map(str, arguments.runs), "--out", str(arguments.out)]
     if arguments.title != "Evaluation report":
         parts += ["--title", arguments.title]
+    for label in arguments.label:
+        parts += ["--label", label]
     for name in ("predict", "family", "metric"):
         if getattr(arguments, name):
             parts += [f"--{name}", getattr(arguments, name)]

@@ -45,6 +45,7 @@ def content(selection: Selection, problems: Sequence[Problem], *, title: str, co
         tables=[grid for grid in shown if grid.rows],
         fits=[grid for grid in fitted if grid and grid.rows],
         notes=[f"No law of the loss in {law.symbol}: {law.reason}." for law in found_laws if not law.law],
+        warnings=selection.notes,
         samples=found_samples,
         problems=[*problems, *unread],
     )

@@ -106,7 +106,7 @@ _Rows = dict[int, list[_Row]]  # by training seed
 def read(folders: Iterable[Path]) -> tuple[list[Rung], list[Line], list[ModelFacts]]:
     """Read runs into rungs (by size), lines and the facts of every model.
 
-    Raises StoreError for a broken run, or when the rungs were not asked the same.
+    Raises StoreError for a broken run, for two models of one name, or when the rungs were not asked the same.
     """
     rungs: dict[str, Rung] = {}
     table: dict[_Key, dict[str, _Rows]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
@@ -118,7 +118,10 @@ def read(folders: Iterable[Path]) -> tuple[list[Rung], list[Line], list[ModelFac
         rungs[name] = Rung(
             name=name, parameters=int(model["parameters"]), block_parameters=int(model["block_parameters"])
         )
-        facts[model["model"]] = model_facts(manifest)
+        found = model_facts(manifest)
+        ran, known = (each.provenance for each in (found, facts.setdefault(model["model"], found)))
+        if (ran.content, ran.reading) != (known.content, known.reading):
+            raise StoreError(f"{folder}: not the {model['model']} of the other runs; a rung is one model, run one way")
         for key, row in _rows(folder, manifest["settings"]["tasks"]):
             table[key][name][seed].append(row)
     order = sorted(rungs.values(), key=lambda rung: rung.parameters)

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError, UsageError
-from evalkit.files import read_json
+from evalkit.files import canonical_json, digest, read_json
 from evalkit.harness.store import read_manifest, read_results
 from evalkit.report import published
 from evalkit.types import Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What decides whether two models are one, or one recipe with two seeds; "" and () where nobody said.
+
+    content: the hash of weights, configuration and tokenizer. reading: how it was run (numbers' type, context, ...).
+    recipe: a digest of the training's settings but its seed. corpus: the fingerprint of training text and tokenizer.
+    """
+
+    content: str = ""
+    reading: tuple[tuple[str, str], ...] = ()
+    recipe: str = ""
+    corpus: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +36,9 @@ class ModelFacts:
     """What is known of a model; None where nobody said.
 
     family: the ladder it belongs to. parameters: N with embeddings; block_parameters: N without.
-    tokens: D, seen in training up to `step`; flops: C. loss: held-out, in nats per token. seed: of the training.
+    tokens: D, seen in training up to `step`; flops: C. loss: held-out, in nats per token; loss_stderr: its standard
+    error over loss_tokens tokens. seed: of the training. pool: shared by the trainings that differ in their seed alone
+    ("" before identity.py has told them apart).
     """
 
     name: str
@@ -34,6 +50,10 @@ class ModelFacts:
     seed: int | None = None
     step: int | None = None
     loss: float | None = None
+    loss_stderr: float | None = None
+    loss_tokens: int | None = None
+    provenance: Provenance = field(default=Provenance(), compare=False, repr=False)
+    pool: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +62,8 @@ class Measurement:
 
     value, low, high and chance are as shown: raw value x scale (100 for percentages). ceiling: the best value that
     can be, or None. source: "model", "control:NAME" or "baseline:NAME". level: a slice of the documents, "" for all.
-    n: scored documents, 0 where unknown. origin: the run folder or file that it was read from.
+    n: scored documents, 0 where unknown. origin: the run folder or file that it was read from. template: a further
+    wording of the prompt. asked: the task as the run names it, where the report has to name it otherwise.
     """
 
     model: ModelFacts
@@ -64,6 +85,8 @@ class Measurement:
     ceiling: float | None = None
     signature: str = ""
     origin: Path = Path()
+    template: str = ""
+    asked: str = ""
 
     @property
     def stderr(self) -> float:
@@ -176,6 +199,7 @@ def _measurement(result: Result, facts: ModelFacts, folder: Path) -> Measurement
         ceiling=metric.scale if metric.share else None,
         signature=result.signature,
         origin=folder,
+        template=result.template,
     )
 
 
@@ -197,10 +221,35 @@ def model_facts(manifest: dict[str, Any]) -> ModelFacts:
             flops=_whole(training.get("flops")),
             seed=_whole(training.get("seed")),
             step=_whole(training.get("step")),
-            loss=None if training.get("loss") is None else float(training["loss"]),
+            loss=_number(training.get("loss")),
+            loss_stderr=_number(training.get("loss_stderr")),
+            loss_tokens=_whole(training.get("loss_tokens")),
+            provenance=_provenance(manifest["settings"], training),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise StoreError(f"its manifest holds a wrong figure of model {name} ({error})") from None
+
+
+def _provenance(settings: Mapping[str, Any], training: Mapping[str, Any]) -> Provenance:
+    about = settings["model"]
+    # A fine-tuning names the weights that it began with: what it did with them belongs to its content.
+    content = str(about.get("hash") or "")
+    if "finetune" in settings:
+        content = digest(canonical_json([content, settings["finetune"]]))
+    reading = {k: v for k, v in about.items() if k not in ("model", "hash", "parameters", "block_parameters")}
+    return Provenance(
+        content=content,
+        reading=tuple(sorted((str(k), str(v)) for k, v in reading.items())),
+        recipe=str(training.get("recipe") or ""),
+        corpus=str(training.get("fingerprint") or ""),
+    )
+
+
+def _number(value: Any) -> float | None:
+    """Return a number of a manifest. Raises ValueError for one that is not finite."""
+    if value is not None and not math.isfinite(float(value)):
+        raise ValueError(f"{value} is not a finite number")
+    return None if value is None else float(value)
 
 
 def _whole(value: Any) -> int | None:
@@ -211,7 +260,7 @@ def _unique(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Leave out what was given twice: the same run by two paths."""
     seen: dict[tuple[Any, ...], Measurement] = {}
     for m in measurements:
-        key = (m.origin.resolve(), m.model, m.task, m.protocol, m.shots, m.metric, m.source, m.level)
+        key = (m.origin.resolve(), m.model, m.task, m.protocol, m.template, m.shots, m.metric, m.source, m.level)
         seen.setdefault(key, m)
     return list(seen.values())
 

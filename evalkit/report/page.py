@@ -22,7 +22,7 @@ class Content:
     """What a report says, in the order in which it says it.
 
     command: the one that makes it. facts: short sentences under the title. missing: figures that have no data, and why.
-    problems: runs that were left out, and why.
+    problems: runs that were left out, and why. warnings: what a reader must know before he trusts a value.
     """
 
     title: str
@@ -35,6 +35,7 @@ class Content:
     notes: Sequence[str] = ()
     samples: Samples = field(default_factory=Samples)
     problems: Sequence[Problem] = ()
+    warnings: Sequence[str] = ()
 
 
 def html(content: Content) -> str:

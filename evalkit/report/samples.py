@@ -60,7 +60,7 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
     problems = []
     for label, folder in _runs(selection):
         try:
-            groups = _smallest(read_records(folder), selection)
+            groups = _smallest(read_records(folder), _names(selection, folder))
         except (EvalkitError, OSError) as error:
             problems.append(Problem(path=folder, reason=f"no samples: {error}"))
             continue
@@ -79,7 +79,9 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
 def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
     """Yield (model, run folder) of the models that have records, at most _MODELS of them, the sizes spread evenly."""
     folders: dict[tuple[object, ...], dict[Path, Measurement]] = {}
-    for m in selection.final:
+    last = {(training(m.model), m.model.step) for m in selection.final}
+    again = [m for m in selection.twins if (training(m.model), m.model.step) in last]
+    for m in (*selection.final, *again):
         if (m.origin / "records.jsonl").is_file():
             folders.setdefault(training(m.model), {})[m.origin] = m
     trainings = [(next(iter(runs.values())).model, sorted(runs)) for runs in folders.values()]
@@ -92,13 +94,26 @@ def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
         yield from ((label, folder) for folder in runs)
 
 
-def _smallest(records: Iterable[Record], selection: Selection) -> dict[Group, list[Record]]:
+Asked = tuple[str, str, str]  # task as the run names it, protocol, template
+
+
+def _names(selection: Selection, folder: Path) -> dict[Asked, str]:
+    """Return how the report names what a run asked."""
+    shown = {(m.asked or m.task, m.protocol, m.template): m.task for m in selection.raw}
+    own = {(m.asked or m.task, m.protocol, m.template): m.task for m in selection.raw if m.origin == folder}
+    return {**shown, **own}
+
+
+def _smallest(records: Iterable[Record], names: Mapping[Asked, str]) -> dict[Group, list[Record]]:
     """Keep of each group the documents whose ids have the smallest hashes: the same ones for every model."""
     heaps: dict[Group, list[tuple[int, str, Record]]] = {}
     seeds: dict[Group, int] = {}
     for record in records:
-        group = (record.cell.task, record.cell.shots, record.cell.variant)
-        if record.cell.task not in selection.metrics or record.cell.seed != seeds.setdefault(group, record.cell.seed):
+        task = names.get((record.cell.task, record.cell.protocol, record.cell.template))
+        if task is None:
+            continue
+        group = (task, record.cell.shots, record.cell.variant)
+        if record.cell.seed != seeds.setdefault(group, record.cell.seed):
             continue
         heap = heaps.setdefault(group, [])
         rank = -int(digest(record.doc_id), 16)
@@ -124,6 +139,7 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
     groups = {group for runs in found.values() for group in runs if group[0] in order}
     for group in sorted(groups, key=lambda g: (order[g[0]], g[2], g[1])):
         documents: dict[str, dict[str, Any]] = {}
+        own = {metric: rule for (task, metric), rule in rules.items() if task == group[0]}
         for i, runs in enumerate(found.values()):
             kept = runs.get(group, ())
             samples.cut = samples.cut or len(kept) > cap
@@ -131,7 +147,7 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
                 entry = documents.setdefault(
                     record.doc_id, {"id": record.doc_id, "level": record.level, "gold": record.gold, "answers": {}}
                 )
-                entry["answers"][str(i)] = _answer(record, selection.metrics[group[0]], text, rules)
+                entry["answers"][str(i)] = _answer(record, selection.metrics[group[0]], text, own)
         task, shots, variant = group
         samples.groups.append(
             {
@@ -142,10 +158,9 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
     return samples
 
 
-def _answer(record: Record, metric: str, text: Any, rules: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+def _answer(record: Record, metric: str, text: Any, rules: Mapping[str, str]) -> dict[str, Any]:
     """Return one model's answer: the prompt it saw, what it said, and every score of it."""
-    task = record.cell.task
-    known = {name: metrics.get(name, rules.get((task, name), "")) for name in record.scores}
+    known = {name: metrics.get(name, rules.get(name, "")) for name in record.scores}
     scores = {name: _score(known[name], statistics) for name, statistics in record.scores.items() if statistics}
     value = scores.get(metric)
     share = value is not None and known[metric].share

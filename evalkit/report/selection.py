@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from evalkit.errors import UsageError, unknown
 from evalkit.harness.task import FAMILIES
 from evalkit.report import measurements as measured
+from evalkit.report.identity import tell_apart
 from evalkit.report.measurements import Measurement, ModelFacts, Series
 from evalkit.report.reference import Reference
 
@@ -20,6 +22,8 @@ class Selection:
 
     raw: all of them, as read. measurements: the same with the parts of a task as its levels (see `nest`).
     metrics: the metric that stands for each task. held_out: names of the models that the fits do not see.
+    twins: what a second run says again; its samples are shown, its values count once. given: names that the user gave.
+    notes: what a reader must know of how models and tasks were told apart.
     """
 
     raw: Sequence[Measurement]
@@ -27,6 +31,9 @@ class Selection:
     metrics: Mapping[str, str]
     held_out: frozenset[str] = frozenset()
     references: Sequence[Reference] = ()
+    twins: Sequence[Measurement] = ()
+    given: frozenset[str] = frozenset()
+    notes: Sequence[str] = ()
 
     @cached_property
     def main(self) -> list[Measurement]:
@@ -56,8 +63,8 @@ class Selection:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """A short name for each model: without what all names begin with."""
-        return short_names(self.sizes)
+        """A short name for each model: without what all names begin with; one that the user gave stays whole."""
+        return {**short_names([n for n in self.sizes if n not in self.given]), **{n: n for n in self.given}}
 
     @cached_property
     def families(self) -> list[str]:
@@ -117,11 +124,13 @@ def select(
     metrics: Sequence[str] = (),
     predict: Sequence[str] = (),
     references: Sequence[Reference] = (),
+    labels: Mapping[Path, str] | None = None,
 ) -> Selection:
     """Choose what a report shows.
 
     families: of tasks or of models, () for all. metrics: preferred ones; a task that has none of them keeps its first.
     predict: the models to hold out of the fits, by name, short name or size; () holds out the largest of each ladder.
+    labels: names for the models of the runs at or below a path.
 
     Raises UsageError for a family, metric or model that does not occur.
     """
@@ -132,6 +141,8 @@ def select(
             raise unknown("family", family, allowed)
     if families:
         chosen = [m for m in chosen if m.family in families or m.model.family in families]
+    identified = tell_apart(chosen, labels=labels)
+    chosen = list(identified.measurements)
     for metric in metrics:
         if metric not in (allowed := {m.metric for m in chosen}):
             raise unknown("metric", metric, allowed)
@@ -140,7 +151,10 @@ def select(
         best.setdefault(m.task, m.metric)
     for metric in reversed(metrics):
         best.update({m.task: metric for m in chosen if m.metric == metric})
-    plain = Selection(raw=chosen, measurements=nest(chosen), metrics=best, references=references)
+    plain = Selection(
+        raw=chosen, measurements=nest(chosen), metrics=best, references=references, twins=identified.twins,
+        given=identified.given, notes=identified.notes,
+    )  # fmt: skip
     return replace(plain, held_out=_held_out(plain, predict))
 
 
@@ -170,14 +184,18 @@ _PARTS = {"hendrycksTest-": "mmlu"}
 
 def nest(found: Sequence[Measurement]) -> list[Measurement]:
     """Make the parts of an imported task its levels: mmlu_anatomy of mmlu, where mmlu itself was measured."""
-    whole = sorted({m.task for m in found if m.protocol == "lm-eval"}, key=len, reverse=True)
+    names = [m.asked or m.task for m in found]
+    whole = sorted({n for n, m in zip(names, found, strict=True) if m.protocol == "lm-eval"}, key=len, reverse=True)
     starts = {f"{task}_": task for task in whole} | {s: task for s, task in _PARTS.items() if task in whole}
     owner: dict[str, tuple[str, str]] = {}
     for task in whole:
         start = next((start for start in starts if task.startswith(start)), None)
         if start:
             owner[task] = starts[start], task.removeprefix(start)
-    return [replace(m, task=owner[m.task][0], level=owner[m.task][1]) if m.task in owner else m for m in found]
+    return [
+        replace(m, task=owner[name][0] + m.task.removeprefix(name), level=owner[name][1]) if name in owner else m
+        for name, m in zip(names, found, strict=True)
+    ]
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:

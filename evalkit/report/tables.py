@@ -154,7 +154,7 @@ def values(names: Sequence[str], group: Sequence[Measurement]) -> list[Entry]:
     for name in names:
         same = [m for m in group if m.model.name == name]
         if same:
-            pooled[name] = measured_mean(same), len(same)
+            pooled[name] = measured_mean(same), len({m.model.seed for m in same})
     sign = 1 if group[0].higher_is_better else -1
     top = max((sign * m.value for m, _ in pooled.values()), default=math.nan)
     bold = len(pooled) > 1 and len({m.value for m, _ in pooled.values()}) > 1

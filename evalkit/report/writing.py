@@ -42,6 +42,7 @@ def markdown(content: Content) -> str:
     out = [f"# {content.title}", "", *content.facts, "", "```", content.command, "```", ""]
     if content.problems:
         out += ["Left out:", "", *(f"- `{p.path}`: {_line(p.reason)}" for p in content.problems), ""]
+    out += [*(f"- {_line(warning)}" for warning in content.warnings), ""] if content.warnings else []
     for drawn in content.figures:
         name = drawn.figure.name
         link = f"[![{drawn.figure.title}](figures/{name}.png)](figures/{name}.svg)"

@@ -16,7 +16,7 @@ from torch import Tensor
 from evalkit.corpus import Corpus
 from evalkit.errors import CheckpointError
 from evalkit.files import make_folder
-from evalkit.model import weights
+from evalkit.model import record, weights
 from evalkit.model.gpt import GPT
 from evalkit.progress import Progress, progress, silent
 from evalkit.tokenizer import Tokenizer
@@ -266,9 +266,7 @@ class Trainer:
             weights.save(model, self.tokenizer, folder, record=self._record())
 
     def _show(self, observers: Sequence[Observer]) -> None:
-        model, record = self._whole_model(), self._record()
-        facts = {key: record[key] for key in ("step", "tokens", "flops")}
-        facts |= {"corpus": self.corpus.info.name, "loss": self.validation_loss, "seed": self.config.seed}
+        model, facts = self._whole_model(), record.facts(self._record())
         with self.clock.stopped():
             if self.ranks.first:
                 observe.show(observers, model, self.tokenizer, self.out, facts=facts)

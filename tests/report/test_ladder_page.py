@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from evalkit.errors import StoreError
@@ -80,3 +82,12 @@ def test_rungs_that_were_asked_something_else_are_refused(runs, tmp_path):
     other = write(tmp_path / "other", "largest", {"easy": 0.9, "hard": 0.2})
     with pytest.raises(StoreError, match="world_patterns at 0 shots was not run on largest"):
         ladder.read([*runs[:3], other])
+
+
+def test_two_models_of_one_name_are_no_rung(runs, tmp_path):
+    again = write(tmp_path / "again", "small", {"easy": 0.9, "hard": 0.9}, tasks=("world_reading", "world_patterns"))
+    manifest = json.loads((again / "manifest.json").read_text())
+    manifest["settings"]["model"]["hash"] = "another"
+    (again / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(StoreError, match="not the small of the other runs"):
+        ladder.read([*runs, again])

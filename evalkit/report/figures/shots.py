@@ -27,7 +27,7 @@ def figure(selection: Selection) -> canvas.Figure | str:
                 panels.append(canvas.Panel(title=f"{family}: {metric}", draw=partial(_curves, selection, table)))
                 chosen += [m for group in table.values() for m in group if m.ceiling is not None]
     whole = _table(chosen, selection)
-    if len({size for size, _ in _sizes(whole)}) > 1:
+    if len({size for size, *_ in _sizes(whole)}) > 1:
         panels.insert(0, canvas.Panel(title="aggregate of all tasks", draw=partial(_aggregate, selection, whole)))
     if not panels:
         return "no task was run with several numbers of shots"
@@ -90,13 +90,14 @@ def _curves(selection: Selection, table: Table, axes: Any) -> None:
     canvas.label_ends(axes, ends)
 
 
-def _sizes(table: Table) -> dict[tuple[int, int], list[str]]:
-    """Return the models by (parameters, tokens): trainings that differ in their seed alone stand together."""
-    found: dict[tuple[int, int], list[str]] = {}
+def _sizes(table: Table) -> dict[tuple[int, int, str], list[str]]:
+    """Return the models by (parameters, tokens, pool): trainings that differ in their seed alone stand together."""
+    found: dict[tuple[int, int, str], list[str]] = {}
     for (name, _), group in table.items():
         facts = group[0].model
-        if facts.parameters and name not in found.setdefault((facts.parameters, facts.tokens or 0), []):
-            found[facts.parameters, facts.tokens or 0].append(name)
+        key = (facts.parameters or 0, facts.tokens or 0, facts.pool)
+        if facts.parameters and name not in found.setdefault(key, []):
+            found[key].append(name)
     return dict(sorted(found.items()))
 
 
@@ -106,12 +107,12 @@ def _aggregate(selection: Selection, table: Table, axes: Any) -> None:
     every = _counts(table)
     counts = sorted({every[0], *([1] if 1 in every else []), every[-1]})
     colours = (canvas.BLUE, canvas.GREEN, canvas.VERMILION)
-    canvas.sizes_axis(axes, [float(size) for size, _ in sizes], label="parameters")
+    canvas.sizes_axis(axes, [float(size) for size, *_ in sizes], label="parameters")
     ends = []
     for marker, colour, shots in zip(canvas.MARKERS, colours, counts, strict=False):
         line = [
             (float(size), *mean([m for name in names for m in table[name, shots]]))
-            for (size, _), names in sizes.items()
+            for (size, *_), names in sizes.items()
         ]
         canvas.errorbars(axes, line, colour, marker=marker)
         ends.append((*line[-1][:2], f"{shots}-shot", colour))

@@ -127,16 +127,16 @@ def _average(points: Sequence[Point]) -> Point:
 
 
 def _line(group: Sequence[Measurement], task: str, ladder: str) -> list[Point]:
-    """Return a point per size; trainings of one size and as many tokens are averaged, with the mean of their bounds."""
-    alike: dict[tuple[int, int], list[Measurement]] = {}
+    """Return a point per recipe, by size; trainings that differ in their seed alone are averaged, bounds too."""
+    alike: dict[tuple[int, int, str], list[Measurement]] = {}
     for m in group:
         if (m.task, m.model.family) == (task, ladder):
-            alike.setdefault((m.model.parameters or 0, m.model.tokens or 0), []).append(m)
+            alike.setdefault((m.model.parameters or 0, m.model.tokens or 0, m.model.pool), []).append(m)
     line = []
-    for size, tokens in sorted(alike):
-        same = alike[size, tokens]
+    for key in sorted(alike):
+        same = alike[key]
         value, low, high = (sum(getattr(m, k) for m in same) / len(same) for k in ("value", "low", "high"))
-        line.append((float(size), value, low, high))
+        line.append((float(key[0]), value, low, high))
     return line
 
 

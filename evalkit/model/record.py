@@ -1,0 +1,37 @@
+"""What a report uses of a checkpoint's training.json. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.files import canonical_json, digest
+
+
+def facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a training record.
+
+    step, tokens, flops: of the weights. corpus: its name; fingerprint: of its tokens and tokenizer. loss: held-out, in
+    nats per token. seed: of the training; recipe: a digest of every other setting that decides the weights, so that
+    trainings of one recipe differ in their seed alone. Raises KeyError or TypeError for another trainer's record.
+    """
+    corpus, settings = record["corpus"], record["settings"]
+    return {
+        **{key: record[key] for key in ("step", "tokens", "flops")},
+        "corpus": corpus["name"],
+        "loss": record["validation_loss"],
+        "seed": settings["seed"],
+        "fingerprint": corpus["fingerprint"],
+        "recipe": _recipe(settings),
+    }
+
+
+def _recipe(settings: Mapping[str, Any]) -> str:
+    """Hash settings without the seed; one that is off counts like one that an older version did not know."""
+    return digest(canonical_json(_told({**settings, "seed": None})))
+
+
+def _told(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _told(part) for key, part in value.items() if part is not None and part is not False}
