@@ -22,7 +22,7 @@ class GPTConfig:
     epsilon: of the layer norms. norm: "pre" normalises each branch's input and the last block's output (Radford et
     al. 2019, section 2.3), "post" each sum of the residual stream and a branch (Radford et al. 2018, section 4.1).
     band: positions, its own included, that a position sees in every second layer (the 2nd, 4th, ...); None: all.
-    tied: whether the output matrix is the token embedding, as in all GPTs of the papers, or one of its own.
+    untied: whether the output matrix is one of its own; in all GPTs of the papers it is the token embedding.
 
     Raises UsageError for a shape that cannot be built.
     """
@@ -36,7 +36,7 @@ class GPTConfig:
     epsilon: float = 1e-5
     norm: Literal["pre", "post"] = "pre"
     band: int | None = None
-    tied: bool = True
+    untied: bool = False
 
     def __post_init__(self) -> None:
         for name in ("n_layer", "d_model", "n_head", "context", "vocab_size"):
@@ -64,7 +64,7 @@ class GPTConfig:
     @property
     def parameters(self) -> int:
         """N with embeddings; an output matrix that is the token embedding counts once."""
-        tables = self.vocab_size * (1 if self.tied else 2) + self.context
+        tables = self.vocab_size * (2 if self.untied else 1) + self.context
         return self.block_parameters + tables * self.d_model
 
     @property

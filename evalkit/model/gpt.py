@@ -86,7 +86,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A language model; the output matrix is the token embedding, or one of its own (`config.tied`)."""
+    """A language model; the output matrix is the token embedding, or one of its own (`config.untied`)."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -98,7 +98,7 @@ class GPT(nn.Module):
         # GPT-1's last block has normalised already.
         last = nn.LayerNorm(config.d_model, eps=config.epsilon) if config.norm == "pre" else nn.Identity()
         self.norm: nn.Module = last
-        self.output = None if config.tied else nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.output = nn.Linear(config.d_model, config.vocab_size, bias=False) if config.untied else None
 
     @property
     def output_matrix(self) -> Tensor:

@@ -95,7 +95,7 @@ def stored_names(config: GPTConfig) -> dict[str, tuple[str, bool]]:
             transposed = not theirs.startswith("ln_")
             names[f"blocks.{layer}.{ours}.weight"] = (f"h.{layer}.{theirs}.weight", transposed)
             names[f"blocks.{layer}.{ours}.bias"] = (f"h.{layer}.{theirs}.bias", False)
-    return names if config.tied else {"output.weight": (OUTPUT, False), **names}
+    return {"output.weight": (OUTPUT, False), **names} if config.untied else names
 
 
 def read_config(folder: Path) -> GPTConfig:
@@ -125,7 +125,7 @@ def read_config(folder: Path) -> GPTConfig:
             epsilon=float(raw.get("layer_norm_epsilon", 1e-5)),
             norm=layout.norm,
             band=raw["band"] if found == "evalkit-gpt3" else None,
-            tied=bool(raw.get("tie_word_embeddings", True)) and not differs(folder, _embedding(layout), OUTPUT),
+            untied=not raw.get("tie_word_embeddings", True) or differs(folder, _embedding(layout), OUTPUT),
         )
     except (UsageError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -160,6 +160,6 @@ def stored_config(config: GPTConfig, *, end_of_text: int, dtype: torch.dtype) ->
         "initializer_range": 0.02,
         "bos_token_id": end_of_text,
         "eos_token_id": end_of_text,
-        "tie_word_embeddings": config.tied,
+        "tie_word_embeddings": not config.untied,
         "dtype": str(dtype).removeprefix("torch."),
     }

@@ -12,14 +12,17 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a training record.
 
     step, tokens, flops: of the weights. corpus: its name; fingerprint: of its tokens and tokenizer. loss: held-out, in
-    nats per token. seed: of the training; recipe: a digest of every other setting that decides the weights, so that
-    trainings of one recipe differ in their seed alone. Raises KeyError or TypeError for another trainer's record.
+    nats per token; loss_stderr, loss_tokens, where they are known: its standard error, and the tokens it rests on.
+    seed: of the training; recipe: a digest of every other setting that decides the weights, so that trainings of one
+    recipe differ in their seed alone. Raises KeyError or TypeError for another trainer's record.
     """
     corpus, settings = record["corpus"], record["settings"]
+    rests = {f"loss_{name}": record.get(f"validation_{name}") for name in ("stderr", "tokens")}
     return {
         **{key: record[key] for key in ("step", "tokens", "flops")},
         "corpus": corpus["name"],
         "loss": record["validation_loss"],
+        **{key: value for key, value in rests.items() if value is not None},
         "seed": settings["seed"],
         "fingerprint": corpus["fingerprint"],
         "recipe": _recipe(settings),

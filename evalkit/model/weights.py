@@ -96,7 +96,7 @@ def _wanted(folder: Path, config: GPTConfig) -> dict[Path, dict[str, tuple[str, 
     # Old checkpoints lack the prefix.
     places = {key.removeprefix("transformer."): (key, path) for key, path in tensors.locate(folder).items()}
     names = stored_names(config)
-    if config.tied and OUTPUT in places:  # stored once, under either name
+    if not config.untied and OUTPUT in places:  # stored once, under either name
         places.setdefault(names["tokens.weight"][0], places[OUTPUT])
     known = {theirs for theirs, _ in names.values()}
     for name, (key, path) in places.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ from evalkit.train.peak import matmul_peak
 from evalkit.train.shards import split_like, whole
 from evalkit.train.spikes import DivergedError, SpikeWatch
 from evalkit.train.stopping import StoppedError, StopSignals
-from evalkit.train.validation import validation_loss
+from evalkit.train.validation import HeldOut, Validation, budget
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,10 @@ class Trainer:
         self.step = 0
         self.clock = Clock()
         self.loss: float | None = None  # mean over the steps since the log's line before
-        self.validation_loss: float | None = None
+        self.held_out: HeldOut | None = None  # of the weights that were last looked at
+        self._validation = Validation(
+            corpus.validation, context=config.model.context, end_of_text=tokenizer.end_of_text
+        )
         self._watch = SpikeWatch(config.spike)
         self._running: list[Tensor] = []  # the losses since the log's line before
         self._norm = torch.zeros(())
@@ -129,6 +135,8 @@ class Trainer:
             start, total = self.step * per_step, config.steps * per_step
             bar = stack.enter_context(progress(f"train {self.out.name}", total=total, unit="tokens", start=start))
             stop = stack.enter_context(StopSignals())
+            if self.ranks.first and len(self.corpus.validation) < 2:
+                log.warning("the corpus %s has no held-out text: there will be no held-out loss", self.corpus.info.name)
             self.clock.start()
             while self.step < config.steps:
                 self._one_step()
@@ -176,7 +184,7 @@ class Trainer:
         ]
         note = ""
         if checkpoint or keep or looking or step % config.log_every == 0:
-            note = self._log(validate=bool(checkpoint or keep or looking))
+            note = self._log(validate=bool(checkpoint or keep or looking), last=last)
         bar.advance(per_step, note=note)
         # Both before the state is saved, so that whoever is killed in between does them again.
         if keep:
@@ -190,7 +198,7 @@ class Trainer:
             name, of = signal.Signals(stop).name, f"step {step:,} of {config.steps:,}"
             raise StoppedError(f"stopped by {name} at {of}; all of it is saved in {self.out}", stop)
 
-    def _log(self, *, validate: bool) -> str:
+    def _log(self, *, validate: bool, last: bool) -> str:
         """Write a line of the log and return what the progress bar shows of it. Raises DivergedError."""
         config, tokens = self.config, self.step * self.config.tokens_per_step
         losses = self.ranks.mean(torch.stack(self._running)).tolist()
@@ -218,8 +226,9 @@ class Trainer:
         if validate:
             model = self._whole_model()
             if self.ranks.first:
-                self.validation_loss = validation_loss(model, self.corpus.validation, config)
-                entry["validation_loss"] = self.validation_loss
+                with self.clock.stopped():
+                    self.held_out = self._validation.loss(model, config, tokens=budget(config, last=last))
+                entry |= _facts(self.held_out)
         if self.ranks.first:
             self._metrics.write(entry)
         return f"loss {self.loss:.3f}, {speed:,.0f} tokens/s, {share:.0%} of matmul peak"
@@ -244,7 +253,7 @@ class Trainer:
             "seconds": self.clock.seconds,
             "cpu_seconds": self.clock.cpu_seconds,
             "loss": self.loss,
-            "validation_loss": self.validation_loss,
+            **_facts(self.held_out),
             "model": model.state_dict(),
             "optimizers": whole(self.optimizers.state(), keep=first),
         }
@@ -298,16 +307,25 @@ class Trainer:
         self.step, self.clock.seconds = state["step"], state["seconds"]
         # Absent in files of before these were kept.
         self.clock.cpu_seconds = state.get("cpu_seconds", 0.0)
-        self.loss, self.validation_loss = state.get("loss"), state.get("validation_loss")
+        self.loss = state.get("loss")
+        if (loss := state.get("validation_loss")) is not None:
+            error, tokens = (state.get(f"validation_{name}") for name in ("stderr", "tokens"))
+            self.held_out = HeldOut(loss=loss, stderr=error, tokens=tokens)
 
     def _record(self) -> dict[str, Any]:
         """Say how the weights came about, for training.json."""
         facts = {
             "training_loss": self.loss,
-            "validation_loss": self.validation_loss,
+            **_facts(self.held_out),
             "seconds": round(self.clock.seconds, 1),
             "cpu_seconds": round(self.clock.cpu_seconds, 1),
             "processes": self.ranks.size,
             "compiled": self.objective.compiled,
         }
         return checkpoints.record(self.config, self.corpus.info, step=self.step, facts=facts)
+
+
+def _facts(held_out: HeldOut | None) -> dict[str, float | None]:
+    """Return the loss on held-out text as logs and records have it."""
+    names = ("loss", "stderr", "tokens")
+    return {f"validation_{name}": getattr(held_out, name, None) for name in names}

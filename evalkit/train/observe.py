@@ -26,7 +26,7 @@ from evalkit.tokenizer import Tokenizer
 from evalkit.train.checkpoints import SCRATCH
 from evalkit.types import Decoding, Request
 
-Facts = Mapping[str, Any]  # step, tokens, flops, corpus, loss and seed of the weights
+Facts = Mapping[str, Any]  # step, tokens, flops, corpus, seed and held-out loss of the weights
 
 
 class Observer(Protocol):

@@ -112,7 +112,7 @@ def test_a_copy_at_another_precision_stays_tied(tmp_path):
         model.tokens.weight.copy_(model.tokens.weight.half().float())
     weights.save(model, Tokenizer.load(tmp_path), tmp_path, record=None)
     with_head(tmp_path, torch.Tensor.half)
-    assert read_config(tmp_path).tied
+    assert not read_config(tmp_path).untied
 
 
 def test_a_matrix_stored_as_the_output_alone_is_the_embedding_too(tokens, tmp_path):
@@ -121,7 +121,7 @@ def test_a_matrix_stored_as_the_output_alone_is_the_embedding_too(tokens, tmp_pa
     state["lm_head.weight"] = state.pop("transformer.wte.weight")
     save_file(state, tmp_path / "model.safetensors")
     again, _ = weights.load(tmp_path)
-    assert again.config.tied and torch.equal(again(tokens), model(tokens))
+    assert not again.config.untied and torch.equal(again(tokens), model(tokens))
 
 
 def test_a_missing_matrix_is_named(tmp_path):
@@ -133,7 +133,7 @@ def test_a_missing_matrix_is_named(tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_saved_and_read_it_stays_what_it_is(kind, tokens, tmp_path):
-    model = made(replace(KINDS[kind], tied=False), tmp_path)
+    model = made(replace(KINDS[kind], untied=True), tmp_path)
     again, _ = weights.load(tmp_path)
     assert again.config == model.config and torch.equal(again(tokens), model(tokens))
     if kind != "gpt3":
@@ -145,7 +145,7 @@ def test_saved_and_read_it_stays_what_it_is(kind, tokens, tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_scores_and_generated_texts_are_transformers(packed, tokens, tmp_path):
-    made(replace(TIED, tied=False), tmp_path)
+    made(replace(TIED, untied=True), tmp_path)
     model, tokenizer = weights.load(tmp_path)
     theirs = hf.load(tmp_path, name="theirs")
     ours = GPTEngine(onednn.packed(model) if packed else model, tokenizer, name="ours", content_hash="0")

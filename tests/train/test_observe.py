@@ -60,6 +60,7 @@ def test_each_look_is_a_run_like_any_other(observed, evaluation):
     last = read_manifest(observed / "eval" / "step-20")["settings"]["model"]
     assert (last["model"], last["hash"]) == (observed.name, weights.content_hash(observed))
     assert read_json(observed / "training.json", UsageError)["validation_loss"] == training["loss"]
+    assert training["loss_tokens"] > 0 and training["loss_stderr"] > 0
 
 
 def test_the_report_draws_a_learning_curve(observed):

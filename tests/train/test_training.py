@@ -97,9 +97,9 @@ def test_kept_checkpoints_are_models_of_their_step(corpus, tokenizer, tmp_path):
         config(checkpoint_keep=0)
 
 
-@pytest.mark.parametrize(("stop", "tied"), [(10, True), (20, True), (10, False)])
-def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path, stop, tied):
-    given = config(dtype="bf16", model=dataclasses.replace(SHAPE, tied=tied))
+@pytest.mark.parametrize(("stop", "untied"), [(10, False), (20, False), (10, True)])
+def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path, stop, untied):
+    given = config(dtype="bf16", model=dataclasses.replace(SHAPE, untied=untied))
     whole = train(given, corpus, tokenizer, tmp_path / "whole")
     broken = Trainer(given, corpus, tokenizer, tmp_path / "broken")
     (tmp_path / "broken").mkdir()
@@ -124,7 +124,7 @@ def test_a_resumed_training_ends_with_the_same_bits(corpus, tokenizer, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "changes", [{"norm": "post"}, {"n_layer": 2, "band": 8}, {"tied": False}], ids=["gpt1", "gpt3", "untied"]
+    "changes", [{"norm": "post"}, {"n_layer": 2, "band": 8}, {"untied": True}], ids=["gpt1", "gpt3", "untied"]
 )
 def test_other_shapes_learn_and_are_read_back(changes, corpus, tokenizer, tmp_path):
     shape = dataclasses.replace(SHAPE, **changes)
@@ -140,7 +140,7 @@ def test_other_shapes_learn_and_are_read_back(changes, corpus, tokenizer, tmp_pa
 def test_a_state_older_than_a_field_of_the_shape_goes_on(corpus, tokenizer, tmp_path):
     trained = train(config(), corpus, tokenizer, tmp_path)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
-    for name in ("norm", "band", "tied"):
+    for name in ("norm", "band", "untied"):
         del state["settings"]["model"][name]
     torch.save(state, tmp_path / "state.pt")
     again = train(config(), corpus, tokenizer, tmp_path, resume=True)
