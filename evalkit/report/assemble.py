@@ -44,8 +44,8 @@ def content(selection: Selection, problems: Sequence[Problem], *, title: str, co
         missing=[(name, figure) for name, figure in made.items() if isinstance(figure, str)],
         tables=[grid for grid in shown if grid.rows],
         fits=[grid for grid in fitted if grid and grid.rows],
-        notes=[f"No law of the loss in {law.symbol}: {law.reason}." for law in found_laws if not law.law],
-        warnings=selection.notes,
+        notes=[f"No law of the loss in {law.of}: {law.reason}." for law in found_laws if not law.law],
+        warnings=[*selection.notes, *fits.flat_laws(found_laws)],
         samples=found_samples,
         problems=[*problems, *unread],
     )

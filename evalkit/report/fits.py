@@ -19,19 +19,28 @@ _LATE = 1 / 30
 
 @dataclass(frozen=True, kw_only=True)
 class LossPoint:
-    """A model, or a checkpoint of one, and its loss in nats. held: not fitted, but predicted."""
+    """A model, or a checkpoint of one, and its loss in nats.
+
+    held: not fitted, but predicted. stderr: of the loss, NaN where it is not known.
+    """
 
     facts: ModelFacts
     loss: float
     held: bool
+    stderr: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittedLaw:
-    """A law of the loss with the points it was fitted to and those it predicts. symbol: N, D, C or N,D."""
+    """A law of the loss of one ladder, with the points it was fitted to and those it predicts.
+
+    symbol: N, D, C or N,D. several: other ladders have laws of their own.
+    """
 
     symbol: str
     what: str
+    ladder: str
+    several: bool
     law: scaling.Law | None
     points: Sequence[LossPoint]
     reason: str = ""
@@ -45,6 +54,11 @@ class FittedLaw:
         assert self.law
         return point.loss / float(self.law.predict(*self.x(point))) - 1
 
+    @property
+    def of(self) -> str:
+        """The law's quantity, and where there are several ladders, whose law it is."""
+        return f"{self.symbol} of {self.ladder}" if self.several else self.symbol
+
 
 _QUANTITY = {
     "N": lambda facts: facts.parameters,
@@ -53,45 +67,59 @@ _QUANTITY = {
 }
 
 
-def losses(selection: Selection) -> tuple[str, list[LossPoint]]:
-    """Return what the loss is, and all points that have one.
+def ladders(selection: Selection) -> list[str]:
+    """Return the families of models whose losses compare: of one corpus, tokenizer and held-out text."""
+    return list(dict.fromkeys(m.model.family for m in selection.raw if m.source == "model" and m.model.parameters))
+
+
+def losses(selection: Selection, ladder: str) -> tuple[str, list[LossPoint]]:
+    """Return what the loss of a ladder is, and all points that have one.
 
     The held-out loss of the training records, or else the logarithm of an imported perplexity (nats per scored word).
     """
+    own = [m for m in selection.raw if m.model.family == ladder and m.model.parameters]
     points = {}
-    for m in selection.raw:
-        if m.model.loss is not None and m.model.parameters:
+    for m in own:
+        if m.model.loss is not None:
+            stderr = math.nan if m.model.loss_stderr is None else m.model.loss_stderr
+            held = m.model.name in selection.held_out
             points[training(m.model), m.model.step] = LossPoint(
-                facts=m.model, loss=m.model.loss, held=m.model.name in selection.held_out
+                facts=m.model, loss=m.model.loss, held=held, stderr=stderr
             )
     if points:
         return "held-out loss (nats per token)", list(points.values())
-    chosen = [
-        m for m in selection.raw
-        if m.metric.startswith("ppl") and m.source == "model" and not m.level and m.value > 1 and m.model.parameters
-    ]  # fmt: skip
+    chosen = [m for m in own if m.metric.startswith("ppl") and m.source == "model" and not m.level and m.value > 1]
     if not chosen:
         return "", []
     task, metric, shots = min((m.task, m.metric, m.shots) for m in chosen)
     chosen = [m for m in chosen if (m.task, m.metric, m.shots) == (task, metric, shots)]
     return f"ln {metric} of {task}", [
-        LossPoint(facts=m.model, loss=math.log(m.value), held=m.model.name in selection.held_out) for m in chosen
+        LossPoint(
+            facts=m.model, loss=math.log(m.value), held=m.model.name in selection.held_out, stderr=m.stderr / m.value
+        )
+        for m in chosen
     ]
 
 
 def laws(selection: Selection) -> list[FittedLaw]:
+    """Fit the laws of every ladder: tokens of two tokenizers, or two held-out texts, share none."""
+    points = {ladder: losses(selection, ladder) for ladder in ladders(selection)}
+    known = {ladder: found for ladder, found in points.items() if found[1]}
+    return [law for ladder in known for law in _of_ladder(ladder, *known[ladder], several=len(known) > 1)]
+
+
+def _of_ladder(ladder: str, what: str, points: Sequence[LossPoint], *, several: bool) -> list[FittedLaw]:
     """Fit the loss against N and C over the last checkpoints, D over those of one model, and N and D over all."""
-    what, points = losses(selection)
-    if not points:
-        return []
     last: dict[tuple[object, ...], int] = {}
     for p in points:
         last[training(p.facts)] = max(last.get(training(p.facts), -1), p.facts.step or 0)
     final = [p for p in points if (p.facts.step or 0) == last[training(p.facts)]]
     late = [p for p in points if p.facts.tokens and p.facts.tokens >= _LATE * max(q.facts.tokens or 0 for q in points)]
-    found = [_law("N", what, final), _law("D", what, _one_training(late)), _law("C", what, final)]
-    found.append(_law("N,D", what, late if len({p.facts.tokens for p in late}) > 2 else []))
-    return found
+    both = late if len({p.facts.tokens for p in late}) > 2 else []
+    return [
+        _law(FittedLaw(symbol=symbol, what=what, ladder=ladder, several=several, law=None, points=[]), chosen)
+        for symbol, chosen in (("N", final), ("D", _one_training(late)), ("C", final), ("N,D", both))
+    ]
 
 
 def _one_training(points: Sequence[LossPoint]) -> list[LossPoint]:
@@ -108,8 +136,8 @@ def _one_training(points: Sequence[LossPoint]) -> list[LossPoint]:
     return [replace(p, held=p is best[-1]) for p in best]
 
 
-def _law(symbol: str, what: str, points: Sequence[LossPoint]) -> FittedLaw:
-    plain = FittedLaw(symbol=symbol, what=what, law=None, points=[])
+def _law(plain: FittedLaw, points: Sequence[LossPoint]) -> FittedLaw:
+    """Fit the points that have the law's quantities; they weigh by their standard errors where all have one."""
     known = [p for p in points if all(plain.x(p))]
     fitted = [p for p in known if not p.held]
     columns = list(zip(*(plain.x(p) for p in fitted), strict=True))
@@ -117,17 +145,25 @@ def _law(symbol: str, what: str, points: Sequence[LossPoint]) -> FittedLaw:
         if any(len(set(column)) < 3 for column in columns) or not columns:
             return replace(plain, reason="fewer than 3 different values to fit")
         loss = [p.loss for p in fitted]
-        law = scaling.chinchilla(columns[0], columns[1], loss) if "," in symbol else scaling.power_law(
-            columns[0], loss, symbol=symbol
+        errors = [p.stderr for p in fitted]
+        stderr = errors if all(map(math.isfinite, errors)) else None
+        law = scaling.chinchilla(columns[0], columns[1], loss, stderr=stderr) if "," in plain.symbol else (
+            scaling.power_law(columns[0], loss, stderr=stderr, symbol=plain.symbol)
         )  # fmt: skip
     except DataError as error:
         return replace(plain, reason=str(error))
     return replace(plain, law=law, points=known)
 
 
+def flat_laws(found: Sequence[FittedLaw]) -> list[str]:
+    """Say of which laws the loss does not fall."""
+    return [f"Law of the loss in {law.of}: {law.law.flat}." for law in found if law.law and law.law.flat]
+
+
 def law_table(found: Sequence[FittedLaw]) -> Grid | None:
     """Return the fitted constants with their intervals and how well each law predicts what was held out."""
     rows = []
+    several = any(fitted.several for fitted in found)
     for fitted in found:
         if not fitted.law:
             continue
@@ -141,7 +177,8 @@ def law_table(found: Sequence[FittedLaw]) -> Grid | None:
         spread = 100 * max(map(abs, law.residuals))
         rows.append(
             [
-                words(law.form), words(fitted.what), words(constants), number(law.points, str(law.points)),
+                words(law.form), *([words(fitted.ladder)] if several else []), words(fitted.what), words(constants),
+                number(law.points, str(law.points)),
                 number(spread, f"{spread:.1f}%"), words(", ".join(errors)), words(law.warning or law.method),
             ]
         )  # fmt: skip
@@ -151,12 +188,16 @@ def law_table(found: Sequence[FittedLaw]) -> Grid | None:
         name="laws",
         title="Laws of the loss",
         caption=(
-            "Least sum of Huber losses (1e-3) on the logarithm (Hoffmann et al. 2022). 90% intervals from refits. "
+            "Least sum of Huber losses (1e-3) on the logarithm (Hoffmann et al. 2022), weighted by the losses' "
+            "standard errors where all are known. 90% intervals from refits. "
             "Error: predicted over actual, at the last checkpoint of what was held out."
         ),
-        header=["law", "loss", "constants", "points", "largest residual", "error held out", "remark"],
+        header=[
+            "law", *(["ladder"] if several else []), "loss", "constants", "points", "largest residual",
+            "error held out", "remark",
+        ],
         rows=rows,
-    )
+    )  # fmt: skip
 
 
 def _constant(value: float) -> str:

@@ -58,7 +58,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _models(rungs: Sequence[Rung], facts: Sequence[ModelFacts]) -> Iterator[str]:
-    losses = {rung.name: [f.loss for f in facts if name_and_seed(f.name)[0] == rung.name and f.loss] for rung in rungs}
+    known = {rung.name: [f for f in facts if name_and_seed(f.name)[0] == rung.name and f.loss] for rung in rungs}
+    losses = {name: [f.loss for f in found if f.loss] for name, found in known.items()}
     tokens = {name_and_seed(f.name)[0]: f.tokens or 0 for f in facts}
     yield _table(
         ["rung", "parameters", "without embeddings", "tokens", "seeds", "held-out loss (nats per token)"],
@@ -69,7 +70,7 @@ def _models(rungs: Sequence[Rung], facts: Sequence[ModelFacts]) -> Iterator[str]
                 f"{rung.block_parameters:,}",
                 f"{tokens[rung.name]:,}",
                 str(len(losses[rung.name])),
-                ", ".join(f"{loss:.3f}" for loss in losses[rung.name]),
+                ", ".join(map(_loss, known[rung.name])),
             ]
             for rung in rungs
         ],
@@ -87,6 +88,11 @@ def _models(rungs: Sequence[Rung], facts: Sequence[ModelFacts]) -> Iterator[str]
                 f"Without the largest rung it predicts {left.predicted:.3f} [{left.low:.3f}, {left.high:.3f}] for it; "
                 f"measured {left.actual:.3f}, error {left.relative:+.1%}{_warned(left.warning)}."
             )
+
+
+def _loss(facts: ModelFacts) -> str:
+    """Write a held-out loss, with its standard error where that is recorded."""
+    return f"{facts.loss:.3f}" + ("" if facts.loss_stderr is None else f" ± {facts.loss_stderr:.3f}")
 
 
 def _warned(warning: str) -> str:

@@ -4,7 +4,8 @@ Both are sums of power laws, fitted in the log-sum-exp form of Hoffmann et al. 2
 
     log L = LSE(e, a_1 - alpha_1 log x_1, ..., a_m - alpha_m log x_m),   E = exp(e), A_i = exp(a_i)
 
-m is the number of quantities, n of points. Intervals come from refits (Law.method says of what).
+m is the number of quantities, n of points. Intervals come from refits (Law.method says of what). Where every loss has
+a standard error, a point weighs by it and by the scatter about the law, and no refit scatters it by less.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from evalkit.errors import DataError
 
 Array = NDArray[np.float64]
 
-DELTA = 1e-3  # of the Huber loss, Hoffmann et al. 2022, section 3.3
+DELTA = 1e-3  # of the Huber loss, Hoffmann et al. 2022, section 3.3; no loss is thought to lie closer to a law
 FEW = 20  # below this many points, refits simulate residuals: resampling 5 points of 5 mostly draws doubles
 
 # The grid of starts of Hoffmann et al. 2022, appendix D.3, in this file's order.
@@ -30,6 +31,7 @@ _A = (0.0, 5.0, 10.0, 15.0, 20.0, 25.0)
 _ALPHA = (0.0, 0.5, 1.0, 1.5, 2.0)
 _STARTS = 8  # optimised by L-BFGS: those of the grid with the lowest objective
 _STEPS = 200  # of a refit at most
+_NO_FALL = 1e-4  # of the loss, from the smallest to the largest: flat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Law:
     form: the formula. names, values: its constants. low, high: their interval at `level`, NaN where there is none.
     points: how many were fitted; sizes: how many different ones among them. residuals: measured over fitted - 1.
     replicates: constants of every refit, (refits, constants). warning: what forbids to trust the curve, or empty.
+    flat: the warning that the loss does not fall, or falls no more than it scatters, so that the power says nothing.
     """
 
     form: str
@@ -53,6 +56,7 @@ class Law:
     warning: str
     residuals: tuple[float, ...] = field(repr=False)
     replicates: Array = field(repr=False, compare=False)
+    flat: str = ""
 
     @property
     def parameters(self) -> int:
@@ -108,13 +112,18 @@ def power_law(
     x: Sequence[float],
     loss: Sequence[float],
     *,
+    stderr: Sequence[float] | None = None,
     symbol: str = "N",
     refits: int = 400,
     level: float = 0.9,
     seed: int = 0,
 ) -> Law:
-    """Fit L = E + A x^-alpha; x is N, D or C (`symbol`). Raises DataError for fewer than 3 points or none above 0."""
-    return _fit([x], loss, symbols=[symbol], names=("E", "A", "alpha"), refits=refits, level=level, seed=seed)
+    """Fit L = E + A x^-alpha; x is N, D or C (`symbol`). stderr: of each loss, in its unit.
+
+    Raises DataError for fewer than 3 points or values that are not above 0.
+    """
+    names = ("E", "A", "alpha")
+    return _fit([x], loss, stderr, symbols=[symbol], names=names, refits=refits, level=level, seed=seed)
 
 
 def chinchilla(
@@ -122,6 +131,7 @@ def chinchilla(
     tokens: Sequence[float],
     loss: Sequence[float],
     *,
+    stderr: Sequence[float] | None = None,
     refits: int = 400,
     level: float = 0.9,
     seed: int = 0,
@@ -132,7 +142,8 @@ def chinchilla(
     2024, arXiv:2404.10102). Raises DataError for fewer than 5 points or values that are not above 0.
     """
     names = ("E", "A", "alpha", "B", "beta")
-    return _fit([parameters, tokens], loss, symbols=["N", "D"], names=names, refits=refits, level=level, seed=seed)
+    columns = [parameters, tokens]
+    return _fit(columns, loss, stderr, symbols=["N", "D"], names=names, refits=refits, level=level, seed=seed)
 
 
 def leave_largest_out(x: Sequence[Sequence[float]], loss: Sequence[float], *, refits: int = 200) -> list[LeftOut]:
@@ -162,6 +173,7 @@ def leave_largest_out(x: Sequence[Sequence[float]], loss: Sequence[float], *, re
 def _fit(
     x: Sequence[Sequence[float]],
     loss: Sequence[float],
+    stderr: Sequence[float] | None,
     *,
     symbols: Sequence[str],
     names: tuple[str, ...],
@@ -177,12 +189,20 @@ def _fit(
         np.isfinite(columns).all() and np.isfinite(measured).all() and (columns > 0).all() and (measured > 0).all()
     ):
         raise DataError("a scaling law needs sizes and losses that are finite and above 0")
+    errors = None if stderr is None else np.asarray(stderr, dtype=np.float64) / measured
+    if errors is not None and (errors.shape != measured.shape or not (np.isfinite(errors) & (errors >= 0)).all()):
+        raise DataError("standard errors of losses are finite numbers of at least 0, one for each loss")
     problem = _Problem(columns, measured)
     best = problem.solve()
+    if errors is not None:
+        problem = problem.weighted(best, errors)
+        best = problem.solve()
     replicates, method = problem.refit(best, refits, np.random.default_rng(seed))
     low, high = np.quantile(replicates, _tails(level), axis=0) if len(replicates) else np.full((2, len(names)), np.nan)
     sizes = len({tuple(point) for point in columns.T})
     values = problem.constants(best)
+    residuals = measured / evaluate(values[None], list(columns))[0] - 1
+    flat = _flat(columns, values, residuals, symbols)
     powers = (f"{a} {s}^-{p}" for a, s, p in zip(names[1::2], symbols, names[2::2], strict=True))
     return Law(
         form=" + ".join(["L = E", *powers]),
@@ -194,10 +214,28 @@ def _fit(
         points=len(measured),
         sizes=sizes,
         method=method,
-        warning=warning(sizes, len(names)),
-        residuals=tuple(map(float, measured / evaluate(values[None], list(columns))[0] - 1)),
+        warning="; ".join(filter(None, (flat, warning(sizes, len(names))))),
+        residuals=tuple(map(float, residuals)),
         replicates=replicates,
+        flat=flat,
     )  # fmt: skip
+
+
+def _flat(columns: Array, values: Array, residuals: Array, symbols: Sequence[str]) -> str:
+    """Say in which quantities the loss does not fall, or by no more than the points scatter; empty where in none."""
+    scatter = float(np.sqrt((residuals**2).mean()))
+    ends = zip(columns, values[1::2], values[2::2], strict=True)
+    terms = np.array([[a * column.min() ** -alpha, a * column.max() ** -alpha] for column, a, alpha in ends])
+    falls = (terms[:, 0] - terms[:, 1]) / (values[0] + terms[:, 1].sum())
+    said = []
+    for symbol, fall in zip(symbols, falls, strict=True):
+        if fall < _NO_FALL:
+            said.append(f"the loss does not fall with {symbol}: the power says nothing of other sizes")
+        elif fall < 2 * scatter:
+            said.append(
+                f"the loss falls by {fall:.1%} with {symbol} and scatters by {scatter:.1%}: the power is chance"
+            )
+    return "; ".join(said)
 
 
 def warning(sizes: int, parameters: int) -> str:
@@ -229,12 +267,25 @@ class _Problem:
     Centring log x takes the strong correlation of a and alpha out, which L-BFGS pays for in steps.
     """
 
-    def __init__(self, columns: Array, loss: Array, *, delta: float = DELTA):
-        self.columns, self.loss, self.delta = columns, loss, delta
+    def __init__(self, columns: Array, loss: Array, *, errors: Array | None = None, delta: float = DELTA):
+        """Take n points; errors: what scatters each loss beyond a law, over the loss; None: all alike."""
+        self.columns, self.loss, self.errors, self.delta = columns, loss, errors, delta
+        weights = np.ones(len(loss)) if errors is None else errors**-2.0
+        self.weights = weights / weights.mean()
         logs = np.log(columns)
         self.centers = logs.mean(axis=1)
         self.logs = logs - self.centers[:, None]
         self.target = np.log(loss)
+
+    def weighted(self, best: Array, errors: Array) -> _Problem:
+        """Return the problem with weights by standard errors (n,), over the losses.
+
+        To each variance is added what the points scatter about the curve beyond their errors, so that a law that is
+        only roughly true is not drawn to the few points that were measured best.
+        """
+        scatter = float(((self.target - self.curve(best)[0]) ** 2).mean())
+        beyond = max(scatter - float((errors**2).mean()), DELTA**2)
+        return _Problem(self.columns, self.loss, errors=np.sqrt(errors**2 + beyond), delta=self.delta)
 
     def constants(self, theta: Array) -> Array:
         """Return E, A, alpha, ... of theta (..., 1 + 2 m)."""
@@ -270,7 +321,10 @@ class _Problem:
         """
         fitted, share = self.curve(theta)
         scaled = (fitted - self.target) / self.delta
-        return float(_huber(scaled).sum()), self.slopes(share) @ np.clip(scaled, -1, 1) / self.delta
+        return (
+            float((self.weights * _huber(scaled)).sum()),
+            self.slopes(share) @ (self.weights * np.clip(scaled, -1, 1)) / self.delta,
+        )
 
     def solve(self, starts: int = _STARTS) -> Array:
         """Return the best theta that L-BFGS reaches from the most promising starts of the grid."""
@@ -279,7 +333,8 @@ class _Problem:
         grid = np.array(list(itertools.product(_E, *[_A, _ALPHA] * len(self.logs))))
         grid[:, 1::2] -= grid[:, 2::2] * self.centers
         heights = [
-            _huber((self.curve(part)[0] - self.target) / self.delta).sum(-1) for part in np.array_split(grid, 20)
+            (self.weights * _huber((self.curve(part)[0] - self.target) / self.delta)).sum(-1)
+            for part in np.array_split(grid, 20)
         ]
         order = np.argsort(np.concatenate(heights), kind="stable")[:starts]
         bounds = [(None, None), *[(None, None), (0.0, None)] * len(self.logs)]
@@ -304,11 +359,13 @@ class _Problem:
             counts = rng.multinomial(n, np.full(n, 1 / n), size=refits).astype(np.float64)
             return self.constants(self.descend(best, self.target[None], counts)), f"{refits} refits of resampled points"
         # Huber's curve leaves larger residuals than least squares does, whose degrees of freedom are known.
-        squares = _Problem(self.columns, self.loss, delta=1e3)
+        squares = _Problem(self.columns, self.loss, errors=self.errors, delta=1e3)
         least = squares.descend(best, squares.target[None], np.ones((1, n)))[0]
         center = self.curve(best)[0]
-        spread = math.sqrt(((self.target - self.curve(least)[0]) ** 2).sum() / spare)
-        drawn = spread * np.sqrt(spare / rng.chisquare(spare, size=(refits, 1)))
+        spread = math.sqrt((self.weights * (self.target - self.curve(least)[0]) ** 2).sum() / spare)
+        drawn = spread * np.sqrt(spare / rng.chisquare(spare, size=(refits, 1))) / np.sqrt(self.weights)
+        if self.errors is not None:  # that points happen to lie closer to the curve than they are known says little
+            drawn = np.maximum(drawn, self.errors)
         targets = center + drawn * rng.standard_normal((refits, n))
         return self.constants(self.descend(best, targets, np.ones((1, n)))), f"{refits} refits of simulated residuals"
 
@@ -318,6 +375,7 @@ class _Problem:
         Gauss-Newton with Huber's weights and a damping per fit: L-BFGS would take these one by one, several times
         slower.
         """
+        counts = counts * self.weights
         refits, width = max(len(targets), len(counts)), len(start)
         targets, counts = (np.broadcast_to(a, (refits, len(self.target))) for a in (targets, counts))
         theta, damping = np.tile(start, (refits, 1)), np.full(refits, 1e-3)

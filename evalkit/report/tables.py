@@ -13,6 +13,9 @@ from evalkit.report.table import figure
 from evalkit.report.verdict import Verdict, judge
 
 _LOSS = "held-out loss ↓"
+_LOSS_CAPTION = (
+    "The loss is in nats per token: two tokenizers' do not compare. ±: its standard error, over the tokens it rests on."
+)
 
 Verdicts = Mapping[tuple[str, int], Sequence[tuple[Series, Verdict]]]  # (task, shots) -> one per ladder
 
@@ -44,17 +47,29 @@ def models(selection: Selection) -> Grid:
     rows = [
         [
             words(selection.labels[facts.name]),
-            *(EMPTY if known is None else number(known, f"{known:{form}}") for known, form in cells),
+            *(
+                number(known, f"{known:{form}}", small=_error(facts) if name == _LOSS else "")
+                if known is not None
+                else EMPTY
+                for name, (known, form) in zip(told, cells, strict=True)
+            ),
         ]
         for facts, *cells in zip(chosen, *told.values(), strict=True)
     ]
     return Grid(
         name="models",
         title="Models",
-        caption="The loss is in nats per token: two tokenizers' do not compare." if _LOSS in told else "",
+        caption=_LOSS_CAPTION if _LOSS in told else "",
         header=["model", *told],
         rows=rows if told else (),
     )
+
+
+def _error(facts: ModelFacts) -> str:
+    """Say how well a held-out loss is known, where its training's record does."""
+    if facts.loss_stderr is None:
+        return ""
+    return f"± {facts.loss_stderr:.3f}" + (f" ({facts.loss_tokens:,} tokens)" if facts.loss_tokens else "")
 
 
 def results(selection: Selection, verdicts: Verdicts) -> Grid:

@@ -37,10 +37,12 @@ class Pair:
 class TwoStep:
     """A task's pairs of loss and score, and the sigmoid through those that are fitted.
 
-    what: the loss. common: it is one loss for all tasks, whose law in N (size) makes the first step.
+    ladder: whose models they are. what: the loss. common: it is one loss for all tasks, whose law in N (size) makes the
+    first step.
     """
 
     task: str
+    ladder: str
     metric: str
     shots: int
     what: str
@@ -50,36 +52,45 @@ class TwoStep:
 
 
 def fitted(selection: Selection) -> list[TwoStep]:
-    """Fit every task that has a share as its metric and enough models with a loss, with the fewest shots it has.
+    """Fit every task of every ladder that has a share as its metric and enough models with a loss.
 
-    The loss is the task's own (bits per byte of its answers, or the logarithm of its perplexity), or else that of
-    the model.
+    With the fewest shots it has. The loss is the task's own (bits per byte of its answers, or the logarithm of its
+    perplexity), or else that of the model. Ladders of other text or tokenizers share no curve.
     """
-    what, points = fits.losses(selection)
-    common: dict[tuple[object, ...], float] = {(training(p.facts), p.facts.step): p.loss for p in points}
     found = []
-    for task in selection.tasks:
-        metric = _share(selection, task)
-        chosen = [m for m in selection.measurements if (m.task, m.metric) == (task, metric) and _usable(m)]
-        shots = min((m.shots for m in chosen), default=0)
-        chosen = [m for m in chosen if m.shots == shots]
-        own_name, own = _own_losses(selection, task, shots)
-        loss = own_name if own else what
-        pairs = _pairs(selection, chosen, own or common)
-        kept = [p for p in pairs if not p.held]
-        if len({(p.measurement.model.name, p.measurement.model.step) for p in kept}) <= _CONSTANTS + 1:
-            continue
-        m = kept[0].measurement
-        chance, ceiling = m.chance or 0.0, m.ceiling or 1.0
-        floor = chance if min(p.measurement.value for p in kept if p.last) > chance else 0.0
-        try:
-            values = [p.measurement.value for p in kept]
-            law = task_law([p.loss for p in kept], values, floor=floor, ceiling=ceiling, refits=_REFITS)
-        except DataError:
-            continue
-        two = TwoStep(task=task, metric=m.metric, shots=shots, what=loss, common=not own, law=law, pairs=pairs)
-        found.append(two)
+    for ladder in fits.ladders(selection):
+        what, points = fits.losses(selection, ladder)
+        common: dict[tuple[object, ...], float] = {(training(p.facts), p.facts.step): p.loss for p in points}
+        found += [two for task in selection.tasks if (two := _fit(selection, ladder, task, what, common))]
     return found
+
+
+def _fit(
+    selection: Selection, ladder: str, task: str, what: str, common: dict[tuple[object, ...], float]
+) -> TwoStep | None:
+    """Fit one task of one ladder; what, common: the models' loss and its values by checkpoint."""
+    metric = _share(selection, task)
+    chosen = [m for m in selection.measurements if (m.task, m.metric) == (task, metric) and _usable(m)]
+    chosen = [m for m in chosen if m.model.family == ladder]
+    shots = min((m.shots for m in chosen), default=0)
+    chosen = [m for m in chosen if m.shots == shots]
+    own_name, own = _own_losses(selection, ladder, task, shots)
+    pairs = _pairs(selection, chosen, own or common)
+    kept = [p for p in pairs if not p.held]
+    if len({(p.measurement.model.name, p.measurement.model.step) for p in kept}) <= _CONSTANTS + 1:
+        return None
+    m = kept[0].measurement
+    chance, ceiling = m.chance or 0.0, m.ceiling or 1.0
+    floor = chance if min((p.measurement.value for p in kept if p.last), default=0.0) > chance else 0.0
+    try:
+        values = [p.measurement.value for p in kept]
+        law = task_law([p.loss for p in kept], values, floor=floor, ceiling=ceiling, refits=_REFITS)
+    except DataError:
+        return None
+    return TwoStep(
+        task=task, ladder=ladder, metric=m.metric, shots=shots, what=own_name if own else what, common=not own,
+        law=law, pairs=pairs,
+    )  # fmt: skip
 
 
 def _share(selection: Selection, task: str) -> str:
@@ -97,11 +108,14 @@ def _usable(m: Measurement) -> bool:
     )
 
 
-def _own_losses(selection: Selection, task: str, shots: int) -> tuple[str, dict[tuple[object, ...], float]]:
+def _own_losses(
+    selection: Selection, ladder: str, task: str, shots: int
+) -> tuple[str, dict[tuple[object, ...], float]]:
     """Return the task's own loss by checkpoint: bits first, else the logarithm of a perplexity."""
     chosen = [
         m for m in selection.measurements
-        if m.task == task and m.source == "model" and not m.level and m.shots == shots and m.value > 0
+        if (m.task, m.model.family, m.shots) == (task, ladder, shots)
+        and m.source == "model" and not m.level and m.value > 0
     ]  # fmt: skip
     for start, name, of in (("answer_bits", "{}", float), ("bits", "{}", float), ("ppl", "ln {}", math.log)):
         found = [m for m in chosen if m.metric.startswith(start)]
@@ -130,7 +144,8 @@ def _pairs(selection: Selection, chosen: Sequence[Measurement], losses: dict[tup
 
 def table(selection: Selection, found: Sequence[TwoStep], laws: Sequence[fits.FittedLaw]) -> Grid:
     """Return each task's sigmoid, and what both steps predict for the models held out."""
-    first = next((law for law in laws if law.symbol == "N" and law.law), None)
+    sized = {law.ladder: law.law for law in laws if law.symbol == "N" and law.law}
+    several = len({two.ladder for two in found}) > 1
     rows = []
     for two in found:
         law = two.law
@@ -139,14 +154,15 @@ def table(selection: Selection, found: Sequence[TwoStep], laws: Sequence[fits.Fi
             m = pair.measurement
             step = float(law.predict(pair.loss)) - m.value
             chained: Entry = EMPTY
-            if two.common and first and first.law and m.model.parameters:
-                value, low, high = law.chain(first.law, float(m.model.parameters))
+            if two.common and two.ladder in sized and m.model.parameters:
+                value, low, high = law.chain(sized[two.ladder], float(m.model.parameters))
                 error = float(value) - m.value
                 small = "" if np.isnan(low) else f"[{figure(float(low) - m.value)}, {figure(float(high) - m.value)}]"
                 chained = number(error, f"{error:+.2f}", small=small)
             rows.append(
                 [
-                    words(two.task), words(two.metric), number(two.shots, str(two.shots)), words(two.what),
+                    words(two.task), *([words(two.ladder)] if several else []), words(two.metric),
+                    number(two.shots, str(two.shots)), words(two.what),
                     words(constants), number(law.points, str(law.points), small=law.warning),
                     number(law.scatter, f"{law.scatter:.2f}"), words(selection.labels[m.model.name]),
                     number(m.value, figure(m.value)), number(step, f"{step:+.2f}"), chained,
@@ -162,8 +178,8 @@ def table(selection: Selection, found: Sequence[TwoStep], laws: Sequence[fits.Fi
             "Errors are predicted minus actual, in points."
         ),
         header=[
-            "task", "metric", "shots", "loss", "constants", "points", "scatter", "model", "actual", "error of step 2",
-            "error of both steps",
+            "task", *(["ladder"] if several else []), "metric", "shots", "loss", "constants", "points", "scatter",
+            "model", "actual", "error of step 2", "error of both steps",
         ],
         rows=rows,
     )  # fmt: skip

@@ -15,8 +15,9 @@ from evalkit.report.page import Content
 from evalkit.report.selection import Selection
 
 _COLUMNS = (
-    "ladder", "model", "parameters", "block_parameters", "tokens", "flops", "seed", "step", "loss", "family", "task",
-    "level", "protocol", "shots", "metric", "source", "value", "low", "high", "n", "failed", "chance",
+    "ladder", "model", "parameters", "block_parameters", "tokens", "flops", "seed", "step", "loss", "loss_stderr",
+    "loss_tokens", "family", "task", "level", "protocol", "shots", "metric", "source", "value", "low", "high", "n",
+    "failed", "chance",
 )  # fmt: skip
 
 
@@ -90,7 +91,10 @@ def long_form(selection: Selection) -> str:
 
 def _fields(m: Measurement) -> Sequence[str]:
     facts = m.model
-    about = (facts.parameters, facts.block_parameters, facts.tokens, facts.flops, facts.seed, facts.step, facts.loss)
+    about = (
+        facts.parameters, facts.block_parameters, facts.tokens, facts.flops, facts.seed, facts.step, facts.loss,
+        facts.loss_stderr, facts.loss_tokens,
+    )  # fmt: skip
     values = (m.value, m.low, m.high)
     return [
         facts.family, facts.name, *map(_cell, about), m.family, m.task, m.level, m.protocol, str(m.shots), m.metric,

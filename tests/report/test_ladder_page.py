@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +77,12 @@ def test_the_page_says_what_was_found(runs):
     assert "large falls (noise), room" in row and "0.80" in row
     assert "| small | 100 | 50 | 5 | 2 | 3.000, 1.000 |" in body
     assert "Without the largest rung it predicts" in body and "measured 1.500" in body
+
+
+def test_a_loss_stands_with_its_standard_error(runs):
+    rungs, lines, facts = ladder.read(runs)
+    known = [replace(f, loss_stderr=0.004) if f.name == "small" else f for f in facts]
+    assert "| 3.000 ± 0.004, 1.000 |" in ladder_page.page(rungs, lines, known, command="make report")
 
 
 def test_rungs_that_were_asked_something_else_are_refused(runs, tmp_path):

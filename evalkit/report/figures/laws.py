@@ -15,32 +15,35 @@ from evalkit.report.twostep import TwoStep
 
 _NAMES = {"N": "parameters (N)", "D": "tokens (D)", "C": "training FLOPs (C)"}
 _PANELS = 9
+_Z = 1.959964  # 97.5% of the normal distribution lie below it
 
 
 def figure(selection: Selection, found: Sequence[FittedLaw]) -> canvas.Figure | str:
     """Return the figure of the loss, or why there is none."""
     single = [law for law in found if law.law and law.symbol in _NAMES]
     if not single:
-        return "; ".join(f"{law.symbol}: {law.reason}" for law in found) or "no model's loss or perplexity is known"
-    panels = [
-        canvas.Panel(title=f"loss against {law.symbol}", draw=partial(_law, selection, law)) for law in single
-    ]  # fmt: skip
-    both = [law for law in found if law.law and law.symbol in ("N", "N,D")]
-    panels += [
-        canvas.Panel(title=f"residuals of the law in {law.symbol}", draw=partial(_residuals, selection, law))
-        for law in both
-    ]
+        return "; ".join(f"{law.of}: {law.reason}" for law in found) or "no model's loss or perplexity is known"
+    panels = [canvas.Panel(title=f"loss against {_title(law)}", draw=partial(_law, selection, law)) for law in single]
+    for law in (law for law in found if law.law and law.symbol in ("N", "N,D")):
+        title = f"residuals: {_title(law)}" if law.several else f"residuals of the law in {law.symbol}"
+        panels.append(canvas.Panel(title=title, draw=partial(_residuals, selection, law)))
+    what = ", or ".join(dict.fromkeys(law.what for law in single))
     return canvas.Figure(
         name="laws",
         title="Laws of the loss",
         caption=(
-            f"The loss is {single[0].what}. Filled points were fitted, hollow ones held out. The line is solid over "
+            f"The loss is {what}. Filled points were fitted, hollow ones held out. The line is solid over "
             "the range of the fit and dashed beyond; the band is the 90% interval of the curve from refits. D: the "
-            "checkpoints of one model, from a thirtieth of the training on. The points have no bars of their own: the "
-            "records of a loss carry none."
+            "checkpoints of one model, from a thirtieth of the training on. Bars: 95% intervals of the losses, where "
+            "their standard errors are known."
         ),
         panels=panels,
     )
+
+
+def _title(law: FittedLaw) -> str:
+    """Name a law in a panel's narrow heading."""
+    return f"{law.symbol}: {canvas.shorten(law.ladder, length=18)}" if law.several else law.symbol
 
 
 def _law(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
@@ -56,26 +59,33 @@ def _law(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
     within = (grid >= min(inside)) & (grid <= max(inside))
     axes.plot(grid, curve, color=canvas.BLUE, lw=1.0, ls=(0, (4, 3)))
     axes.plot(grid[within], curve[within], color=canvas.BLUE)
-    ends = _points(axes, selection, [(fitted.x(p)[0], p.loss, p.held, p.facts.name) for p in fitted.points])
-    loss = [p.loss for p in fitted.points]
-    axes.set_ylim(min(*loss, *curve) * 0.94, max(loss) * 1.06)
+    ends = _points(
+        axes, selection, [(fitted.x(p)[0], p.loss, _Z * p.stderr, p.held, p.facts.name) for p in fitted.points]
+    )
+    low_y, high_y = ([p.loss + sign * np.nan_to_num(_Z * p.stderr) for p in fitted.points] for sign in (-1, 1))
+    axes.set_ylim(max(min(*low_y, *curve), min(low_y) / 2, 1e-9) * 0.94, max(high_y) * 1.06)
     axes.set_yscale("log")
     _plain_ticks(axes)
     axes.set_ylabel("loss (nats)")
-    if fitted.law.warning:
-        axes.text(0.98, 0.97, "few sizes", transform=axes.transAxes, ha="right", va="top", color=canvas.VERMILION)
-    text = f"α = {fitted.law['alpha']:.2f}"
-    axes.text(0.98, 0.88, text, transform=axes.transAxes, ha="right", va="top", color=canvas.SOFT)
+    said = "does not fall" if fitted.law.flat else "few sizes" if fitted.law.warning else ""
+    corner = 0.16 if fitted.law.flat else 0.97  # points that fall leave the upper right free
+    for text, colour, height in (
+        (said, canvas.VERMILION, corner), (f"α = {fitted.law['alpha']:.2f}", canvas.SOFT, corner - 0.09)
+    ):  # fmt: skip
+        axes.text(0.98, height, text, transform=axes.transAxes, ha="right", va="top", color=colour)
     canvas.label_ends(axes, ends)
 
 
-def _points(axes: Any, selection: Selection, points: Sequence[tuple[float, float, bool, str]]) -> list[Any]:
+_Point = tuple[float, float, float, bool, str]  # x, y, half of a bar or NaN, held out, model
+
+
+def _points(axes: Any, selection: Selection, points: Sequence[_Point]) -> list[Any]:
     """Draw fitted points filled and held-out ones hollow; return labels of the held-out ones."""
-    kept = [p for p in points if not p[2]]
-    axes.plot([p[0] for p in kept], [p[1] for p in kept], "o", color=canvas.BLUE, zorder=3)
-    held = [p for p in points if p[2]]
-    axes.plot([p[0] for p in held], [p[1] for p in held], "o", color=canvas.VERMILION, markerfacecolor="none", zorder=3)
-    last = {name: (x, y, selection.labels.get(name, name), canvas.VERMILION) for x, y, _, name in held}
+    for held, colour, face in ((False, canvas.BLUE, canvas.BLUE), (True, canvas.VERMILION, "none")):
+        bars = [(x, y, y - half, y + half) for x, y, half, out, _ in points if out == held]
+        if bars:
+            canvas.errorbars(axes, bars, colour, fmt="o", markerfacecolor=face, zorder=3)
+    last = {n: (x, y, selection.labels.get(n, n), canvas.VERMILION) for x, y, _, held, n in points if held}
     return list(last.values())
 
 
@@ -91,11 +101,14 @@ def _plain_ticks(axes: Any) -> None:
 
 
 def _residuals(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
-    points = [(fitted.x(p)[0], 100 * fitted.residual(p), p.held, p.facts.name) for p in fitted.points]
+    points = [
+        (fitted.x(p)[0], 100 * fitted.residual(p), 100 * _Z * p.stderr / p.loss, p.held, p.facts.name)
+        for p in fitted.points
+    ]
     canvas.sizes_axis(axes, [p[0] for p in points], label=_NAMES["N"])
     axes.axhline(0, color=canvas.SOFT, lw=0.8)
     ends = _points(axes, selection, points)
-    reach = 1.15 * max(abs(p[1]) for p in points) or 1.0
+    reach = 1.15 * max(abs(p[1]) + (p[2] if p[2] == p[2] else 0.0) for p in points) or 1.0
     axes.set_ylim(-reach, reach)
     axes.set_ylabel("measured / fitted − 1 (%)")
     canvas.label_ends(axes, ends)
@@ -108,7 +121,8 @@ def task_figure(selection: Selection, found: Sequence[TwoStep]) -> canvas.Figure
     widest = sorted(found, key=_range, reverse=True)
     shown = [two for two in found if two in widest[:_PANELS]]
     rest = f" The {len(shown)} of {len(found)} tasks with the widest range." if len(shown) < len(found) else ""
-    panels = [canvas.Panel(title=f"{two.task}: {two.metric}", draw=partial(_task, selection, two)) for two in shown]
+    several = len({two.ladder for two in found}) > 1
+    panels = [canvas.Panel(title=_task_title(two, several), draw=partial(_task, selection, two)) for two in shown]
     return canvas.Figure(
         name="tasks",
         title="From loss to score",
@@ -119,6 +133,12 @@ def task_figure(selection: Selection, found: Sequence[TwoStep]) -> canvas.Figure
         ),
         panels=panels,
     )
+
+
+def _task_title(two: TwoStep, several: bool) -> str:
+    if several:
+        return f"{canvas.shorten(two.task, length=16)}, {canvas.shorten(two.ladder, length=16)}"
+    return f"{two.task}: {two.metric}"
 
 
 def _range(two: TwoStep) -> float:
