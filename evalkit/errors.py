@@ -3,7 +3,8 @@
 EvalkitError
 ├── UsageError         an argument that is not allowed (unknown task, K larger than the pool, ...)
 ├── DataError          a benchmark file that is missing, cut or not in the expected format
-│   └── NoDataError    a benchmark that is nowhere: neither the user's files nor the hub's
+│   ├── NoDataError    a benchmark that is nowhere: neither the user's files nor the hub's
+│   └── LabelError     one row whose label names none of its choices; a failed item
 ├── CheckpointError    a model or tokenizer folder that cannot be read
 ├── StoreError         a run folder that cannot be written, read or resumed
 │   └── DiskError      a disk that refuses: full, read-only, no permission, broken
@@ -60,6 +61,10 @@ class DataError(EvalkitError):
 
 class NoDataError(DataError):
     """A benchmark that neither the user's files nor the hub or its cache have."""
+
+
+class LabelError(DataError):
+    """A row whose label names none of its choices; its item is recorded as failed, never scored as wrong."""
 
 
 class CheckpointError(EvalkitError):

@@ -42,6 +42,7 @@ class Example:
     None and output is all of them as they are written in a shot.
     references: every accepted answer (generation); empty means (output,).
     original: the text whose words, bytes and characters perplexity is reported per; empty means input.
+    error: why the document cannot be scored (its label names no choice), or empty; then the rest says nothing.
     """
 
     task: str
@@ -53,6 +54,12 @@ class Example:
     golds: tuple[int, ...] = ()
     references: tuple[str, ...] = ()
     original: str = ""
+    error: str = ""
+
+    @classmethod
+    def failed(cls, error: str) -> Example:
+        """Keep the reason."""
+        return cls(task="", input="", output="", error=error)
 
     @property
     def answers(self) -> tuple[str, ...]:

@@ -110,6 +110,8 @@ def _grams_of(task: Task, data: DataPaths, hasher: WordHasher) -> tuple[NDArray[
     found = [np.zeros(0, dtype=np.uint64)]
     read = short = 0
     for _, example in load.examples(task, "test", data):
+        if example.error:
+            continue
         texts = _texts(example)
         fresh = [grams(hasher(clean(_new(text, last.get(name, "")))), n=N) for name, text in texts.items()]
         last = texts

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from evalkit.types import Request, RequestKind, Response
@@ -82,10 +84,31 @@ class Engine(Protocol):
 
 
 def ask(engine: Engine, kind: RequestKind, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-    """Put requests of one kind to an engine."""
+    """Put requests of one kind to an engine; a response without a finite score comes back as a failed one."""
     methods = {
         "loglikelihood": engine.loglikelihood,
         "loglikelihood_rolling": engine.loglikelihood_rolling,
         "generate_until": engine.generate_until,
     }
-    return methods[kind](requests)
+    dtype = engine.signature().get("dtype", "")
+    for place, response in methods[kind](requests):
+        yield place, sound(response, dtype=dtype)
+
+
+def sound(response: Response, *, dtype: str) -> Response:
+    """Turn a response whose score is no finite number into a failed one.
+
+    A softmax of finite numbers gives no token a probability of nought: minus infinity too, be it of one option alone,
+    is an overflow or comes from broken weights. Compared with other scores it would choose an option.
+    """
+    if problem := not_finite(response.loglikelihood, dtype=dtype):
+        return replace(response, loglikelihood=0.0, error=response.error or problem)
+    return response
+
+
+def not_finite(score: float, *, dtype: str) -> str:
+    """Say that a score is no finite number, and what may help; nothing of any other."""
+    if math.isfinite(score):
+        return ""
+    hint = "; fp16 ends at 65504, try --dtype fp32" if dtype == "float16" else "; are its weights sound?"
+    return f"the model's score is {score:g}, no finite number{hint}"

@@ -80,7 +80,7 @@ class CachedEngine:
         for position, response in self._ask(kind, [requests[where[0]] for _, where in places]):
             key, where = places[position]
             yield from ((i, response) for i in where)
-            if not response.error and response.loglikelihood == response.loglikelihood:  # an error may not last
+            if not response.error:  # which may not last
                 new[key] = response
         self._cache.put(new)
 

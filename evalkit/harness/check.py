@@ -74,6 +74,7 @@ def _check_protocol(protocol: Protocol, *, where: str) -> None:
 def _check_example(loaded: Loaded, document: Document, example: Example, *, where: str) -> None:
     """Check one example: an input, an answer, and the answer among its options."""
     protocol = loaded.protocol
+    assert not example.error, f"{where}: {example.error}"
     assert document.id.strip(), f"{where}: its id is empty"
     assert example.task.strip(), f"{where}: Example.task says nothing"
     assert example.input.strip(), f"{where}: its input is empty"

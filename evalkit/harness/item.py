@@ -50,9 +50,14 @@ class Item:
     def build(
         cls, engine: Engine, loaded: Loaded, cell: Cell, documents: Sequence[tuple[Document, Example]]
     ) -> list[Item]:
-        """Draw shots, render, fit into the context and encode; a prompt that cannot fit makes a failed item."""
+        """Draw shots, render, fit into the context and encode.
+
+        A document without a right answer, and a prompt that cannot fit, make a failed item.
+        """
         protocol = loaded.wordings[cell.template]
-        found = loaded.fit(documents, cell, encoder=engine.tokenizer, context=engine.context_length)
+        sound = [(document, example) for document, example in documents if not example.error]
+        fitted = iter(loaded.fit(sound, cell, encoder=engine.tokenizer, context=engine.context_length))
+        found = [Fitted.failed(example.error) if example.error else next(fitted) for _, example in documents]
         return [
             cls(
                 loaded, cell, document, example, fitted,
@@ -63,7 +68,7 @@ class Item:
 
     def record(self) -> Record:
         """Score the responses. An item that failed has no scores."""
-        answers = tuple(_checked(self.responses[i]) for i in range(len(self.responses)))
+        answers = tuple(self.responses[i] for i in range(len(self.responses)))
         error = self.fitted.error or next((a.error for a in answers if a.error), "")
         cleanup = self.loaded.protocol.cleanup
         cleaned = [a if (text := cleanup(a.text)) == a.text else replace(a, text=text) for a in answers]
@@ -114,13 +119,6 @@ class Item:
                 told = [Response(text=text)]
             scored[name] = self.loaded.judge(self.document, self.example, told).scores
         return scored
-
-
-def _checked(response: Response) -> Response:
-    """Turn a response without a number into a failed one: a comparison with NaN would choose an option."""
-    if response.loglikelihood == response.loglikelihood:
-        return response
-    return replace(response, loglikelihood=0.0, error=response.error or "the model's scores are not numbers (NaN)")
 
 
 def _requests(

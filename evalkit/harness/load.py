@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,14 +13,17 @@ from typing import Any, NamedTuple
 
 from evalkit import metrics
 from evalkit.engine.base import TextEncoder
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import DataError, LabelError, UsageError
 from evalkit.files import digest
 from evalkit.harness import sources
 from evalkit.harness.catalog import protocol_of
 from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
+from evalkit.harness.rows import with_whole_gold
 from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task, one_document
 from evalkit.types import Cell, Document, Example, Response
+
+log = logging.getLogger(__name__)
 
 # Documents of a group that shots are drawn from; of more, a fixed pseudo-random subset, so that no training split has
 # to stay in memory. GPT-3's largest K is 100.
@@ -148,6 +152,7 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     ids = {document.id for document, _ in documents}
     if not documents:
         raise DataError(f"{task.name}: its test data holds no documents ({task.source.at_hand(data)})")
+    tell_unlabelled(task.name, "test", [e.error for _, e in documents if e.error], of=len(documents))
     if len(ids) != len(documents):
         where = task.source.at_hand(data)
         raise DataError(
@@ -191,29 +196,56 @@ def count_documents(task: Task, data: DataPaths) -> int | None:
 
 
 def examples(task: Task, split: Split, data: DataPaths) -> Iterator[_Pair]:
-    """Yield a split's documents with their examples. Raises DataError naming a row that the task cannot read."""
+    """Yield a split's documents with their examples; one whose label names no choice has an error instead.
+
+    Raises DataError naming a row that the task cannot read.
+    """
+    place = sources.files(task.source, split, data)
     index = 0
     try:
         for index, row in enumerate(task.source.rows(split, data)):
             for document in task.documents(row, index):
-                yield _checked(document, task.to_example(document))
+                yield document, _example(task, document, where=_row(split, index, place))
     except _ROW_ERRORS as error:
         raise _row_error(task, split, data, index, error) from error
 
 
-def _checked(document: Document, example: Example) -> _Pair:
-    """Return both. Raises TypeError where something is no text: a number or a null would be shown to a model as one."""
+def tell_unlabelled(name: str, split: Split, wrong: Sequence[str], *, of: int) -> None:
+    """Warn of labels that name no choice, the first by its row. wrong: the errors of their examples, of so many.
+
+    Raises DataError where that is so of all of them: a split without labels.
+    """
+    if not wrong:
+        return
+    if len(wrong) == of:
+        use = "cannot be scored" if split == "test" else "has no examples to show or to train on"
+        raise DataError(f"{name}: {wrong[0]}; no label of its {split} data names one, and a split without labels {use}")
+    so = "are failed items" if split == "test" else "are left out"
+    log.warning("%s: %d of %d labels name no choice and %s (%s)", name, len(wrong), of, so, wrong[0])
+
+
+def _example(task: Task, document: Document, *, where: str) -> Example:
+    """Make a document's example. Raises TypeError where something is no text: a model would be shown it as one."""
+    needed = any(protocol.kind == "choice" for protocol in task.protocols.values())
+    try:
+        example = with_whole_gold(task.to_example(document), needed=needed)
+    except LabelError as error:
+        return Example.failed(f"{where}: {error}")
     texts = (document.id, document.cluster, document.level, example.input, example.output)
     for text in (*texts, *example.choices, *example.references, *example.parts.values()):
         if not isinstance(text, str):
             raise TypeError(f"{repr(text)[:60]} is {type(text).__name__}, not text")
-    return document, example
+    return example
+
+
+def _row(split: Split, index: int, place: str) -> str:
+    return f"row {index + 1} of its {split} data" + (f", {place}" if place else "")
 
 
 def _row_error(task: Task, split: Split, data: DataPaths, index: int, error: Exception) -> DataError:
     place = sources.whereabouts(task.source, split, data, index)
     return DataError(
-        f"{task.name}: row {index + 1} of its {split} data is not as expected ({type(error).__name__}: {error})"
+        f"{task.name}: {_row(split, index, '')} is not as expected ({type(error).__name__}: {error})"
         + (f"; it stands in {place}" if place else "")
     )
 
@@ -224,6 +256,7 @@ def _pool(task: Task, data: DataPaths, *, own: bool) -> tuple[Pool, str]:
     own: it is the scored split. Ids and clusters are told apart within a split only; another split has other ones.
     """
     samples: dict[str, _Sample] = defaultdict(_Sample)
+    place = sources.files(task.source, "shots", data)
     index = 0
     try:
         for index, row in enumerate(task.source.rows("shots", data)):
@@ -231,11 +264,16 @@ def _pool(task: Task, data: DataPaths, *, own: bool) -> tuple[Pool, str]:
                 samples[task.shot_group(document) if task.shot_group else ""].add(document, index)
         groups: dict[str, list[_Pair]] = {group: [] for group in samples}
         for group, sample in samples.items():
-            for index, document in sample.kept():  # noqa: B007  (the error below names it)
+            for index, document in sample.kept():
                 known = document if own else replace(document, id=f"shots/{document.id}", cluster="")
-                groups[group].append(_checked(known, task.to_example(document)))
+                example = _example(task, document, where=_row("shots", index, place))
+                groups[group].append((known, example))
     except _ROW_ERRORS as error:
         raise _row_error(task, "shots", data, index, error) from error
+    if not own:
+        read = [example.error for pairs in groups.values() for _, example in pairs]
+        tell_unlabelled(task.name, "shots", [*filter(None, read)], of=len(read))
+    groups = {group: [pair for pair in pairs if not pair[1].error] for group, pairs in groups.items()}
     kept, seen = sum(map(len, groups.values())), sum(sample.seen for sample in samples.values())
     return Pool(task.name, groups), f"{kept} of {seen}" if kept < seen else ""
 
@@ -278,4 +316,5 @@ def _check_pool(loaded: Loaded, count: int) -> None:
         if len(pairs) - max(same.values(), default=0) - max(alike.values(), default=0) >= count:
             return
     for document, example in loaded.documents:
-        loaded.pool.draw(document, example, group=loaded.group(document), count=count, seed=0)
+        if not example.error:
+            loaded.pool.draw(document, example, group=loaded.group(document), count=count, seed=0)

@@ -35,7 +35,7 @@ def prompt(
     """
     settings = RunSettings(shots=() if shots is None else (shots,), paper_shots=shots is None, protocol=protocol)
     loaded = load(task, settings, data)
-    document, example = loaded.documents[0]
+    document, example = next(pair for pair in loaded.documents if not pair[1].error)
     cell = Cell(task=task.name, protocol=loaded.name, shots=max(loaded.shots), seed=1)
     texts = loaded.texts(document, example, cell)
     context, target = texts[(example.gold or 0) if len(texts) > 1 else 0]

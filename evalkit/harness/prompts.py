@@ -74,9 +74,9 @@ class Fitted:
         return cls(prompt, tuple(continuation for _, continuation in texts), tuple(encoded))
 
     @classmethod
-    def failed(cls, error: PromptTooLongError) -> Fitted:
+    def failed(cls, error: str) -> Fitted:
         """Keep the reason."""
-        return cls(Prompt(contexts=()), (), (), str(error))
+        return cls(Prompt(contexts=()), (), (), error)
 
 
 def render(template: str, example: Example, choice: str = "") -> str:
@@ -122,7 +122,7 @@ def fit_all(
         try:
             found.append(fit(protocol, example, shots, encoder=encoder, context=context, first=first))
         except PromptTooLongError as error:
-            found.append(Fitted.failed(error))
+            found.append(Fitted.failed(str(error)))
     return found
 
 

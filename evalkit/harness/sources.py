@@ -45,6 +45,7 @@ __all__ = [
     "Split",
     "WorldSource",
     "count",
+    "files",
     "open_text",
     "read_json",
     "read_jsonl",
@@ -324,13 +325,17 @@ class Found:
         return self.read(self.paths)
 
 
+def files(source: Source, split: Split, data: DataPaths) -> str:
+    """Name the files of a split; nothing where it is not read from files."""
+    found = source.find(split, data) if isinstance(source, BenchmarkSource) else None
+    return ", ".join(map(str, found.paths)) if found else ""
+
+
 def whereabouts(source: Source, split: Split, data: DataPaths, index: int) -> str:
     """Say for an error where row `index` of a split stands: file and line where that is known, else the files."""
     found = source.find(split, data) if isinstance(source, BenchmarkSource) else None
-    if found is None:
-        return ""
-    placed = _as_they_are(source, found) and row_place(found.paths, index)
-    return placed or ", ".join(map(str, found.paths))
+    placed = row_place(found.paths, index) if found and _as_they_are(source, found) else ""
+    return placed or files(source, split, data)
 
 
 def count(source: Source, data: DataPaths) -> int | None:

@@ -18,6 +18,7 @@ A document is a pair, named by its position.
 from __future__ import annotations
 
 from evalkit.harness.formats import read_table
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -29,9 +30,7 @@ _read = read_table({"Quality": "label", "#1 String": "sentence1", "#2 String": "
 def _to_example(document: Document) -> Example:
     row = document.row
     first, second = row["sentence1"].strip(), row["sentence2"].strip()
-    gold = int(row["label"])
-    if gold not in (0, 1):
-        raise ValueError("expected label 0 or 1")
+    gold = choice_of(row["label"], _CHOICES)
     return Example(
         task="say whether the two sentences mean the same",
         input=f"{first}\n{second}",

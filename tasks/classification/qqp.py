@@ -15,6 +15,7 @@ Splits: GLUE's validation, 40,430 pairs; shots from train (363,846). A document 
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -25,9 +26,7 @@ _CHOICES = ("no", "yes")
 def _to_example(document: Document) -> Example:
     row = document.row
     first, second = row["question1"].strip(), row["question2"].strip()
-    gold = int(row["label"])
-    if gold not in (0, 1):
-        raise ValueError("expected label 0 or 1; GLUE's test split has none")
+    gold = choice_of(row["label"], _CHOICES)
     return Example(
         task="say whether the two questions ask the same",
         input=f"{first}\n{second}",

@@ -16,6 +16,7 @@ A document is a premise, named by its position. The premise loses its full stop,
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -31,7 +32,7 @@ def _to_example(document: Document) -> Example:
     row = document.row
     premise = row["premise"].strip()
     choices = tuple(_inside(row[name].strip()) for name in ("choice1", "choice2"))
-    gold = {0: 0, 1: 1}[row["label"]]
+    gold = choice_of(row["label"], choices)
     link, other_link, asked, opening = _LINKS[row["question"]]
     return Example(
         task=f"choose the {row['question']}",

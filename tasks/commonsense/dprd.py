@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evalkit.harness.formats import read_problems
+from evalkit.harness.rows import choice_of, texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -45,7 +46,7 @@ def _place(sentence: str, pronoun: str, candidates: Iterable[str]) -> tuple[int,
 def _to_example(document: Document) -> Example:
     row = document.row
     sentence = " ".join(row["sentence"].split())
-    candidates = [candidate.strip() for candidate in row["candidates"]]
+    candidates = [candidate.strip() for candidate in texts_of(row["candidates"], "candidates")]
     start, stop = _place(sentence, row["pronoun"].strip(), candidates)
     before = sentence[:start]
     inner = before.strip() and not before.rstrip().endswith((".", "!", "?"))
@@ -54,14 +55,15 @@ def _to_example(document: Document) -> Example:
         for c in candidates
     )
     after = sentence[stop:]
+    gold = choice_of(row["label"], choices)
     return Example(
         task="say what the pronoun stands for",
         input=sentence,
-        output=choices[row["label"]],
+        output=choices[gold],
         # In the masked form of this data a blank parts the mask from the full stop.
         parts={"before": before, "after": re.sub(r"^ (?=[.,;:!?'’])", "", after)},
         choices=choices,
-        gold=row["label"],
+        gold=gold,
     )
 
 

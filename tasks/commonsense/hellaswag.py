@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import choice_of, texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -61,8 +62,8 @@ def _to_example(document: Document) -> Example:
     context, capitalised = row["ctx"], row["ctx"]
     if row.get("ctx_b"):
         capitalised = f"{row['ctx_a']} {row['ctx_b'].capitalize()}"
-    choices = tuple(_clean(ending) for ending in row["endings"])
-    gold = int(row["label"])
+    choices = tuple(_clean(ending) for ending in texts_of(row["endings"], "endings"))
+    gold = choice_of(row["label"], choices)
     return Example(
         task="choose the ending that follows",
         input=_clean(f"{row['activity_label']}: {context}"),

@@ -21,6 +21,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, read_lines
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -33,22 +34,19 @@ def _read(paths: Sequence[Path]) -> Iterator[Row]:
         if row is None or label is None:
             short = problems if row is None else labels
             raise DataError(f"{short} ends too early: expected as many problems as labels")
-        if label[1].strip() not in {"0", "1"}:
-            raise DataError(f"{labels} line {label[0]}: expected 0 or 1, found {label[1]!r}")
-        yield {**row, "label": int(label[1])}
+        yield {**row, "label": label[1].strip()}
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
     choices = (row["sol1"].strip(), row["sol2"].strip())
-    if row["label"] not in (0, 1):
-        raise ValueError("expected label 0 or 1; the test split has none")
+    gold = choice_of(row["label"], choices)
     return Example(
         task="choose the way that works",
         input=row["goal"].strip(),
-        output=choices[row["label"]],
+        output=choices[gold],
         choices=choices,
-        gold=row["label"],
+        gold=gold,
     )
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evalkit.harness.formats import read_table
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -38,10 +39,8 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 def _to_example(document: Document) -> Example:
     row = document.row
-    gold = int(row["answer_right_ending"]) - 1
-    if gold not in (0, 1):
-        raise ValueError("expected answer_right_ending to be 1 or 2")
     choices = (row["sentence_quiz1"].strip(), row["sentence_quiz2"].strip())
+    gold = choice_of(row["answer_right_ending"], choices, first=1)
     return Example(
         task="choose the ending of the story",
         input=" ".join(row[f"input_sentence_{i}"].strip() for i in range(1, 5)),

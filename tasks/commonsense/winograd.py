@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.harness.formats import read_problems
+from evalkit.harness.rows import choice_of, texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -75,8 +76,9 @@ def _to_example(document: Document) -> Example:
     if not pronoun or text[place : place + len(pronoun)] != pronoun:
         raise ValueError(f"expected the pronoun {pronoun!r} at character {place} of the text")
     before, after = " ".join(text[:place].split()), " ".join(text[place + len(pronoun) :].split())
-    choices = tuple(_in_place(option.strip(), before=before, pronoun=pronoun) for option in row["options"][:2])
-    gold = row["label"]
+    options = texts_of(row["options"], "options")[:2]
+    choices = tuple(_in_place(option.strip(), before=before, pronoun=pronoun) for option in options)
+    gold = choice_of(row["label"], choices)
     return Example(
         task="say what the pronoun stands for",
         input=" ".join(text.split()),

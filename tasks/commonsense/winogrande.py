@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -31,9 +32,10 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 def _to_example(document: Document) -> Example:
     row = document.row
     before, blank, after = row["sentence"].partition("_")
-    if not blank or row["answer"] not in ("1", "2"):
-        raise ValueError("expected a sentence with a blank _ and the answer 1 or 2")
-    choices, gold = (row["option1"], row["option2"]), int(row["answer"]) - 1
+    if not blank:
+        raise ValueError("expected a sentence with a blank _")
+    choices = (row["option1"], row["option2"])
+    gold = choice_of(row["answer"], choices, first=1)
     return Example(
         task="say what the blank stands for",
         input=row["sentence"],

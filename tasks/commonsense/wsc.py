@@ -20,19 +20,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
 _CHOICES = ("no", "yes")
-_GOLD = {0: 0, 1: 1}  # false and true too, as the release has them
+_GOLD = {False: 0, True: 1}  # 0 and 1 too, as the hub has them
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
     spans = row.get("target", row)  # the release has them in an object of their own
     passage, noun = _marked(row["text"], spans), spans["span1_text"].strip()
-    gold = _GOLD[row["label"]]
+    gold = choice_of(row["label"], _CHOICES, names=_GOLD)
     return Example(
         task="say whether the pronoun means the noun",
         input=f"{passage}\n{noun}",

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import choice_of, texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_lines
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import detokenize
@@ -71,19 +72,20 @@ def _to_example(document: Document) -> Example:
     before, blank, after = detokenize.storybook(row["question"]).partition(_BLANK)
     if not blank:
         raise ValueError(f"expected {_BLANK} in the question")
-    options = tuple(dict.fromkeys(row["options"]))
+    options = tuple(dict.fromkeys(texts_of(row["options"], "options")))
+    gold = choice_of(row["answer"], options, names=options)
     start = before.rstrip()
     return Example(
         task="fill the blank",
         input=f"{passage} {before}{blank}{after}",
-        output=row["answer"],
+        output=options[gold],
         parts={
             "context": f"{passage} {start}".rstrip(),
             "gap": before[len(start) :] or " " * (not start),
             "after": after,
         },
         choices=options,
-        gold=options.index(row["answer"]),
+        gold=gold,
     )
 
 

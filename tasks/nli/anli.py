@@ -19,13 +19,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
 _CHOICES = ("True", "Neither", "False")
 # The hub numbers the labels, the release has their first letters.
-_GOLD = {0: 0, 1: 1, 2: 2, "e": 0, "n": 1, "c": 2}
+_NAMES = ("e", "n", "c")
 
 
 def _read(paths: Sequence[Path]) -> Iterator[Row]:
@@ -41,7 +42,7 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 def _to_example(document: Document) -> Example:
     row = document.row
     premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = _GOLD[row["label"]]
+    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
     return Example(
         task="say whether the second text is true, false or neither by the first",
         input=f"{premise}\n{hypothesis}",

@@ -17,19 +17,20 @@ their F1 stands beside accuracy.
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
 _CHOICES = ("true", "false", "neither")
 # The hub numbers the labels, the release names them.
-_GOLD = {0: 0, 1: 1, 2: 2, "entailment": 0, "contradiction": 1, "neutral": 2}
+_NAMES = ("entailment", "contradiction", "neutral")
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
     premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = _GOLD[row["label"]]
+    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
     return Example(
         task="say whether the clause is true, false or neither by the text",
         input=f"{premise}\n{hypothesis}",

@@ -16,6 +16,7 @@ Splits: GLUE's validation, matched (mnli, 9,815 pairs of the training set's kind
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -26,9 +27,7 @@ _CHOICES = ("True", "Neither", "False")
 def _to_example(document: Document) -> Example:
     row = document.row
     premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = int(row["label"])
-    if gold not in (0, 1, 2):
-        raise ValueError("expected label 0, 1 or 2; GLUE's test split has none")
+    gold = choice_of(row["label"], _CHOICES)
     claim = hypothesis if hypothesis.endswith(".") else f"{hypothesis}."  # as lm-evaluation-harness asks
     return Example(
         task="say whether the second text is true, false or neither by the first",

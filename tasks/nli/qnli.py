@@ -16,6 +16,7 @@ Splits: GLUE's validation, 5,463 pairs; shots from train (104,743). A document i
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -26,9 +27,7 @@ _CHOICES = ("yes", "no")
 def _to_example(document: Document) -> Example:
     row = document.row
     question, sentence = row["question"].strip(), row["sentence"].strip()
-    gold = int(row["label"])
-    if gold not in (0, 1):
-        raise ValueError("expected label 0 or 1; GLUE's test split has none")
+    gold = choice_of(row["label"], _CHOICES)
     return Example(
         task="say whether the sentence answers the question",
         input=f"{question}\n{sentence}",

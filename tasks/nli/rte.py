@@ -16,19 +16,20 @@ A document is a pair, named by its position.
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
 _CHOICES = ("True", "False")
 # The hub numbers the labels, the release names them.
-_GOLD = {0: 0, 1: 1, "entailment": 0, "not_entailment": 1}
+_NAMES = ("entailment", "not_entailment")
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
     premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = _GOLD[row["label"]]
+    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
     return Example(
         task="say whether the second text follows from the first",
         input=f"{premise}\n{hypothesis}",

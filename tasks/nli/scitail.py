@@ -19,20 +19,21 @@ A document is a pair, named by its position.
 from __future__ import annotations
 
 from evalkit.harness.formats import read_table
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
 _CHOICES = ("True", "False")
 # The release names the labels, the sample numbers them.
-_GOLD = {"entails": 0, "neutral": 1, "0": 0, "1": 1}
+_NAMES = ("entails", "neutral")
 _read = read_table(("premise", "hypothesis", "label"), delimiter="\t")
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
     premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = _GOLD[row["label"]]
+    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
     return Example(
         task="say whether the second sentence follows from the first",
         input=f"{premise}\n{hypothesis}",

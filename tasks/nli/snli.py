@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.harness.formats import read_table
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
 _CHOICES = ("True", "Neither", "False")
 # The hub numbers the labels (as texts in a table), the release names them.
-_GOLD = {str(i): i for i in range(3)} | {"entailment": 0, "neutral": 1, "contradiction": 2}
+_NAMES = ("entailment", "neutral", "contradiction")
 _table = read_table(("premise", "hypothesis", "label"), delimiter="\t")
 
 
@@ -49,7 +50,7 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 def _to_example(document: Document) -> Example:
     row = document.row
     premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = _GOLD[str(row["label"])]
+    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
     return Example(
         task="say whether the second sentence is true, false or neither by the first",
         input=f"{premise}\n{hypothesis}",

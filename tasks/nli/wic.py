@@ -17,18 +17,19 @@ A document is a pair of sentences, named by its position.
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
 _CHOICES = ("no", "yes")
-_GOLD = {0: 0, 1: 1}  # false and true too, as the release has them
+_GOLD = {False: 0, True: 1}  # 0 and 1 too, as the hub has them
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
     first, second = row["sentence1"].strip(), row["sentence2"].strip()
-    gold = _GOLD[row["label"]]
+    gold = choice_of(row["label"], _CHOICES, names=_GOLD)
     return Example(
         task="say whether the word is used in the same way in both sentences",
         input=f"{first}\n{second}\n{row['word']}",

@@ -17,6 +17,7 @@ GPT-3 compares the probability of an answer after the question with that after t
 from __future__ import annotations
 
 from evalkit.harness.formats import stem_questions
+from evalkit.harness.rows import choice_of, texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -26,8 +27,8 @@ _read = stem_questions("question")
 
 def _to_example(document: Document) -> Example:
     row = document.row
-    choices = tuple(text.strip() for text in row["choices"]["text"])
-    gold = row["choices"]["label"].index(row["answerKey"])
+    choices = tuple(text.strip() for text in texts_of(row["choices"]["text"], "choices.text"))
+    gold = choice_of(row["answerKey"], choices, names=texts_of(row["choices"]["label"], "choices.label"))
     return Example(
         task="answer the question of school science",
         input=row["question"].strip(),

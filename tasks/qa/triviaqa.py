@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
@@ -62,7 +63,7 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 def _to_example(document: Document) -> Example:
     answer = document.row["answer"]
-    aliases = (alias.strip() for alias in answer["aliases"])
+    aliases = (alias.strip() for alias in texts_of(answer["aliases"], "answer.aliases"))
     return Example(
         task="answer the question of a quiz",
         input=document.row["question"].strip(),

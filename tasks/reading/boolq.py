@@ -17,6 +17,7 @@ A document is a question, named by its position.
 
 from __future__ import annotations
 
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -31,7 +32,7 @@ def _to_example(document: Document) -> Example:
     title = row.get("title", "").strip()
     if title and not passage.startswith(f"{title} -- "):  # SuperGLUE has it in the passage already
         passage = f"{title} -- {passage}"
-    gold = _GOLD[row["answer"] if "answer" in row else row["label"]]
+    gold = choice_of(row["answer"] if "answer" in row else row["label"], _CHOICES, names=_GOLD)
     question = row["question"].strip().rstrip("? ")
     return Example(
         task="answer the question about the passage with yes or no",

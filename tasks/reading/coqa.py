@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_json
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
@@ -77,7 +78,8 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 def _to_example(document: Document) -> Example:
     row = document.row
-    questions, answers = row["questions"], row["answers"]["input_text"]
+    questions = texts_of(row["questions"], "questions")
+    answers = texts_of(row["answers"]["input_text"], "answers.input_text")
     last = row["turn"] - 1
     turns = "".join(
         f"Q: {question.strip()}\nA: {answer.strip()}\n"
@@ -85,7 +87,10 @@ def _to_example(document: Document) -> Example:
     )
     question = questions[last].strip()
     before = f"{row['story'].strip()}\n\n{turns}"
-    others = [other[last].strip() for other in row.get("additional_answers", ())]
+    others = [
+        texts_of(other, "additional_answers")[last].strip()
+        for other in texts_of(row.get("additional_answers", ()), "additional_answers")
+    ]
     return Example(
         task="answer the question about the story",
         input=f"{before}Q: {question}",

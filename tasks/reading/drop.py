@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.drop import BETWEEN_SPANS
@@ -74,7 +75,9 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 def _to_example(document: Document) -> Example:
     row = document.row
     passage, question = row["passage"].strip(), row["question"].strip()
-    answers = tuple(dict.fromkeys(text.strip() for text in row["answers_spans"]["spans"]))
+    answers = tuple(
+        dict.fromkeys(text.strip() for text in texts_of(row["answers_spans"]["spans"], "answers_spans.spans"))
+    )
     return Example(
         task="answer the question about the passage",
         input=f"{passage}\n{question}",

@@ -26,9 +26,14 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
+
+# An answer is offered under both; the hub labels it 1 or 0, other copies true or false.
+_LABELS = ("True", "False")
+_GOLD = {True: 0, False: 1}
 
 
 def _read(paths: Sequence[Path]) -> Iterator[Row]:
@@ -81,8 +86,8 @@ def _to_example(document: Document) -> Example:
     choices: list[str] = []
     golds: list[int] = []
     for answer in row["answers"]:
-        golds.append(len(choices) + {1: 0, 0: 1}[answer["label"]])
-        choices += [f"[{label}] {answer['text'].strip()}" for label in ("True", "False")]
+        golds.append(len(choices) + choice_of(answer["label"], _LABELS, names=_GOLD))
+        choices += [f"[{label}] {answer['text'].strip()}" for label in _LABELS]
     return Example(
         task="say of every answer whether it is true",
         input=f"{passage}\n\n{question}",

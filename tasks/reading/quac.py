@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.harness.rows import texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.answers import CANNOT_ANSWER
@@ -71,11 +72,11 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 def _to_example(document: Document) -> Example:
     row, turn = document.row, document.row["turn"]
-    said = [text.strip() for text in row["orig_answers"]["texts"]]
-    questions = [text.strip() for text in row["questions"]]
+    said = [text.strip() for text in texts_of(row["orig_answers"]["texts"], "orig_answers.texts")]
+    questions = [text.strip() for text in texts_of(row["questions"], "questions")]
     turns = "".join(f"Q: {q}\n\nA: {a}\n\n" for q, a in zip(questions[:turn], said[:turn], strict=True))
     passage = row["context"].removesuffix(CANNOT_ANSWER).strip()
-    answers = tuple(text.strip() for text in row["answers"]["texts"][turn])
+    answers = tuple(text.strip() for text in texts_of(row["answers"]["texts"][turn], "answers.texts"))
     return Example(
         task="answer the question about the section",
         input=f"{passage}\n\n{turns}Q: {questions[turn]}",

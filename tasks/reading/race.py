@@ -25,11 +25,13 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import DataError
+from evalkit.errors import DataError, LabelError
+from evalkit.harness.rows import choice_of, texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, with_earlier
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -91,8 +93,9 @@ def _to_example(document: Document) -> Example:
     article, question = row["article"].strip(), row["question"].strip()
     turns = ""
     for other in row["earlier"]:
-        answers, right = _options(other)
-        turns += f"Q: {other['question'].strip()}\n\nA: {answers[right]}\n\n"
+        with suppress(LabelError):  # a question without an answer is no solved one
+            answers, right = _options(other)
+            turns += f"Q: {other['question'].strip()}\n\nA: {answers[right]}\n\n"
     return Example(
         task="answer the question about the article",
         input=f"{article}\n\n{question}",
@@ -105,7 +108,8 @@ def _to_example(document: Document) -> Example:
 
 def _options(row: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
     """Return the options and the index of the right one, which rows name by its letter."""
-    return tuple(option.strip() for option in row["options"]), "ABCD".index(row["answer"])
+    options = tuple(text.strip() for text in texts_of(row["options"], "options"))
+    return options, choice_of(row["answer"], options, names="ABCD")
 
 
 _PROTOCOLS = {

@@ -21,7 +21,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import DataError
+from evalkit.errors import DataError, LabelError
+from evalkit.harness.rows import texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
@@ -64,11 +65,11 @@ def _to_example(document: Document) -> Example:
     before, found, after = row["query"].strip().partition(_PLACEHOLDER)
     if not found:
         raise ValueError(f"expected {_PLACEHOLDER} in the column 'query'")
-    choices = tuple(dict.fromkeys(text.strip() for text in row["entities"]))
-    answers = tuple(dict.fromkeys(text.strip() for text in row["answers"]))
+    choices = tuple(dict.fromkeys(text.strip() for text in texts_of(row["entities"], "entities")))
+    answers = tuple(dict.fromkeys(text.strip() for text in texts_of(row["answers"], "answers")))
     gold = next((i for i, choice in enumerate(choices) if choice in answers), None)
     if gold is None:
-        raise ValueError("expected an answer among the entities")
+        raise LabelError(f"none of the answers {list(answers)!r:.60} is one of its {len(choices)} choices")
     return Example(
         task="fill in the entity that is missing from the sentence",
         input="\n".join((passage, *highlights, row["query"].strip())),

@@ -32,6 +32,7 @@ from typing import Any
 
 from evalkit.errors import DataError
 from evalkit.files import digest
+from evalkit.harness.rows import texts_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl, with_earlier
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.answers import NO_ANSWER
@@ -95,7 +96,7 @@ def _to_example(document: Document) -> Example:
 
 
 def _answers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(text.strip() for text in row["answers"]["text"]) or (NO_ANSWER,)
+    return tuple(text.strip() for text in texts_of(row["answers"]["text"], "answers.text")) or (NO_ANSWER,)
 
 
 def _answered(document: Document) -> Example:

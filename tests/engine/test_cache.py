@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import shutil
@@ -18,6 +19,7 @@ from evalkit.engine.fake import FakeEngine
 from evalkit.errors import CheckpointError
 from evalkit.types import Decoding, Request, Response
 
+NO_NUMBERS = ("nan", "inf", "-inf")
 REQUEST = Request(kind="loglikelihood", task="t", doc_id="1", context_ids=(1, 2), continuation_ids=(3,))
 SIGNATURE = {"model": "m", "hash": "abc", "dtype": "float32", "context": "16", "stride": "16"}
 FULL = Response(loglikelihood=-0.1 - 1e-17, is_greedy=True, tokens=7, text="né\n\ud800")
@@ -105,13 +107,14 @@ def test_an_engine_is_made_when_something_is_not_known(tmp_path):
         list(changed.loglikelihood([REQUEST]))
 
 
-@pytest.mark.parametrize("answer", [Response(error="broken"), Response(loglikelihood=float("nan"))])
+@pytest.mark.parametrize("answer", [Response(error="broken"), *(Response(loglikelihood=float(x)) for x in NO_NUMBERS)])
 def test_failures_are_not_kept_nor_is_half_a_call(tmp_path, answer):
     cache = ResponseCache(tmp_path)
     engine = FakeEngine("x", lambda _: answer)
     for _ in range(2):
         [(_, response)] = cached(engine, cache).loglikelihood([REQUEST])
-        assert response is answer
+        assert response.error
+        assert math.isfinite(response.loglikelihood)
     assert len(engine.asked) == 2
     front = cached(counting(), cache)
     next(iter(front.loglikelihood([REQUEST, replace(REQUEST, continuation_ids=(5,))])))

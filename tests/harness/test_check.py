@@ -94,8 +94,6 @@ def test_further_wordings_and_an_answer_context_are_sound() -> None:
 
 
 BROKEN = [
-    (_changed(CHOICE, gold=None), "gold None is none of its options"),
-    (_changed(CHOICE, gold=2), "gold 2 is none of its options"),
     (_changed(CHOICE, output="prime"), "its output is not the option that gold points to"),
     (_changed(CHOICE, choices=("even", "even")), "two options are the same"),
     (_changed(CHOICE, choices=("even",), gold=0, output="even"), "at least two options"),
@@ -120,6 +118,17 @@ BROKEN = [
     (_with(FREE, templates={"b": {"query": "{place}"}}), r"template b, document .* names \['place'\]"),
     (_with(FREE, templates={"b": {"target": " {task}"}}), "template b: the cleanup changes 100% of the gold answers"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("gold", "shown"), [(None, "null"), (2, "2"), (-1, "-1"), (True, "True"), (0.5, "0.5"), ("1", "null")]
+)
+def test_a_gold_that_is_no_choice_is_found(gold: Any, shown: str) -> None:
+    with pytest.raises(DataError, match=f"toy: row 1 of its test data: the label {shown} names none of its 2"):
+        check_task(_changed(CHOICE, gold=gold), NONE)
+    only = replace(CHOICE, to_example=lambda d: replace(_choice(d), **({"gold": gold} if d.id == "test3" else {})))
+    with pytest.raises(AssertionError, match=r"document test3: row 4 of its test data: the label"):
+        check_task(only, NONE)
 
 
 @pytest.mark.parametrize(("task", "message"), BROKEN)

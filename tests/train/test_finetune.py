@@ -218,6 +218,40 @@ def test_wrong_values():
         Settings(draws=0)
 
 
+def test_labels_that_name_no_class_fail_and_are_not_trained_on(base, tmp_path, caplog):
+    root = write(tmp_path / "made")
+    for name, places in (("train", (3, 4)), ("dev", (0, 1, 2))):
+        path = root / f"glue/CoLA/in_domain_{name}.tsv"
+        lines = path.read_text().splitlines()
+        for place in places:
+            lines[place] = lines[place].replace(f"\t{place % 2}\t", "\t-1\t")
+        path.write_text("\n".join(lines) + "\n")
+    [task] = catalog.select(["cola"])
+    found = prepare(task, base.tokenizer, DataPaths(root=root), first_special=300, context=48)
+    assert (len(found.documents), len(found.unlabelled), len(found.training), found.of) == (41, 3, 94, 94)
+    assert "cola: 3 of 44 labels name no choice and are failed items (row " in caplog.text
+    assert "cola: 2 of 96 labels name no choice and are left out (row 4 of its shots data" in caplog.text
+    config = replace(FAST, epochs=1)
+    results = finetune(base, [found], Settings(config=config, keep="none"), tmp_path / "out", training={})
+    own = [r for r in results if r.source == "model" and not r.level]
+    assert {(r.n, r.failed) for r in own} == {(41, 3)}
+    failed = [r for r in read_records(tmp_path / "out") if r.error]
+    assert len(failed) == 3 and all(not r.scores and "the label '-1' names none" in r.error for r in failed)
+
+
+@pytest.mark.parametrize("name", ["sst2", "stsb"])
+@pytest.mark.parametrize("weight", [float("inf"), float("nan")])
+def test_answers_that_are_no_finite_numbers_fail(name, weight, base, task_data):
+    data = task_data(name)
+    model = built(base, data)
+    with torch.no_grad():
+        model.head.weight[:] = weight
+    cell = runs.Unit(data=data, shots=None, seed=0).cell
+    records = list(runs.records(data, cell, judge(model, data.form, data.scored, FAST)))
+    assert len(records) == len(data.documents)
+    assert all("no finite number" in r.error and not r.scores and not r.prediction for r in records)
+
+
 def test_without_a_training_split_there_is_no_fine_tuning(base, tmp_path):
     path = tmp_path / "stsa.binary.dev"
     path.write_text("1 fine\n0 poor\n")

@@ -109,5 +109,5 @@ def test_labels_that_are_absent_are_an_error(evalkit, tmp_path):
     (tmp_path / "train.tsv").write_text("sentence\tlabel\ngood\t-1\n")
     code, told = evalkit("--task", "sst2", "--data", f"sst2={tmp_path}", "--out", tmp_path / "out")
     assert code == 2
-    assert "sst2: row 1 of its shots data is not as expected" in told.err
+    assert f"sst2: row 1 of its shots data, {tmp_path / 'train.tsv'}: the label '-1' names none of its 2" in told.err
     assert told.err.count("\n") == 1

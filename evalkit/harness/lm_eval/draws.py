@@ -7,7 +7,7 @@ more is drawn and the document itself dropped.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -25,7 +25,8 @@ class Draws:
     """Draws from a pool.
 
     documents: all scored ones in order, for the draws of each depend on those before it. own: the pool is the scored
-    split (both unnamed count as the same, as in lm-eval).
+    split (both unnamed count as the same, as in lm-eval). solved: whether a row of the pool has an answer; others are
+    passed over, which lm-eval does not do.
     """
 
     task: str
@@ -33,7 +34,9 @@ class Draws:
     pool: Sequence[Row]
     documents: Sequence[Row]
     own: bool
+    solved: Callable[[Row], bool] = lambda row: True
     _known: dict[tuple[int, int], list[list[int]]] = field(default_factory=dict)
+    _solved: dict[int, bool] = field(default_factory=dict)
 
     def draw(self, place: int, *, count: int, seed: int) -> Sequence[int]:
         """Return the pool's places that document `place` gets as shots; seed 1 is lm-eval's own.
@@ -49,16 +52,23 @@ class Draws:
 
     def _one(self, document: Row, count: int, rng: random.Random) -> list[int]:
         everyone = range(len(self.pool))
-        others = (i for i in everyone if not self.own or self.pool[i] != document)
+        others = (i for i in everyone if self._suits(i, document))
         if self.sampler == "first_n":
             return list(islice(others, self._at_most(len(everyone), count)))
         drawn = rng.sample(everyone, self._at_most(len(everyone), count + self.own))
-        if self.own:
-            drawn = [i for i in drawn if self.pool[i] != document][:count]
-        if len(drawn) < count:  # the pool holds the document more than once
+        drawn = [i for i in drawn if self._suits(i, document)][:count]
+        if len(drawn) < count:  # the pool holds the document more than once, or rows without an answer
             left = list(others)
             drawn = rng.sample(left, self._at_most(len(left), count))
         return drawn
+
+    def _suits(self, place: int, document: Row) -> bool:
+        """Whether a row of the pool may be a shot of a document."""
+        if self.own and self.pool[place] == document:
+            return False
+        if place not in self._solved:
+            self._solved[place] = self.solved(self.pool[place])
+        return self._solved[place]
 
     def _at_most(self, there: int, count: int) -> int:
         if there < count:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from evalkit.errors import DataError
+from evalkit.errors import DataError, LabelError
 from evalkit.harness.lm_eval import templates
 from evalkit.harness.lm_eval.taskfile import TaskFile
+from evalkit.harness.rows import choice_of
 
 Row = Mapping[str, Any]
 T = TypeVar("T")
+
+# What a template writes for the number 1 of a column that has gaps.
+_WRITTEN = re.compile(r"[0-9]+\.0")
 
 # What a template or a value of another form than expected raises.
 _ROW_ERRORS = (
@@ -70,7 +75,7 @@ class Fields:
         return spec(row) if callable(spec) else spec
 
     def _number_or_text(self, text: str) -> Any:
-        return ast.literal_eval(text) if text.isdigit() and self.file.doc_to_choice is not None else text
+        return int(text) if text.isdecimal() and self.file.doc_to_choice is not None else text
 
     def _number_list_or_text(self, text: str) -> Any:
         if len(text) >= 2 and text[0] == "[" and text[-1] == "]":
@@ -87,7 +92,22 @@ class Fields:
         except Exception as error:
             if not callable(spec) and not isinstance(error, _ROW_ERRORS):
                 raise
-            raise DataError(f"{self.file.path}: {key}: {type(error).__name__}: {error}") from error
+            kind = LabelError if key == "doc_to_target" else DataError
+            raise kind(f"{self.file.path}: {key}: {type(error).__name__}: {error}") from error
+
+
+def places(golds: Any, choices: Sequence[str]) -> list[int]:
+    """Return the numbers of the right choices. golds: the number or the text of one, or a list of them.
+
+    Raises LabelError where one of them is no choice, or there are none.
+    """
+    told = golds if isinstance(golds, list) else [golds]
+    if not told:
+        raise LabelError("the list of right choices is empty")
+    return [
+        choice_of(gold, choices, names=choices, numbered=not isinstance(gold, str) or bool(_WRITTEN.fullmatch(gold)))
+        for gold in told
+    ]
 
 
 def join(before: str, after: str, *, delimiter: str) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.errors import DataError
-from evalkit.harness.lm_eval.fields import Fields, join, touching_space
+from evalkit.harness.lm_eval.fields import Fields, join, places, touching_space
 from evalkit.harness.lm_eval.metriclist import names
 from evalkit.harness.lm_eval.taskfile import TaskFile
+from evalkit.harness.rows import whole
 
 Row = Mapping[str, Any]
 
@@ -28,15 +29,34 @@ class Prompts:
     several_targets: bool
 
     @classmethod
-    def of(cls, file: TaskFile, fields: Fields, first: Row) -> Prompts:
-        """Look at the first document."""
-        target = fields.target(first)
+    def of(cls, file: TaskFile, fields: Fields, rows: Sequence[Row]) -> Prompts:
+        """Look at the first document that has a target."""
+        first = next((row for row in rows if _has_target(fields, row)), rows[0])
+        target, asked = fields.target(first), fields.text(first)
         return cls(
             file,
             fields,
-            several_inputs=file.doc_to_choice is not None and isinstance(fields.text(first), int),
+            several_inputs=file.doc_to_choice is not None and not isinstance(asked, str) and whole(asked) is not None,
             several_targets=isinstance(target, list) and bool(target),
         )
+
+    def solved(self, row: Row) -> bool:
+        """Whether a document of the pool can be a shot: its answer is there, and where it has choices, one of them.
+
+        What is written as a shot may be another text than the one that is scored, where the file says so.
+        """
+        own, file = self.file.shots, self.file
+        try:
+            told = self.fields.target(row, own.doc_to_target)
+            if own.doc_to_choice is not None:
+                choices = self.fields.choices(row, own.doc_to_choice)
+                told = self.fields.text(row, own.doc_to_text) if self.several_inputs else told
+                written = own.doc_to_target != file.doc_to_target or own.doc_to_choice != file.doc_to_choice
+                if not (written and isinstance(told, str)):
+                    places(told, choices)
+        except DataError:
+            return False
+        return told is not None
 
     def shot(self, row: Row) -> str:
         """Write a solved document: query, delimiter, answer and what stands between shots."""
@@ -47,7 +67,7 @@ class Prompts:
         prefix = self.fields.prefix(row, own.gen_prefix)
         if self.several_inputs:
             assert choices is not None, "several inputs are choices"
-            query, choices = choices[query], None
+            query, choices = choices[places(query, choices)[0]], None
         asked = self._query(query)
         if answer is None or answer == "":
             return asked + (own.target_delimiter + prefix if prefix and self._apart(asked, prefix) else prefix)
@@ -100,7 +120,7 @@ class Prompts:
         lm-eval itself stops at several numbers (webqs with shots).
         """
         first: Any = answer[0] if isinstance(answer, list) and answer else answer
-        found = choices[first] if choices and isinstance(first, int) else first
+        found = choices[places(first, choices)[0]] if choices and not isinstance(first, str) else first
         if not isinstance(found, str):
             raise DataError(f"{self.file.path}: doc_to_target: a shot's answer is no text but {answer!r}")
         return found
@@ -109,3 +129,10 @@ class Prompts:
     def _apart(query: str, prefix: str) -> bool:
         """Whether a delimiter is needed between the query and the beginning of the answer."""
         return query != "" and not touching_space(query, prefix)
+
+
+def _has_target(fields: Fields, row: Row) -> bool:
+    try:
+        return fields.target(row) is not None
+    except DataError:
+        return False

@@ -12,6 +12,7 @@ import numpy as np
 
 from evalkit.errors import DataError
 from evalkit.harness.lm_eval import filters
+from evalkit.harness.lm_eval.fields import places
 from evalkit.harness.lm_eval.metriclist import MetricEntry, names
 from evalkit.harness.lm_eval.prompts import Prompts
 from evalkit.harness.lm_eval.taskfile import TaskFile
@@ -20,9 +21,6 @@ from evalkit.types import Response
 
 Row = Mapping[str, Any]
 Values = dict[str, Any]
-
-# A choice that does not exist: never chosen.
-_NO_CHOICE = -100
 
 
 @dataclass(frozen=True)
@@ -114,27 +112,23 @@ class Scores:
                 "f1": (gold, said),
                 "mcc": (gold, said),
                 "likelihood": (gold, likelihoods.tolist()),
-                "exact_match": int(any(greedy[i] for i in golds if i != _NO_CHOICE)),
+                "exact_match": int(any(greedy[i] for i in golds)),
                 "brier_score": (gold, (shifted / shifted.sum()).tolist()),
             }
         )
 
     def golds(self, row: Row, choices: Sequence[str]) -> list[int]:
-        """Return the numbers of the right choices; a target that is no choice is _NO_CHOICE, which nothing equals."""
-        told = self.prompts.fields.text(row) if self.prompts.several_inputs else self.prompts.fields.target(row)
-        found = []
-        for gold in told if isinstance(told, list) else [told]:
-            if isinstance(gold, str):
-                found.append(choices.index(gold) if gold in choices else _NO_CHOICE)
-            else:
-                found.append(gold if isinstance(gold, int) and gold < len(choices) else _NO_CHOICE)
-        return found
+        """Return the numbers of the right choices. Raises LabelError where the target is no choice."""
+        fields = self.prompts.fields
+        return places(fields.text(row) if self.prompts.several_inputs else fields.target(row), choices)
 
     def _generated(self, row: Row, results: Sequence[Any]) -> Values:
         result, gold = results[0], self.prompts.fields.target(row)
         if self.file.doc_to_choice is not None:
-            gold = self.prompts.fields.choices(row)[gold]
-        several = self.prompts.several_targets
+            choices = self.prompts.fields.choices(row)
+            right = [choices[place] for place in places(gold, choices)]
+            gold = right if isinstance(gold, list) else right[0]
+        several = self.prompts.several_targets or isinstance(gold, list)
         if several:
             gold = list(gold) if isinstance(gold, list | tuple) else [gold]
         elif type(gold) is not type(result) and not isinstance(result, list):

@@ -6,22 +6,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from evalkit.engine.base import TextEncoder
-from evalkit.errors import DataError, PromptTooLongError, UsageError
+from evalkit.errors import DataError, LabelError, PromptTooLongError, UsageError
 from evalkit.files import digest
 from evalkit.harness.catalog import protocol_of
 from evalkit.harness.lm_eval import data as filedata
 from evalkit.harness.lm_eval import functions
 from evalkit.harness.lm_eval.draws import Draws
-from evalkit.harness.lm_eval.fields import Fields, columns_of
+from evalkit.harness.lm_eval.fields import Fields, columns_of, places
 from evalkit.harness.lm_eval.prompts import Prompts
 from evalkit.harness.lm_eval.scores import Scores, metric_name
 from evalkit.harness.lm_eval.taskfile import TaskFile
-from evalkit.harness.load import Judgement, Loaded, RunSettings
+from evalkit.harness.load import Judgement, Loaded, RunSettings, tell_unlabelled
 from evalkit.harness.prompts import Fitted, Pool
 from evalkit.harness.requests import Encoded, Pairs, encode_all
 from evalkit.harness.sources import DataPaths
@@ -122,7 +123,7 @@ class LoadedFile(Loaded):
             try:
                 found.append(self._fitted(texts, encoded, cell, encoder=encoder, context=context))
             except PromptTooLongError as error:
-                found.append(Fitted.failed(error))
+                found.append(Fitted.failed(str(error)))
         return found
 
     def _fitted(
@@ -197,19 +198,21 @@ def _load(
     if not len(rows):
         raise DataError(f"{file.path}: its split {file.scored_split!r} holds no documents")
     fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
-    prompts = Prompts.of(file, fields, rows[0])
+    first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
+    prompts = Prompts.of(file, fields, first)
     scores = Scores(file, prompts)
     hashes = [config, filedata.fingerprint(rows, whole=True, path=file.path)]
     pool: Sequence[Mapping[str, Any]] = ()
     if any(shots):
         pool = tables.pool
         hashes.append(filedata.fingerprint(pool, whole=False, path=file.path))
-    first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
-    documents = [Document(id=str(i), row=row) for i, row in enumerate(first)]
+    documents = [(document, _example(document, prompts, scores)) for document in map(_document, count(), first)]
+    tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], of=len(documents))
     # None == None counts as the same split there, and so it has to here.
-    draws = Draws(file.task, file.shots.sampler, pool, first, own=file.shots.split == file.test_split)
+    own = file.shots.split == file.test_split
+    draws = Draws(file.task, file.shots.sampler, pool, first, own=own, solved=prompts.solved)
     return LoadedFile(
-        task, name, protocol, [(document, _example(document, prompts, scores)) for document in documents],
+        task, name, protocol, documents,
         Pool(task.name), digest("".join(hashes)), dict(metrics), shots, {"": protocol}, first=True,
         file=file, prompts=prompts, draws=draws, scores=scores,
     )  # fmt: skip
@@ -224,10 +227,16 @@ def _counts(file: TaskFile, settings: RunSettings, protocol: Protocol) -> tuple[
     return settings.shots_of(protocol)
 
 
+def _document(place: int, row: Mapping[str, Any]) -> Document:
+    return Document(id=str(place), row=row)
+
+
 def _example(document: Document, prompts: Prompts, scores: Scores) -> Example:
     """Say what a document asks and what is right, for people and for chances; prompts are made of its row."""
     try:
         return _told(document.row, prompts, scores)
+    except LabelError as error:
+        return Example.failed(f"row {int(document.id) + 1} of its {prompts.file.scored_split} split: {error}")
     except DataError as error:
         raise DataError(f"{error} (document {document.id})") from None
 
@@ -236,15 +245,37 @@ def _told(row: Mapping[str, Any], prompts: Prompts, scores: Scores) -> Example:
     file, fields = prompts.file, prompts.fields
     if file.output_type == "multiple_choice":
         choices = fields.choices(row)
-        golds = tuple(gold for gold in scores.golds(row, choices) if 0 <= gold < len(choices))
+        golds = _golds(row, choices, scores)
         shown = choices[golds[0]] if golds else ""
         asked = "" if prompts.several_inputs else str(fields.text(row))
         return Example(
             task=file.task, input=asked, output=shown, choices=tuple(choices),
             gold=golds[0] if len(golds) == 1 else None, golds=golds if len(golds) > 1 else (),
         )  # fmt: skip
-    target = fields.target(row)
-    answers = tuple(str(answer) for answer in target) if isinstance(target, list) else (str(target),)
+    answers = _answers(row, prompts)
     if file.output_type == "loglikelihood_rolling":
         return Example(task=file.task, input=answers[0], output="")
     return Example(task=file.task, input=str(fields.text(row)), output=(*answers, "")[0], references=answers)
+
+
+def _golds(row: Mapping[str, Any], choices: Sequence[str], scores: Scores) -> tuple[int, ...]:
+    """Return the right choices; none where only the file's own code knows them. Raises LabelError."""
+    try:
+        return tuple(scores.golds(row, choices))
+    except LabelError:
+        if scores.file.process_results is None:
+            raise
+        return ()
+
+
+def _answers(row: Mapping[str, Any], prompts: Prompts) -> tuple[str, ...]:
+    """Return the accepted answers. Raises LabelError where there is none: null would be compared as a word."""
+    target, file = prompts.fields.target(row), prompts.file
+    told = target if isinstance(target, list) else [target]
+    if file.process_results is None:
+        if not told or any(answer is None or answer != answer for answer in told):
+            raise LabelError(f"doc_to_target is no answer but {'null' if target is None else repr(target)[:60]}")
+        if file.doc_to_choice is not None and file.output_type == "generate_until":
+            choices = prompts.fields.choices(row)
+            told = [choices[place] for place in places(target, choices)]
+    return tuple(map(str, told))

@@ -25,6 +25,7 @@ from evalkit.types import Document, Example
 class TaskData:
     """documents: what is scored, and `scored` the same encoded. training: encoded, named by `ids`.
 
+    unlabelled: documents that fail, for their labels name no class; no training example is such.
     of: training examples that there are, of which `training` may be a part. fingerprint: of both splits.
     """
 
@@ -36,6 +37,7 @@ class TaskData:
     ids: Sequence[str]
     of: int
     fingerprint: str
+    unlabelled: Sequence[tuple[Document, Example]] = ()
 
     @property
     def majority(self) -> int | None:
@@ -91,7 +93,10 @@ def prepare(
         raise UsageError(f"--limit-train must be at least 1, not {limit_train}")
     encoder = Encoder(form, tokenizer, first_special=first_special, context=context)
     loaded = load.load(task, load.RunSettings(limit=limit), data)
-    documents = [(document, labelled(form, example)) for document, example in loaded.documents]
+    documents = [(document, labelled(form, example)) for document, example in loaded.documents if not example.error]
+    unlabelled = [(document, example) for document, example in loaded.documents if example.error]
+    if not documents:
+        raise DataError(f"{task.name}: {unlabelled[0][1].error}; no other document is within --limit {limit}")
     prints = [task.source.fingerprint(split, data) for split in ("test", "shots")]
     if prints[0] == prints[1]:
         raise DataError(
@@ -100,6 +105,7 @@ def prepare(
         )
     training = _Training(load.examples(task, "shots", data), limit=limit_train)
     encoded = list(encoder.encode(labelled(form, example) for example in training.examples()))
+    load.tell_unlabelled(task.name, "shots", training.wrong, of=training.seen + len(training.wrong))
     if not encoded:
         raise DataError(f"{task.name}: its training data holds no examples")
     return TaskData(
@@ -111,15 +117,20 @@ def prepare(
         ids=training.ids,
         of=training.seen,
         fingerprint=digest("".join(prints)),
+        unlabelled=unlabelled,
     )
 
 
 class _Training:
-    """A training split on its way to the encoder; ids: of what went through, seen: how many there were."""
+    """A training split on its way to the encoder.
+
+    ids: of what went through. seen: how many there were. wrong: why others are left out, their labels naming no class.
+    """
 
     def __init__(self, pairs: Iterator[tuple[Document, Example]], *, limit: int | None):
         self.ids: list[str] = []
         self.seen = 0
+        self.wrong: list[str] = []
         self._pairs, self._limit = pairs, limit
 
     def examples(self) -> Iterator[Example]:
@@ -132,9 +143,12 @@ class _Training:
             yield example
 
     def _counted(self) -> Iterator[tuple[Document, Example]]:
-        for pair in self._pairs:
+        for document, example in self._pairs:
+            if example.error:
+                self.wrong.append(example.error)
+                continue
             self.seen += 1
-            yield pair
+            yield document, example
 
 
 def _rank(name: str) -> bytes:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evalkit.engine.base import not_finite, sound
 from evalkit.errors import UsageError
 from evalkit.progress import progress
 from evalkit.train.finetune import batches
@@ -158,7 +159,10 @@ def losses(model: FineTuned, form: Form, batch: Batch, config: FinetuneConfig) -
 
 @torch.no_grad()
 def judge(model: FineTuned, form: Form, data: Sequence[Encoded], config: FinetuneConfig) -> list[tuple[Response, ...]]:
-    """Return what the model answers to each example: a log-probability per class or answer, or a number as text."""
+    """Return what the model answers to each example: a log-probability per class or answer, or a number as text.
+
+    An answer that is no finite number has an error.
+    """
     model.eval()
     answers: dict[int, tuple[Response, ...]] = {}
     found: list[tuple[Response, ...]]
@@ -169,10 +173,16 @@ def judge(model: FineTuned, form: Form, data: Sequence[Encoded], config: Finetun
         scores_BL = model.scores(states_NTD, batch.lengths, sequences=batch.sequences)
         if form.regression:
             told = (model.about.centre + model.about.scale * scores_BL[:, 0]).tolist()
-            found = [(Response(text=f"{value:.6g}", tokens=1),) for value in told]
+            found = [
+                (Response(text=f"{value:.6g}", tokens=1, error=not_finite(value, dtype=config.dtype)),)
+                for value in told
+            ]
         else:
             rows = scores_BL.log_softmax(1).tolist()
-            found = [tuple(Response(loglikelihood=value, tokens=1) for value in row) for row in rows]
+            found = [
+                tuple(sound(Response(loglikelihood=value, tokens=1), dtype=config.dtype) for value in row)
+                for row in rows
+            ]
         answers.update(zip(places, found, strict=True))
     return [answers[place] for place in range(len(data))]
 

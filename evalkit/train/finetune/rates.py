@@ -13,6 +13,7 @@ from evalkit.train.finetune.data import TaskData
 from evalkit.train.finetune.inputs import Encoded
 from evalkit.train.finetune.loop import FinetuneConfig, judge, train
 from evalkit.train.finetune.model import build
+from evalkit.train.spikes import DivergedError
 from evalkit.types import Example, Response
 
 # Tried if none are named: the paper's rate, which suits 117M parameters, and 4, 16 and 64 times it, for smaller models
@@ -26,7 +27,10 @@ _EXAMPLES, _HELD_OUT = 2500, 0.2
 def choose(
     base: GPT, data: TaskData, config: FinetuneConfig, candidates: Sequence[float], *, seed: int
 ) -> dict[float, float]:
-    """Fine-tune once with each candidate on a part of the training set; return its metric on the held-out part."""
+    """Fine-tune once with each candidate on a part of the training set; return its metric on the held-out part.
+
+    Raises DivergedError where one of them ends without finite scores.
+    """
     chosen = data.draw(_EXAMPLES, seed=seed) if len(data.ids) > _EXAMPLES else list(data.training)
     cut = round(len(chosen) * (1 - _HELD_OUT))
     found = {}
@@ -37,7 +41,10 @@ def choose(
             base, head, seed=seed, pretrained=own.pretrained, dropout=own.dropout, head_dropout=own.head_dropout
         )
         train(model, data.form, chosen[:cut], own, seed=seed, label=f"{data.task.name}: rate {rate:g}")
-        found[rate] = _score(data, chosen[cut:], judge(model, data.form, chosen[cut:], own))
+        answers = judge(model, data.form, chosen[cut:], own)
+        if error := next((answer.error for row in answers for answer in row if answer.error), ""):
+            raise DivergedError(f"{data.task.name}: at the learning rate {rate:g} {error}; leave it out")
+        found[rate] = _score(data, chosen[cut:], answers)
     return found
 
 

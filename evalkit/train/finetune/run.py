@@ -30,7 +30,7 @@ from evalkit.train.finetune.data import TaskData
 from evalkit.train.finetune.inputs import Encoded, texts
 from evalkit.train.finetune.loop import FinetuneConfig, judge, train
 from evalkit.train.finetune.model import FineTuned
-from evalkit.types import Cell, Example, Prompt, Record, Response, Result
+from evalkit.types import Cell, Document, Example, Prompt, Record, Response, Result
 
 Keep = Literal["full", "all", "none"]
 
@@ -119,7 +119,8 @@ def finetune(
     known = training if settings.config.pretrained else {}
     with RunStore(out, describe(base, tasks, settings), training=known) as store:
         for number, unit in enumerate(units, start=1):
-            missing = {document.id for document, _ in unit.data.documents if (unit.cell, document.id) not in store.done}
+            asked = (*unit.data.documents, *unit.data.unlabelled)
+            missing = {document.id for document, _ in asked if (unit.cell, document.id) not in store.done}
             if missing:
                 label = f"{unit.name} ({number}/{len(units)})"
                 done = _run_unit(base, unit, _config_of(base, unit.data, settings, out), settings, out, label=label)
@@ -181,7 +182,7 @@ def _describe_task(data: TaskData) -> dict[str, Any]:
         "protocol": FINETUNED,
         "metrics": list(data.form.metrics),
         "data": data.fingerprint,
-        "documents": len(data.documents),
+        "documents": len(data.documents) + len(data.unlabelled),
         "training": kept,
         "training_cut": sum(example.cut > 0 for example in data.training),
         **({"pool": f"{kept} of {data.of}"} if kept < data.of else {}),
@@ -233,10 +234,14 @@ def _run_unit(
 
 
 def records(data: TaskData, cell: Cell, answers: Sequence[tuple[Response, ...]]) -> Iterator[Record]:
-    """Yield a record per scored document; the baseline "majority" answers the training set's most frequent class."""
+    """Yield a record per document; the baseline "majority" answers the training set's most frequent class."""
     scoring = {name: metrics.get(name) for name in data.form.metrics}
     majority = data.majority
     for (document, example), encoded, responses in zip(data.documents, data.scored, answers, strict=True):
+        prompt = Prompt(contexts=(_shown(data, example),), cut=encoded.cut)
+        if error := next((response.error for response in responses if response.error), ""):
+            yield _failed(cell, document, error, prompt=prompt, responses=responses, gold=example.output)
+            continue
         always = [Response(loglikelihood=-float(i != majority), tokens=1) for i in range(len(responses))]
         chances = {name: metric.chance(example) for name, metric in scoring.items()}
         yield Record(
@@ -244,7 +249,7 @@ def records(data: TaskData, cell: Cell, answers: Sequence[tuple[Response, ...]])
             doc_id=document.id,
             cluster=document.cluster,
             level=document.level,
-            prompt=Prompt(contexts=(_shown(data, example),), cut=encoded.cut),
+            prompt=prompt,
             continuations=example.choices,
             responses=responses,
             gold=example.output,
@@ -255,6 +260,24 @@ def records(data: TaskData, cell: Cell, answers: Sequence[tuple[Response, ...]])
             else {"majority": {name: metric.statistics(example, always) for name, metric in scoring.items()}},
             chance={name: chance for name, chance in chances.items() if chance is not None},
         )
+    for document, example in data.unlabelled:
+        yield _failed(cell, document, example.error)
+
+
+def _failed(
+    cell: Cell,
+    document: Document,
+    error: str,
+    *,
+    prompt: Prompt | None = None,
+    responses: tuple[Response, ...] = (),
+    gold: str = "",
+) -> Record:
+    return Record(
+        cell=cell, doc_id=document.id, cluster=document.cluster, level=document.level,
+        prompt=prompt or Prompt(contexts=()), continuations=(), responses=responses, gold=gold,
+        prediction="", scores={}, error=error,
+    )  # fmt: skip
 
 
 def _shown(data: TaskData, example: Example) -> str:

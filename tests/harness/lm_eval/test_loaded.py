@@ -171,3 +171,75 @@ def test_code_that_fails_is_named(tmp_path):
         one = loaded(tmp_path, more, trusted=True)
         with pytest.raises(DataError, match=f"own.yaml: {says}"):
             one.judge(*one.documents[0], responses)
+
+
+def answered(folder, labels, more="", *, choices=("wet", "dry", "loud"), **settings):
+    """Run a file whose targets are these; the model finds the first option likeliest."""
+    rows = [{"word": f"w{i}", "options": list(choices), "gold": label} for i, label in enumerate(labels)]
+    one = loaded(folder, more, rows=rows, **settings)
+    engine = FakeEngine("first", lambda request: Response(loglikelihood=-float(request.index), tokens=1, text="wet"))
+    chosen = RunSettings(**settings)
+    with RunStore(folder / "run", describe(engine, [one], chosen)) as store:
+        results = evaluate(engine, [one], chosen, store)
+    return {r.metric: r for r in results}, {int(r.doc_id): r.error for r in read_records(folder / "run") if r.error}
+
+
+def test_targets_that_are_no_choice_fail_and_floats_without_a_fraction_count(tmp_path, caplog):
+    results, failed = answered(tmp_path, [0.0, 1.0, 2.0, None, -1.0, 9.0, 0.5])
+    acc = results["acc"]
+    assert (acc.n, acc.failed, round(acc.value, 4)) == (3, 4, 33.3333) and sorted(failed) == [3, 4, 5, 6]
+    assert failed[3] == "row 4 of its test split: the label null names none of its 3 choices"
+    assert "own.yaml: 4 of 7 labels name no choice and are failed items (row 4 of its test split" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "wrong"),
+    [
+        (["wet", "wet ", "WET", "dry"], [1, 2]),
+        ([0, True, False, 3], [1, 2, 3]),
+        ([[0, 1], [0, 5], [], [-1], "wet"], [1, 2, 3]),
+    ],
+)
+def test_targets_of_other_forms(labels, wrong, tmp_path):
+    rows = [{"word": f"w{i}", "options": ["wet", "dry", "loud"], "gold": label} for i, label in enumerate(labels)]
+    (tmp_path / "data.py").write_text(f"def rows(**_):\n    return {{'test': {rows!r}}}\n")
+    more = "custom_dataset: !function data.rows\n"
+    one = loaded(tmp_path, more, trusted=True)
+    assert [int(document.id) for document, example in one.documents if example.error] == wrong
+
+
+def test_a_template_writes_the_numbers_of_a_column_with_gaps(tmp_path):
+    results, failed = answered(tmp_path, [0.0, 1.0, None], 'doc_to_target: "{{gold}}"\n')
+    assert (results["acc"].n, results["acc"].value) == (2, 50.0) and sorted(failed) == [2]
+
+
+def test_the_first_document_may_be_without_a_target(tmp_path):
+    results, failed = answered(tmp_path, [None, [0, 1], [2]], "output_type: multiple_choice\n")
+    assert (results["acc"].n, results["acc"].value) == (2, 50.0) and sorted(failed) == [0]
+
+
+def test_no_target_that_is_a_choice_is_an_error(tmp_path):
+    with pytest.raises(
+        DataError, match=r"own.yaml: row 1 of its test split: the label -1 names none of its 3 choices; no"
+    ):
+        answered(tmp_path, [-1, -1])
+
+
+def test_generated_answers_have_targets_too(tmp_path):
+    more = "output_type: generate_until\nmetric_list: [{metric: exact_match}]\ngeneration_kwargs: {until: []}\n"
+    results, failed = answered(tmp_path, [0, 1, -1, None], more)
+    assert (results["exact_match"].n, results["exact_match"].value) == (2, 50.0) and sorted(failed) == [2, 3]
+
+
+def test_a_row_without_a_right_answer_is_never_a_shot(tmp_path):
+    labels = [0, 1, None, -1, 2, 7]
+    rows = [{"word": f"w{i}", "options": ["wet", "dry", "loud"], "gold": label} for i, label in enumerate(labels)]
+    for sampler in ("default", "first_n"):
+        more = f"fewshot_config: {{split: test, sampler: {sampler}}}\n"
+        one = loaded(tmp_path, more, rows=rows, shots=(2,))
+        for seed in range(1, 9):
+            for place in (0, 1, 4):
+                [*shots, _] = texts(one, place, shots=2, seed=seed)[0][0].split("\n\n")
+                assert len(shots) == 2 and {*shots} <= {"w0 is wet", "w1 is dry", "w4 is loud"} - {f"w{place} is"}
+    with pytest.raises(UsageError, match="made has 2 documents to draw from, 3 are needed"):
+        texts(loaded(tmp_path, _OWN_SHOTS, rows=rows, shots=(3,)), shots=3)
