@@ -1,4 +1,4 @@
-"""Correlations of what was answered with what is right: of two options (Matthews) and of numbers (Pearson)."""
+"""Correlations of what was answered with what is right: of options (Matthews) and of numbers (Pearson)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.choice import Accuracy
-from evalkit.metrics.threshold import correlation
 from evalkit.types import Example, Response
 
 
 class LabelMatthews(Metric):
-    """Matthews correlation x 100 of the chosen option with the right one, of two (CoLA, Warstadt et al. 2019).
+    """Matthews correlation x 100 of the chosen option with the right one (CoLA, Warstadt et al. 2019).
 
-    Unlike the metric `matthews` it needs no threshold: the likelier option is chosen. Where all are chosen alike: 0.
+    All documents have the same options, two or more. Unlike the metric `matthews` it needs no threshold: the likeliest
+    option is chosen. Where all are chosen alike: 0.
     """
 
     name = "mcc"
@@ -27,15 +27,27 @@ class LabelMatthews(Metric):
         self._accuracy = Accuracy(self.name)
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
-        """Return four counts: second option as second, first as second, second as first, first as first."""
+        """Return a count per pair of options, the last ones first: of two, last as last, first as last, and so on."""
         chosen = self._accuracy.choose(example, responses)
-        assert len(example.choices) == 2, f"{self.name} is of two options"
-        cells = ((1, 1), (1, 0), (0, 1), (0, 0))  # chosen, right
-        return tuple(float((chosen, example.gold) == cell) for cell in cells)
+        options = range(len(example.choices))[::-1]
+        return tuple(float((chosen, example.gold) == (said, right)) for said in options for right in options)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the correlation, -1 to 1."""
-        return correlation(sums)
+        options = math.isqrt(sums.shape[-1])
+        table = sums.reshape(*sums.shape[:-1], options, options)  # ..., said, right
+        return matthews(np.trace(table, axis1=-2, axis2=-1), table.sum(-2), table.sum(-1), n)
+
+
+def matthews(right: Array, golds: Array, said: Array, n: Array) -> Array:
+    """Compute Matthews' correlation of any number of classes (Gorodkin 2004), as scikit-learn does.
+
+    right: (...) right answers of n. golds, said: (..., classes) how often each class is right, and is answered. 0 where
+    one side has one class only.
+    """
+    above = right * n - (golds * said).sum(-1)
+    below = np.sqrt((n**2 - (said**2).sum(-1)) * (n**2 - (golds**2).sum(-1)))
+    return np.asarray(np.divide(above, below, out=np.zeros_like(below), where=below > 0))
 
 
 class Pearson(Metric):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from evalkit.errors import DataError
 from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.bleu import bleu, bleu_counts, chrf, chrf_counts
+from evalkit.metrics.correlation import matthews
 from evalkit.metrics.likelihood import perplexity
 from evalkit.types import Example, Response
 
@@ -153,25 +155,34 @@ class BinaryF1(ValueMetric):
 
 
 class Correlation(ValueMetric):
-    """Matthews correlation of any number of classes (Gorodkin 2004), of (gold, prediction)."""
+    """Matthews correlation of (gold, prediction), numbers of as many classes as are given.
+
+    The statistics of all documents are of one length, so that the classes have to be known: those of a choice are.
+    """
 
     aggregation = "matthews_corrcoef"
-    classes = 16  # more than any such task has; the statistics of all documents have to be of one length
+
+    def __init__(self, name: str, *, classes: int, higher_is_better: bool = True) -> None:
+        super().__init__(name, higher_is_better=higher_is_better)
+        self.classes = classes
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return (right, 1 for the class of gold, 1 for the predicted class)."""
-        gold, said = (int(part) for part in value)
-        marks = np.zeros(1 + 2 * self.classes)
-        marks[0] = gold == said
+        gold, said = (index(part) for part in value)
+        if not (0 <= gold < self.classes and 0 <= said < self.classes):
+            raise ValueError(f"{self.aggregation} is of the classes 0 to {self.classes - 1}")
+        marks = [0.0] * (1 + 2 * self.classes)
+        marks[0] = float(gold == said)
         marks[1 + gold] = marks[1 + self.classes + said] = 1.0
-        return tuple(marks.tolist())
+        return tuple(marks)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the correlation; 0 where one side has one class only."""
-        right, golds, said = sums[..., 0], sums[..., 1 : 1 + self.classes], sums[..., 1 + self.classes :]
-        above = right * n - (golds * said).sum(-1)
-        below = np.sqrt((n**2 - (said**2).sum(-1)) * (n**2 - (golds**2).sum(-1)))
-        return np.asarray(np.divide(above, below, out=np.zeros_like(below), where=below > 0))
+        return matthews(sums[..., 0], sums[..., 1 : 1 + self.classes], sums[..., 1 + self.classes :], n)
+
+    def signature(self) -> str:
+        """Return everything that `from_rule` needs."""
+        return f"{super().signature()}|classes:{self.classes}"
 
 
 class BleuOfTexts(ValueMetric):
@@ -282,21 +293,39 @@ def _bypass(values: list[Any]) -> float:
     return 999.0
 
 
+def _matthews(values: list[Any]) -> float:
+    """Compute Matthews correlation of (gold, prediction), whatever the labels of the classes are."""
+    places: dict[Any, int] = {}
+    golds, said = ([places.setdefault(label, len(places)) for label in side] for side in zip(*values, strict=True))
+    expected, answered = (np.bincount(side, minlength=len(places)).astype(np.float64) for side in (golds, said))
+    met = np.asarray(float(np.equal(golds, said).sum()))
+    return float(matthews(met, expected, answered, np.asarray(float(len(values)))))
+
+
 _SUMMED: Mapping[str, type[ValueMetric]] = {
     metric.aggregation: metric
     for metric in (
-        MeanValue, NanMean, PerplexityOfMean, WeightedPerplexity, BitsOfBytes, Brier, BinaryF1, Correlation,
-        BleuOfTexts, ChrfOfTexts, TerOfTexts,
+        MeanValue, NanMean, PerplexityOfMean, WeightedPerplexity, BitsOfBytes, Brier, BinaryF1, BleuOfTexts,
+        ChrfOfTexts, TerOfTexts,
     )
 }  # fmt: skip
-_FUNCTIONS: Mapping[str, Callable[[list[Any]], float]] = {"chrf++": _chrf_plus, "median": _median, "bypass": _bypass}
+_FUNCTIONS: Mapping[str, Callable[[list[Any]], float]] = {
+    "chrf++": _chrf_plus, "median": _median, "bypass": _bypass, Correlation.aggregation: _matthews,
+}  # fmt: skip
 
 # The aggregations that a task may name.
 AGGREGATIONS = (*_SUMMED, *_FUNCTIONS)
 
 
-def make(name: str, *, aggregation: Any, higher_is_better: bool = True, share: bool = False) -> ValueMetric:
-    """Make a metric. aggregation: one of AGGREGATIONS, or a function of the list of values. share: of 0s and 1s."""
+def make(
+    name: str, *, aggregation: Any, higher_is_better: bool = True, share: bool = False, classes: int | None = None
+) -> ValueMetric:
+    """Make a metric. aggregation: one of AGGREGATIONS, or a function of the list of values. share: of 0s and 1s.
+
+    classes: how many there are, where that is known; a correlation of unknown ones has no statistics to sum.
+    """
+    if aggregation == Correlation.aggregation and classes is not None:
+        return Correlation(name, classes=classes, higher_is_better=higher_is_better)
     if share and aggregation == "mean":
         return Share(name, scale=100.0, higher_is_better=higher_is_better)
     if aggregation in _SUMMED:
@@ -319,7 +348,8 @@ def from_rule(name: str, rule: str) -> Metric | None:
         return Share(name, scale=100.0, higher_is_better=better)
     if aggregation.startswith("own."):
         return make(name, aggregation=_unknown, higher_is_better=better)
-    return make(name, aggregation=aggregation, higher_is_better=better)
+    classes = int(parts["classes"]) if "classes" in parts else None
+    return make(name, aggregation=aggregation, higher_is_better=better, classes=classes)
 
 
 def _unknown(values: list[Any]) -> float:

@@ -35,6 +35,22 @@ def test_labels_as_in_scikit_learn(name, theirs, seed):
     assert scored(name, pairs) == pytest.approx(theirs(gold, told))
 
 
+@pytest.mark.parametrize("options", [3, 20])
+def test_matthews_of_several_options(options):
+    rng = np.random.default_rng(options)
+    gold = rng.integers(options, size=80)
+    told = np.where(rng.random(80) < 0.5, gold, rng.integers(options, size=80))
+    names = tuple(f"option {i}" for i in range(options))
+    pairs = [
+        (
+            Example(task="t", input="x", output=names[g], choices=names, gold=int(g)),
+            [Response(loglikelihood=-float(i != t), tokens=1) for i in range(options)],
+        )
+        for g, t in zip(gold, told, strict=True)
+    ]
+    assert scored("mcc", pairs) == pytest.approx(matthews_corrcoef(gold, told))
+
+
 def test_one_answer_for_all_has_no_correlation():
     pairs = [(labelled(gold), chosen(1)) for gold in (0, 1, 1)]
     assert scored("mcc", pairs) == 0.0

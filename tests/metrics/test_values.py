@@ -29,13 +29,43 @@ def test_matthews_and_f1_are_those_of_scikit_learn():
     from sklearn.metrics import f1_score, matthews_corrcoef
 
     golds, said = zip(*PAIRS, strict=True)
-    assert value(make("m", aggregation="matthews_corrcoef"), PAIRS) == pytest.approx(matthews_corrcoef(golds, said))
+    for classes in (None, 3, 40):
+        metric = make("m", aggregation="matthews_corrcoef", classes=classes)
+        assert value(metric, PAIRS) == pytest.approx(matthews_corrcoef(golds, said))
+        assert value(metric, [(1, 1)] * 3) == 0.0
     two = [(int(a > 0), int(b > 0)) for a, b in PAIRS]
     assert value(make("m", aggregation="f1"), two) == pytest.approx(f1_score(*zip(*two, strict=True)))
     assert value(make("m", aggregation="f1"), [(0, 0)] * 3) == 0.0
-    assert value(make("m", aggregation="matthews_corrcoef"), [(1, 1)] * 3) == 0.0
     with pytest.raises(ValueError, match="f1 is of the classes 0 and 1, not 2"):
         make("m", aggregation="f1").of((2, 1))
+
+
+@pytest.mark.parametrize(
+    ("golds", "said", "right"),
+    [
+        ([16, 17, 18, 0, 1, 2], [1, 1, 2, 0, 1, 2], 0.4671),
+        ([-1, 1, 0, 1], [0, 1, 0, 1], 0.6708),
+        ([0, 17], [17, 0], -1.0),
+        (["yes", "no", "no", "maybe"], ["yes", "no", "perhaps", "no"], None),
+        (list(range(200)) * 2, [i // 2 for i in range(200)] * 2, None),
+    ],
+)
+def test_matthews_of_any_classes(golds, said, right):
+    from sklearn.metrics import matthews_corrcoef
+
+    theirs = matthews_corrcoef(golds, said)
+    if right is not None:
+        assert theirs == pytest.approx(right, abs=5e-5)
+    pairs = list(zip(golds, said, strict=True))
+    assert value(make("m", aggregation="matthews_corrcoef"), pairs) == pytest.approx(theirs)
+    if all(isinstance(label, int) and label >= 0 for label in golds):
+        summed = make("m", aggregation="matthews_corrcoef", classes=max(*golds, *said) + 1)
+        assert value(summed, pairs) == pytest.approx(theirs)
+        again = from_rule("m", summed.signature())
+        assert value(again, pairs) == pytest.approx(theirs) and again.signature() == summed.signature()
+    for wrong in ((-1, 0), (0, 3), (0, 0.5)):
+        with pytest.raises((ValueError, TypeError)):
+            make("m", aggregation="matthews_corrcoef", classes=3).of(wrong)
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf", "chrf++", "ter"])

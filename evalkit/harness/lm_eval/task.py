@@ -59,7 +59,7 @@ def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -
         source=filedata.FileSource(file),
         to_example=partial(_no_example, file),
         protocols={PROTOCOL: protocol},
-        loader=partial(_load, file, metrics, filedata.config_digest(said)),
+        loader=partial(_load, file, filedata.config_digest(said)),
         groups=groups,
         notes={
             "lm_eval": {"config": functions.plain(said.config), "filters": list(file.filters), "repeats": file.repeats}
@@ -68,8 +68,8 @@ def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -
     )
 
 
-def metrics_of(file: TaskFile) -> dict[str, ValueMetric]:
-    """Make the metrics of a file, by the name in results."""
+def metrics_of(file: TaskFile, *, classes: int | None = None) -> dict[str, ValueMetric]:
+    """Make the metrics of a file, by the name in results. classes: the most options that a document has, if known."""
     own_code = file.process_results is not None
     found = {}
     for filter_name in file.filters:
@@ -77,8 +77,9 @@ def metrics_of(file: TaskFile) -> dict[str, ValueMetric]:
             name = metric_name(entry.name, filter_name)
             share = not own_code and entry.metric in SHARES
             found[name] = make(
-                name, aggregation=entry.aggregation, higher_is_better=entry.higher_is_better, share=share
-            )
+                name, aggregation=entry.aggregation, higher_is_better=entry.higher_is_better, share=share,
+                classes=classes,
+            )  # fmt: skip
     return found
 
 
@@ -182,9 +183,7 @@ def _cut(encoded: Encoded, room: int) -> Encoded:
     return replace(encoded, context=encoded.context[-kept:])
 
 
-def _load(
-    file: TaskFile, metrics: Mapping[str, ValueMetric], config: str, task: Task, settings: RunSettings, data: DataPaths
-) -> LoadedFile:
+def _load(file: TaskFile, config: str, task: Task, settings: RunSettings, data: DataPaths) -> LoadedFile:
     """Read a task file's data: the first documents up to the limit, and the pool of shots where there are any.
 
     Raises DataError, NoDataError and UsageError as harness.load.load does.
@@ -208,12 +207,14 @@ def _load(
         hashes.append(filedata.fingerprint(pool, whole=False, path=file.path))
     documents = [(document, _example(document, prompts, scores)) for document in map(_document, count(), first)]
     tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], of=len(documents))
+    choosing = file.output_type == "multiple_choice" and file.process_results is None
+    classes = max(len(example.choices) for _, example in documents) if choosing else None
     # None == None counts as the same split there, and so it has to here.
     own = file.shots.split == file.test_split
     draws = Draws(file.task, file.shots.sampler, pool, first, own=own, solved=prompts.solved)
     return LoadedFile(
         task, name, protocol, documents,
-        Pool(task.name), digest("".join(hashes)), dict(metrics), shots, {"": protocol}, first=True,
+        Pool(task.name), digest("".join(hashes)), metrics_of(file, classes=classes), shots, {"": protocol}, first=True,
         file=file, prompts=prompts, draws=draws, scores=scores,
     )  # fmt: skip
 
