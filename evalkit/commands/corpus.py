@@ -35,10 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sources", nargs="+", metavar="SOURCE",
-        help="text, JSONL, parquet, HTML and WARC files, folders of them, hf:ID[:CONFIG[:SPLIT]] or hf:FOLDER, 'world'",
+        help="text, JSONL, JSON, parquet, HTML, WARC and WET files, folders of them, hf:ID[:CONFIG[:SPLIT]] or "
+        "hf:FOLDER, 'world'",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
     parser.add_argument("--column", default="text", help="the text's in JSONL, parquet and datasets (default: text)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out and count rows without text, instead of ending at the first"
+    )
     parser.add_argument("--vocab", type=int, help="size of the BPE that is trained on a sample (default: 8192)")
     parser.add_argument("--tokenizer", help="take this one instead: a folder, or a model's (gpt2)")
     parser.add_argument("--language", help="keep these alone: ISO 639-1 codes with commas (default: all)")
@@ -97,6 +101,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     return Recipe(
         vocab_size=arguments.vocab or Recipe.vocab_size,
         column=arguments.column,
+        skip_bad=arguments.skip_bad,
         languages=languages,
         min_characters=arguments.min_characters,
         max_characters=arguments.max_characters,

@@ -8,6 +8,7 @@ of processes.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,8 @@ from evalkit.files import canonical_json, digest, make_folder, read_json, write_
 from evalkit.progress import progress
 from evalkit.tokenizer import Tokenizer
 
+log = logging.getLogger(__name__)
+
 PART = 8_000_000  # characters (of pages: bytes) of raw documents
 _MOST = 50_000  # documents
 _SMALL = 2_000_000  # bytes of sources
@@ -53,7 +56,7 @@ class Plan:
             canonical_json(
                 [
                     self.recipe.hash(),
-                    [source.identity for source in self.sources],
+                    [source.identity for source in self.sources if source.identity],
                     self.tokenizer.content_hash() if self.tokenizer else None,
                     [self.evaluation.names, int(self.evaluation.grams.sum(dtype=np.uint64))],
                 ]
@@ -99,6 +102,8 @@ def _make(plan: Plan, jobs: int) -> Statistics:
     encoded = _encode(plan, paths, decided, jobs)
     statistics = gather(plan.evaluation, paths, decided, encoded)
     _write_shards(plan, paths, tokenizer, statistics)
+    if statistics.split:
+        log.warning("%s: %s", plan.name, page.held_out(statistics))
     return statistics
 
 

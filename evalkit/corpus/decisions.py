@@ -18,6 +18,7 @@ from evalkit.corpus import contamination, duplicates, parts
 from evalkit.corpus.contamination import Hits
 from evalkit.corpus.encoding import Kept
 from evalkit.corpus.recipe import Recipe
+from evalkit.corpus.shards import is_held_out
 
 KEEP, DUPLICATE, NEAR_DUPLICATE, EVALUATION = range(4)
 REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near-duplicate", EVALUATION: "evaluation text"}
@@ -28,6 +29,7 @@ class Decisions:
     """verdicts: of every document, in order. lengths: their characters. bounds: where each part begins, and the end.
 
     hits: the collisions of the documents that have some, by their number. common: grams that are none.
+    split: whether no document is held out as a whole, so that stretches of long ones are.
     """
 
     verdicts: NDArray[np.uint8]
@@ -35,6 +37,7 @@ class Decisions:
     bounds: Sequence[int]
     hits: Mapping[int, Hits]
     common: NDArray[np.uint64]
+    split: bool
 
     @property
     def characters(self) -> int:
@@ -52,7 +55,7 @@ class Decisions:
         start, end = self.bounds[part : part + 2]
         keep = self.verdicts[start:end] == KEEP
         first = bool(keep.any() and not (self.verdicts[:start] == KEEP).any())
-        return Kept(keep=keep, common=self.common, validation=recipe.validation, first=first)
+        return Kept(keep=keep, common=self.common, validation=recipe.validation, first=first, split=self.split)
 
 
 def decide(paths: Sequence[Path], recipe: Recipe) -> Decisions:
@@ -81,7 +84,10 @@ def decide(paths: Sequence[Path], recipe: Recipe) -> Decisions:
     for number, found in kept.items():
         if not contamination.pieces(int(every[number]), contamination.without(found, common)):
             verdicts[number] = EVALUATION
-    return Decisions(verdicts=verdicts, lengths=every, bounds=bounds, hits=kept, common=common)
+    stay = np.concatenate([*keys, np.zeros((0, 2), dtype=np.uint64)])[verdicts == KEEP, 0]
+    whole = any(is_held_out(int(key), recipe.validation) for key in stay[1:])  # the first is trained on
+    split = recipe.validation > 0 and not whole
+    return Decisions(verdicts=verdicts, lengths=every, bounds=bounds, hits=kept, common=common, split=split)
 
 
 def _mark_near(verdicts: NDArray[np.uint8], numbers: NDArray[np.int64], file: IO[bytes], threshold: float) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +19,9 @@ from evalkit.files import write_atomic
 from evalkit.tokenizer import Tokenizer
 
 _BATCH = 1 << 17  # characters encoded at a time
+# Characters of a stretch that is held out of a longer document: at most, and what is worth it.
+_STRETCH, _LEAST = 8192, 256
+_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +38,14 @@ class Kept:
     """What is done with the documents of one part. keep: which stay. common: grams that do not count as collisions.
 
     first: whether the corpus begins here; its first document is trained on, so that no training part is empty.
+    split: whether stretches of long documents are held out, for want of documents that are as a whole.
     """
 
     keep: NDArray[np.bool_]
     common: NDArray[np.uint64]
     validation: float
     first: bool
+    split: bool
 
     def pieces(self, path: Path) -> Iterator[Piece]:
         """Yield the texts of a part."""
@@ -48,8 +55,29 @@ class Kept:
                 held_out = not first and is_held_out(int(key[0]), self.validation)
                 first = False
                 for start, end in contamination.pieces(len(text), contamination.without(hits, self.common)):
-                    if piece := text[start:end].strip():
-                        yield Piece(text=piece, source=source, held_out=held_out)
+                    for part, apart in _apart(text[start:end], self.validation if self.split else 0):
+                        yield Piece(text=part, source=source, held_out=held_out or apart)
+
+
+def _apart(text: str, share: float) -> Iterator[tuple[str, bool]]:
+    """Cut a text into (stretch, whether it is held out): of `share` of it stretches at even distances are."""
+    cuts, begin = [0], 0
+    if len(text) * share >= _LEAST:
+        count = math.ceil(len(text) * share / _STRETCH)
+        length, distance = len(text) * share / count, len(text) / count
+        for i in range(count):
+            start = (i + 0.5) * distance - length / 2
+            cuts += [_next_word(text, int(start)), _next_word(text, int(start + length))]
+    for i, end in enumerate([*cuts[1:], len(text)]):
+        if part := text[begin:end].strip():
+            yield part, i % 2 == 1
+        begin = end
+
+
+def _next_word(text: str, place: int) -> int:
+    """Return where the white space behind a place begins, or the place where none is near."""
+    found = _SPACE.search(text, place, place + _LEAST)
+    return found.start() if found else place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,45 +4,81 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from evalkit.corpus.extras import require
 from evalkit.errors import DataError
-from evalkit.harness.readers import open_bytes, read_rows
+from evalkit.harness.readers import open_bytes, parse_row, read_json, read_lines
 
 # A longer text file is cut into several documents, so that memory stays bounded.
 LONGEST = 16 << 20  # bytes
+
+# How HTML begins that nobody says is HTML (MIME Sniffing Standard, section 7.1).
+_HTML = re.compile(
+    rb"(\xef\xbb\xbf)?[\t\n\x0c\r ]*(<!doctype html|<(html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br"
+    rb"|p)(?=[ >])|<!--|<\?xml[^>]*>\s*<!doctype html)",
+    re.IGNORECASE,
+)
 
 _READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A document as its source has it: text, or the bytes of an HTML page. source: the file or dataset it is of."""
+    """A document as its source has it: text, or the bytes of an HTML page.
+
+    source: the file or dataset it is of. left_out: why it is none, of what is only counted.
+    """
 
     content: str | bytes
     source: str
+    left_out: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """source: what statistics call the file. column: the text's, where there are columns."""
+    """source: what statistics call the file. column: the text's, where there are columns.
+
+    skip_bad: count rows that have no text, and lines that are no rows, instead of ending.
+    """
 
     source: str
     column: str
+    skip_bad: bool = False
 
     def document(self, row: Mapping[str, Any], place: str) -> Raw:
         """Return a row's text. Raises DataError naming the columns that there are."""
         text = row.get(self.column)
-        if not isinstance(text, str):
-            kind = f"holds {type(text).__name__}, not text" if self.column in row else "is missing"
-            there = ", ".join(str(name) for name in row)
-            raise DataError(f"{place}: the column {self.column!r} {kind} (columns: {there}); choose with --column")
-        return Raw(text, self.source)
+        if isinstance(text, str):
+            return Raw(text, self.source)
+        if self.skip_bad:
+            return self.without("row without text")
+        kind = "is null" if text is None else f"holds {type(text).__name__}, not text"
+        kind = kind if self.column in row else "is missing"
+        there = ", ".join(str(name) for name in row)
+        raise DataError(
+            f"{place}: the column {self.column!r} {kind} (columns: {there}); choose with --column, or leave such rows "
+            f"out with --skip-bad"
+        )
+
+    def line(self, line: str, place: str) -> Raw:
+        """Return the text of a line of JSON. Raises DataError naming the place of one that is no object."""
+        try:
+            return self.document(parse_row(line, place), place)
+        except DataError:
+            if not self.skip_bad:
+                raise
+            return self.without("line that is no JSON object")
+
+    def without(self, reason: str) -> Raw:
+        """Return what is counted in place of a document."""
+        return Raw("", self.source, left_out=reason)
 
 
 def read_text(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
@@ -86,8 +122,40 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 def read_jsonl(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
     """Yield the text column of each line of JSON."""
-    for number, row in read_rows(path, raw=raw):
-        yield naming.document(row, f"{path} line {number}")
+    for number, line in read_lines(path, raw=raw):
+        if line.strip():
+            yield naming.line(line, f"{path} line {number}")
+
+
+def read_json_file(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
+    """Yield the text column of a JSON file: a list of rows, or a row a line; another value is counted only."""
+    lines = [line.strip() for _, line in islice((pair for pair in read_lines(path) if pair[1].strip()), 2)]
+    if lines and lines[0].startswith("["):
+        for number, row in enumerate(read_json(path), start=1):
+            place = f"{path} item {number}"
+            if isinstance(row, dict):
+                yield naming.document(row, place)
+            elif naming.skip_bad:
+                yield naming.without("item that is no JSON object")
+            else:
+                raise DataError(f"{place}: expected a JSON object, found {type(row).__name__}")
+    elif len(lines) == 2 and lines[0].endswith("}"):
+        yield from read_jsonl(path, raw, naming)
+    else:
+        yield from _read_value(path, raw, naming)
+
+
+def _read_value(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
+    """Yield the text of a file that is one JSON value, where it is a row; what is no JSON fails as lines do."""
+    try:
+        value = read_json(path)
+    except DataError:
+        yield from read_jsonl(path, raw, naming)
+        return
+    if isinstance(value, dict) and naming.column in value:
+        yield naming.document(value, str(path))
+    else:
+        yield naming.without("JSON that is no list of rows")
 
 
 def read_parquet(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
@@ -120,39 +188,54 @@ def read_page(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
 
 
 def read_warc(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
-    """Yield the HTML pages of a web archive: responses with status 200, and resources."""
-    require("trafilatura", "HTML pages")
+    """Yield a web archive's HTML pages (responses with status 200, resources) and texts (conversions, as in WET files).
+
+    A page of which nobody says what it is counts as one where it begins as HTML does. Answers with another status and
+    of another kind, and pages that were not fetched again, are counted.
+    """
     archives = require("warcio.archiveiterator", "WARC files")
     exceptions = require("warcio.exceptions", "WARC files")
     try:
         # Decompressed here, and read to the end, for the library takes a cut archive for a whole one.
         with open_bytes(path, raw=raw) as file:
             for record in archives.ArchiveIterator(file):
-                if _is_page(record):
-                    content = record.content_stream().read()
-                    record.raw_stream.read()  # what may follow the page's own end
-                    if record.raw_stream.limit:
-                        raise EOFError("the last record ends early")
-                    yield Raw(content, naming.source)
+                if record.rec_type in ("request", "warcinfo", "metadata"):
+                    continue  # about answers, not answers
+                content = record.content_stream().read()
+                record.raw_stream.read()  # what may follow the page's own end
+                if record.raw_stream.limit:
+                    raise EOFError("the last record ends early")
+                yield _of_record(record, content, naming)
             file.read(1)
     except (*_READ_ERRORS, exceptions.ArchiveLoadFailed) as error:
         raise _unreadable(path, error) from error
 
 
-def _is_page(record: Any) -> bool:
-    headers = record.http_headers
-    if record.rec_type == "response" and headers is not None:
+def _of_record(record: Any, content: bytes, naming: Naming) -> Raw:
+    """Return the page or text of an archive's record, or why it is none."""
+    headers, kind = record.http_headers, record.content_type or ""
+    if record.rec_type == "conversion":
+        if (kind or "text").lower().startswith("text"):
+            return Raw(content.decode("utf-8", "replace"), naming.source)
+        return naming.without("archived: no page and no text")
+    if record.rec_type not in ("response", "resource"):
+        return naming.without("archived: not fetched again")
+    if record.rec_type == "response":
+        if headers is None or headers.get_statuscode() != "200":
+            return naming.without("archived: another status than 200")
         kind = headers.get_header("Content-Type") or ""
-        return headers.get_statuscode() == "200" and "html" in kind
-    return record.rec_type == "resource" and "html" in (record.content_type or "")
+    kind = kind.partition(";")[0].strip().lower()  # of RFC 9110: in any case, with parameters behind it
+    if "html" in kind or (not kind and _HTML.match(content[:1024])):
+        require("trafilatura", "HTML pages")
+        return Raw(content, naming.source)
+    return naming.without("archived: no page and no text")
 
 
-def read_dataset(identifier: str, config: str | None, split: str, column: str) -> Iterator[Raw]:
+def read_dataset(identifier: str, config: str | None, split: str, naming: Naming) -> Iterator[Raw]:
     """Yield the text column of a dataset: of the hub, a folder in its layout, or one written by save_to_disk."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     import datasets
 
-    naming = Naming(source=f"hf:{identifier}", column=column)
     try:
         if (Path(identifier) / "state.json").exists() or (Path(identifier) / "dataset_dict.json").exists():
             found = datasets.load_from_disk(identifier)

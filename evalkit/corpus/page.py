@@ -21,8 +21,7 @@ def markdown(info: CorpusInfo, statistics: Statistics) -> str:
         "",
         _summary(info),
         "",
-        f"{total.bytes / total.tokens:.3f} bytes of UTF-8 per token; {statistics.validation_documents:,} documents are "
-        f"held out for validation.",
+        f"{total.bytes / total.tokens:.3f} bytes of UTF-8 per token. {held_out(statistics)}",
         "",
         f"## Left out, of {statistics.read:,} documents read",
         "",
@@ -37,6 +36,16 @@ def markdown(info: CorpusInfo, statistics: Statistics) -> str:
         *_sources(statistics),
     ]
     return "\n".join(lines + _tasks(statistics)) + "\n"
+
+
+def held_out(statistics: Statistics) -> str:
+    """Say in a sentence what is held out for validation."""
+    count = statistics.validation_documents
+    if not statistics.split:
+        return f"{count:,} documents are held out for validation."
+    if count:
+        return f"Too few documents to hold some out: {count:,} stretches of long ones are held out for validation."
+    return "Nothing is held out for validation: too few documents, and none long enough to hold out a part of it."
 
 
 def page_of(folder: Path) -> str:

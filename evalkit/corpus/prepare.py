@@ -36,7 +36,9 @@ def plan(
     """
     if list(words) == ["world"]:
         recipe, tasks = recipe.as_it_is(), tasks or []
-    found = sources.find(words, column=recipe.column, tokens=world_tokens, seed=world_seed, out=folder)
+    found = sources.find(
+        words, column=recipe.column, skip_bad=recipe.skip_bad, tokens=world_tokens, seed=world_seed, out=folder
+    )
     return Plan(
         sources=found,
         recipe=recipe,

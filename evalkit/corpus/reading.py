@@ -37,6 +37,9 @@ class Reader:
         removed: Counter[str] = Counter()
         characters: Counter[str] = Counter()
         for raw in raws:
+            if raw.left_out:
+                removed[raw.left_out] += 1
+                continue
             text = text_of(raw)
             if reason := reason_against(text, raw, self.recipe):
                 removed[reason] += 1

@@ -9,7 +9,7 @@ from evalkit.files import canonical_json, digest
 from evalkit.tokenizer import check_vocabulary
 
 # Raised whenever the same recipe and sources could give other tokens.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class Recipe:
     parquet and datasets. languages: codes of ISO 639-1 that are kept; empty: all. min_characters, max_characters: of a
     document. duplicates: drop documents whose text came before. near_duplicates: drop documents whose words
     overlap with an earlier one's by this Jaccard similarity; 0: none. validation: share of the documents held out.
+    skip_bad: leave out and count rows without text and lines that are no rows, instead of ending at the first.
     shard_tokens: tokens of a shard file. sample: characters that the tokenizer is trained on.
 
     Raises UsageError for values that mean nothing.
@@ -33,6 +34,7 @@ class Recipe:
     duplicates: bool = True
     near_duplicates: float = 0.8
     validation: float = 0.01
+    skip_bad: bool = False
     shard_tokens: int = 100_000_000
     sample: int = 20_000_000
 

@@ -21,12 +21,14 @@ _READERS: Mapping[str, Reading] = {
     ".txt": formats.read_text,
     ".md": formats.read_text,
     ".jsonl": formats.read_jsonl,
+    ".json": formats.read_json_file,
     ".parquet": formats.read_parquet,
     ".html": formats.read_page,
     ".htm": formats.read_page,
     ".warc": formats.read_warc,
+    ".wet": formats.read_warc,
 }
-_COMPRESSIBLE = (".txt", ".md", ".jsonl", ".html", ".htm", ".warc")
+_COMPRESSIBLE = tuple(kind for kind in _READERS if kind != ".parquet")
 _KINDS = f"{', '.join(_READERS)}; all but parquet also compressed: {', '.join(COMPRESSED)}"
 
 HUB = "hf:"
@@ -38,8 +40,8 @@ class Source:
     """One file, dataset or generator.
 
     size: its bytes, 0 where unknown. identity: what changes when the content does, as far as can be known without
-    reading it. open_documents: yields its documents; the stack closes what it opened, of which `raw` tells how far the
-    reading is.
+    reading it; empty where there is no content, only something to be counted. open_documents: yields its documents; the
+    stack closes what it opened, of which `raw` tells how far the reading is.
     """
 
     name: str
@@ -54,21 +56,29 @@ class Source:
             yield document, min(self.raw.tell(), self.size) if self.raw and not self.raw.closed else 0
 
 
-def find(words: Sequence[str], *, column: str, tokens: int, seed: int, out: Path | None = None) -> list[Source]:
+def find(
+    words: Sequence[str], *, column: str, tokens: int, seed: int, skip_bad: bool = False, out: Path | None = None
+) -> list[Source]:
     """Return the sources that words stand for: 'world', files, all files of known kinds below folders, hf: datasets.
 
-    column: the column of the text. tokens, seed: of the generated world. out: a folder that is no source.
+    column: the column of the text; skip_bad: whether rows without it are counted only. tokens, seed: of the generated
+    world. out: a folder that is no source. Files of other kinds come last, as sources of nothing.
     Raises DataError for a name that does not exist, a folder without text and a file of another kind.
     """
     if list(words) == ["world"]:
         return [_world(tokens, seed)]
     found: list[Source] = []
+    others: list[Source] = []
     for word in words:
         if word.startswith(HUB):
-            found.append(_dataset(word, column))
+            found.append(_dataset(word, column, skip_bad))
         else:
-            found += [_file(path, name, column) for path, name in _files(Path(word), out)]
-    return found
+            for path, name in _files(Path(word), out):
+                if _kind(path):
+                    found.append(_file(path, formats.Naming(source=name, column=column, skip_bad=skip_bad)))
+                else:
+                    others.append(_other(path, name))
+    return found + others
 
 
 def _world(tokens: int, seed: int) -> Source:
@@ -82,22 +92,23 @@ def _world(tokens: int, seed: int) -> Source:
     )
 
 
-def _dataset(word: str, column: str) -> Source:
+def _dataset(word: str, column: str, skip_bad: bool) -> Source:
     identifier, _, rest = word.removeprefix(HUB).partition(":")
     config, _, split = rest.partition(":")
     if not identifier:
         raise UsageError(f"source {word!r}: expected hf:ID, hf:ID:CONFIG or hf:ID:CONFIG:SPLIT")
-    read = partial(formats.read_dataset, identifier, config or None, split or "train", column)
+    naming = formats.Naming(source=f"hf:{identifier}", column=column, skip_bad=skip_bad)
+    read = partial(formats.read_dataset, identifier, config or None, split or "train", naming)
     return Source(name=word, size=0, identity=word, open_documents=lambda _: read())
 
 
 def _files(path: Path, out: Path | None) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a path but those in `out`, each with the name that statistics give it."""
+    """Yield the files of a path but those in `out`, of any kind, each with the name that statistics give it."""
     if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p))
+        inside = sorted(p for p in path.rglob("*") if p.is_file())
         if out:
             inside = [p for p in inside if out.resolve() not in p.resolve().parents]
-        if not inside:
+        if not any(map(_kind, inside)):
             raise DataError(f"{path}: no text in this folder; expected files that end in {_KINDS}")
         yield from ((p, str(p.relative_to(path))) for p in inside)
     elif not path.is_file():
@@ -116,7 +127,15 @@ def _kind(path: Path) -> str:
     return path.suffix.lower() if path.suffix.lower() in _READERS else ""
 
 
-def _file(path: Path, name: str, column: str) -> Source:
+def _other(path: Path, name: str) -> Source:
+    """Return what counts a file that cannot be read as text."""
+    ending = path.suffix.lower()
+    kind = ending if ending[1:].isalnum() and len(ending) < 10 else "no ending" if not ending else "another ending"
+    left_out = Raw("", name, left_out=f"file of another kind ({kind})")
+    return Source(name=name, size=0, identity="", open_documents=lambda _: iter([left_out]))
+
+
+def _file(path: Path, naming: formats.Naming) -> Source:
     status = path.stat()
     reader = _READERS[_kind(path)]
 
@@ -126,7 +145,8 @@ def _file(path: Path, name: str, column: str) -> Source:
                 source.raw = stack.enter_context(path.open("rb"))
             except OSError as error:
                 raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-            yield from reader(path, source.raw, formats.Naming(source=name, column=column))
+            yield from reader(path, source.raw, naming)
 
+    name = naming.source
     identity = f"{name} {status.st_size} {status.st_mtime_ns}"
     return Source(name=name, size=status.st_size, identity=identity, open_documents=read)

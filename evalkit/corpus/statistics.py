@@ -51,13 +51,17 @@ class Collisions:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """The whole account. read: documents. removed: by reason. cut: characters cut around evaluation text."""
+    """The whole account. read: documents. removed: by reason. cut: characters cut around evaluation text.
+
+    validation_documents: held out as a whole, or (split) stretches of long ones.
+    """
 
     read: int
     removed: Mapping[str, Removed]
     cut: int
     sources: Mapping[str, Made]
     validation_documents: int
+    split: bool
     tasks: Mapping[str, Collisions]
 
     @property
@@ -110,6 +114,7 @@ def gather(
         cut=decided.characters - kept,
         sources=made,
         validation_documents=held_out,
+        split=decided.split,
         tasks=_collisions(evaluation, decided),
     )
 

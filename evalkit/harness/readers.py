@@ -120,13 +120,18 @@ def read_rows(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[int
     for number, line in read_lines(path, raw=raw):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path} line {number}: not valid JSON ({error}); is the file cut?") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path} line {number}: expected a JSON object, found {type(row).__name__}")
-        yield number, row
+        yield number, parse_row(line, f"{path} line {number}")
+
+
+def parse_row(line: str, place: str) -> Row:
+    """Return a line's JSON object. Raises DataError naming the place of a line that is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not valid JSON ({error}); is the file cut?") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: expected a JSON object, found {type(row).__name__}")
+    return row
 
 
 def read_tables(paths: Sequence[Path]) -> Iterator[Row]:

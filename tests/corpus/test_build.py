@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -252,3 +253,40 @@ def test_the_page_says_what_was_made_and_left_out(tmp_path, page, make):
     assert "| duplicate | 1 | " in text and "of 3 documents read" in text and "bytes of UTF-8 per token" in text
     stats = json.loads((tmp_path / "out" / "stats.json").read_text())
     assert stats["removed"]["duplicate"]["documents"] == 1 and stats["total"]["documents"] == 2
+
+
+def prose(words, *, seed=0):
+    rng = random.Random(seed)
+    names = ["".join(rng.choices("abcdefghij", k=rng.randint(2, 9))) for _ in range(500)]
+    return " ".join(rng.choices(names, k=words))
+
+
+def test_of_one_long_document_stretches_are_held_out(tmp_path, make, monkeypatch, caplog):
+    monkeypatch.setattr(builder, "_SMALL", 1)
+    text = prose(60_000)
+    (tmp_path / "book.txt").write_text(text)
+    made = make([tmp_path / "book.txt"], tmp_path / "out", validation=0.05, jobs=1)
+    make([tmp_path / "book.txt"], tmp_path / "two", validation=0.05, jobs=2)
+    one, two = files_of(tmp_path / "out"), files_of(tmp_path / "two")
+    assert one == two
+    info = corpus.load(tmp_path / "out").info
+    assert 0.04 < info.validation_tokens / info.tokens < 0.06
+    assert made.split and (made.total.documents, made.validation_documents) == (7, 3)
+    assert "3 stretches of long ones are held out" in caplog.text
+    assert "3 stretches of long ones are held out" in (tmp_path / "out" / "stats.md").read_text()
+    pieces = texts_of(tmp_path / "out")
+    assert all(text.count(piece) == 1 for piece in pieces) and len(pieces) == 7
+    assert " ".join(sorted(pieces, key=text.index)) == text  # every word in one of them, and whole
+    places = [text.index(piece) / len(text) for piece in pieces[4:]]
+    assert places == pytest.approx([1 / 6, 3 / 6, 5 / 6], abs=0.02)
+
+
+def test_where_nothing_can_be_held_out_it_is_said(tmp_path, make, caplog):
+    (tmp_path / "a.txt").write_text("a few words")
+    made = make([tmp_path / "a.txt"], tmp_path / "out")
+    assert made.split and not made.validation_documents
+    assert "Nothing is held out for validation" in caplog.text
+    assert "Nothing is held out for validation" in (tmp_path / "out" / "stats.md").read_text()
+    caplog.clear()
+    make([tmp_path / "a.txt"], tmp_path / "none", validation=0.0)
+    assert not caplog.text

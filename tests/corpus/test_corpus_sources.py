@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import sys
+from collections import Counter
 
 import pytest
 
@@ -19,9 +20,17 @@ HTML = (
 )
 
 
-def read(*words, column="text"):
-    found = sources.find([str(word) for word in words], column=column, tokens=20_000, seed=0)
+def read_all(*words, column="text", skip_bad=False):
+    found = sources.find([str(word) for word in words], column=column, skip_bad=skip_bad, tokens=20_000, seed=0)
     return [raw for source in found for raw, _ in source.documents()]
+
+
+def read(*words, column="text"):
+    return [raw for raw in read_all(*words, column=column) if not raw.left_out]
+
+
+def left_out(*words, **options):
+    return Counter(raw.left_out for raw in read_all(*words, **options) if raw.left_out)
 
 
 @pytest.fixture
@@ -101,19 +110,146 @@ def test_pages_give_their_main_text(tmp_path, make):
     assert abs(made.total.characters - len(ARTICLE)) < 20  # neither the menu nor the markup
 
 
-def record(status, kind):
-    """Return a WARC record of an answer of a web server."""
-    answer = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(HTML)}\r\n\r\n{HTML}".encode()
+def archived(what, kind, content):
+    """Return a WARC record."""
     head = [
         "WARC/1.0",
-        "WARC-Type: response",
+        f"WARC-Type: {what}",
         "WARC-Target-URI: http://a.org/",
         "WARC-Date: 2024-01-01T00:00:00Z",
         "WARC-Record-ID: <urn:uuid:12345678-1234-1234-1234-123456789012>",
-        "Content-Type: application/http; msgtype=response",
-        f"Content-Length: {len(answer)}",
+        *([f"Content-Type: {kind}"] if kind else []),
+        f"Content-Length: {len(content)}",
     ]
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + answer + b"\r\n\r\n"
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + content + b"\r\n\r\n"
+
+
+def record(status, kind, page=HTML):
+    """Return a WARC record of an answer of a web server."""
+    said = f"Content-Type: {kind}\r\n" if kind else ""
+    answer = f"HTTP/1.1 {status}\r\n{said}Content-Length: {len(page)}\r\n\r\n{page}".encode()
+    return archived("response", "application/http; msgtype=response", answer)
+
+
+def test_an_archive_gives_every_page_and_text_and_counts_the_rest(tmp_path, make):
+    pytest.importorskip("warcio")
+    pytest.importorskip("trafilatura")
+    pages = [HTML.replace("mill", name) for name in ("lower", "upper", "xhtml", "silent", "stored")]
+    records = [
+        record("200 OK", "text/html; charset=utf-8", pages[0]),
+        record("200 OK", "Text/HTML", pages[1]),
+        record("200 OK", "application/xhtml+xml", pages[2]),
+        record("200 OK", "", pages[3]),
+        archived("resource", "TEXT/HTML", pages[4].encode()),
+        archived("conversion", "text/plain", "Text of a page, naïve".encode()),
+        record("200 OK", "", '{"text": "no page"}'),
+        record("200 OK", "image/png"),
+        record("404 Not Found", "text/html"),
+        archived("revisit", "application/http", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+        archived("conversion", "application/json", b"{}"),
+        archived("request", "application/http", b"GET / HTTP/1.1\r\n\r\n"),
+        archived("warcinfo", "application/warc-fields", b"software: a\r\n"),
+    ]
+    path = tmp_path / "crawl.warc"
+    path.write_bytes(b"".join(records))
+    (tmp_path / "crawl.warc.wet.gz").write_bytes(gzip.compress(records[5]))
+    assert [raw.content for raw in read(path)] == [*(page.encode() for page in pages), "Text of a page, naïve"]
+    assert [raw.content for raw in read(tmp_path / "crawl.warc.wet.gz")] == ["Text of a page, naïve"]
+    counted = {
+        "archived: no page and no text": 3,
+        "archived: another status than 200": 1,
+        "archived: not fetched again": 1,
+    }
+    assert left_out(path) == counted
+    made = make([path], tmp_path / "out", near_duplicates=0.0)
+    assert {reason: out.documents for reason, out in made.removed.items()} == counted
+    assert made.read == 11 and made.total.documents == 6
+
+
+@pytest.mark.parametrize(
+    "page", ["<!DOCTYPE html><p>a", " \n<HTML lang=en>", "<!-- a -->", "\ufeff<body>", "<a href=b>"]
+)
+def test_a_page_of_no_type_is_known_by_its_beginning(page, tmp_path):
+    pytest.importorskip("warcio")
+    pytest.importorskip("trafilatura")
+    archive = archived("response", "", b"HTTP/1.1 200 OK\r\n\r\n" + page.encode())
+    (tmp_path / "a.warc").write_bytes(archive)
+    assert [raw.content for raw in read(tmp_path / "a.warc")] == [page.encode()]
+    for other in (b"<article>", b"plain <html>", b"%PDF-1.4", b"<bold>"):
+        (tmp_path / "a.warc").write_bytes(archived("response", "", b"HTTP/1.1 200 OK\r\n\r\n" + other))
+        assert not read(tmp_path / "a.warc")
+
+
+def test_what_a_folder_holds_beside_text_is_counted_and_shown(tmp_path, make):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a text of a few words")
+    for name in ("b.pdf", "c.PDF", "README", "odd.a|b", "meta.json", "lines.json.gz"):
+        (folder / name).write_bytes(b"{}")
+    (folder / "lines.json.gz").write_bytes(gzip.compress(b'{"text": "one"}\n{"text": "two"}\n'))
+    made = make([folder], tmp_path / "out")
+    assert {reason: out.documents for reason, out in made.removed.items()} == {
+        "file of another kind (.pdf)": 2,
+        "file of another kind (no ending)": 1,
+        "file of another kind (another ending)": 1,
+        "JSON that is no list of rows": 1,
+    }
+    page = (tmp_path / "out" / "stats.md").read_text()
+    assert "| file of another kind (.pdf) | 2 | 0 |" in page and "a|b" not in page
+    assert made.total.documents == 3
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('[{"text": "a"}, {"text": "b"}]', ["a", "b"]),
+        ('\n[\n {"text": "a"},\n {"text": "b"}\n]\n', ["a", "b"]),
+        ('{"text": "a"}\n\n{"text": "b"}\n', ["a", "b"]),
+        ('{"text": "a"}', ["a"]),
+        ('{\n  "text": "a"\n}', ["a"]),
+        ('{"name": "a"}', []),
+        ("[]", []),
+        ("3", []),
+    ],
+)
+def test_json_is_lines_or_one_list(content, texts, ending, tmp_path):
+    data = content.encode()
+    (tmp_path / f"a.json{ending}").write_bytes(gzip.compress(data) if ending else data)
+    assert [raw.content for raw in read(tmp_path / f"a.json{ending}")] == texts
+
+
+BAD = [
+    ("a.jsonl", '{"text": "a"}\n{"text": null}\nno json\n[1]\n{"text": 7}\n', 4, "line 2: the column 'text' is null"),
+    ("a.json", '[{"text": "a"}, {"text": null}, 3]', 2, "item 2: the column 'text' is null"),
+    ("b.json", '[3, {"text": "a"}]', 1, "item 1: expected a JSON object, found int"),
+    ("c.json", '{"text": "a"}\n{"text": null}\n', 1, "line 2: the column 'text' is null"),
+    ("d.json", '{"text": "a"}\n{"tex', 1, "line 2: not valid JSON"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "bad", "message"), BAD)
+def test_a_bad_row_is_named_or_left_out_and_counted(name, content, bad, message, tmp_path):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError, match=rf"{name} {message}") as caught:
+        read(path)
+    assert ("--skip-bad" in str(caught.value)) == ("column" in message)
+    assert [raw.content for raw in read_all(path, skip_bad=True) if not raw.left_out] == ["a"]
+    assert left_out(path, skip_bad=True).total() == bad
+
+
+def test_a_null_text_of_parquet_is_named_or_left_out(tmp_path, make):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"text": ["one", None, "two"]}), path)
+    with pytest.raises(DataError, match=r"a\.parquet row 2: the column 'text' is null .*--skip-bad"):
+        read(path)
+    made = make([path], tmp_path / "out", skip_bad=True)
+    assert {reason: out.documents for reason, out in made.removed.items()} == {"row without text": 1}
+    assert made.total.documents == 2
 
 
 def test_web_archives_give_the_pages_that_were_answered(tmp_path):

@@ -14,10 +14,14 @@ from evalkit.corpus import duplicates, filters, words
 from evalkit.corpus.clean import clean
 from evalkit.errors import UsageError
 
-ANY_TEXT = st.text(st.characters(codec=None), max_size=60)
+# Marks that compose, what stood between them and their letters, and whatever else there is.
+TROUBLE = st.sampled_from(
+    "e\u0301\u0323\u0300\u1100\u1161\u11a8\u0344\u212b\ufeff\x00\x07\x85\x0b\x0c\x1c\x1f\r\n\u2028\u2000 "
+)
+ANY_TEXT = st.text(st.characters(codec=None) | TROUBLE, max_size=60)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None, derandomize=True, max_examples=1000)
 @given(ANY_TEXT)
 def test_a_clean_text_stays_as_it_is(text):
     once = clean(text)
@@ -34,6 +38,10 @@ def test_a_clean_text_stays_as_it_is(text):
         ("\ufeffa\x00b\x1b[0mc\x7f\x9d", "ab[0mc"),
         ("a\tb\n\n\nc", "a\tb\n\n\nc"),
         ("\ud800 lone", "\ufffd lone"),
+        ("e\ufeff\u0301", "\u00e9"),
+        ("e\x00\u0301", "\u00e9"),
+        ("a\u0300\x07\u0323", "\u1ea1\u0300"),
+        ("page\x0cpage\x0bline\x1crecord\x1funit", "page\npage\nline\nrecord unit"),
     ],
 )
 def test_one_spelling(text, cleaned):
