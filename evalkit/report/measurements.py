@@ -130,9 +130,11 @@ def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
     for given in paths:
         if not given.exists():
             raise UsageError(f"{given}: no such run folder or results file")
-        found = list(_sources(given))
-        if not found:
-            problems.append(Problem(path=given, reason="holds neither a run nor results of lm-evaluation-harness"))
+        unread: list[Problem] = []
+        found = list(_sources(given, unread))
+        if not found and not unread:
+            unread = [Problem(path=given, reason="holds neither a run nor results of lm-evaluation-harness")]
+        problems += unread
         for path in found:
             try:
                 measurements += _read_run(path) if path.is_dir() else _read_file(path, asked=path == given)
@@ -141,18 +143,33 @@ def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
     return _unique(measurements), problems
 
 
-def _sources(path: Path) -> Iterator[Path]:
-    """Yield run folders and JSON files under a path, in the order of names; nothing inside a run folder."""
+def _sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Yield run folders and JSON files under a path, in the order of names; nothing inside a run folder.
+
+    Links are followed, each folder once. What cannot be looked into is added to the problems.
+    """
     if path.is_file():
         yield path
         return
-    for folder, below, names in os.walk(path):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+
+    def closed(error: OSError) -> None:
+        problems.append(Problem(path=Path(error.filename), reason=f"cannot read it: {error.strerror}"))
+
+    walked = {path.resolve()}
+    for name, below, names in os.walk(path, followlinks=True, onerror=closed):
+        folder = Path(name)
         if "manifest.json" in names or "records.jsonl" in names:
             below.clear()
-            yield Path(folder)
-        else:
-            yield from (Path(folder) / name for name in sorted(names) if name.endswith(".json"))
+            yield folder
+            continue
+        places = {inner: (folder / inner).resolve() for inner in sorted(below) if not inner.startswith(".")}
+        below[:] = [inner for inner, place in places.items() if place not in walked]
+        walked |= set(places.values())
+        for file in (folder / inner for inner in sorted(names) if not inner.startswith(".")):
+            if file.is_file() and file.suffix == ".json":
+                yield file
+            elif file.is_symlink() and not file.exists():
+                problems.append(Problem(path=file, reason=f"a link to {file.readlink()}, which is not there"))
 
 
 def _read_file(path: Path, *, asked: bool) -> list[Measurement]:
@@ -160,6 +177,8 @@ def _read_file(path: Path, *, asked: bool) -> list[Measurement]:
     from evalkit.report import lm_eval
 
     raw = read_json(path, StoreError)
+    if isinstance(raw, dict) and isinstance(raw.get("results"), list) and "settings" in raw:
+        raise StoreError(f"{path}: the results of a run whose manifest.json is missing")
     if not lm_eval.is_results(raw) and not asked:
         return []
     return lm_eval.read(raw, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 
 import pytest
@@ -89,6 +90,32 @@ def test_broken_and_half_written_runs_are_named_and_left_out(tmp_path):
     }  # fmt: skip
     assert all(p.reason for p in problems)
     assert "start the same run again" in next(p.reason for p in problems if p.path.name == "half")
+
+
+def test_linked_runs_are_found_and_dead_links_named(tmp_path):
+    stored(tmp_path / "elsewhere" / "run")
+    runs = tmp_path / "runs"
+    (runs / "deep").mkdir(parents=True)
+    (runs / "one").symlink_to(tmp_path / "elsewhere" / "run")
+    (runs / "deep" / "again").symlink_to(runs)  # a circle
+    (runs / "gone").symlink_to(tmp_path / "nowhere")
+    found, [problem] = read([runs])
+    assert [m.origin for m in found] == [runs / "one"]
+    assert problem.path == runs / "gone" and "nowhere, which is not there" in problem.reason
+
+
+def test_a_run_that_lost_its_manifest_is_named(tmp_path):
+    folder = stored(tmp_path / "runs" / "a")
+    (folder / "manifest.json").unlink()
+    (folder / "records.jsonl").unlink(missing_ok=True)
+    found, [problem] = read([tmp_path / "runs"])
+    assert not found and "manifest.json is missing" in problem.reason
+
+
+def test_only_files_are_read_as_such(tmp_path):
+    stored(tmp_path / "run")
+    os.mkfifo(tmp_path / "pipe.json")
+    assert len(read([tmp_path])[0]) == 1
 
 
 def test_a_path_that_holds_nothing_and_one_that_is_not_there(tmp_path):

@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import re
+import shutil
 
 import pytest
 
@@ -40,6 +41,16 @@ def test_what_cannot_be_used_is_named(report):
     assert re.search(r"stopped`: .*half-written", text)
     assert re.search(r"broken`: .*not valid JSON", text)
     assert "zepto" not in (report / "results.csv").read_text()
+
+
+def test_damaged_runs_are_told_on_the_terminal(runs, tmp_path, capsys):
+    damaged = tmp_path / "runs" / "damaged"
+    shutil.copytree(runs / "atto", damaged)
+    (damaged / "records.jsonl").write_text("{]\n")
+    given = [str(damaged.parent), str(runs / "broken")]
+    assert main(["report", *given, "--out", str(tmp_path / "r")]) == 0
+    said = capsys.readouterr().err
+    assert f"left out: {runs / 'broken'}" in said and f"{damaged}: no samples" in said
 
 
 def test_the_long_form_holds_every_value(report):
