@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from evalkit.errors import DataError
 from evalkit.report import predict, scaling
-from evalkit.report.grid import EMPTY, Entry, Grid, number, words
+from evalkit.report.grid import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.measurements import ModelFacts
 from evalkit.report.selection import Selection, training
 from evalkit.report.table import figure
@@ -91,8 +91,8 @@ def losses(selection: Selection, ladder: str) -> tuple[str, list[LossPoint]]:
     chosen = [m for m in own if m.metric.startswith("ppl") and m.source == "model" and not m.level and m.value > 1]
     if not chosen:
         return "", []
-    task, metric, shots = min((m.task, m.metric, m.shots) for m in chosen)
-    chosen = [m for m in chosen if (m.task, m.metric, m.shots) == (task, metric, shots)]
+    task, metric, shots = min((m.task, m.metric, m.order) for m in chosen)
+    chosen = [m for m in chosen if (m.task, m.metric, m.order) == (task, metric, shots)]
     return f"ln {metric} of {task}", [
         LossPoint(
             facts=m.model, loss=math.log(m.value), held=m.model.name in selection.held_out, stderr=m.stderr / m.value
@@ -223,7 +223,7 @@ def prediction_table(selection: Selection, found: Sequence[predict.Prediction]) 
         inside = p.low <= p.actual.value <= p.high
         rows.append(
             [
-                words(p.series.task), words(p.series.metric), number(p.series.shots, str(p.series.shots)),
+                words(p.series.task), words(p.series.metric), examples(p.series.shots),
                 words(selection.labels[p.model]), number(p.value, figure(p.value), small=_interval(p.low, p.high)),
                 number(p.actual.value, figure(p.actual.value), small=_interval(p.actual.low, p.actual.high)),
                 number(p.error, _signed(p.error)), number(p.baseline_error, _signed(p.baseline_error)),

@@ -62,6 +62,11 @@ def number(value: float, text: str, *, small: str = "", best: bool = False, quot
 EMPTY = Entry()
 
 
+def examples(shots: int | None) -> Entry:
+    """Return the number of examples in the prompt; "?" where nobody said, which sorts last."""
+    return Entry(text="?") if shots is None else number(shots, str(shots))
+
+
 def markdown(grid: Grid) -> str:
     """Return a grid as a Markdown table without its heading."""
     lines = ["| " + " | ".join(map(_md, grid.header)) + " |"]

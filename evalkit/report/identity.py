@@ -290,7 +290,8 @@ def _unlike(found: Iterable[Measurement]) -> list[str]:
         if m.source == "model" and not m.level:
             way = asking(m)
             asked = {name: way[name] for name in ("protocol", "template", "limit", "data", "task") if name in way}
-            ways.setdefault(f"{m.task} at {m.shots} shots", {}).setdefault(tuple(asked.items()))
+            shots = "an unknown number of" if m.shots is None else m.shots
+            ways.setdefault(f"{m.task} at {shots} shots", {}).setdefault(tuple(asked.items()))
     notes = []
     for row, several in ways.items():
         if len(several) > 1:

@@ -1,7 +1,8 @@
 """Import of lm-evaluation-harness: its results JSON (0.2 and 0.3, and since 0.4) and its samples.
 
-Percentages are shown as such (x 100). The interval is the value +- 1.96 standard errors where the file gives one, none
-otherwise. Metrics that evalkit has too carry evalkit's name (acc_norm divides by characters: acc_per_char).
+Percentages are shown as such (x 100). Where the file gives a standard error the interval is the value +- 1.96 of them,
+cut to what the metric can be; else there is none. Metrics that evalkit has too carry evalkit's name (acc_norm divides
+by characters: acc_per_char).
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import StoreError
+from evalkit.metrics.stats import wilson
 from evalkit.report import published
-from evalkit.report.measurements import Measurement, ModelFacts
+from evalkit.report.lm_eval_results import ResultsFile, Score, TaskResults, is_results, parse
+from evalkit.report.measurements import Measurement, ModelFacts, Provenance
+
+__all__ = ["is_results", "model_facts", "read"]
 
 _Z = 1.959964  # 97.5% of the normal distribution lie below it
 
@@ -26,6 +31,19 @@ _NAMES = {
     "word_perplexity": "ppl_word_lm_eval",
 }
 _SHARES = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "em", "f1", "pct_stereotype", "mc1", "mc2"}
+# Raw values that others can take.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("ppl", "perplexity", "word_perplexity", "byte_perplexity"), (1.0, math.inf)),
+    **dict.fromkeys(("bits_per_byte", "ter", "brier_score"), (0.0, math.inf)),
+    **dict.fromkeys(("bleu", "chrf"), (0.0, 100.0)),
+    "mcc": (-1.0, 1.0),
+}
+FEWEST = 5  # documents, below which an interval of theirs says nothing
+# Arguments of a model that change its numbers.
+_READING = (
+    "dtype", "softmax_dtype", "add_bos_token", "load_in_8bit", "load_in_4bit", "peft", "delta", "gguf_file",
+    "max_length",
+)  # fmt: skip
 _LOWER = ("ppl", "perplexity", "bits_per_byte", "likelihood_diff", "pct_stereotype", "ter")
 
 # What a task measures, and the share that guessing gets (percent), by the beginning of its name. Options per question:
@@ -55,33 +73,26 @@ _TASKS: Mapping[str, tuple[str, float | None]] = {
 _SUBJECTS = 57  # of MMLU: 0.2 and 0.3 give them singly, without the total
 
 
-def is_results(raw: Any) -> bool:
-    """Whether a JSON value looks like a results file."""
-    return isinstance(raw, dict) and isinstance(raw.get("results"), dict) and isinstance(raw.get("config"), dict)
-
-
 def read(raw: Any, path: Path) -> list[Measurement]:
     """Turn a results file into measurements. Raises StoreError when it is something else, or broken."""
-    if not is_results(raw):
-        raise StoreError(f"{path}: not a results file of lm-evaluation-harness (no 'results' and 'config')")
-    try:
-        facts = model_facts(raw, path)
-        found = [m for task in raw["results"] for m in _of_task(task, raw, facts, path)]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise StoreError(f"{path}: not as lm-evaluation-harness writes it ({type(error).__name__}: {error})") from None
+    file = parse(raw, path)
+    facts = _facts(file, path)
+    found = [m for task in file.tasks for m in _of_task(task, file, facts, path)]
     if not found:
         raise StoreError(f"{path}: holds no result")
     return found + _mmlu(found)
 
 
-def model_facts(raw: Mapping[str, Any], path: Path) -> ModelFacts:
+def model_facts(raw: Any, path: Path) -> ModelFacts:
+    """Return what a results file says of its model. Raises StoreError when it is something else, or broken."""
+    return _facts(parse(raw, path), path)
+
+
+def _facts(file: ResultsFile, path: Path) -> ModelFacts:
     """Return the model's facts: from the arguments it was loaded with, else from the names of file and folder."""
-    config = raw["config"]
-    arguments = config.get("model_args") or {}
-    if isinstance(arguments, str):
-        arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
+    arguments = file.arguments
     folders = (name for name in (path.parent.name, path.parent.parent.name) if published.pythia(name))
-    full = str(arguments.get("pretrained") or raw.get("model_name") or next(folders, path.stem))
+    full = str(arguments.get("pretrained") or file.model_name or next(folders, path.stem))
     stepped = re.search(r"step(\d+)", f"{arguments.get('revision', '')} {path.stem}")
     step = int(stepped[1]) if stepped else None
     name = full.rstrip("/").rpartition("/")[2]
@@ -89,54 +100,74 @@ def model_facts(raw: Mapping[str, Any], path: Path) -> ModelFacts:
         name = published.pythia_name(name)
         step = published.PYTHIA_LAST if step is None else step
     tokens = step * published.PYTHIA_STEP if size and step is not None else None
-    counted = config.get("model_num_parameters")
+    counted = file.parameters if file.parameters and file.parameters > 0 else None
     return ModelFacts(
         name=name,
         family=published.family_of(name),
-        parameters=size.parameters if size else counted if isinstance(counted, int) and counted > 0 else None,
+        parameters=size.parameters if size else counted,
         block_parameters=size.blocks if size else None,
         tokens=tokens,
         flops=published.pythia_flops(size, tokens) if size and tokens is not None else None,
         step=step,
+        provenance=Provenance(reading=tuple((name, arguments[name]) for name in _READING if name in arguments)),
     )
 
 
-def _of_task(task: str, raw: Mapping[str, Any], facts: ModelFacts, path: Path) -> Iterator[Measurement]:
-    """Yield a task's metrics; keys are "acc" and "acc_stderr", since 0.4 "acc,FILTER" and "acc_stderr,FILTER"."""
-    row = raw["results"][task]
-    shots = raw.get("n-shot", {}).get(task, raw["config"].get("num_fewshot"))
-    version = raw.get("versions", {}).get(task, "?")
-    counts = raw.get("n-samples", {}).get(task, {})
-    family, chance = _about(task)
-    for key, value in row.items():
-        plain, _, filtered = key.partition(",")
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or plain.endswith("_stderr") or plain in ("alias", "sample_len", "sample_count"):
-            continue
-        scale = _scale(plain, ours="evalkit_version" in raw)
-        suffix = f",{filtered}" if filtered else ""
-        stderr = row.get(f"{plain}_stderr{suffix}")
-        margin = _Z * float(stderr) * scale if isinstance(stderr, (int, float)) and stderr >= 0 else math.nan
-        name = _NAMES.get(plain, plain) + (f" ({filtered})" if filtered not in ("", "none") else "")
-        said = raw.get("higher_is_better", {}).get(task, {}).get(plain)
+def _of_task(task: TaskResults, file: ResultsFile, facts: ModelFacts, path: Path) -> Iterator[Measurement]:
+    """Yield a task's metrics."""
+    family, chance = _about(task.name)
+    limit = f"|limit:{file.limit}" if file.limit else ""
+    for score in task.scores:
+        plain = score.metric
+        scale = _scale(plain, ours=file.ours)
+        n = task.n or _documents(plain, score.value, score.stderr)
+        low, high = _bounds(score, n, *_range(plain, scale, ours=file.ours))
+        said = task.higher.get(plain)
         yield Measurement(
             model=facts,
-            task=task,
+            task=task.name,
             family=family,
             protocol="lm-eval",
-            shots=int(shots or 0),
-            metric=name,
-            value=value * scale,
-            low=value * scale - margin,
-            high=value * scale + margin,
-            n=int(counts.get("effective") or _documents(plain, value, stderr)),
+            shots=task.shots,
+            metric=_NAMES.get(plain, plain) + (f" ({score.filter})" if score.filter not in ("", "none") else ""),
+            value=score.value * scale,
+            low=low * scale,
+            high=high * scale,
+            n=n,
             chance=chance if plain.startswith("acc") or plain == "pct_stereotype" else None,
-            higher_is_better=not plain.startswith(_LOWER) and "perplexity" not in plain if said is None else bool(said),
+            higher_is_better=not plain.startswith(_LOWER) and "perplexity" not in plain if said is None else said,
             scale=scale,
             ceiling=100.0 if scale == 100 else None,
-            signature=f"task:{task}.v{version}|shots:{shots}|metric:{key}|model:{facts.name}|step:{facts.step}|lm-eval",
+            signature=(
+                f"task:{task.name}.v{task.version}|shots:{task.shots}{limit}|metric:{score.key}|model:{facts.name}|"
+                f"step:{facts.step}|lm-eval"
+            ),
             origin=path,
         )
+
+
+def _bounds(score: Score, n: int, least: float, most: float) -> tuple[float, float]:
+    """Return the 95% interval within what the metric can be, NaN where the file gives no error.
+
+    An error of 0 says that all documents scored alike, not that the next ones will: where they are all right or all
+    wrong the interval is Wilson's of n documents, otherwise there is none.
+    """
+    if score.stderr == 0:
+        if n < FEWEST or (least, most) != (0.0, 1.0) or score.value not in (0.0, 1.0):
+            return math.nan, math.nan
+        return wilson(score.value, n=n)
+    margin = math.nan if score.stderr is None else _Z * score.stderr
+    if math.isnan(margin):
+        return margin, margin
+    return max(least, score.value - margin), min(most, score.value + margin)
+
+
+def _range(metric: str, scale: float, *, ours: bool) -> tuple[float, float]:
+    """Return the least and the most that a metric's raw value can be."""
+    if ours and metric in metrics.METRICS:
+        own = metrics.get(metric)
+        return own.least, 1.0 if own.share else math.inf
+    return (0.0, 1.0) if scale == 100 else _RANGES.get(metric, (-math.inf, math.inf))
 
 
 def _scale(metric: str, *, ours: bool) -> float:
@@ -150,7 +181,7 @@ def _about(task: str) -> tuple[str, float | None]:
     return next((about for start, about in _TASKS.items() if task.startswith(start)), ("other", None))
 
 
-def _documents(metric: str, value: float, stderr: Any) -> int:
+def _documents(metric: str, value: float, stderr: float | None) -> int:
     """Return how many documents were scored, which 0.2 and 0.3 do not say, or 0 where it cannot be told.
 
     The standard error of a mean p of zeros and ones is sqrt(p (1 - p) / (n - 1)).
@@ -158,7 +189,7 @@ def _documents(metric: str, value: float, stderr: Any) -> int:
     >>> _documents("acc", 0.601, 0.015493193313162906)
     1000
     """
-    if not metric.startswith(("acc", "pct")) or not isinstance(stderr, float) or not stderr or not 0 < value < 1:
+    if not metric.startswith(("acc", "pct")) or not stderr or not 0 < value < 1:
         return 0
     n = value * (1 - value) / stderr**2 + 1
     return round(n) if abs(n - round(n)) < 0.01 else 0
@@ -173,7 +204,8 @@ def _mmlu(found: list[Measurement]) -> list[Measurement]:
             continue
         n = sum(m.n for m in parts)
         value = sum(m.n * m.value for m in parts) / n
-        margin = _Z * math.sqrt(sum((m.n * m.stderr) ** 2 for m in parts)) / n
+        shares = [(m.n, m.value / m.scale) for m in parts]
+        margin = _Z * parts[0].scale * math.sqrt(sum(k * k * p * (1 - p) / (k - 1) for k, p in shares)) / n
         first = parts[0]
         totals.append(
             Measurement(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,8 +63,9 @@ class Measurement:
 
     value, low, high and chance are as shown: raw value x scale (100 for percentages). ceiling: the best value that
     can be, or None. source: "model", "control:NAME" or "baseline:NAME". level: a slice of the documents, "" for all.
-    n: scored documents, 0 where unknown. origin: the run folder or file that it was read from. template: a further
-    wording of the prompt. asked: the task as the run names it, where the report has to name it otherwise.
+    shots: examples in the prompt, None where nobody said. n: scored documents, 0 where unknown. origin: the run folder
+    or file that it was read from. template: a further wording of the prompt. asked: the task as the run names it, where
+    the report has to name it otherwise.
     """
 
     model: ModelFacts
@@ -74,7 +76,7 @@ class Measurement:
     low: float = math.nan
     high: float = math.nan
     protocol: str = ""
-    shots: int = 0
+    shots: int | None = 0
     source: str = "model"
     level: str = ""
     n: int = 0
@@ -89,6 +91,11 @@ class Measurement:
     asked: str = ""
 
     @property
+    def order(self) -> int:
+        """The shots as they sort: unknown ones last."""
+        return by_shots(self.shots)
+
+    @property
     def stderr(self) -> float:
         """The standard error that the interval stands for (its width over 2 x 1.96); NaN without an interval."""
         return (self.high - self.low) / (2 * 1.959964)
@@ -97,6 +104,11 @@ class Measurement:
     def unit(self) -> str:
         """The unit of `value`, as text: "%" or nothing."""
         return "%" if self.scale == 100 else ""
+
+
+def by_shots(shots: int | None) -> int:
+    """Return what a number of shots sorts by: an unknown one comes last."""
+    return sys.maxsize if shots is None else shots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +128,7 @@ class Series:
     family: str
     protocol: str
     metric: str
-    shots: int
+    shots: int | None
     points: tuple[Measurement, ...]
 
 

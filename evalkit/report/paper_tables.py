@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from evalkit.harness.task import FINETUNED
 from evalkit.report.figures.canvas import count
-from evalkit.report.grid import EMPTY, Entry, Grid, number, words
+from evalkit.report.grid import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.measurements import Measurement
 from evalkit.report.selection import Selection
 from evalkit.report.table import figure
@@ -48,7 +48,7 @@ def language_modelling(selection: Selection) -> Grid | None:
 
 
 def _belongs(selection: Selection, m: Measurement) -> bool:
-    if m.source != "model" or m.level or m.shots or m.value != m.value:
+    if m.source != "model" or m.level or m.shots != 0 or m.value != m.value:
         return False
     return m.family == "lm" or (m.family == "cloze" and m.metric == selection.metrics[m.task])
 
@@ -71,11 +71,11 @@ def by_setting(selection: Selection) -> list[Grid]:
     """Return one table per setting (zero-, one-, few-shot) with a row per task and a column per size, as Table H.1."""
     grids = []
     own = [m for m in selection.final if not m.level and m.protocol != FINETUNED]
-    most = {m.task: max(o.shots for o in own if o.task == m.task) for m in own}
+    most = {m.task: max(o.shots or 0 for o in own if o.task == m.task) for m in own}
     settings = {
         "zero": [m for m in own if m.shots == 0],
         "one": [m for m in own if m.shots == 1],
-        "few": [m for m in own if m.shots > 1 and m.shots == most[m.task]],
+        "few": [m for m in own if (m.shots or 0) > 1 and m.shots == most[m.task]],
     }
     for setting, chosen in settings.items():
         if chosen:
@@ -95,7 +95,7 @@ def _setting(selection: Selection, setting: str, chosen: Sequence[Measurement]) 
     rows = []
     for task in tasks:
         group = [m for m in chosen if m.task == task]
-        shots = number(group[0].shots, str(group[0].shots))
+        shots = examples(group[0].shots)
         name = group[0].metric + ("" if group[0].higher_is_better else " ↓")
         quoted = {(r.paper, r.model): r.value for r in papers if r.task == task}
         theirs = [

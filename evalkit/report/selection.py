@@ -92,19 +92,19 @@ class Selection:
         whole = {m.task: n.task for m, n in zip(self.raw, self.measurements, strict=True)}
         found = [s for s in measured.series(self.raw) if s.metric == self.metrics[s.task]]
         rank = {s.task: (order.get(whole[s.task], len(order)), s.task != whole[s.task], s.task) for s in found}
-        return sorted(found, key=lambda s: (rank[s.task], s.ladder, s.shots))
+        return sorted(found, key=lambda s: (rank[s.task], s.ladder, measured.by_shots(s.shots)))
 
     @cached_property
     def shots(self) -> list[int]:
-        """The counts of shots that occur."""
-        return sorted({m.shots for m in self.main})
+        """The counts of shots that occur and are known."""
+        return sorted({m.shots for m in self.main if m.shots is not None})
 
     def beside(self, task: str) -> list[Measurement]:
         """Return one measurement per baseline and control of a task: of the largest model, with its fewest shots."""
-        fewest = min((m.shots for m in self.main if m.task == task), default=0)
+        fewest = min((m.order for m in self.main if m.task == task), default=0)
         chosen: dict[str, Measurement] = {}
         for m in self.measurements:
-            wanted = m.task == task and m.source != "model" and m.metric == self.metrics[task] and m.shots == fewest
+            wanted = m.task == task and m.source != "model" and m.metric == self.metrics[task] and m.order == fewest
             if wanted and not math.isnan(m.value):
                 known = chosen.get(m.source)
                 if known is None or (m.model.parameters or 0) > (known.model.parameters or 0):

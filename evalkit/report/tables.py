@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.report.grid import EMPTY, Entry, Grid, number, words
+from evalkit.report.grid import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.measurements import Measurement, ModelFacts, Series
 from evalkit.report.selection import Selection, training
 from evalkit.report.table import figure
@@ -17,12 +17,12 @@ _LOSS_CAPTION = (
     "The loss is in nats per token: two tokenizers' do not compare. ±: its standard error, over the tokens it rests on."
 )
 
-Verdicts = Mapping[tuple[str, int], Sequence[tuple[Series, Verdict]]]  # (task, shots) -> one per ladder
+Verdicts = Mapping[tuple[str, int | None], Sequence[tuple[Series, Verdict]]]  # (task, shots) -> one per ladder
 
 
-def judged(selection: Selection) -> dict[tuple[str, int], list[tuple[Series, Verdict]]]:
+def judged(selection: Selection) -> dict[tuple[str, int | None], list[tuple[Series, Verdict]]]:
     """Judge every series of a task's main metric that has more than one size."""
-    found: dict[tuple[str, int], list[tuple[Series, Verdict]]] = {}
+    found: dict[tuple[str, int | None], list[tuple[Series, Verdict]]] = {}
     for series in selection.series:
         if len(series.points) > 1:
             found.setdefault((series.task, series.shots), []).append((series, judge(series)))
@@ -137,7 +137,7 @@ def verdict_table(selection: Selection, verdicts: Verdicts) -> Grid:
             rows.append(
                 [
                     words(task), *([words(series.ladder)] if several else []), words(series.metric),
-                    number(shots, str(shots)), number(verdict.sizes, str(verdict.sizes)), words(verdict.label),
+                    examples(shots), number(verdict.sizes, str(verdict.sizes)), words(verdict.label),
                     number(verdict.tau, f"{verdict.tau:+.2f}"),
                     number(verdict.p, f"{verdict.p:.2g}", small="" if verdict.exact else "sampled"), slope,
                     words("ln(value)" if verdict.logarithmic else "points"), above,
@@ -192,7 +192,7 @@ def measured_mean(same: Sequence[Measurement]) -> Measurement:
     )
 
 
-Key = tuple[str, str, str, str, int, str]  # family, task, level, metric, shots, protocol
+Key = tuple[str, str, str, str, int | None, str]  # family, task, level, metric, shots, protocol
 
 
 def _groups(selection: Selection, chosen: Sequence[Measurement]) -> list[tuple[Key, list[Measurement]]]:
@@ -201,7 +201,10 @@ def _groups(selection: Selection, chosen: Sequence[Measurement]) -> list[tuple[K
     for m in chosen:
         groups.setdefault((m.family, m.task, m.level, m.metric, m.shots, m.protocol), []).append(m)
     order = {task: i for i, task in enumerate(selection.tasks)}
-    return sorted(groups.items(), key=lambda item: (order.get(item[0][1], len(order)), item[0][2:]))
+    return sorted(
+        groups.items(),
+        key=lambda item: (order.get(item[0][1], len(order)), *item[0][2:4], item[1][0].order, item[0][5]),
+    )
 
 
 def _header(selection: Selection, *, level: bool = False) -> list[str]:
@@ -215,7 +218,7 @@ def _row(selection: Selection, group: Sequence[Measurement], *, level: bool = Fa
     n = max(m.n for m in group)
     return [
         words(m.task), *([words(m.level)] if level else []), words(m.metric + arrow),
-        number(m.shots, str(m.shots)), *values(selection.sizes, group), number(n, f"{n:,}") if n else EMPTY,
+        examples(m.shots), *values(selection.sizes, group), number(n, f"{n:,}") if n else EMPTY,
         EMPTY if m.chance is None else number(m.chance, figure(m.chance)), words(m.family),
     ]  # fmt: skip
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from evalkit.errors import DataError
 from evalkit.report import fits
-from evalkit.report.grid import EMPTY, Entry, Grid, number, words
-from evalkit.report.measurements import Measurement
+from evalkit.report.grid import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.measurements import Measurement, by_shots
 from evalkit.report.selection import Selection, training
 from evalkit.report.table import figure
 from evalkit.report.tasklaw import TaskLaw, task_law
@@ -44,7 +44,7 @@ class TwoStep:
     task: str
     ladder: str
     metric: str
-    shots: int
+    shots: int | None
     what: str
     common: bool
     law: TaskLaw
@@ -72,7 +72,7 @@ def _fit(
     metric = _share(selection, task)
     chosen = [m for m in selection.measurements if (m.task, m.metric) == (task, metric) and _usable(m)]
     chosen = [m for m in chosen if m.model.family == ladder]
-    shots = min((m.shots for m in chosen), default=0)
+    shots = min((m.shots for m in chosen), default=0, key=by_shots)
     chosen = [m for m in chosen if m.shots == shots]
     own_name, own = _own_losses(selection, ladder, task, shots)
     pairs = _pairs(selection, chosen, own or common)
@@ -109,7 +109,7 @@ def _usable(m: Measurement) -> bool:
 
 
 def _own_losses(
-    selection: Selection, ladder: str, task: str, shots: int
+    selection: Selection, ladder: str, task: str, shots: int | None
 ) -> tuple[str, dict[tuple[object, ...], float]]:
     """Return the task's own loss by checkpoint: bits first, else the logarithm of a perplexity."""
     chosen = [
@@ -162,7 +162,7 @@ def table(selection: Selection, found: Sequence[TwoStep], laws: Sequence[fits.Fi
             rows.append(
                 [
                     words(two.task), *([words(two.ladder)] if several else []), words(two.metric),
-                    number(two.shots, str(two.shots)), words(two.what),
+                    examples(two.shots), words(two.what),
                     words(constants), number(law.points, str(law.points), small=law.warning),
                     number(law.scatter, f"{law.scatter:.2f}"), words(selection.labels[m.model.name]),
                     number(m.value, figure(m.value)), number(step, f"{step:+.2f}"), chained,

@@ -97,7 +97,7 @@ def _fields(m: Measurement) -> Sequence[str]:
     )  # fmt: skip
     values = (m.value, m.low, m.high)
     return [
-        facts.family, facts.name, *map(_cell, about), m.family, m.task, m.level, m.protocol, str(m.shots), m.metric,
+        facts.family, facts.name, *map(_cell, about), m.family, m.task, m.level, m.protocol, _cell(m.shots), m.metric,
         m.source, *map(_cell, values), str(m.n), str(m.failed), _cell(m.chance),
     ]  # fmt: skip
 

@@ -7,10 +7,12 @@ import math
 
 import pytest
 
+from evalkit.cli import main
 from evalkit.errors import StoreError
-from evalkit.report import lm_eval, published
+from evalkit.report import lm_eval, paper_tables, published, tables
 from evalkit.report.lm_eval_samples import read_samples, sample_files
 from evalkit.report.measurements import read, series
+from evalkit.report.selection import select
 
 OLD = {
     "results": {
@@ -63,6 +65,118 @@ def test_name_and_step_from_the_file_where_the_arguments_lack_them(tmp_path):
     facts = lm_eval.model_facts(raw, tmp_path / "pythia-70m" / "zero-shot" / "70m_step512.json")
     assert facts.name == "pythia-70m"
     assert (facts.step, facts.tokens) == (512, 512 * published.PYTHIA_STEP)
+
+
+def written(tmp_path, results, **more):
+    """Read a file of today's format with these results; more: other keys of it."""
+    return lm_eval.read({**NEW, "results": results, "n-shot": {}, "n-samples": {}, **more}, tmp_path / "x.json")
+
+
+GROUP = {
+    "results": {name: {"acc,none": 0.5} for name in ("mmlu", "mmlu_stem", "mmlu_anatomy", "mmlu_law")},
+    "group_subtasks": {"mmlu": ["mmlu_stem", "mmlu_law"], "mmlu_stem": ["mmlu_anatomy"], "mmlu_law": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("counts", "commanded", "expected"),
+    [
+        ({"mmlu_anatomy": 5, "mmlu_law": 5}, None, 5),
+        ({"mmlu_anatomy": 5, "mmlu_law": 5}, 0, 5),
+        ({"mmlu_anatomy": 5, "mmlu_law": 0}, 5, None),
+        ({"mmlu_anatomy": 5}, None, None),
+        ({"mmlu": 3, "mmlu_anatomy": 5, "mmlu_law": 5}, None, 3),
+        ({}, 2, 2),
+        ({}, None, None),
+    ],
+)
+def test_a_group_has_its_members_shots_or_none(tmp_path, counts, commanded, expected):
+    config = {**NEW["config"], "num_fewshot": commanded}
+    found = written(tmp_path, **{**GROUP, "n-shot": counts}, config=config)
+    assert [m.shots for m in found if m.task == "mmlu"] == [expected]
+
+
+def test_unknown_shots_stand_as_such_and_last(tmp_path):
+    path = tmp_path / "x.json"
+    raw = {**NEW, **GROUP, "n-shot": {"mmlu_anatomy": 5, "mmlu_law": 0}, "n-samples": {}, "higher_is_better": {}}
+    path.write_text(json.dumps(raw))
+    selection = select(read([path])[0])
+    [row] = tables.results(selection, {}).rows
+    assert (row[0].text, row[2].text, row[2].key) == ("mmlu", "?", None) and selection.shots == [0, 5]
+    assert all(grid.name != "h1-zero" or not grid.rows for grid in paper_tables.by_setting(selection))
+    assert main(["report", str(path), "--out", str(tmp_path / "out")]) == 0
+    assert "| mmlu | acc | ? |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_bounds_end_where_the_metric_does(tmp_path):
+    results = {
+        "sciq": {"acc,none": 0.99, "acc_stderr,none": 0.0069},
+        "lambada": {"perplexity,none": 1.5, "perplexity_stderr,none": 0.5},
+        "wmt": {"bleu,none": 99.0, "bleu_stderr,none": 2.0},
+        "cola": {"mcc,none": -0.99, "mcc_stderr,none": 0.05},
+    }
+    acc, ppl, bleu, mcc = written(tmp_path, results)
+    assert (acc.low, acc.high) == (pytest.approx(97.648, abs=1e-3), 100.0)  # 100.35 as the file has it
+    assert (ppl.low, bleu.high, mcc.low) == (1.0, 100.0, -1.0)
+
+
+def test_an_error_of_nought_is_no_certainty(tmp_path):
+    results = {
+        name: {"acc,none": value, "acc_stderr,none": 0.0}
+        for name, value in (("none", 0.0), ("all", 1.0), ("half", 0.5), ("few", 0.0), ("unknown", 0.0))
+    }
+    counts = {
+        name: {"original": 9, "effective": n} for name, n in (("none", 50), ("all", 50), ("half", 50), ("few", 4))
+    }
+    none, every, half, few, unknown = written(tmp_path, results, **{"n-samples": counts})
+    z = 1.959964**2
+    assert (none.low, none.high) == (0.0, pytest.approx(100 * z / (50 + z), rel=0.3))
+    assert (every.low, every.high) == (pytest.approx(100 - none.high), 100.0)
+    assert all(math.isnan(m.low) and math.isnan(m.high) for m in (half, few, unknown))
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "where"),
+    [
+        ({"results": {"sciq": {"acc,none": "0.5"}}}, "results.sciq.acc,none is '0.5', not a number"),
+        ({"results": {"sciq": {"acc": "0.5"}}}, "results.sciq.acc is '0.5'"),
+        ({"results": {"sciq": {"acc": True}}}, "results.sciq.acc is True"),
+        ({"results": {"sciq": {"acc,none": [0.5]}}}, r"results.sciq.acc,none is \[0.5\]"),
+        ({"results": {"sciq": {"acc": 0.5, "acc_stderr": "x"}}}, "results.sciq.acc_stderr is 'x'"),
+        ({"results": {"sciq": {"acc": 0.5, "acc_stderr": -1}}}, "at least 0"),
+        ({"results": {"sciq": {"acc": 10**400}}}, "of this size"),
+        ({"results": {"sciq": [1]}}, r"results.sciq is \[1\], not an object"),
+        ({"n-shot": {"gsm8k": "five"}}, "n-shot.gsm8k is 'five', not a whole number"),
+        ({"n-shot": {"gsm8k": True}}, "n-shot.gsm8k is True"),
+        ({"n-shot": {"gsm8k": 1.5}}, "n-shot.gsm8k is 1.5"),
+        ({"n-shot": [5]}, r"n-shot is \[5\], not an object"),
+        ({"n-samples": {"gsm8k": 5}}, "n-samples.gsm8k is 5, not an object"),
+        ({"n-samples": {"gsm8k": {"effective": "many"}}}, "n-samples.gsm8k.effective is 'many'"),
+        ({"group_subtasks": {"gsm8k": "x"}}, "group_subtasks.gsm8k is 'x', not a list"),
+        ({"config": {"model_args": 5}}, "config.model_args is 5"),
+        ({"config": {"model_num_parameters": "2B"}}, "config.model_num_parameters is '2B'"),
+        ({"config": {"num_fewshot": []}, "n-shot": {}}, "config.num_fewshot"),
+    ],
+)
+def test_a_value_of_another_type_is_named(tmp_path, spoiled, where):
+    with pytest.raises(StoreError, match=where):
+        lm_eval.read({**NEW, **spoiled}, tmp_path / "x.json")
+
+
+def test_what_a_tasks_code_puts_beside_its_metrics_is_left_alone(tmp_path):
+    [acc] = written(tmp_path, {"sciq": {"acc,none": 0.5, "samples": [1], "note": "x", "acc_stderr,none": "N/A"}})
+    assert acc.value == 50.0
+
+
+def test_two_imports_of_one_name_are_told_apart(tmp_path):
+    for name, dtype, value in (("half", "float16", 0.4), ("full", "float32", 0.6)):
+        raw = {**NEW, "results": {"gsm8k": {"exact_match,none": value}}}
+        raw["config"] = {**NEW["config"], "model_args": {"pretrained": "org/toy-2b", "dtype": dtype}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(raw))
+    selection = select(read([tmp_path])[0])
+    assert selection.sizes == ["toy-2b (full.json)", "toy-2b (half.json)"]
+    (tmp_path / "half.json").write_text((tmp_path / "full.json").read_text())
+    assert select(read([tmp_path])[0]).sizes == ["toy-2b"]
 
 
 @pytest.mark.parametrize("spoiled", [{"results": {}}, {"results": {"sciq": 3}}, {"config": []}, {"versions": []}])

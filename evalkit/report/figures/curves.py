@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from evalkit.report.figures import canvas
-from evalkit.report.measurements import Measurement
+from evalkit.report.measurements import Measurement, by_shots
 from evalkit.report.selection import Selection, training, training_points
 
 
@@ -20,7 +20,7 @@ def figure(selection: Selection) -> canvas.Figure | str:
     several = [m for m in known if len(steps[training(m.model)]) > 1]
     if not several:
         return "there is only one checkpoint of each training, or nobody said how many tokens it had seen"
-    shots = min(m.shots for m in several)
+    shots = min((m.shots for m in several), key=by_shots)
     panels = []
     for family in selection.families:
         for metric in dict.fromkeys(m.metric for m in several if m.family == family):
@@ -30,7 +30,7 @@ def figure(selection: Selection) -> canvas.Figure | str:
                 panels.append(canvas.Panel(title=title, draw=partial(_panel, selection, group)))
     return canvas.Figure(
         name="curves",
-        title=f"Learning curves ({shots}-shot)",
+        title="Learning curves" + ("" if shots is None else f" ({shots}-shot)"),
         caption=(
             "The mean of a family's tasks at each checkpoint, a line per training; bands are 95% intervals over "
             "documents. Dashed: chance, where the family's tasks share one."

@@ -50,13 +50,14 @@ def _table(measurements: Sequence[Measurement], selection: Selection) -> Table:
     models = {m.model.name for m in plain} & set(selection.sizes)
     cells: dict[str, dict[int, set[str]]] = {}
     for m in plain:
-        cells.setdefault(m.task, {}).setdefault(m.shots, set()).add(m.model.name)
+        if m.shots is not None:
+            cells.setdefault(m.task, {}).setdefault(m.shots, set()).add(m.model.name)
     whole = {task: {k for k, names in found.items() if names >= models} for task, found in cells.items()}
     several = {task: counts for task, counts in whole.items() if len(counts) > 1}
     common = set.intersection(*several.values()) if several else set()
     table: dict[tuple[str, int], list[Measurement]] = {}
-    for m in plain:
-        if m.task in several and m.shots in common and len(common) > 1 and m.model.name in models:
+    for m in plain if len(common) > 1 else ():
+        if m.task in several and m.shots is not None and m.shots in common and m.model.name in models:
             table.setdefault((m.model.name, m.shots), []).append(m)
     return table
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from evalkit.report.figures import canvas
-from evalkit.report.measurements import Measurement
+from evalkit.report.measurements import Measurement, by_shots
 from evalkit.report.selection import Selection
 
 # More lines than this in one panel are drawn thin, with their mean.
@@ -23,15 +23,20 @@ def figure(selection: Selection) -> canvas.Figure | str:
     sized = [m for m in selection.final if m.model.parameters]
     if not sized:
         return "no model's size is known"
-    shots = min(m.shots for m in sized)
+    shots = min((m.shots for m in sized), key=by_shots)
     panels = []
     for family in selection.families:
         for metric in dict.fromkeys(m.metric for m in sized if m.family == family):
             group = [m for m in sized if (m.family, m.metric) == (family, metric)]
-            fewest = {task: min(m.shots for m in group if m.task == task) for task in {m.task for m in group}}
-            group = [m for m in group if m.shots == fewest[m.task]]
+            whole = [m for m in group if not m.level]
+            fewest = {task: min(m.order for m in whole if m.task == task) for task in {m.task for m in whole}}
+            group = [m for m in group if m.order == fewest.get(m.task)]
+            if not group:
+                continue
             panels.append(canvas.Panel(title=f"{family}: {metric}", draw=partial(_panel, selection, group)))
-    kind = "zero-shot" if shots == 0 else f"with {shots} or more shots"
+    if not panels:
+        return "no task's whole was measured, only levels"
+    kind = {0: "zero-shot", None: "with an unknown number of shots"}.get(shots, f"with {shots} or more shots")
     return canvas.Figure(
         name="trend",
         title=f"How ability grows with size ({kind})",
