@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
@@ -31,6 +32,10 @@ _PAIRS = [
     ("encoder_bpe_40000.json", "vocab_40000.bpe"),
 ]
 FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
+# What may add tokens to it: the last two where tokenizer_config.json lists none in added_tokens_decoder.
+CONFIG, SPECIAL_MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+_SPECIAL = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+_SPECIAL_LISTS = ("extra_special_tokens", "additional_special_tokens")
 
 # White space by someone's rule, beside what str.isspace() knows.
 _SPACES = "\u180e\u200b\u2060\ufeff"
@@ -72,11 +77,12 @@ class Tokenizer:
         """
         single = folder / "tokenizer.json"
         try:
+            added = _Added(folder)
             if single.is_file():
-                return cls(tokenizers.Tokenizer.from_file(str(single)))
+                return cls(added.to(tokenizers.Tokenizer.from_file(str(single))))
             for vocab, merges in ((folder / first, folder / second) for first, second in _PAIRS):
                 if vocab.is_file() and merges.is_file():
-                    return cls(_from_pair(vocab, merges))
+                    return cls(_from_pair(vocab, merges, added))
         except (CheckpointError, KeyboardInterrupt):
             raise
         except BaseException as error:  # the library raises bare Exception, and panics, which are no Exception
@@ -158,7 +164,8 @@ class Tokenizer:
         else:
             apart = isinstance(rule, pre_tokenizers.BertPreTokenizer)
         added = self._backend.get_added_tokens_decoder().values()
-        return apart and not any(token.lstrip or token.rstrip or "\n" in token.content for token in added)
+        whole = (not any(map(str.isspace, token.content)) for token in added)
+        return apart and all(whole) and not any(token.lstrip or token.rstrip for token in added)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return each token's (start, end) in characters of the text."""
@@ -194,31 +201,122 @@ def check_vocabulary(size: int) -> None:
         raise UsageError(f"a vocabulary of {size} is too small: 256 bytes and end of text need at least 257")
 
 
-def _from_pair(vocab: Path, merges: Path) -> tokenizers.Tokenizer:
+class _Added:
+    """The tokens that files beside a vocabulary add to it, as transformers adds them.
+
+    listed: by id, of added_tokens_decoder or added_tokens.json. Those that a setting merely names (pad_token) become
+    special where the vocabulary has them; transformers gives others an id behind it, for which no model has a row.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        config = _object(folder / CONFIG)
+        self.prefix_space = config.get("add_prefix_space") is True
+        self.listed: dict[int, tokenizers.AddedToken] = {}
+        if "added_tokens_decoder" in config:
+            self._named = _named(config)
+            for index, about in config["added_tokens_decoder"].items():
+                self.listed[int(index)] = _token(about, special=False)
+        else:
+            more = _object(folder / SPECIAL_MAP)
+            self._named = _named({**config, **more})
+            # As transformers 5 has it, the older name of a list counts for this only in tokenizer_config.json.
+            marked = _named({**config, **more, _SPECIAL_LISTS[1]: config.get(_SPECIAL_LISTS[1])})
+            for content, index in _object(folder / ADDED).items():
+                special = content in {token.content for token in marked}
+                self.listed[int(index)] = tokenizers.AddedToken(content, normalized=not special, special=special)
+
+    def to(self, backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+        """Add them. Raises CheckpointError where one would get another id than its file says."""
+        backend.add_tokens([self.listed[index] for index in sorted(self.listed)])
+        for index, token in self.listed.items():
+            if (found := backend.token_to_id(token.content)) != index:
+                raise CheckpointError(
+                    f"{self._folder}: the added token {token.content!r} should have the id {index}, but the vocabulary "
+                    f"gives it {found}"
+                )
+        there = {token.content for token in backend.get_added_tokens_decoder().values()}
+        known = [token for token in self._named if backend.token_to_id(token.content) is not None]
+        backend.add_tokens([token for token in known if token.content not in there])
+        return backend
+
+    def as_json(self) -> list[object]:
+        """Return all that decides encodings beyond the tokenizer's own files, as plain values; usually nothing."""
+        tokens = [(index, token) for index, token in sorted(self.listed.items())]
+        told = [
+            [index, token.content, token.lstrip, token.rstrip, token.single_word, token.normalized, token.special]
+            for index, token in [*tokens, *((-1, token) for token in self._named)]
+        ]
+        plain = [[index, END_OF_TEXT, False, False, False, False, True] for index in (-1, 0, 50256)]
+        unknown = [[-1, UNKNOWN, False, False, False, False, True], [0, UNKNOWN, False, False, False, False, True]]
+        return [row for row in told if row not in plain + unknown] + [True] * self.prefix_space
+
+
+def added_tokens(folder: Path) -> list[object]:
+    """Return what a folder's files add to its tokenizer, as plain values that change whenever an encoding could.
+
+    Nothing for the usual special tokens. Raises CheckpointError for a broken file.
+    """
+    try:
+        return _Added(folder).as_json()
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; nothing where there is no file."""
+    value = read_json(path, CheckpointError) if path.is_file() else {}
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def _named(settings: Mapping[str, Any]) -> list[tokenizers.AddedToken]:
+    """Return the special tokens that settings name, each once."""
+    found = [settings.get(name) for name in _SPECIAL]
+    for name in _SPECIAL_LISTS:
+        listed = settings.get(name) or []
+        found += listed.values() if isinstance(listed, dict) else listed
+    tokens = [_token(about, special=True) for about in found if about]
+    return list({token.content: token for token in reversed(tokens)}.values())[::-1]
+
+
+def _token(about: Any, *, special: bool) -> tokenizers.AddedToken:
+    """Return a token that is given as its text or with its flags."""
+    if isinstance(about, str):
+        return tokenizers.AddedToken(about, special=True)
+    flags = {name: bool(about[name]) for name in ("lstrip", "rstrip", "single_word", "normalized") if name in about}
+    return tokenizers.AddedToken(about["content"], special=special or bool(about.get("special")), **flags)
+
+
+def _from_pair(vocab: Path, merges: Path, added: _Added) -> tokenizers.Tokenizer:
     """Build GPT-1's tokenizer if the vocabulary has its unknown token and no end of text, else GPT-2's."""
     names = read_json(vocab, CheckpointError)
     if END_OF_TEXT not in names and UNKNOWN in names:
-        return _lower_case(
-            models.BPE.from_file(str(vocab), str(merges), end_of_word_suffix=END_OF_WORD, unk_token=UNKNOWN)
-        )
-    return _byte_level(models.BPE.from_file(str(vocab), str(merges)))
+        bpe = models.BPE.from_file(str(vocab), str(merges), end_of_word_suffix=END_OF_WORD, unk_token=UNKNOWN)
+        return _lower_case(bpe, added)
+    return _byte_level(models.BPE.from_file(str(vocab), str(merges)), added)
 
 
-def _lower_case(model: models.BPE) -> tokenizers.Tokenizer:
+def _lower_case(model: models.BPE, added: _Added) -> tokenizers.Tokenizer:
     """Dress a BPE model as transformers dresses GPT-1's: BERT's normalisation and cuts, ends of words marked."""
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.BPEDecoder(suffix=END_OF_WORD)
+    added.to(backend)
     backend.add_special_tokens([UNKNOWN])
     return backend
 
 
-def _byte_level(model: models.BPE) -> tokenizers.Tokenizer:
+def _byte_level(model: models.BPE, added: _Added | None = None) -> tokenizers.Tokenizer:
     """Dress a BPE model as GPT-2 does: split by its regex, bytes as letters, end of text as a special token."""
     backend = tokenizers.Tokenizer(model)
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    prefix_space = added is not None and added.prefix_space
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=True)
     backend.decoder = decoders.ByteLevel()
+    if added:
+        added.to(backend)
     backend.add_special_tokens([END_OF_TEXT])
     return backend
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers
 
 from evalkit.errors import CheckpointError
+from evalkit.model.folder import content_hash
 from evalkit.tokenizer import END_OF_TEXT, Tokenizer
 
 FILES = {
@@ -177,3 +178,139 @@ def test_a_text_under_other_rules_is_not_cut():
         if rule:
             backend.pre_tokenizer = rule
         assert list(Tokenizer(backend).stretches("one two three", characters=2)) == ["one two three"]
+
+
+PAIR_TEXT = "hi <user> there, <user>you say hi\nthere user hi [PAD] <a b> hi<sys>  there 17"
+
+
+@pytest.fixture
+def pair_folder(tmp_path):
+    """A vocabulary and its merges, as transformers writes them for GPT-2."""
+    tokenizer = Tokenizer.train([PAIR_TEXT.replace("<", "").replace(">", "")] * 9, vocab_size=290)
+    (tmp_path / "whole").mkdir()
+    tokenizer.save(tmp_path / "whole", context=32)
+    raw = json.loads((tmp_path / "whole" / "tokenizer.json").read_text())["model"]
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps(raw["vocab"]))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in raw["merges"]))
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    return folder
+
+
+def listed(content, **flags):
+    plain = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False, "special": True}
+    return {"content": content, **plain, **flags}
+
+
+ADDITIONS = {
+    "nothing": {},
+    "added_tokens.json": {"added_tokens.json": {"<user>": 0, "<a b>": 1}},
+    "special ones": {
+        "added_tokens.json": {"<user>": 0, "<sys>": 1},
+        "special_tokens_map.json": {"extra_special_tokens": ["<sys>"], "pad_token": "<user>"},
+    },
+    "special ones by their older name": {
+        "added_tokens.json": {"<user>": 0, "<sys>": 1},
+        "special_tokens_map.json": {"additional_special_tokens": ["<sys>", "there"]},
+    },
+    "flags in the map": {
+        "added_tokens.json": {"<user>": 0},
+        "special_tokens_map.json": {"bos_token": listed("hi", lstrip=True)},
+    },
+    "listed in the configuration": {
+        "tokenizer_config.json": {
+            "added_tokens_decoder": {
+                "0": listed("<user>", lstrip=True),
+                "1": listed("<sys>", rstrip=True),
+                "2": listed("zq", single_word=True, special=False),
+            },
+        },
+        "added_tokens.json": {"<a b>": 0},
+    },
+    "end of text among them": {
+        "tokenizer_config.json": {
+            "added_tokens_decoder": {"-1": listed(END_OF_TEXT), "0": listed("<user>", normalized=True)}
+        }
+    },
+    "a space before": {"tokenizer_config.json": {"add_prefix_space": True}},
+    "a word of the vocabulary": {"tokenizer_config.json": {"pad_token": "17"}},
+}  # fmt: skip
+
+
+def with_additions(folder, name):
+    size = len(json.loads((folder / "vocab.json").read_text()))
+    ids = {"-1": 0, "0": size, "1": size + 1, "2": size + 2}
+    for file, content in ADDITIONS[name].items():
+        if file == "added_tokens.json":
+            content = {token: ids[str(number)] for token, number in content.items()}
+        if "added_tokens_decoder" in content:
+            by_id = {str(ids[key]): about for key, about in content["added_tokens_decoder"].items()}
+            content = {**content, "added_tokens_decoder": by_id}
+        (folder / file).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ADDITIONS)
+def test_added_tokens_are_read_as_by_transformers(name, pair_folder):
+    with_additions(pair_folder, name)
+    config = pair_folder / "tokenizer_config.json"
+    raw = json.loads(config.read_text()) if config.is_file() else {}
+    config.write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer", **raw}))
+    ours, theirs = Tokenizer.load(pair_folder), transformers.AutoTokenizer.from_pretrained(pair_folder)
+    lines = [
+        PAIR_TEXT,
+        *PAIR_TEXT.split("\n"),
+        f"hi{END_OF_TEXT}there",
+        "<user><sys>",
+        "a  <user>  b",
+        "",
+        "17 <a b>",
+        "zq zqs zq",
+    ]
+    texts = [*lines, "\n".join(lines), " user ".join(lines), ("there <a b>" * 50 + "\n") * 30]
+    expected = theirs(texts, add_special_tokens=False)["input_ids"]
+    assert [ours.encode(text) for text in texts] == ours.encode_batch(texts) == expected
+    for text, ids in zip(texts, expected, strict=True):
+        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert list(chain.from_iterable(ours.encode(part) for part in ours.stretches(text, characters=9))) == ids
+    (pair_folder / "again").mkdir()
+    ours.save(pair_folder / "again", context=32)
+    assert Tokenizer.load(pair_folder / "again").encode_batch(texts) == expected
+
+
+@pytest.mark.parametrize("name", [name for name in ADDITIONS if name != "nothing"])
+def test_added_tokens_are_a_part_of_the_models_hash(name, pair_folder):
+    (pair_folder / "model.safetensors").touch()
+    before = content_hash(pair_folder)
+    with_additions(pair_folder, name)
+    assert content_hash(pair_folder) != before
+
+
+def test_the_usual_special_tokens_leave_the_hash_as_it_was(pair_folder):
+    (pair_folder / "model.safetensors").touch()
+    before = content_hash(pair_folder)
+    usual = {"bos_token": END_OF_TEXT, "eos_token": listed(END_OF_TEXT), "unk_token": END_OF_TEXT}
+    (pair_folder / "special_tokens_map.json").write_text(json.dumps(usual))
+    (pair_folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 1024}))
+    assert content_hash(pair_folder) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("added_tokens.json", {"<user>": 9999}, "'<user>' should have the id 9999, but the vocabulary gives it [0-9]+"),
+        ("added_tokens.json", {"<user>": "x"}, "cannot be read: invalid literal"),
+        ("added_tokens.json", ["<user>"], "added_tokens.json: expected a JSON object, found list"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"290": {"no": 1}}}, "cannot be read: 'content'"),
+        ("tokenizer_config.json", {"added_tokens_decoder": 3}, "cannot be read"),
+        ("special_tokens_map.json", {"pad_token": 3}, "cannot be read"),
+    ],
+)
+def test_broken_additions_are_named(file, content, message, pair_folder):
+    (pair_folder / file).write_text(json.dumps(content))
+    (pair_folder / "model.safetensors").touch()
+    with pytest.raises(CheckpointError, match=message):
+        Tokenizer.load(pair_folder)
+    if "should have" not in message:
+        with pytest.raises(CheckpointError, match=message):
+            content_hash(pair_folder)

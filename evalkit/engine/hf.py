@@ -30,6 +30,7 @@ _DEFAULT_POSITIONS = 2048
 # Values of a (positions, vocabulary) matrix that is held at once where a model has to give logits everywhere.
 _LOGITS = 1 << 28
 _HASHED = ("config.json", "generation_config.json", "tokenizer*", "vocab*", "merges.txt", "*.model", "*.safetensors",
+           "added_tokens.json", "special_tokens_map.json",
            "pytorch_model*.bin")  # fmt: skip
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.errors import CheckpointError
-from evalkit.files import hash_files, read_json
+from evalkit.files import canonical_json, digest, hash_files, read_json
 from evalkit.model.config import GPTConfig
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
+from evalkit.tokenizer import added_tokens
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -46,7 +47,8 @@ def content_hash(folder: Path) -> str:
     """Return 16 hexadecimal digits of everything that decides a checkpoint's scores."""
     names = (folder / name for name in TOKENIZER_FILES)
     paths = (folder / "config.json", *weight_files(folder), *names)
-    return hash_files(*(path for path in paths if path.is_file()))[:16]
+    files, added = hash_files(*(path for path in paths if path.is_file()))[:16], added_tokens(folder)
+    return digest(canonical_json([files, added])) if added else files
 
 
 def signature(config: GPTConfig, *, name: str, content_hash: str, dtype: str, stride: int) -> dict[str, str]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from evalkit.errors import CheckpointError, unknown
 from evalkit.model.config import GPT3, HUB, LADDER
 from evalkit.model.folder import PICKLE, PICKLE_INDEX, weight_files
+from evalkit.tokenizer import ADDED, CONFIG, SPECIAL_MAP
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
 
 _SAFETENSORS = ["model.safetensors", "model.safetensors.index.json"]
-_OURS = ["config.json", "tokenizer_config.json", *TOKENIZER_FILES, "model*.safetensors", _SAFETENSORS[1]]
+_TOKENIZER = [*TOKENIZER_FILES, CONFIG, SPECIAL_MAP, ADDED]
+_OURS = ["config.json", *_TOKENIZER, "model*.safetensors", _SAFETENSORS[1]]
 # What transformers reads of other architectures: configurations, tokenizers of any kind, weights in shards.
 _ANY = ["*.json", "*.txt", "*.model", "model*.safetensors"]
 
