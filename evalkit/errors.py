@@ -15,7 +15,7 @@ EvalkitError
 
 Exit codes of the command line:
 0    all is done
-1    compare: a regression; run: a task or a model failed, the results of the others stand
+1    compare: a regression; run: a task, a model or too many items failed, the results of the others stand
 2    the input: an argument, a file or a folder that cannot be used
 3    the disk: full, read-only, no permission
 4    the memory

@@ -141,12 +141,30 @@ def test_a_prompt_longer_than_the_context_is_failed_not_wrong(checkpoint, elsewh
     weights.save(model, tokenizer, folder, record={})
     assert run("run", "--model", folder, "--tasks", "world_summary", "--limit", 4, "--out", "out") == 1
     printed = capsys.readouterr()
-    assert "4 failed" in printed.out
-    assert "short: world_summary failed: none of 4 items could be scored: the prompt needs" in printed.err
+    assert "(!)" in printed.out and "4 of 4 failed" in printed.out
+    assert "short: world_summary failed: none of 4 items could be scored at 0 shots: the prompt needs" in printed.err
     assert all("tokens" in r.error and not r.scores for r in read_records(elsewhere / "out"))
     assert all(
         r.n == 0 and r.failed == 4 for r in read_results(elsewhere / "out") if r.source == "model" and not r.level
     )
+
+
+def test_few_failed_items_are_allowed_and_more_are_not(checkpoint, elsewhere, capsys):
+    rows = [{"sentence": f"film {i}", "label": i % 2 if i else -1} for i in range(10)]
+    (elsewhere / "sst2.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ["run", "--model", checkpoint, "--tasks", "sst2", "--data", "sst2=sst2.jsonl", "--out", "out"]
+    assert run(*asked) == 1
+    printed = capsys.readouterr()
+    assert "(!): more than 5% of the items failed" in printed.out and "1 of 10 failed at 0 shots" in printed.out
+    assert "sst2 failed: 1 of 10 items failed at 0 shots: row 1 of its test data" in printed.err
+    assert "sst2: 1 of 10 labels name no choice" in printed.err
+    for allowed in ("10%", "0.1", "1"):
+        assert run(*asked, "--max-failed", allowed) == 0
+        assert "(!)" not in capsys.readouterr().out
+    assert run(*asked, "--max-failed", "0") == 1
+    for wrong in ("x", "-1%", "101%", "nan"):
+        assert run(*asked, f"--max-failed={wrong}") == 2
+        assert "expected a share, for example 5% or 0.05" in capsys.readouterr().err
 
 
 def test_train_run_and_generate(elsewhere, capsys):

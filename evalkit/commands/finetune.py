@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from evalkit.train.finetune.loop import FinetuneConfig
     from evalkit.train.finetune.run import Settings
     from evalkit.types import Result
+
+log = logging.getLogger(__name__)
 
 SUMMARY = "Fine-tune a model on tasks as GPT-1 was, on all training examples or on K; store a run."
 EXAMPLES = """examples:
@@ -65,18 +68,25 @@ def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--least-updates", type=int, default=100, help="with few examples, go on for so many (default: 100)"
     )
+    options.add_max_failed(parser)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Fine-tune, or judge again; print the table."""
+def run(arguments: argparse.Namespace) -> int:
+    """Fine-tune, or judge again; print the table. Return 1 if too many items failed."""
     from evalkit.report import table
+
+    allowed = options.share(arguments.max_failed, "--max-failed")
 
     if arguments.dtype not in ("bf16", "fp32"):
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
     options.check_device(arguments.device)
     results = _judge_again(arguments) if arguments.evaluate else _finetune(arguments)
-    table.show(results, options.console(), all_metrics=True)
+    table.show(results, options.console(), all_metrics=True, allowed=allowed)
     print(f"stored in {arguments.out}")
+    marked = dict.fromkeys(f"{r.task} ({r.failed:,} items)" for r in results if table.is_marked(r, allowed=allowed))
+    if marked:
+        log.error("too many items failed: %s; records.jsonl says why (field error)", ", ".join(marked))
+    return 1 if marked else 0
 
 
 def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:

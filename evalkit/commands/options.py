@@ -31,6 +31,28 @@ def integers(text: str, option: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text!r}: expected whole numbers with commas between, for example 0,1,4") from None
 
 
+def share(text: str, option: str) -> float:
+    """Parse a share, as 5% or 0.05. Raises UsageError for what is not between 0 and 1."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"{option} {text!r}: expected a share, for example 5% or 0.05")
+    return value
+
+
+def add_max_failed(parser: argparse.ArgumentParser) -> None:
+    """Add --max-failed."""
+    parser.add_argument(
+        "--max-failed",
+        default="5%",
+        metavar="SHARE",
+        help="failed items that a task may have at each number of shots; beyond it the exit code is 1 and the table "
+        "marks the score (default: 5%%)",
+    )
+
+
 def shots(text: str) -> tuple[tuple[int, ...], bool]:
     """Parse counts of shots, among them perhaps "paper": return the numbers, and whether the paper's is wanted."""
     words = text.split(",")

@@ -66,6 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="where a benchmark's file or folder is",
     )
+    options.add_max_failed(parser)
     options.add_trust(parser)
     parser.add_argument("--out", type=Path, help="run folder (default: runs/MODEL-SETTINGS)")
     parser.add_argument(
@@ -80,7 +81,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate each model in turn; the table at the end holds all of them. Return 1 if a task or model failed."""
+    """Evaluate each model in turn; the table at the end holds all of them.
+
+    Return 1 if a task or model failed, or too many items of one.
+    """
     from evalkit.harness import catalog
     from evalkit.harness.load import RunSettings
     from evalkit.model import resolve
@@ -97,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         templates=tuple(filter(None, arguments.templates.split(","))),
         unsaid=arguments.shots is None,
     )
+    allowed = options.share(arguments.max_failed, "--max-failed")
     names = [name for name in arguments.model.split(",") if name]
     for name in names:  # a wrong name is found before the first model has run for hours
         resolve.folder_of(name)
@@ -104,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     data = options.data(arguments)
     chosen = catalog.choose(filter(None, arguments.tasks.split(",")), trust_code=arguments.trust_task_code)
     catalog.check_data(data, [task for task, _ in chosen])
-    outcome = _Outcome(strict=arguments.strict)
+    outcome = _Outcome(strict=arguments.strict, allowed=allowed)
     tasks = _load(_wanted(chosen, settings), data, named=arguments.tasks.split(","), outcome=outcome)
     cache = options.cache(arguments)
     for name in names:
@@ -119,9 +124,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass
 class _Outcome:
-    """What came of a command: results, their folders, and what failed, by name of the task or model."""
+    """What came of a command: results, their folders, and what failed, by name of the task or model.
+
+    allowed: the share of failed items that is none yet.
+    """
 
     strict: bool
+    allowed: float
     results: list[Result] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -150,7 +159,7 @@ def _run_model(
     outcome: _Outcome,
 ) -> None:
     """Evaluate one model into its own folder."""
-    from evalkit.harness.failures import without_scores
+    from evalkit.harness.failures import failed_tasks
     from evalkit.harness.run import describe, evaluate, settings_digest
     from evalkit.harness.store import RunStore
 
@@ -162,7 +171,7 @@ def _run_model(
         folder = folder / label
     with RunStore(folder, about, training=options.training(name)) as store:
         outcome.results += evaluate(engine, tasks, settings, store, strict=arguments.strict)
-        failed = {**without_scores(store.done.values()), **store.failed}
+        failed = {**failed_tasks(store.done.values(), allowed=outcome.allowed), **store.failed}
     outcome.folders.append(folder)
     outcome.failures |= {f"{label}: {task}": reason for task, reason in failed.items()}
 
@@ -222,11 +231,12 @@ def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
     from evalkit.report import table
 
-    table.show(outcome.results, options.console(), all_metrics=arguments.all_metrics, levels=arguments.levels)
+    shown = {"all_metrics": arguments.all_metrics, "levels": arguments.levels, "allowed": outcome.allowed}
+    table.show(outcome.results, options.console(), **shown)
     failed = f"failed: {', '.join(outcome.failures)}\n" if outcome.failures else ""
     print(f"{failed}stored in {', '.join(map(str, outcome.folders))}")
     if arguments.markdown:
-        body = table.markdown(outcome.results, all_metrics=arguments.all_metrics, levels=arguments.levels)
+        body = table.markdown(outcome.results, **shown)
         write_atomic(arguments.markdown, body + failed)
     if any(r.failed for r in outcome.results if r.source == "model" and not r.level):
         log.warning("some items failed and are not scored; records.jsonl says why (field error)")

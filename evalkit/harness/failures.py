@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from evalkit.errors import CheckpointError, EvalkitError, NoMemoryError, StoreError, TaskError, out_of_memory
 from evalkit.types import Record
 
+# The share of a cell's items that may fail before a run ends with another exit code.
+MAX_FAILED = 0.05
+
 
 def explain(error: Exception, task: str) -> EvalkitError:
     """Turn whatever a task raised into an error of ours: itself, the end of memory, or a failure of its code."""
@@ -27,16 +30,26 @@ def ends_all(error: EvalkitError) -> bool:
     return isinstance(error, (StoreError, CheckpointError))
 
 
-def without_scores(records: Iterable[Record]) -> dict[str, str]:
-    """Return the tasks of which not one item could be scored, each with the commonest reason."""
-    reasons: dict[str, Counter[str]] = {}
-    scored = set()
+def too_many(failed: int, scored: int, *, allowed: float) -> bool:
+    """Whether more than this share of items failed, or all of them."""
+    return bool(failed) and (not scored or failed > allowed * (failed + scored))
+
+
+def failed_tasks(records: Iterable[Record], *, allowed: float) -> dict[str, str]:
+    """Return the tasks too many of whose items failed: where it is worst, how many, and the commonest reason."""
+    cells: dict[tuple[str, int, str, str], Counter[str]] = {}
     for record in records:
-        reasons.setdefault(record.cell.task, Counter())[record.error] += 1
-        if not record.error:
-            scored.add(record.cell.task)
-    return {
-        task: f"none of {counts.total()} items could be scored: {counts.most_common(1)[0][0]}"
-        for task, counts in reasons.items()
-        if task not in scored
-    }
+        cell = record.cell
+        cells.setdefault((cell.task, cell.shots, cell.variant, cell.template), Counter())[record.error] += 1
+    found: dict[str, tuple[float, str]] = {}
+    for (task, shots, *changes), counts in cells.items():
+        failed = counts.total() - counts[""]
+        if too_many(failed, counts[""], allowed=allowed):
+            where = " ".join(filter(None, (f"at {shots} shots", *changes)))
+            what = f"{failed:,} of {counts.total():,} items failed {where}" if counts[""] else (
+                f"none of {failed:,} items could be scored {where}"
+            )  # fmt: skip
+            reason = next(text for text, _ in counts.most_common() if text)
+            worst = (failed / counts.total(), f"{what}: {reason}")
+            found[task] = max(found.get(task, worst), worst, key=lambda pair: pair[0])
+    return {task: text for task, (_, text) in found.items()}

@@ -16,8 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit import papers
+from evalkit.harness.failures import MAX_FAILED, too_many
 from evalkit.harness.task import FAMILIES
 from evalkit.types import Result
+
+# Stands behind a score of which too many items failed.
+MARK = "(!)"
 
 
 @dataclass(frozen=True)
@@ -25,12 +29,14 @@ class Row:
     """One line: a task's metric for one model, at each number of shots.
 
     cells: results by shots. beside: controls and baselines of the smallest number of shots.
-    wordings: by shots, the results of the protocol's further wordings.
+    wordings: by shots, the results of the protocol's further wordings. allowed: the share of failed items beyond which
+    a score is marked.
     """
 
     cells: dict[int, Result]
     beside: Sequence[Result]
     wordings: dict[int, list[Result]] = field(default_factory=dict)
+    allowed: float = MAX_FAILED
 
     @property
     def first(self) -> Result:
@@ -41,10 +47,10 @@ class Row:
         """Return the columns, as many as `header` names."""
         r = self.first
         chance = figure(r.chance) if r.chance is not None else ""
-        scores = [scored(self.cells[k]) if k in self.cells else "" for k in columns.shared]
+        scores = [scored(self.cells[k], allowed=self.allowed) if k in self.cells else "" for k in columns.shared]
         if columns.own:
             rest = sorted(self.cells.keys() & columns.own)
-            scores.append(", ".join(f"{k}: {scored(self.cells[k])}" for k in rest))
+            scores.append(", ".join(f"{k}: {scored(self.cells[k], allowed=self.allowed)}" for k in rest))
         task = f"{r.task} ({r.level})" if r.level else r.task
         return [task, r.metric, r.model, *scores, f"{r.n:,}", chance, ", ".join(self._notes())]
 
@@ -57,7 +63,7 @@ class Row:
             yield f"{len(values)} wordings at {k} shots: median {figure(median(values))} ({spread})"
         for k, c in sorted(self.cells.items()):
             if c.failed:
-                yield f"{c.failed:,} failed at {k} shots"
+                yield f"{c.failed:,} of {c.n + c.failed:,} failed at {k} shots"
             if c.truncated:
                 yield f"{c.truncated:,} shortened at {k} shots"
 
@@ -97,11 +103,20 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def scored(result: Result) -> str:
-    """Return a value with its 95% interval, if it has one, and the paper's value, if it has one."""
+def is_marked(result: Result, *, allowed: float) -> bool:
+    """Whether so many items of the model's failed that the value rests on what is left."""
+    return result.source == "model" and not result.level and too_many(result.failed, result.n, allowed=allowed)
+
+
+def scored(result: Result, *, allowed: float = MAX_FAILED) -> str:
+    """Return a value with its 95% interval, if it has one, and the paper's value, if it has one.
+
+    A mark stands behind it where more than the allowed share of the items failed.
+    """
     text = figure(result.value)
     if not (math.isnan(result.low) or math.isnan(result.high)):
         text += f" [{figure(result.low)}, {figure(result.high)}]"
+    text += f" {MARK}" if is_marked(result, allowed=allowed) else ""
     return _with_paper(text, result, "{}; paper {}")
 
 
@@ -119,7 +134,7 @@ def sources(results: Sequence[Result]) -> str:
 
 
 def rows(
-    results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False
+    results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False, allowed: float = MAX_FAILED
 ) -> Iterator[tuple[str, list[Row]]]:
     """Yield (family, rows), in the order of families; of each task its first metric, or all of them."""
     for family in FAMILIES:
@@ -136,7 +151,7 @@ def rows(
                 lines.setdefault(key, {})[r.shots] = r
         order = sorted(lines, key=lambda key: -tasks[key[0]])  # stable: tasks, then as the results come
         if order:
-            yield family, [Row(lines[key], _beside(lines[key], results), wordings[key]) for key in order]
+            yield family, [Row(lines[key], _beside(lines[key], results), wordings[key], allowed) for key in order]
 
 
 def _beside(cells: dict[int, Result], results: Sequence[Result]) -> list[Result]:
@@ -148,32 +163,52 @@ def _beside(cells: dict[int, Result], results: Sequence[Result]) -> list[Result]
     return [b for b in results if b.source != "model" and (b.model, b.task, b.protocol, b.shots, b.metric) == cell]
 
 
-def show(results: Sequence[Result], console: Console, *, all_metrics: bool = False, levels: bool = False) -> None:
-    """Print the table on a terminal."""
+def show(
+    results: Sequence[Result],
+    console: Console,
+    *,
+    all_metrics: bool = False,
+    levels: bool = False,
+    allowed: float = MAX_FAILED,
+) -> None:
+    """Print the table on a terminal. allowed: the share of failed items beyond which a score is marked."""
     columns = Columns.of(results)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in header(columns):
         table.add_column(name, justify="right" if name in ("n", "chance") else "left", no_wrap=name != "beside it")
-    for family, lines in rows(results, all_metrics=all_metrics, levels=levels):
+    for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
         table.add_row(Text(family, style="bold cyan"))
         for line in lines:
             table.add_row(*map(Text, line.texts(columns)))
     console.print(table)
+    if told := _legend(results, allowed=allowed):
+        console.print(Text(told, style="bold red"))
     if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
         console.print(Text(f"paper: {said}", style="dim"))
 
 
-def markdown(results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False) -> str:
-    """Return the table as Markdown, a section per family."""
+def markdown(
+    results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False, allowed: float = MAX_FAILED
+) -> str:
+    """Return the table as Markdown, a section per family. allowed: as in `show`."""
     columns, out = Columns.of(results), []
     names = header(columns)
-    for family, lines in rows(results, all_metrics=all_metrics, levels=levels):
+    for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
         out += [f"### {family}", "", "| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
         out += ["| " + " | ".join(text.replace("|", "\\|") for text in line.texts(columns)) + " |" for line in lines]
         out.append("")
+    if told := _legend(results, allowed=allowed):
+        out += [told, ""]
     if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
         out += [f"paper: {said}", ""]
     return "\n".join(out)
+
+
+def _legend(results: Sequence[Result], *, allowed: float) -> str:
+    """Say what the mark means, where there is one."""
+    if not any(is_marked(result, allowed=allowed) for result in results):
+        return ""
+    return f"{MARK}: more than {100 * allowed:g}% of the items failed (--max-failed); the score is of the others"
 
 
 def _shown(results: Sequence[Result], *, all_metrics: bool, levels: bool) -> list[Result]:

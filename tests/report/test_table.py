@@ -61,6 +61,16 @@ def test_wordings_are_summed_up_beside_the_own_one() -> None:
     assert text.count("| coqa |") == 1
 
 
+def test_a_score_of_which_many_items_failed_is_marked() -> None:
+    few, many = replace(OURS, failed=5), replace(OURS, failed=6, shots=1)
+    text = table.markdown([few, many])
+    assert "| 50.0 [49.0, 51.0]; paper" in text or "| 50.0 [49.0, 51.0] |" in text
+    assert text.count("50.0 [49.0, 51.0] (!)") == 1 and "6 of 106 failed at 1 shots" in text
+    assert "(!): more than 5% of the items failed" in text
+    assert "(!)" not in table.markdown([few]) and "(!)" not in table.markdown([few, many], allowed=0.06)
+    assert "(!)" in table.markdown([replace(OURS, n=0, failed=3)], allowed=1.0)
+
+
 def test_counts_that_many_tasks_share_have_columns() -> None:
     results = [replace(OURS, task=task, shots=k) for task in ("a", "b") for k in (0, 1, 4)]
     perplexity = replace(OURS, task="lm", shots=0)
