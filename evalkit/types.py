@@ -221,6 +221,7 @@ class Result:
     level: "" for all documents. low, high: the 95% interval, NaN where n is too small for one.
     template: "" for the protocol's own wording, else the name of a further one.
     n: scored documents; failed: documents without a score; truncated: documents whose prompt was shortened.
+    units: what the interval rests on, documents or the passages that they share; 0 where nobody said.
     """
 
     model: str
@@ -240,3 +241,4 @@ class Result:
     chance: float | None
     signature: str
     template: str = ""
+    units: int = 0

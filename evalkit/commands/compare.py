@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--allow", action="append", default=[], metavar="FIELD",
         help="compare although this differs: tasks, documents, seeds, metric, task, protocol, data",
     )  # fmt: skip
-    parser.add_argument("--resamples", type=int, default=10_000, help="of permutations and bootstrap (default: 10000)")
+    parser.add_argument("--resamples", type=int, default=10_000, help="of the permutation tests (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
     parser.add_argument("--flips", type=int, default=20, metavar="N", help="documents listed in Markdown (default: 20)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")

@@ -256,6 +256,6 @@ def check_device(device: str) -> None:
 
 def console() -> Console:
     """Return a console as wide as the terminal; a file or a pipe gets whole lines."""
-    from evalkit import streams
+    from rich.console import Console
 
-    return streams.console(width=None if sys.stdout.isatty() else 400)
+    return Console(width=None if sys.stdout.isatty() else 400)

@@ -170,13 +170,23 @@ def _judged(finding: Finding, adjusted: float, alpha: float, *, family: int) -> 
     )  # fmt: skip
     needed = None
     if decided == "undecided":
-        error = (finding.high - finding.low) / (2.0 * NormalDist().inv_cdf(0.975))
-        strictest = alpha / family if finding.gates else alpha
-        needed = verdicts.documents_needed(
-            finding.documents, effect=finding.change, error=error, alpha=strictest, margin=finding.margin
-        )
-        needed = max(needed, finding.documents + 1.0)
+        needed = _needed(finding, alpha / family if finding.gates else alpha)
     return replace(finding, adjusted=adjusted, verdict=decided, needed=needed)
+
+
+def _needed(finding: Finding, alpha: float) -> float:
+    """Return how many documents would decide, more than there are.
+
+    Too few units for an interval: as many as let a test reach alpha at all, if all of them changed alike.
+    """
+    error = (finding.high - finding.low) / (2.0 * NormalDist().inv_cdf(0.975))
+    if math.isnan(error):
+        needed = math.ceil(math.log2(2.0 / alpha)) * finding.documents / finding.units
+    else:
+        needed = verdicts.documents_needed(
+            finding.documents, effect=finding.change, error=error, alpha=alpha, margin=finding.margin
+        )
+    return max(needed, finding.documents + 1.0)
 
 
 def _plain(value: Any) -> Any:

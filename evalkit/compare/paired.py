@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.compare.mcnemar import mcnemar, tango
-from evalkit.compare.resampling import resampled_sums, signed_sums
+from evalkit.compare.resampling import signed_sums
 from evalkit.metrics.base import Array, Metric
+from evalkit.metrics.stats import LEAST_UNITS, LEVEL, Noise, deviations, noise, student
 
 # Sums of floats in another order differ by about this share; as large as the observed counts as observed.
 _ROUNDING = 1e-9
@@ -82,18 +83,18 @@ def gather(base: Array, new: Array, shared: NDArray[np.bool_], clusters: NDArray
     return Units(base=summed[0], new=summed[1], single=False)
 
 
-def change(metric: Metric, units: Units, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Change:
+def change(metric: Metric, units: Units, *, level: float = LEVEL, resamples: int = 10_000, seed: int = 0) -> Change:
     """Test a metric and give the interval of its change."""
     base, new = units.values(metric)
     p, method = p_value(metric, units, resamples=resamples, seed=seed)
     if method == "identical":
         low = high = 0.0
-    elif method == "not finite":
+    elif method == "not finite" or len(units) < LEAST_UNITS:
         low = high = math.nan
     elif method == "McNemar":
         low, high = tango(*_flipped(units), n=len(units), level=level)
     else:
-        low, high = bootstrap_interval(metric, units, level=level, resamples=resamples, seed=seed)
+        low, high = jackknife_interval(metric, units, level=level)
     return Change(base=base, new=new, low=low, high=high, p=p, method=method)
 
 
@@ -144,40 +145,18 @@ def randomisation(metric: Metric, units: Units, *, resamples: int = 10_000, seed
     return (extreme + 1) / (len(found) + 1), method
 
 
-def bootstrap_interval(
-    metric: Metric, units: Units, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the paired bootstrap interval of new - base: both systems on the same resampled units.
+def change_noise(metric: Metric, units: Units) -> Noise:
+    """Return what the draw of units, left out of both systems at once, does to new - base."""
+    weights = metric.weights(units.base[:, :-1], units.base[:, -1])
+    return noise(deviations(metric, units.new) - deviations(metric, units.base), weights)
 
-    The percentiles are moved out as far as Student's t lies outside the normal distribution, because a plain
-    percentile interval is too narrow for few units (Hesterberg 2015, "expanded percentile"). NaN for a single unit.
-    """
-    m = len(units)
-    if m < 2:
-        return math.nan, math.nan
-    sums = _resampled(np.concatenate([units.base, units.new], axis=1), resamples=resamples, seed=seed)
-    width = units.base.shape[1]
-    values = np.sort(_score(metric, sums[:, width:]) - _score(metric, sums[:, :width]))
-    tail = int(_expanded_tail(level, m) * resamples + 1e-9)
+
+def jackknife_interval(metric: Metric, units: Units, *, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of new - base, by the rule of single values (metrics.stats)."""
     base, new = units.values(metric)
-    # Order statistics, not interpolation: an infinite perplexity must not turn a bound into NaN.
-    return min(new - base, float(values[tail])), max(new - base, float(values[-1 - tail]))
-
-
-def _resampled(rows: Array, *, resamples: int, seed: int) -> Array:
-    """Resample the sums of (m, k) rows -> (resamples, k), sparing columns that are constant or come twice."""
-    distinct, places = np.unique(rows, axis=1, return_inverse=True)
-    varies = (distinct != distinct[0]).any(axis=0)
-    sums = np.tile(distinct[0] * len(rows), (resamples, 1))
-    sums[:, varies] = resampled_sums(np.ascontiguousarray(distinct[:, varies]), resamples=resamples, seed=seed)
-    return np.asarray(sums[:, places.ravel()])
-
-
-def _expanded_tail(level: float, m: int) -> float:
-    """Return the share of resamples to leave out at each end."""
-    from scipy.special import ndtr, stdtrit
-
-    return float(ndtr(math.sqrt(m / (m - 1)) * stdtrit(m - 1, (1.0 - level) / 2.0)))
+    found = change_noise(metric, units)
+    reach = student(found.freedom, level=level) * math.sqrt(found.variance)
+    return new - base - reach, new - base + reach
 
 
 def _score(metric: Metric, sums: Array) -> Array:

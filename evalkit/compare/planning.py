@@ -10,7 +10,7 @@ import numpy as np
 
 from evalkit import metrics
 from evalkit.compare.comparable import Pair
-from evalkit.compare.paired import bootstrap_interval
+from evalkit.compare.paired import change_noise
 from evalkit.compare.verdicts import documents_needed
 from evalkit.errors import UsageError
 
@@ -61,8 +61,7 @@ def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: fl
         if rate < least:
             source = f"the effect itself; {100 * rate:.1f}% {source}"
         return from_rate(metric, discordance=max(rate, least), effect=effect, alpha=alpha, power=power, source=source)
-    low, high = bootstrap_interval(about, units, resamples=2000)
-    error = (high - low) / (2.0 * NormalDist().inv_cdf(0.975)) * about.scale
+    error = math.sqrt(change_noise(about, units).variance) * about.scale if len(units) > 1 else math.nan
     if not 0 < error < math.inf:
         raise UsageError(f"{metric}: the two runs leave no finite standard error to plan with")
     documents = documents_needed(pair.documents, effect=effect, error=error, alpha=alpha, power=power)

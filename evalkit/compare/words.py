@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from evalkit.compare.comparison import Comparison, Finding
+from evalkit.metrics.stats import too_few
 
 HEADER = ("task", "shots", "metric", "n", "base", "new", "change", "95% interval", "p (Holm)", "verdict")
 
@@ -55,10 +56,10 @@ def signed(value: float, *, like: float | None = None) -> str:
 
 
 def interval(finding: Finding) -> str:
-    """Return the interval of the change, or a dash."""
+    """Return the interval of the change, or why there is none, or a dash."""
     low, high = finding.low, finding.high
     if math.isnan(low) or math.isnan(high):
-        return "-"
+        return too_few(finding.units, finding.documents) or "-"
     widest = max(abs(low), abs(high))
     return f"[{signed(low, like=widest)}, {signed(high, like=widest)}]"
 

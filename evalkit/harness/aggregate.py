@@ -27,7 +27,7 @@ def aggregate(
 ) -> list[Result]:
     """Aggregate a run's records, whatever order they come in.
 
-    The seeds of one document are resampled together: they are one observation of it, not several.
+    The seeds of one document are one unit of its interval: they are one observation of it, not several.
     own: the metrics of tasks that bring their own, by task and name.
     """
     cells: dict[_Key, list[Record]] = defaultdict(list)
@@ -92,11 +92,11 @@ def _result(
     scored = [(r, s) for r in records if (s := scores(r)) is not None]
     table = np.asarray([s for _, s in scored], dtype=np.float64) if scored else np.empty((0, 1))  # all have failed
     several = len({r.cell.seed for r, _ in scored}) > 1
-    clusters = [r.cluster or (r.doc_id if several else "") for r, _ in scored]
+    clusters = [unit_of(r) if r.cluster or several else "" for r, _ in scored]
     if isinstance(metric, Listed):
         listed = sorted((r for r, _ in scored), key=lambda r: (len(r.doc_id), r.doc_id))
         value = metric.score([r.values[metric.name] for r in listed])
-        found = Interval(value=value, low=math.nan, high=math.nan, method="none")
+        found = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(listed))
     else:
         found = interval(metric, table, clusters)
     chances = [r.chance[metric.name] for r, _ in scored if metric.name in r.chance]
@@ -119,7 +119,13 @@ def _result(
         chance=sum(chances) / len(chances) * scale if chances else None,
         signature=_signature(metric, key, settings),
         template=template,
+        units=found.units,
     )
+
+
+def unit_of(record: Record) -> str:
+    """Return the name of what was drawn by itself: a passage, or a document with all its seeds."""
+    return f"passage {record.cluster}" if record.cluster else f"document {record.doc_id}"
 
 
 def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Groups of tasks: one mean over the values of several, as MMLU's over its subjects.
 
-The interval is a bootstrap within every task, the groups' means formed anew each time: the tasks are given, their
-documents are a sample.
+The tasks are given, their documents are a sample: the interval adds up what each task's units do to the mean.
 """
 
 from __future__ import annotations
@@ -13,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from evalkit import metrics
+from evalkit.harness.aggregate import unit_of
 from evalkit.harness.task import Task
-from evalkit.metrics.stats import bootstrap
+from evalkit.metrics import stats
+from evalkit.metrics.base import Array
 from evalkit.metrics.values import Listed
 from evalkit.types import Record, Result
 
 _Own = Mapping[str, Mapping[str, metrics.Metric]]
-
-_RESAMPLES = 1000
+_Chosen = Mapping[tuple[str, int], Sequence[Record]]  # by task and shots
+_Changes = Mapping[str, tuple[float, float]]  # by unit: change of the group's mean without it, its weight
 
 
 def groups_of(tasks: Sequence[Task]) -> dict[str, Any]:
@@ -37,18 +38,17 @@ def group_results(
     records: Iterable[Record], settings: Mapping[str, Any], *, results: Sequence[Result], own: _Own
 ) -> list[Result]:
     """Average the tasks' results by group and number of shots."""
-    tables: dict[tuple[str, int, str], list[Sequence[float]]] = {}
+    chosen: dict[tuple[str, int], list[Record]] = {}
     if settings.get("groups"):
         for record in sorted(records, key=lambda r: (r.doc_id, r.cell.seed)):
             if not record.cell.variant and not record.cell.template:
-                for name, statistics in record.scores.items():
-                    tables.setdefault((record.cell.task, record.cell.shots, name), []).append(statistics)
+                chosen.setdefault((record.cell.task, record.cell.shots), []).append(record)
     found = []
     for name, about in settings.get("groups", {}).items():
         for metric, weighting in about["metrics"].items():
             own_rows = (r for r in results if r.source == "model" and not r.level and not r.template)
             rows = [r for r in own_rows if r.task in about["tasks"] and r.metric == metric]
-            found += [_mean(name, members, weighting, tables, own) for members in _by_shots(rows)]
+            found += [_mean(name, members, weighting, chosen, settings, own) for members in _by_shots(rows)]
     return found
 
 
@@ -67,14 +67,15 @@ def _mean(
     name: str,
     members: Sequence[Result],
     weighting: str,
-    tables: Mapping[tuple[str, int, str], list[Sequence[float]]],
+    chosen: _Chosen,
+    settings: Mapping[str, Any],
     own: _Own,
 ) -> Result:
     """Average one metric of a group's tasks."""
     weights = np.asarray([r.n if weighting == "size" else 1.0 for r in members])
     weights = weights / weights.sum() if weights.sum() else weights
     value = float(weights @ np.asarray([r.value for r in members]))
-    low, high = _bounds(members, weights, tables, own)
+    low, high, units = _bounds(value, members, weights, chosen, settings, own)
     first = max(members, key=lambda r: r.shots)
     chances = [r.chance for r in members]
     parts = dict(part.partition(":")[::2] for part in first.signature.split("|"))
@@ -88,22 +89,51 @@ def _mean(
         n=sum(r.n for r in members), failed=sum(r.failed for r in members), truncated=sum(r.truncated for r in members),
         chance=float(weights @ np.asarray(chances)) if None not in chances else None,
         signature="|".join(filter(None, (f"group:{name}|tasks:{len(members)}|weights:{weighting}|{kept}", rule))),
+        units=units,
     )  # fmt: skip
 
 
 def _bounds(
-    members: Sequence[Result],
-    weights: Any,
-    tables: Mapping[tuple[str, int, str], list[Sequence[float]]],
-    own: _Own,
-) -> tuple[float, float]:
-    """Bootstrap every task by itself; NaN where one has a metric of values that cannot be summed, or no documents."""
-    total = np.zeros(_RESAMPLES)
-    for seed, (result, weight) in enumerate(zip(members, weights, strict=True)):
+    value: float, members: Sequence[Result], weights: Array, chosen: _Chosen, settings: Mapping[str, Any], own: _Own
+) -> tuple[float, float, int]:
+    """Return low, high and the units; NaN where a task has a metric of values that cannot be summed, or a single unit.
+
+    Tasks are independent samples, but for those that ask of the same data: a document that several of them share is one
+    unit.
+    """
+    samples: dict[str, list[_Changes]] = {}
+    ends: set[tuple[float, float]] = set()
+    for result, weight in zip(members, weights.tolist(), strict=True):
         metric = own.get(result.task, {}).get(result.metric)
-        table = np.asarray(tables.get((result.task, result.shots, result.metric), []), dtype=np.float64)
-        if metric is None or isinstance(metric, Listed) or len(table) < 2 or math.isnan(result.value):
-            return math.nan, math.nan
-        total += weight * metric.scale * bootstrap(metric, table, resamples=_RESAMPLES, seed=seed)
-    low, high = np.quantile(total, (0.025, 0.975), method="inverted_cdf")
-    return float(low), float(high)
+        scored = [r for r in chosen.get((result.task, result.shots), ()) if result.metric in r.scores]
+        if metric is None or isinstance(metric, Listed) or not scored or not math.isfinite(result.value):
+            return math.nan, math.nan, 0
+        samples.setdefault(settings["tasks"][result.task]["data"], []).append(_changes(metric, scored, weight))
+        ends.add((metric.least * metric.scale, metric.most * metric.scale))
+    joined = [_joined(tasks) for tasks in samples.values()]
+    fewest, units = min(len(units) for units in joined), sum(len(units) for units in joined)
+    if fewest < 2 or units < stats.LEAST_UNITS:
+        return math.nan, math.nan, min(units, fewest)
+    found = stats.pooled([stats.noise(*np.asarray(list(units.values())).T) for units in joined])
+    least, most = ends.pop() if len(ends) == 1 else (-math.inf, math.inf)
+    return *stats.bounds(value, found, least=least, most=most), units
+
+
+def _changes(metric: metrics.Metric, scored: Sequence[Record], weight: float) -> _Changes:
+    """Return what each unit's absence does to the group's mean through one task, and its share of that task."""
+    statistics = np.asarray([r.scores[metric.name] for r in scored], dtype=np.float64)
+    names, table = stats.tabled(statistics, [unit_of(r) for r in scored])
+    changes = weight * metric.scale * stats.deviations(metric, table)
+    worth = metric.weights(table[:, :-1], table[:, -1])
+    shares = weight * worth / (worth.sum() or 1.0)
+    return dict(zip(names, zip(changes.tolist(), shares.tolist(), strict=True), strict=True))
+
+
+def _joined(tasks: Sequence[_Changes]) -> _Changes:
+    """Add what a unit does through several tasks."""
+    found: dict[str, tuple[float, float]] = {}
+    for task in tasks:
+        for name, (change, share) in task.items():
+            before = found.get(name, (0.0, 0.0))
+            found[name] = before[0] + change, before[1] + share
+    return found

@@ -176,6 +176,10 @@ class QuacF1(Metric):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan)
 
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the questions that are counted."""
+        return np.asarray(sums[..., 1])
+
     def signature(self) -> str:
         """Name the normaliser, the rule for several answers and the least agreement."""
         return f"norm:squad|refs:leave-one-out|agreement:{_LEAST_AGREEMENT}"

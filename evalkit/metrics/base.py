@@ -1,7 +1,7 @@
 """What a metric is: sufficient statistics per document, summed, then scored.
 
-Because only sums are scored, every metric (corpus BLEU and perplexity included) has bootstrap intervals and
-paired tests without being asked. The idea is sacrebleu's.
+Because only sums are scored, every metric (corpus BLEU and perplexity included) has intervals and paired tests
+without being asked. The idea is sacrebleu's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Metric(ABC):
 
     name: as in results and tables. scale: what a shown value is multiplied by (100 for percentages).
     share: the value is a mean of statistics between 0 and 1. binary: of statistics that are 0 or 1, so that an
-    analytic interval exists. least: the lowest value that can be, before scaling.
+    analytic interval exists. least, most: the ends of the range of values before scaling; either may be infinite.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Metric(ABC):
     share: bool = False
     binary: bool = False
     least: float = 0.0
+    most: float = 1.0
 
     @abstractmethod
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
@@ -39,6 +40,10 @@ class Metric(ABC):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Score summed statistics: (..., k) sums over (...) documents -> (...) values. Default: the mean."""
         return np.asarray(sums[..., 0] / n)
+
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return how much units of (m, k) sums over (m,) documents weigh in the value. Default: their documents."""
+        return n
 
     def chance(self, example: Example) -> float | None:
         """Return the expected value of a guess on this example, or None where that means nothing."""

@@ -59,6 +59,8 @@ class Bleu(Metric):
     otherwise exactly one, as the signature's nrefs says.
     """
 
+    most = 100.0
+
     def __init__(self, name: str, *, tokenize: str = "13a", several: bool = False) -> None:
         self.name = name
         self.tokenize = tokenize
@@ -81,6 +83,10 @@ class Bleu(Metric):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return corpus BLEU."""
         return bleu(sums)
+
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the lengths of the references."""
+        return np.asarray(sums[..., 1])
 
     def signature(self) -> str:
         """Return sacrebleu's signature."""
@@ -124,6 +130,7 @@ class Chrf(Metric):
     """Corpus chrF2, sacrebleu's default. Of several references a document keeps the one of best chrF."""
 
     name = "chrf"
+    most = 100.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return the 18 counts of `chrf`."""

@@ -64,6 +64,10 @@ class LabelF1(Metric):
         """Return F1."""
         return _f1(sums)
 
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the labels that the F1 counts: those given and those that are right."""
+        return np.asarray(sums[..., 1] + sums[..., 2])
+
 
 class LabelledAnswers(Metric):
     """Share of questions all of whose answers are labelled right (MultiRC's exact match, Khashabi et al. 2018).
@@ -103,6 +107,10 @@ class LabelledAnswersF1(Metric):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return F1; 0 where nothing is true or called so."""
         return _f1(sums)
+
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the labels that the F1 counts: those given and those that are right."""
+        return np.asarray(sums[..., 1] + sums[..., 2])
 
 
 class ChosenAnswer(Metric):

@@ -37,6 +37,7 @@ class Perplexity(Metric):
 
     name = "ppl"
     higher_is_better = False
+    most = math.inf
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (log-likelihood,)."""
@@ -55,6 +56,7 @@ class PerplexityPer(Metric):
     """
 
     higher_is_better = False
+    most = math.inf
 
     def __init__(self, name: str, *, count: Callable[[str], int] | None = None) -> None:
         self.name = name
@@ -69,6 +71,10 @@ class PerplexityPer(Metric):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return exp(-log-likelihood / units); NaN where there are no units."""
         return perplexity(sums[..., 0], sums[..., 1])
+
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the units."""
+        return np.asarray(sums[..., 1])
 
     def signature(self) -> str:
         """Say which text the units are counted on."""

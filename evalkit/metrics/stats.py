@@ -1,15 +1,17 @@
-"""Intervals for any metric, from its statistics per document.
+"""The one rule for intervals, for any metric, from its statistics per document.
 
-Documents that share a passage are not independent; whole clusters are resampled then. All values are in the
-metric's own units (not multiplied by its scale).
+The unit is what was drawn by itself: a document with all its seeds, or all documents that share a passage. Each unit is
+left out in turn (the jackknife), so that every metric that is scored from sums has a standard error. The bounds are
+Student's, on a scale on which the value may lie anywhere: logit between two ends, logarithm above one. The degrees of
+freedom fall where units weigh unlike or few of them make the spread. All values are in the metric's own units (not
+multiplied by its scale).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -17,87 +19,235 @@ from numpy.typing import NDArray
 
 from evalkit.metrics.base import Array, Metric
 
-Method = Literal["none", "wilson", "bootstrap", "cluster-bootstrap"]
+Method = Literal["none", "mid-p", "jackknife"]
 
-# Counts held at once by the bootstrap: 2**20 of 8 bytes, with a few copies.
-_CELLS = 1 << 20
+# With fewer units no rule that was tried covers in 95 of 100 samples at a useful width.
+LEAST_UNITS = 5
+
+LEVEL = 0.95
+
+# A spread below this share of the value is rounding.
+_ROUNDING = 1e-12
+
+# Beyond this many standard deviations from the middle a bound on the logit scale is the end itself.
+_FAR = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """A value with its interval; low and high are NaN (method "none") where n is too small for them."""
+    """A value with its interval; low and high are NaN (method "none") where there are too few units for them."""
 
     value: float
     low: float
     high: float
     method: Method
+    units: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noise:
+    """What the draw of units does to a value, in its units.
+
+    variance: bias included. third: the third central moment. freedom: of Student's t. size: effective units, fewer than
+    there are where they weigh unlike.
+    """
+
+    variance: float
+    third: float
+    freedom: float
+    size: float
 
 
 def interval(
-    metric: Metric,
-    statistics: Array,
-    clusters: Sequence[str] | None = None,
-    *,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
+    metric: Metric, statistics: Array, clusters: Sequence[str] | None = None, *, level: float = LEVEL
 ) -> Interval:
     """Score (n, k) statistics and give a two-sided interval at `level`.
 
-    clusters: a name per document; documents of one name are resampled together; "" is a cluster of its own;
-    None: all independent. Binary metrics of independent documents get Wilson's interval, and so does every mean of
-    shares that is exactly 0 or 1, with the number of clusters as n: a bootstrap would claim certainty, and a share
-    is never more than the 0/1 variable "above 0". Everything else gets the percentile bootstrap, widened where
-    needed so that it holds the value. No document: all NaN; a single document or cluster: no bounds. The same
-    statistics give the same result in whatever order they come.
+    clusters: a name per document; documents of one name are one unit; "" is a unit of its own; None: all independent.
+    Shares of right and wrong independent documents have the mid-p interval of the binomial distribution; so has every
+    value at an end of its range, or without any spread, since that proves no certainty. Everything else has the
+    jackknife's. Fewer than LEAST_UNITS units, or a value that is not finite: no bounds. The same statistics give the
+    same result in whatever order they come.
     """
     statistics = np.asarray(statistics, dtype=np.float64)
-    # Sorting before and after keeps the order of documents from changing a sum's rounding or a draw.
+    # Sorting before and after keeps the order of documents from changing a sum's rounding.
     order = _order(statistics)
-    table, grouped = _clustered(statistics[order], clusters and [clusters[i] for i in order])
+    table = _counted(statistics[order])
+    if clusters and any(clusters):
+        table = tabled(statistics[order], [clusters[i] or f"\0{i}" for i in order])[1]
     table = table[_order(table)]
-    if not len(table):
-        return Interval(value=math.nan, low=math.nan, high=math.nan, method="none")
-    value = float(_score(metric, table.sum(axis=0)))
-    if len(table) == 1 or not np.isfinite(table).all():
-        return Interval(value=value, low=math.nan, high=math.nan, method="none")
-    if (metric.binary and not grouped) or (metric.share and value in (0.0, 1.0)):
-        low, high = wilson(value, n=len(table), level=level)
-        return Interval(value=value, low=low, high=high, method="wilson")
-    values = np.sort(_resampled(metric, table, resamples=resamples, seed=seed))
-    # Order statistics, not interpolation: an infinite perplexity must not turn a bound into NaN.
-    tail = int((1.0 - level) / 2.0 * resamples + 1e-9)
-    low, high = min(value, float(values[tail])), max(value, float(values[-1 - tail]))
-    return Interval(value=value, low=low, high=high, method="cluster-bootstrap" if grouped else "bootstrap")
+    value = float(_score(metric, table.sum(axis=0))) if len(table) else math.nan
+    none = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(table))
+    if len(table) < LEAST_UNITS or not np.isfinite(table).all() or not math.isfinite(value):
+        return none
+    method: Method = "mid-p"
+    if metric.binary and len(table) == len(statistics):
+        low, high = binomial(value, size=len(table), level=level)
+    else:
+        found = noise(deviations(metric, table), metric.weights(table[:, :-1], table[:, -1]))
+        method = "jackknife"
+        low, high = bounds(value, found, least=metric.least, most=metric.most, level=level)
+    if math.isnan(low) or math.isnan(high):
+        return none
+    return Interval(value=value, low=low, high=high, method=method, units=len(table))
 
 
-def bootstrap(
-    metric: Metric,
-    statistics: Array,
-    clusters: Sequence[str] | None = None,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Array:
-    """Score resamples of the documents' clusters, each of as many clusters as there are -> (resamples,).
+def too_few(units: int, documents: int) -> str:
+    """Say why so few units have no interval; nothing where they are enough, or their number is unknown (0)."""
+    if not 0 < units < LEAST_UNITS:
+        return ""
+    kind = "passage" if units < documents else "document"
+    return f"{units} {kind}{'s' if units > 1 else ''}: too few for an interval"
 
-    The draws depend on the seed and on the number of clusters alone. So two systems scored on the same
-    documents in the same order are resampled alike, and the difference of their values is a paired bootstrap.
-    The caller sorts the documents by id. At least one document.
+
+def tabled(statistics: Array, clusters: Sequence[str]) -> tuple[list[str], Array]:
+    """Sum (n, k) statistics by unit -> its names, sorted, and (m, k + 1) rows, the number of documents last.
+
+    clusters: a name per document.
     """
-    table, _ = _clustered(np.asarray(statistics, dtype=np.float64), clusters)
-    assert len(table), "nothing to resample"
-    return _resampled(metric, table, resamples=resamples, seed=seed)
+    assert len(clusters) == len(statistics), "one cluster name per document"
+    places = {name: i for i, name in enumerate(sorted(set(clusters)))}
+    table = np.zeros((len(places), statistics.shape[1] + 1))
+    np.add.at(table, [places[name] for name in clusters], _counted(statistics))
+    return list(places), table
 
 
-def wilson(share: float, *, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval (1927) for a share of n independent trials."""
-    z = NormalDist().inv_cdf(0.5 + level / 2.0)
-    shrink = 1.0 + z * z / n
-    centre = (share + z * z / (2 * n)) / shrink
-    half = z / shrink * math.sqrt(share * (1.0 - share) / n + z * z / (4 * n * n))
-    # The bounds are exact at the ends; the arithmetic may miss them by a rounding.
-    return (0.0 if share == 0.0 else centre - half, 1.0 if share == 1.0 else centre + half)
+def deviations(metric: Metric, table: Array) -> Array:
+    """Score (m, k + 1) rows of units, the number of documents last, without each in turn -> (m,) changes of the value.
+
+    A metric above one end alone (a perplexity) changes by factors; these are the changes of its logarithm times the
+    value. NaN where the others leave nothing to score.
+    """
+    total = table.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value, without = _score(metric, total), _score(metric, total - table)
+        if math.isinf(metric.most) and math.isfinite(metric.least):
+            height = value - metric.least
+            return np.asarray(height * np.log((without - metric.least) / height))
+        return np.asarray(without - value)
+
+
+def noise(changes: Array, weights: Array) -> Noise:
+    """Judge the (m,) changes that leaving out a unit made. weights: (m,), how much each unit weighs.
+
+    The degrees of freedom are those of a variance estimated from units of this kurtosis, and of as many units of equal
+    weight as these are worth (Kish 1965); a clustered sample of few and unlike clusters has far fewer than clusters.
+    """
+    m, middle = len(changes), float(changes.mean())
+    spread = changes - middle
+    second = float((spread**2).sum())
+    size = max(1.0, float(weights.sum() ** 2 / (weights**2).sum())) if weights.any() else 1.0
+    if not second > 0:  # NaN too
+        return Noise(variance=second, third=0.0, freedom=max(1.0, size - 1), size=size)
+    excess = max(0.0, m * float((spread**4).sum()) / second**2 - 3.0)
+    share = (m - 1) / m
+    return Noise(
+        variance=share * second + ((m - 1) * middle) ** 2,
+        third=-(share**1.5) * float((spread**3).sum()),
+        freedom=max(1.0, 2.0 / (excess / m + 2.0 / max(1.0, size - 1))),
+        size=size,
+    )
+
+
+def standard_error(metric: Metric, statistics: Array, clusters: Sequence[str]) -> float:
+    """Return the jackknife's standard error of (n, k) statistics, NaN for a single unit. clusters: as in `tabled`."""
+    _, table = tabled(statistics, clusters)
+    if len(table) < 2:
+        return math.nan
+    return math.sqrt(noise(deviations(metric, table), metric.weights(table[:, :-1], table[:, -1])).variance)
+
+
+def pooled(parts: Sequence[Noise]) -> Noise:
+    """Add what independent samples do to a sum of values; the degrees of freedom are Satterthwaite's (1946)."""
+    variance = sum(part.variance for part in parts)
+    spent = sum(part.variance**2 / part.freedom for part in parts)
+    return Noise(
+        variance=variance,
+        third=sum(part.third for part in parts),
+        freedom=variance**2 / spent if spent > 0 else sum(part.freedom for part in parts),
+        size=sum(part.size for part in parts),
+    )
+
+
+def bounds(value: float, found: Noise, *, least: float, most: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of a value between `least` and `most`, which may be infinite; NaN where nothing is known."""
+    error = math.sqrt(found.variance) if found.variance >= 0 else math.nan
+    if math.isinf(least) or math.isinf(most):
+        return _open(value, error, found, least=least, level=level)
+    span = most - least
+    share = (value - least) / span
+    if not 0.0 < share < 1.0 or error <= _ROUNDING * span:
+        low, high = binomial(min(1.0, max(0.0, share)), size=found.size, level=level)
+    else:
+        middle = math.log(share / (1.0 - share))
+        reach = student(found.freedom, level=level) * error / span / (share * (1.0 - share))
+        low, high = _expit(middle - reach), _expit(middle + reach)
+    return min(value, least + span * low), max(value, least + span * high)
+
+
+def _open(value: float, error: float, found: Noise, *, least: float, level: float) -> tuple[float, float]:
+    """Return the interval of a value without an upper end, wider on the side to which the units are skewed."""
+    if not error > _ROUNDING * abs(value):  # no spread tells nothing; NaN neither
+        return math.nan, math.nan
+    t = student(found.freedom, level=level)
+    steps = [-t, t, *_unskewed(t, found.third / error**3)]
+    low, high = min(steps) * error, max(steps) * error
+    if math.isinf(least):
+        return value + low, value + high
+    height = value - least
+    if height <= 0:
+        return math.nan, math.nan
+    with np.errstate(over="ignore"):
+        return least + height * math.exp(low / height), float(least + height * np.exp(high / height))
+
+
+def _unskewed(t: float, skewness: float) -> tuple[float, float]:
+    """Return how many standard errors Hall's transformation (1992) puts the ends of a skewed t interval away."""
+    if abs(skewness) < 1e-6:
+        return -t, t
+    low, high = (float(3.0 / skewness * (np.cbrt(1.0 + skewness * (x - skewness / 6.0)) - 1.0)) for x in (t, -t))
+    return -low, -high
+
+
+def student(freedom: float, *, level: float = LEVEL) -> float:
+    """Return the quantile of Student's t that a two-sided interval at `level` reaches to."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + level / 2.0))
+
+
+def binomial(share: float, *, size: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the mid-p interval of a share of `size` independent trials, which need not be whole (Lancaster 1961).
+
+    Wilson's covers a share of 0.02 in 85 of 100 samples of eight, Clopper and Pearson's is wider than need be.
+    """
+    from scipy.special import betainc
+
+    right, wrong, tail = share * size, (1.0 - share) * size, (1.0 - level) / 2.0
+
+    def above(p: float) -> float:
+        """Return the chance of more than was found, and half of exactly that."""
+        reached = betainc(right, wrong + 1.0, p) if right > 0 else 1.0
+        passed = betainc(right + 1.0, wrong, p) if wrong > 0 else 0.0
+        return float(reached + passed) / 2.0
+
+    low = _crossing(lambda p: above(p) < tail) if right > 0 else 0.0
+    high = _crossing(lambda p: above(p) < 1.0 - tail) if wrong > 0 else 1.0
+    return min(low, share), max(high, share)
+
+
+def _crossing(below: Callable[[float], bool]) -> float:
+    """Return where `below` turns from true to false between 0 and 1, by bisection."""
+    left, right = 0.0, 1.0
+    for _ in range(40):
+        middle = (left + right) / 2.0
+        left, right = (middle, right) if below(middle) else (left, middle)
+    return (left + right) / 2.0
+
+
+def _expit(x: float) -> float:
+    """Return the share whose logit is x."""
+    return 1.0 / (1.0 + math.exp(-x)) if abs(x) < _FAR else float(x > 0)
 
 
 def _order(rows: Array) -> NDArray[np.intp]:
@@ -105,39 +255,12 @@ def _order(rows: Array) -> NDArray[np.intp]:
     return np.lexsort(rows.T[::-1])
 
 
-def _clustered(statistics: Array, clusters: Sequence[str] | None) -> tuple[Array, bool]:
-    """Sum within clusters -> (m, k + 1) rows, the number of documents last; and if any cluster has two."""
+def _counted(statistics: Array) -> Array:
+    """Put a one, the document itself, behind each of (n, k) statistics."""
     assert statistics.ndim == 2, f"statistics must be (n, k), got {statistics.shape}"
-    table = np.column_stack([statistics, np.ones(len(statistics))])
-    if clusters is None:
-        return table, False
-    assert len(clusters) == len(statistics), "one cluster name per document"
-    places: dict[str | int, int] = {}
-    index = [places.setdefault(name or i, len(places)) for i, name in enumerate(clusters)]
-    if len(places) == len(statistics):
-        return table, False
-    summed = np.zeros((len(places), table.shape[1]))
-    np.add.at(summed, index, table)
-    return summed, True
+    return np.column_stack([statistics, np.ones(len(statistics))])
 
 
 def _score(metric: Metric, sums: Array) -> Array:
     """Score (..., k + 1) rows of summed statistics and document counts."""
     return metric.aggregate(sums[..., :-1], sums[..., -1])
-
-
-def _resampled(metric: Metric, table: Array, *, resamples: int, seed: int) -> Array:
-    """Score resamples of the rows of `table`: sums as a product of counts and rows."""
-    return np.concatenate(
-        [_score(metric, counts @ table) for counts in _draws(len(table), resamples=resamples, seed=seed)]
-    )
-
-
-def _draws(m: int, *, resamples: int, seed: int) -> Iterator[Array]:
-    """Yield (chunk, m) arrays of how often each of m clusters is drawn in m draws with replacement."""
-    rng = np.random.default_rng(seed)
-    step = max(1, _CELLS // m)
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(m, size=(rows, m)) + m * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * m).reshape(rows, m).astype(np.float64)

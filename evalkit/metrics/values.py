@@ -33,6 +33,7 @@ class ValueMetric(Metric):
     """A metric of values. aggregation: what its signature calls it. shown: its scale; better: higher is better."""
 
     aggregation: str
+    least, most = -math.inf, math.inf
 
     def __init__(self, name: str, *, scale: float = 1.0, higher_is_better: bool = True) -> None:
         self.name, self.scale, self.higher_is_better = name, scale, higher_is_better
@@ -65,6 +66,7 @@ class Share(MeanValue):
     """The mean of numbers that are 0 or 1; a guess at a choice is right once in as many times as there are options."""
 
     aggregation = "share"
+    least, most = 0.0, 1.0
     share = binary = True
 
     def chance(self, example: Example) -> float | None:
@@ -86,11 +88,16 @@ class NanMean(ValueMetric):
         """Return the mean; NaN where all are."""
         return np.divide(sums[..., 0], sums[..., 1], out=np.full_like(sums[..., 0], np.nan), where=sums[..., 1] > 0)
 
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the numbers that are not NaN."""
+        return np.asarray(sums[..., 1])
+
 
 class PerplexityOfMean(MeanValue):
     """exp(-mean) of log-likelihoods."""
 
     aggregation = "perplexity"
+    least = 0.0
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return exp(-sum / n)."""
@@ -101,6 +108,7 @@ class WeightedPerplexity(ValueMetric):
     """exp(-sum of log-likelihoods / sum of units) of (log-likelihood, units)."""
 
     aggregation = "weighted_perplexity"
+    least = 0.0
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return (log-likelihood, units)."""
@@ -110,6 +118,10 @@ class WeightedPerplexity(ValueMetric):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the perplexity; NaN without units."""
         return perplexity(sums[..., 0], sums[..., 1])
+
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the units."""
+        return np.asarray(sums[..., 1])
 
 
 class BitsOfBytes(WeightedPerplexity):
@@ -127,6 +139,7 @@ class Brier(ValueMetric):
     """Mean squared distance of the probabilities of the options from the right answer, of (gold, probabilities)."""
 
     aggregation = "brier_score"
+    least, most = 0.0, 2.0
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return (squared distance,)."""
@@ -140,6 +153,7 @@ class BinaryF1(ValueMetric):
     """F1 of the class 1, of (gold, prediction)."""
 
     aggregation = "f1"
+    least, most = 0.0, 1.0
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return (both are 1, prediction is 1, gold is 1)."""
@@ -153,6 +167,10 @@ class BinaryF1(ValueMetric):
         either = sums[..., 1] + sums[..., 2]
         return np.asarray(np.divide(2 * sums[..., 0], either, out=np.zeros_like(either), where=either > 0))
 
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the predictions and golds that are 1."""
+        return np.asarray(sums[..., 1] + sums[..., 2])
+
 
 class Correlation(ValueMetric):
     """Matthews correlation of (gold, prediction), numbers of as many classes as are given.
@@ -161,6 +179,7 @@ class Correlation(ValueMetric):
     """
 
     aggregation = "matthews_corrcoef"
+    least, most = -1.0, 1.0
 
     def __init__(self, name: str, *, classes: int, higher_is_better: bool = True) -> None:
         super().__init__(name, higher_is_better=higher_is_better)
@@ -189,6 +208,7 @@ class BleuOfTexts(ValueMetric):
     """Corpus BLEU, 0 to 100, of (reference, prediction) as sacrebleu computes it."""
 
     aggregation = "bleu"
+    least, most = 0.0, 100.0
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return the ten counts of metrics.bleu.bleu."""
@@ -199,11 +219,16 @@ class BleuOfTexts(ValueMetric):
         """Return BLEU."""
         return bleu(sums)
 
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the lengths of the references."""
+        return np.asarray(sums[..., 1])
+
 
 class ChrfOfTexts(ValueMetric):
     """Corpus chrF2, 0 to 100, of (reference, prediction) as sacrebleu computes it."""
 
     aggregation = "chrf"
+    least, most = 0.0, 100.0
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return the 18 counts of metrics.bleu.chrf."""
@@ -219,6 +244,7 @@ class TerOfTexts(ValueMetric):
     """Translation edit rate (Snover et al. 2006), in percent, of (reference, prediction) as sacrebleu computes it."""
 
     aggregation = "ter"
+    least = 0.0
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return (edits, words of the reference)."""
@@ -232,6 +258,10 @@ class TerOfTexts(ValueMetric):
         """Return 100 edits / words; without words 100 where there are edits, else 0."""
         edits, words = sums[..., 0], sums[..., 1]
         return np.asarray(np.where(words > 0, 100 * edits / np.where(words > 0, words, 1), 100.0 * (edits > 0)))
+
+    def weights(self, sums: Array, n: Array) -> Array:
+        """Return the words of the references."""
+        return np.asarray(sums[..., 1])
 
 
 class Listed(ValueMetric):

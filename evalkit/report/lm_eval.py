@@ -15,7 +15,7 @@ from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import StoreError
-from evalkit.metrics.stats import wilson
+from evalkit.metrics.stats import LEAST_UNITS, binomial
 from evalkit.report import published
 from evalkit.report.lm_eval_results import ResultsFile, Score, TaskResults, is_results, parse
 from evalkit.report.measurements import Measurement, ModelFacts, Provenance
@@ -38,7 +38,6 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("bleu", "chrf"), (0.0, 100.0)),
     "mcc": (-1.0, 1.0),
 }
-FEWEST = 5  # documents, below which an interval of theirs says nothing
 # Arguments of a model that change its numbers.
 _READING = (
     "dtype", "softmax_dtype", "add_bos_token", "load_in_8bit", "load_in_4bit", "peft", "delta", "gguf_file",
@@ -150,12 +149,12 @@ def _bounds(score: Score, n: int, least: float, most: float) -> tuple[float, flo
     """Return the 95% interval within what the metric can be, NaN where the file gives no error.
 
     An error of 0 says that all documents scored alike, not that the next ones will: where they are all right or all
-    wrong the interval is Wilson's of n documents, otherwise there is none.
+    wrong the interval is that of a share of n trials, otherwise there is none.
     """
     if score.stderr == 0:
-        if n < FEWEST or (least, most) != (0.0, 1.0) or score.value not in (0.0, 1.0):
+        if n < LEAST_UNITS or (least, most) != (0.0, 1.0) or score.value not in (0.0, 1.0):
             return math.nan, math.nan
-        return wilson(score.value, n=n)
+        return binomial(score.value, size=n)
     margin = math.nan if score.stderr is None else _Z * score.stderr
     if math.isnan(margin):
         return margin, margin
@@ -166,7 +165,7 @@ def _range(metric: str, scale: float, *, ours: bool) -> tuple[float, float]:
     """Return the least and the most that a metric's raw value can be."""
     if ours and metric in metrics.METRICS:
         own = metrics.get(metric)
-        return own.least, 1.0 if own.share else math.inf
+        return own.least, own.most
     return (0.0, 1.0) if scale == 100 else _RANGES.get(metric, (-math.inf, math.inf))
 
 

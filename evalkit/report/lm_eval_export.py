@@ -21,13 +21,13 @@ import numpy as np
 from evalkit import metrics
 from evalkit.errors import StoreError
 from evalkit.files import make_folder, write_atomic
+from evalkit.harness.aggregate import unit_of
 from evalkit.harness.store import read_manifest, read_records, read_results
+from evalkit.metrics import stats
 from evalkit.metrics.stderr import of_group, standard_error
 from evalkit.metrics.values import ValueMetric
 from evalkit.report.lm_eval_samples import METRICS_THERE, sample
 from evalkit.types import Record, Result
-
-_WIDTH = 2 * 1.959964  # standard errors between the ends of a 95% interval
 
 _Cells = Mapping[tuple[str, int], Sequence[Record]]
 
@@ -149,18 +149,15 @@ def _metric(row: Result) -> metrics.Metric:
 
 
 def _error(row: Result, metric: metrics.Metric, records: Sequence[Record], *, iterations: int) -> float | None:
-    """Return a standard error: of a task file's metric as lm-evaluation-harness computes it, else the interval's."""
+    """Return a standard error: of a task file's metric as lm-evaluation-harness computes it, else a jackknife's."""
     scored = [r for r in records if row.metric in r.scores]
     seeds = {r.cell.seed for r in scored}
     table = np.asarray([r.scores[row.metric] for r in scored], dtype=np.float64)
     if isinstance(metric, ValueMetric) and len(seeds) == 1:
         kept = [r.values[row.metric] for r in scored if row.metric in r.values]
         return standard_error(metric, table, values=kept, iterations=iterations)
-    mean = type(metric).aggregate is metrics.Metric.aggregate
-    if mean and len(seeds) == 1 and len(scored) > 1 and not any(r.cluster for r in scored):
-        return float(np.std(table[:, 0], ddof=1) / math.sqrt(len(scored)))
-    width = (row.high - row.low) / metric.scale
-    return None if math.isnan(width) else width / _WIDTH
+    error = stats.standard_error(metric, table, [unit_of(r) for r in scored]) if table.size else math.nan
+    return error if math.isfinite(error) else None
 
 
 def _about(rows: Sequence[Result], settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.table import Table
-from rich.text import Text
 
 from evalkit.model import config, resolve
 
@@ -27,7 +26,7 @@ def table() -> Table:
             f"{shape.flops_per_token:.2e}",
             _memory(4 * shape.parameters),
             _memory(2 * shape.parameters),
-            Text(resolve.whereabouts(name)),
+            resolve.whereabouts(name),
         )
     return rows
 

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evalkit import papers, sinks
+from evalkit import papers
 from evalkit.harness.failures import MAX_FAILED, too_many
 from evalkit.harness.task import FAMILIES
+from evalkit.metrics.stats import too_few
 from evalkit.types import Result
 
 # Stands behind a score of which too many items failed.
@@ -66,6 +67,7 @@ class Row:
                 yield f"{c.failed:,} of {c.n + c.failed:,} failed at {k} shots"
             if c.truncated:
                 yield f"{c.truncated:,} shortened at {k} shots"
+        yield from dict.fromkeys(filter(None, (too_few(c.units, c.n) for _, c in sorted(self.cells.items()))))
 
 
 @dataclass(frozen=True)
@@ -195,14 +197,12 @@ def markdown(
     names = header(columns)
     for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
         out += [f"### {family}", "", "| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-        for *about, final in (line.texts(columns) for line in lines):
-            cells = [*map(sinks.markdown, about[:3]), *about[3:], sinks.markdown(final)]  # between them: our figures
-            out.append("| " + " | ".join(cells) + " |")
+        out += ["| " + " | ".join(text.replace("|", "\\|") for text in line.texts(columns)) + " |" for line in lines]
         out.append("")
     if told := _legend(results, allowed=allowed):
         out += [told, ""]
     if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
-        out += [f"paper: {sinks.markdown(said)}", ""]
+        out += [f"paper: {said}", ""]
     return "\n".join(out)
 
 

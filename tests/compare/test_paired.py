@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import permutation_test
 
 from evalkit import metrics
-from evalkit.compare.paired import bootstrap_interval, change, gather, p_value
+from evalkit.compare.paired import change, gather, jackknife_interval, p_value
 
 
 def units(base, new, clusters=None, shared=None):
@@ -82,11 +82,11 @@ def test_few_sentences_are_enumerated_for_bleu_too():
 
 
 def test_passages_are_exchanged_as_a_whole():
-    """Twenty copies of four documents say no more than the four."""
-    base, new = np.array([1, 1, 1, 0.0]), np.array([0, 0, 1, 0.0])
+    """Twenty copies of six documents say no more than the six."""
+    base, new = np.array([1, 1, 1, 0, 1.0, 1]), np.array([0, 0, 1, 0, 0.0, 1])
     apart = change(metrics.get("acc"), units(np.repeat(base, 20), np.repeat(new, 20)))
-    together = change(metrics.get("acc"), units(np.repeat(base, 20), np.repeat(new, 20), np.repeat(range(4), 20)))
-    assert apart.p < 1e-9 and together.p == 0.5 and together.method == "exact permutation"
+    together = change(metrics.get("acc"), units(np.repeat(base, 20), np.repeat(new, 20), np.repeat(range(6), 20)))
+    assert apart.p < 1e-9 and together.p == 0.25 and together.method == "exact permutation"
     assert together.size == apart.size == -0.5
     assert together.high - together.low > apart.high - apart.low
 
@@ -114,12 +114,16 @@ def test_identical_and_not_finite():
     assert broken.method == "not finite" and math.isnan(broken.p) and broken.new == math.inf
 
 
-def test_bootstrap_covers_few_documents():
-    """With 15 documents the plain percentile interval holds the truth in about 91% of all cases."""
+@pytest.mark.parametrize("n", [5, 15])
+def test_few_documents_are_covered(n):
+    """With 15 documents a plain percentile bootstrap holds the truth in about 91% of all cases."""
     rng, metric = np.random.default_rng(0), metrics.get("f1")
-    inside = 0
-    for _ in range(400):
-        difference = rng.normal(0.1, 0.1, size=15)
-        low, high = bootstrap_interval(metric, units(np.zeros(15), difference), resamples=500)
-        inside += low <= 0.1 <= high
-    assert 0.925 <= inside / 400 <= 0.985
+    found = (jackknife_interval(metric, units(np.zeros(n), rng.normal(0.1, 0.1, size=n))) for _ in range(600))
+    assert 0.93 <= sum(low <= 0.1 <= high for low, high in found) / 600 <= 0.975
+
+
+@pytest.mark.parametrize("metric", ["acc", "f1"])
+def test_four_units_have_no_interval(metric):
+    few = change(metrics.get(metric), units([1, 1, 0, 0.0], [0, 0, 1, 0.0]))
+    assert math.isnan(few.low) and math.isnan(few.high) and few.p > 0.5
+    assert change(metrics.get(metric), units([1, 1, 0, 0, 1.0], [0, 0, 1, 0, 1.0])).low < 0

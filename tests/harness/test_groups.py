@@ -21,19 +21,31 @@ def result(task: str, value: float, n: int, *, shots: int = 0, metric: str = "ac
     )  # fmt: skip
 
 
-def records(task: str, rights: list[int], *, shots: int = 0) -> list[Record]:
-    cell = Cell(task=task, protocol="lm-eval", shots=shots, seed=1)
+def records(task: str, rights: list[int], *, shots: int = 0, seed: int = 1, story: int = 1) -> list[Record]:
+    """story: how many documents share a passage."""
+    cell = Cell(task=task, protocol="lm-eval", shots=shots, seed=seed)
     return [
         Record(
-            cell=cell, doc_id=str(i), cluster="", level="", prompt=Prompt(contexts=()), continuations=(), responses=(),
-            gold="", prediction="", scores={"acc": (float(right),), "own": ()},
+            cell=cell, doc_id=str(i), cluster=f"story {i // story}" if story > 1 else "", level="",
+            prompt=Prompt(contexts=()), continuations=(), responses=(), gold="", prediction="",
+            scores={"acc": (float(right),), "own": ()},
         )
         for i, right in enumerate(rights)
     ]  # fmt: skip
 
 
-def grouped(weighting: str, rows: list[Result], found: list[Record], *, metric: str = "acc") -> list[Result]:
-    settings = {"groups": {"both": {"tasks": ["a", "b"], "metrics": {metric: weighting}}}}
+def grouped(
+    weighting: str,
+    rows: list[Result],
+    found: list[Record],
+    *,
+    metric: str = "acc",
+    data: tuple[str, str] = ("of a", "of b"),
+) -> list[Result]:
+    settings = {
+        "groups": {"both": {"tasks": ["a", "b"], "metrics": {metric: weighting}}},
+        "tasks": {"a": {"data": data[0]}, "b": {"data": data[1]}},
+    }
     return group_results(found, settings, results=rows, own={"a": OWN, "b": OWN})
 
 
@@ -67,3 +79,36 @@ def test_values_that_cannot_be_summed_have_no_interval():
     rows = [result("a", 2.0, 4, metric="own"), result("b", 4.0, 12, metric="own")]
     [found] = grouped("equal", rows, FOUND, metric="own")
     assert found.value == 3.0 and math.isnan(found.low)
+
+
+def width(found: list[Record], **about) -> float:
+    """Return the width of an equal mean of two tasks of 20 documents."""
+    [mean] = grouped("equal", [result("a", 50.0, 20), result("b", 50.0, 20)], found, **about)
+    return mean.high - mean.low
+
+
+def test_seeds_of_a_document_are_not_documents():
+    """Three seeds that answer alike say no more than one; the documents of a passage hang together."""
+    once = [*records("a", [1, 0] * 10), *records("b", [1, 1, 0, 0] * 5)]
+    thrice = [r for seed in (1, 2, 3) for task, rights in (("a", [1, 0] * 10), ("b", [1, 1, 0, 0] * 5))
+              for r in records(task, rights, seed=seed)]  # fmt: skip
+    assert width(thrice) == pytest.approx(width(once))
+    # Of a mean of two independent shares of 20 the standard error is sqrt(2 x 0.25 / 19) / 2, Student's t of about 38.
+    assert width(once) == pytest.approx(2 * 2.02 * 100 * math.sqrt(0.5 / 19) / 2, rel=0.05)
+    passages = [*records("a", [1, 0] * 10, story=2), *records("b", [1, 1, 0, 0] * 5, story=2)]
+    assert width(passages) == pytest.approx(2 * 2.26 * 100 * math.sqrt(0.25 / 9) / 2, rel=0.05)
+
+
+def test_a_document_of_two_tasks_is_one_unit():
+    """Two wordings of the same questions, answered alike, leave one task's interval."""
+    same = [*records("a", [1, 0] * 10), *records("b", [1, 0] * 10)]
+    apart, together = width(same), width(same, data=("one file", "one file"))
+    assert together == pytest.approx(math.sqrt(2) * apart, rel=0.05)
+
+
+def test_few_units_have_no_interval():
+    rows = [result("a", 50.0, 2), result("b", 50.0, 2)]
+    [few] = grouped("equal", rows, [*records("a", [1, 0]), *records("b", [1, 0])])
+    assert math.isnan(few.low) and few.units < 5
+    [lone] = grouped("equal", [result("a", 100.0, 1), ROWS[1]], [*records("a", [1]), *FOUND[4:]])
+    assert math.isnan(lone.low) and lone.units == 1

@@ -10,45 +10,84 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import metrics
-from evalkit.metrics.stats import bootstrap, interval, wilson
+from evalkit.metrics import stats
+from evalkit.metrics.stats import LEAST_UNITS, binomial, interval
+from evalkit.metrics.values import make
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
-ACC, F1, PPL, BITS = (metrics.get(name) for name in ("acc", "f1", "ppl", "bits_per_byte"))
+ACC, F1, PPL, BITS, BLEU = (metrics.get(name) for name in ("acc", "f1", "ppl", "bits_per_byte", "bleu"))
 
 
-@pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (1, 2), (193, 273), (3, 1000), (2595, 5153)])
+@pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (1, 5), (193, 273), (3, 1000), (2595, 5153)])
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
-def test_wilson_is_scipys(right: int, n: int, level: float) -> None:
-    theirs = scipy.stats.binomtest(right, n).proportion_ci(confidence_level=level, method="wilson")
-    assert wilson(right / n, n=n, level=level) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+def test_right_and_wrong_have_the_mid_p_interval(right: int, n: int, level: float) -> None:
+    """At each bound, what was found or worse has the chance of one tail, half of the found itself counted."""
     rows = np.repeat([[1.0], [0.0]], [right, n - right], axis=0)
     ours = interval(ACC, rows, [f"doc{i}" for i in range(n)], level=level)
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-    assert (ours.value, ours.method) == (right / n, "wilson")
+    assert (ours.value, ours.method, ours.units) == (right / n, "mid-p", n)
+    tail = (1 - level) / 2
+    if right:
+        law = scipy.stats.binom(n, ours.low)
+        assert law.sf(right) + law.pmf(right) / 2 == pytest.approx(tail, abs=1e-6)
+    if right < n:
+        law = scipy.stats.binom(n, ours.high)
+        assert law.cdf(right - 1) + law.pmf(right) / 2 == pytest.approx(tail, abs=1e-6)
+    exact = scipy.stats.binomtest(right, n).proportion_ci(confidence_level=level, method="exact")
+    assert exact.low <= ours.low <= right / n <= ours.high <= exact.high
 
 
-def test_too_little_to_resample() -> None:
+@pytest.mark.parametrize("n", [5, 8, 20, 60])
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.02, 0.98])
+def test_right_and_wrong_are_covered(n: int, share: float) -> None:
+    """Over all that can be drawn, by its chance: 93.0% at four of eight, where counts are coarse.
+
+    Wilson's interval covers 0.02 of eight in 85%.
+    """
+    chances = scipy.stats.binom(n, share).pmf(range(n + 1))
+    bounds = [binomial(right / n, size=n) for right in range(n + 1)]
+    assert sum(c for c, (low, high) in zip(chances, bounds, strict=True) if low <= share <= high) > 0.925
+
+
+def test_too_few_units_have_no_interval() -> None:
     nothing = interval(ACC, np.empty((0, 1)))
-    assert all(math.isnan(x) for x in (nothing.value, nothing.low, nothing.high))
-    one = interval(F1, np.array([[0.25]]))
-    assert one.value == 0.25
-    assert math.isnan(one.low) and math.isnan(one.high)
-    same = interval(F1, np.array([[0.25], [0.75]]), ["story", "story"])
-    assert same.value == 0.5
-    assert math.isnan(same.low) and same.method == "none"
+    assert all(math.isnan(x) for x in (nothing.value, nothing.low, nothing.high)) and nothing.units == 0
+    four = interval(F1, np.array([[0.25], [0.5], [0.75], [0.9]]))
+    assert (four.value, four.method, four.units) == (0.6, "none", 4)
+    assert math.isnan(four.low) and math.isnan(four.high)
+    assert interval(ACC, np.ones((4, 1))).method == "none"
+    assert interval(F1, np.array([[0.25], [0.5], [0.75], [0.9], [0.1]])).method == "jackknife"
+    stories = interval(ACC, np.ones((40, 1)), [f"story{i % 4}" for i in range(40)])
+    assert (stories.method, stories.units) == ("none", 4)
 
 
-def test_bootstrap_of_a_mean_is_scipys() -> None:
+def test_why_there_is_no_interval() -> None:
+    assert stats.too_few(3, 60) == "3 passages: too few for an interval"
+    assert stats.too_few(1, 1) == "1 document: too few for an interval"
+    assert stats.too_few(LEAST_UNITS, 60) == stats.too_few(0, 60) == ""
+
+
+def test_the_standard_error_of_a_mean_is_the_textbooks() -> None:
     rows = np.random.default_rng(1).beta(0.5, 0.7, size=(400, 1))
-    ours = interval(F1, rows, resamples=4000)
-    theirs = scipy.stats.bootstrap(
-        (rows[:, 0],), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(2)
-    ).confidence_interval
-    assert ours.method == "bootstrap"
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
+    found = stats.standard_error(F1, rows, [str(i) for i in range(400)])
+    assert found == pytest.approx(rows.std(ddof=1) / 20)
+    ours = interval(F1, rows)
+    assert ours.method == "jackknife"
+    # At 400 documents the scale and the degrees of freedom hardly matter.
+    assert (ours.low, ours.high) == pytest.approx((rows.mean() - 1.966 * found, rows.mean() + 1.966 * found), abs=0.001)
 
 
-def test_bootstrap_resamples_whole_clusters() -> None:
+def test_an_interval_agrees_with_a_bootstrap() -> None:
+    """Of a ratio: bits per byte of 400 documents of unlike length."""
+    rng = np.random.default_rng(4)
+    size = np.round(np.exp(rng.normal(4, 0.7, 400)))
+    rows = np.column_stack([-size * rng.gamma(9, 0.3, 400), size])
+    ours = interval(BITS, rows)
+    drawn = rows[rng.integers(400, size=(4000, 400))].sum(axis=1)
+    low, high = np.quantile(BITS.aggregate(drawn, np.full(4000, 400.0)), (0.025, 0.975))
+    assert (ours.low, ours.high) == pytest.approx((low, high), rel=0.012)
+
+
+def test_whole_clusters_are_left_out() -> None:
     """Clusters of five copies of a document must give the documents' interval, not a narrower one."""
     scores = np.random.default_rng(3).random((60, 1))
     alone = interval(F1, scores)
@@ -56,72 +95,71 @@ def test_bootstrap_resamples_whole_clusters() -> None:
     copies = interval(F1, np.repeat(scores, 5, axis=0), names)
     blind = interval(F1, np.repeat(scores, 5, axis=0))
     assert (copies.low, copies.high) == pytest.approx((alone.low, alone.high))
-    assert copies.method == "cluster-bootstrap"
+    assert (copies.method, copies.units) == ("jackknife", 60)
     assert (blind.high - blind.low) < 0.6 * (copies.high - copies.low)
 
 
-def test_clusters_of_unlike_size_weigh_by_their_documents() -> None:
-    rows = np.array([[1.0]] * 9 + [[0.0]])
-    found = interval(F1, rows, ["big"] * 9 + ["small"])
-    assert (found.value, found.low, found.high) == (0.9, 0.0, 1.0)
+def test_unlike_clusters_are_worth_fewer() -> None:
+    """One passage of 60 questions beside five of one is hardly more than one observation."""
+    rng = np.random.default_rng(5)
+    rows = rng.random((65, 1))
+    unlike = interval(F1, rows, ["big"] * 60 + [f"small{i}" for i in range(5)])
+    even = interval(F1, rows, [f"story{i % 6}" for i in range(65)])
+    assert unlike.value == even.value and unlike.high - unlike.low > 3 * (even.high - even.low)
 
 
 def test_unnamed_clusters_are_independent() -> None:
     rows = np.repeat([[1.0], [0.0]], [30, 20], axis=0)
     assert interval(ACC, rows, [""] * 50) == interval(ACC, rows)
     mixed = interval(ACC, rows, ["a", "a", *[""] * 48])
-    assert mixed.method == "cluster-bootstrap"
+    assert (mixed.method, mixed.units) == ("jackknife", 49)
 
 
 def test_all_right_in_clusters_is_not_certainty() -> None:
     found = interval(ACC, np.ones((40, 1)), [f"story{i // 4}" for i in range(40)])
-    assert (found.low, found.high) == wilson(1.0, n=10)
+    assert (found.low, found.high) == binomial(1.0, size=10)
     assert found.low < 0.75
 
 
-def _coverage(*, level: float, clustered: bool) -> float:
-    """Share of simulated data sets (40 stories of 6, sharing a story effect) whose interval holds 0.5."""
-    rng = np.random.default_rng(11)
-    names = [f"story{i // 6}" for i in range(240)]
-    hits = 0
-    for _ in range(300):
-        scores = 0.5 + 0.2 * np.repeat(rng.standard_normal(40), 6) + 0.2 * rng.standard_normal(240)
-        found = interval(F1, scores[:, None], names if clustered else None, level=level, resamples=300)
-        hits += found.low <= 0.5 <= found.high
-    return hits / 300
+def test_values_without_spread_prove_nothing() -> None:
+    """Ten answers of F1 0.5 each are no proof that every answer has 0.5."""
+    found = interval(F1, np.full((10, 1), 0.5))
+    assert found.low < 0.3 and found.high > 0.7
+    assert interval(make("mean", aggregation="mean"), np.ones((10, 1))).method == "none"
 
 
-def test_coverage() -> None:
-    assert 0.91 <= _coverage(level=0.95, clustered=True) <= 0.98
-    assert 0.75 <= _coverage(level=0.80, clustered=True) <= 0.85
-    # What the clusters are for: ignoring them claims too much.
-    assert _coverage(level=0.95, clustered=False) < 0.85
+def _scores(kind: str, rng: np.random.Generator, m: int) -> tuple[np.ndarray, list[str] | None]:
+    """Draw m units: stories of unlike numbers of questions, or documents of skewed length."""
+    if kind == "length":
+        size = np.maximum(3, np.round(np.exp(rng.normal(5, 1, m))))
+        return np.column_stack([-size * (3.3 + rng.gamma(2, 0.2, m) - 0.1 * np.log(size / 150)), size]), None
+    questions = np.maximum(1, np.round(np.exp(rng.normal(2, 0.8, m)))).astype(int)
+    story = np.repeat(np.arange(m), questions)
+    right = rng.random(len(story)) < np.clip(0.5 + 0.25 * rng.standard_normal(m), 0, 1)[story]
+    return right[:, None].astype(float), [f"story{i}" for i in story]
 
 
-def test_seed_decides() -> None:
-    rows = np.random.default_rng(0).random((50, 1))
-    assert interval(F1, rows, seed=1) == interval(F1, rows, seed=1)
-    assert interval(F1, rows, seed=1) != interval(F1, rows, seed=2)
+@pytest.mark.parametrize("units", [5, 10, 40])
+@pytest.mark.parametrize(("kind", "metric"), [("stories", ACC), ("length", metrics.get("ppl_word"))])
+def test_coverage(kind: str, metric: metrics.Metric, units: int) -> None:
+    """tests/benchmarks/measure_coverage.py has the whole table; 400 samples have a standard error of 1.1 points."""
+    many, _ = _scores(kind, np.random.default_rng(0), 200_000)
+    true = 0.5 if kind == "stories" else float(metric.aggregate(many.sum(axis=0), np.asarray(len(many))))
+    found = [interval(metric, *_scores(kind, np.random.default_rng(seed), units)) for seed in range(400)]
+    assert 0.92 <= sum(one.low <= true <= one.high for one in found) / 400 <= 0.99
 
 
-def test_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = np.random.default_rng(0).integers(0, 9, size=(100, 1)).astype(float)
-    whole = bootstrap(F1, rows, resamples=200)
-    monkeypatch.setattr("evalkit.metrics.stats._CELLS", 700)
-    assert bootstrap(F1, rows, resamples=200) == pytest.approx(whole, abs=0.0)
-
-
-def test_bootstrap_is_paired_by_seed() -> None:
-    base = np.random.default_rng(0).random((80, 1))
-    difference = bootstrap(F1, base + 0.1) - bootstrap(F1, base)
-    assert difference == pytest.approx(0.1)
+def test_ignoring_clusters_claims_too_much() -> None:
+    draws = [_scores("stories", np.random.default_rng(seed), 40) for seed in range(200)]
+    found = [interval(ACC, rows) for rows, _ in draws]
+    assert sum(one.low <= 0.5 <= one.high for one in found) / 200 < 0.88
 
 
 def test_infinities() -> None:
     rows = np.linspace(-1.0, -1e4, 40)[:, None]
     huge = interval(PPL, rows)
-    assert huge.value == huge.high == math.inf
-    assert not math.isnan(huge.low)
+    assert huge.value == math.inf and huge.method == "none"
+    rows = np.linspace(-1.0, -40.0, 40)[:, None]
     rows[7] = -math.inf
     infinite = interval(PPL, rows)
     assert infinite.value == math.inf
@@ -134,13 +172,14 @@ def test_holds_the_value_and_ignores_order(data: st.DataObject) -> None:
     n = data.draw(st.integers(2, 25))
     row = st.tuples(st.floats(-50, 0, width=32), st.integers(1, 40).map(float))
     rows = np.array(data.draw(st.lists(row, min_size=n, max_size=n)))
-    names = data.draw(st.lists(st.sampled_from(["", "a", "b", "c"]), min_size=n, max_size=n))
+    names = data.draw(st.lists(st.sampled_from(["", "a", "b", "c", "d", "e"]), min_size=n, max_size=n))
     order = data.draw(st.permutations(range(n)))
     for metric, table in ((BITS, rows), (F1, rows[:, 1:] / 40.0), (ACC, (rows[:, 1:] > 20).astype(float))):
-        found = interval(metric, table, names, resamples=100)
-        shuffled = interval(metric, table[order], [names[i] for i in order], resamples=100)
-        if found.method == "none":  # all in one cluster
-            assert len(set(names)) == 1 and math.isnan(found.low)
+        found = interval(metric, table, names)
+        shuffled = interval(metric, table[order], [names[i] for i in order])
+        if found.method == "none":
+            few = len(set(filter(None, names))) + names.count("") < LEAST_UNITS
+            assert math.isnan(found.low) and (few or metric is BITS)  # equal bits have no spread
             continue
         assert found.low <= found.value <= found.high
         assert found.value == pytest.approx(float(metric.aggregate(table.sum(axis=0), np.array(n))), rel=1e-9)
@@ -153,11 +192,15 @@ def test_level_widens() -> None:
     assert all(wide.low < narrow.low and wide.high > narrow.high for narrow, wide in pairwise(found))
 
 
-def test_a_skewed_bootstrap_is_widened_to_hold_the_value() -> None:
-    rows = np.sort(np.exp(2.0 * np.random.default_rng(6).standard_normal((20, 1))), axis=0)
-    upper = float(np.sort(bootstrap(F1, rows))[-1 - 490])
-    found = interval(F1, rows, level=0.02)
-    assert upper < found.value == found.high
+def test_bounds_stay_within_what_can_be() -> None:
+    rng = np.random.default_rng(8)
+    rare = interval(F1, (rng.random((30, 1)) < 0.1) * rng.random((30, 1)))
+    assert 0 < rare.low < rare.value < rare.high < 1
+    words = rng.integers(8, 40, 6)
+    counts = np.column_stack([words, words, *(rng.binomial(words - k, 0.8 / (k + 1)) for k in range(4)),
+                              *(words - k for k in range(4))])  # fmt: skip
+    few = interval(BLEU, counts)
+    assert 0 < few.low < few.value < few.high < 100
 
 
 def test_a_score_of_nought_is_not_certain():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 
 from rich.console import Console
@@ -81,3 +82,10 @@ def test_counts_of_a_tasks_own_share_one_column() -> None:
     results = [replace(OURS, task=task, shots=k) for task, own in [("a", 5), ("b", 20), ("c", 64)] for k in (0, own)]
     assert _header(results) == ["0-shot", "K-shot"]
     assert "| 50.0 [49.0, 51.0] | 20: 50.0 [49.0, 51.0] | 100 |" in table.markdown(results)
+
+
+def test_why_a_value_has_no_interval_stands_beside_it() -> None:
+    few = replace(OURS, low=math.nan, high=math.nan, n=60, units=3)
+    text = table.markdown([few, replace(few, shots=1)])
+    assert "| 50.0; paper 55.0 | 50.0 |" in text and text.count("3 passages: too few for an interval") == 1
+    assert "too few" not in table.markdown([replace(OURS, units=60)])
