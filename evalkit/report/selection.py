@@ -14,6 +14,7 @@ from evalkit.report import measurements as measured
 from evalkit.report.identity import tell_apart
 from evalkit.report.measurements import Measurement, ModelFacts, Series
 from evalkit.report.reference import Reference
+from evalkit.report.seeds import with_seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,23 +218,33 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def mean(group: Sequence[Measurement]) -> tuple[float, float, float]:
-    """Return the mean over tasks with an interval; NaN bounds where one is unknown.
+    """Return the mean over tasks and training seeds with an interval; NaN bounds where one is unknown.
 
-    Tasks are independent samples of documents. Trainings measured on one task share its documents, so their bounds
-    are averaged.
+    Tasks are independent samples of documents. Trainings measured on one task share its documents, so what their
+    documents reach is averaged; what the seeds add is judged on each seed's mean over the tasks (seeds.with_seeds).
     """
     by_task: dict[str, list[Measurement]] = {}
+    by_seed: dict[int | None, list[float]] = {}
     for m in group:
         by_task.setdefault(m.task, []).append(m)
-    averages = [
-        tuple(sum(getattr(m, k) for m in same) / len(same) for k in ("value", "low", "high"))
-        for same in by_task.values()
-    ]
-    if len(averages) == 1:
-        return averages[0][0], averages[0][1], averages[0][2]
-    value = sum(a[0] for a in averages) / len(averages)
-    half = math.sqrt(sum(((a[2] - a[1]) / 2) ** 2 for a in averages)) / len(averages)
-    return value, value - half, value + half
+        by_seed.setdefault(m.model.seed, []).append(m.value)
+    tasks = [_over_documents(same) for same in by_task.values()]
+    value = sum(of_task[0] for of_task in tasks) / len(tasks)
+    below, above = (math.sqrt(sum(of_task[side] ** 2 for of_task in tasks)) / len(tasks) for side in (1, 2))
+    whole = max(len(values) for values in by_seed.values())
+    seeds = [sum(values) / whole for values in by_seed.values() if len(values) == whole]
+    low, high = with_seeds(value, below, above, per_seed=seeds)
+    shares = all(m.ceiling is not None for m in group)
+    most = max(m.ceiling or math.inf for m in group)
+    return value, *((max(low, 0.0), min(high, most)) if shares and low <= high else (low, high))
+
+
+def _over_documents(same: Sequence[Measurement]) -> tuple[float, float, float]:
+    """Return the mean of a task's measurements, and how far their documents alone reach below and above it."""
+    n = len(same)
+    return (
+        sum(m.value for m in same) / n, sum(m.value - m.low for m in same) / n, sum(m.high - m.value for m in same) / n
+    )  # fmt: skip
 
 
 def training_points(group: Sequence[Measurement]) -> list[tuple[float, float, float, float]]:

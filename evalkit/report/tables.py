@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from evalkit.report.grid import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.measurements import Measurement, ModelFacts, Series
-from evalkit.report.selection import Selection, training
+from evalkit.report.selection import Selection, mean, training
 from evalkit.report.table import figure
 from evalkit.report.verdict import Verdict, judge
 
@@ -85,8 +85,9 @@ def results(selection: Selection, verdicts: Verdicts) -> Grid:
         name="results",
         title="Results by task",
         caption=(
-            "Each model at its last checkpoint, with the 95% interval over documents in small type; the best of a row "
-            "is bold. ↓: less is better. Verdicts are explained under Fits."
+            "Each model at its last checkpoint, with the 95% interval over documents, and over trainings where several "
+            "are averaged, in small type (none below five documents or passages); the best of a row is bold. "
+            "↓: less is better. Verdicts are explained under Fits."
         ),
         header=[*_header(selection)[:3], "verdict", *_header(selection)[3:], "beside it"],
         rows=rows,
@@ -164,7 +165,7 @@ def value(m: Measurement, *, best: bool = False, seeds: int = 1) -> Entry:
 
 
 def values(names: Sequence[str], group: Sequence[Measurement]) -> list[Entry]:
-    """Return an entry per model, the best in bold; several seeds of one model are averaged, bounds too."""
+    """Return an entry per model, the best in bold; several seeds of one model are averaged."""
     pooled: dict[str, tuple[Measurement, int]] = {}
     for name in names:
         same = [m for m in group if m.model.name == name]
@@ -182,14 +183,9 @@ def values(names: Sequence[str], group: Sequence[Measurement]) -> list[Entry]:
 
 
 def measured_mean(same: Sequence[Measurement]) -> Measurement:
-    """Average measurements that differ in the training's seed alone."""
-    n = len(same)
-    return replace(
-        same[0],
-        value=sum(m.value for m in same) / n,
-        low=sum(m.low for m in same) / n,
-        high=sum(m.high for m in same) / n,
-    )
+    """Average measurements that differ in the training's seed alone; the bounds are seeds.with_seeds."""
+    value, low, high = mean(same)
+    return replace(same[0], value=value, low=low, high=high)
 
 
 Key = tuple[str, str, str, str, int | None, str]  # family, task, level, metric, shots, protocol

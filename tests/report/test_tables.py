@@ -35,8 +35,30 @@ def test_our_own_tasks_are_left_as_they_are():
 def test_the_mean_of_tasks_narrows_and_that_of_seeds_does_not():
     value, low, high = mean([measurement("a", value=40.0), measurement("b", value=60.0)])
     assert (value, high - value) == pytest.approx((50, 3 / math.sqrt(2)))
-    value, low, high = mean([measurement("a", value=40.0, seed=0), measurement("a", value=44.0, seed=1)])
-    assert (value, low, high) == (42, 39, 45)
+    value, low, high = mean([measurement("a", value=40.0, seed=0), measurement("a", value=40.0, seed=1)])
+    assert (value, low, high) == (40, 37, 43)
+
+
+def test_training_seeds_that_differ_widen_the_interval():
+    """Of two seeds Student's t is 12.7, of four 3.18: with so few, chance may have made them alike."""
+    two = [measurement("a", value=40.0 + 2 * seed, seed=seed) for seed in range(2)]
+    value, low, high = mean(two)
+    assert (value, high - value, value - low) == pytest.approx((41, *[math.hypot(3, 12.706)] * 2), rel=1e-4)
+    four = [measurement("a", value=40.0 + 2 * (seed % 2), seed=seed) for seed in range(4)]
+    value, low, high = mean(four)
+    assert high - value == pytest.approx(math.hypot(3, 3.182 * math.sqrt(4 / 3) / 2), rel=1e-3)
+
+
+def test_a_seed_that_is_good_at_one_task_and_bad_at_another_is_no_better():
+    """The seeds are judged on their means over the tasks: these are alike."""
+    group = [measurement(t, value=40.0 + 5 * (seed ^ i), seed=seed) for i, t in enumerate("ab") for seed in (0, 1)]
+    value, _, high = mean(group)
+    assert (value, high - value) == pytest.approx((42.5, 3 / math.sqrt(2)))
+
+
+def test_bounds_of_shares_stay_shares():
+    group = [replace(measurement("a", value=60.0 + 35 * seed, seed=seed), ceiling=100.0) for seed in (0, 1)]
+    assert mean(group)[1:] == (0.0, 100.0)
 
 
 def test_models_are_listed_by_size_with_what_is_known_of_them():

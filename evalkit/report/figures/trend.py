@@ -9,7 +9,7 @@ from typing import Any
 
 from evalkit.report.figures import canvas
 from evalkit.report.measurements import Measurement, by_shots
-from evalkit.report.selection import Selection
+from evalkit.report.selection import Selection, mean
 
 # More lines than this in one panel are drawn thin, with their mean.
 _MANY = 7
@@ -132,17 +132,12 @@ def _average(points: Sequence[Point]) -> Point:
 
 
 def _line(group: Sequence[Measurement], task: str, ladder: str) -> list[Point]:
-    """Return a point per recipe, by size; trainings that differ in their seed alone are averaged, bounds too."""
+    """Return a point per recipe, by size; trainings that differ in their seed alone are averaged."""
     alike: dict[tuple[int, int, str], list[Measurement]] = {}
     for m in group:
         if (m.task, m.model.family) == (task, ladder):
             alike.setdefault((m.model.parameters or 0, m.model.tokens or 0, m.model.pool), []).append(m)
-    line = []
-    for key in sorted(alike):
-        same = alike[key]
-        value, low, high = (sum(getattr(m, k) for m in same) / len(same) for k in ("value", "low", "high"))
-        line.append((float(key[0]), value, low, high))
-    return line
+    return [(float(key[0]), *mean(alike[key])) for key in sorted(alike)]
 
 
 def _across(axes: Any, group: Sequence[Measurement], beside: Sequence[Measurement]) -> list[Any]:
