@@ -13,13 +13,15 @@ PACKAGE = Path(__file__).resolve().parent.parent / "evalkit"
 
 # From the ground up: a module may import its own layer and those before it.
 LAYERS = [
-    {"errors", "types", "files", "progress", "log", "interrupts"},
+    {"errors", "types", "files", "plugins", "progress", "log", "interrupts"},
     {"text", "tokenizer", "world", "papers"},
     {"metrics", "model"},
     {"engine"},
     {"harness"},
     {"corpus"},
     {"train", "report", "compare"},
+    {"frames"},
+    {"api"},
     {"commands"},
     {"cli", "lm_eval_model"},
 ]

@@ -92,7 +92,7 @@ def _list(data: DataPaths) -> None:
     table.add_column("size", justify="right")
     for name in ("source", "data", "what"):
         table.add_column(name)
-    for task in catalog.bundled().values():
+    for task in catalog.available().values():
         first = next(iter(task.protocols.values()))
         try:
             here = Text(task.source.at_hand(data) or "hub or --data")

@@ -14,8 +14,13 @@ from evalkit import papers
 from evalkit.errors import UsageError, unknown
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import FAMILIES, Protocol, Task
+from evalkit.metrics import METRICS
+from evalkit.plugins import Registry
 
 WORLD_SUITE = "world"
+
+# Folders of task files beside the bundled ones: name -> path.
+TASK_FOLDERS: Registry[str | Path] = Registry("task folder", {}, group="evalkit.tasks")
 
 # The suites of a paper's benchmarks, each with the protocol that a task defines to belong to it.
 PAPER_SUITES = MappingProxyType({"gpt1-zero-shot": "gpt1", "gpt2-paper": "gpt2", "gpt3-paper": "gpt3"})
@@ -38,14 +43,39 @@ def tasks_folder() -> Path:
 def bundled() -> Mapping[str, Task]:
     """Return every bundled task by name, in the order of families, then names."""
     found = [task for path in sorted(tasks_folder().rglob("*.py")) for task in load_file(path)]
-    found.sort(key=lambda task: (FAMILIES.index(task.family), task.name))
+    order = list(FAMILIES)
+    found.sort(key=lambda task: (order.index(task.family), task.name))
     names = [task.name for task in found]
     assert len(set(names)) == len(names), "two bundled tasks share a name"
     return MappingProxyType({task.name: task for task in found})
 
 
+def available() -> Mapping[str, Task]:
+    """Return the bundled tasks and those of folders that packages or the user added.
+
+    Raises UsageError where two tasks have one name.
+    """
+    tasks = dict(bundled())
+    for name in TASK_FOLDERS:
+        for path in _files_of(name, Path(TASK_FOLDERS[name])):
+            for task in load_file(path):
+                if task.name in tasks:
+                    raise UsageError(f"task folder {name!r}: {path} defines {task.name}, and so does another file")
+                tasks[task.name] = task
+    return tasks
+
+
+def _files_of(name: str, folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UsageError(f"task folder {name!r}: {folder} is no folder")
+    return sorted(path for path in folder.rglob("*.py") if not path.name.startswith("_"))
+
+
 def load_file(path: Path) -> tuple[Task, ...]:
-    """Run a task file and return its TASKS. Raises UsageError when the file has none or fails."""
+    """Run a task file and return its TASKS; a metric of its own is in its METRICS, name -> what makes it.
+
+    Raises UsageError when the file has no tasks or fails.
+    """
     spec = importlib.util.spec_from_file_location(f"evalkit_tasks_{path.parent.name}_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UsageError(f"task file {path}: no such Python file")
@@ -57,12 +87,14 @@ def load_file(path: Path) -> tuple[Task, ...]:
     tasks = getattr(module, "TASKS", None)
     if not isinstance(tasks, tuple) or not all(isinstance(task, Task) for task in tasks):
         raise UsageError(f"task file {path}: expected TASKS, a tuple of Task")
+    for name, make in getattr(module, "METRICS", {}).items():
+        METRICS.add(name, make)
     return tasks
 
 
 def suites() -> Mapping[str, Sequence[str]]:
     """Return the named groups: the world, the papers', the tasks' own, SuperGLUE, each family, and all."""
-    tasks = bundled()
+    tasks = available()
     groups = {WORLD_SUITE: [name for name in tasks if name.startswith("world_")], "all": list(tasks)}
     groups |= {suite: _of_paper(protocol) for suite, protocol in PAPER_SUITES.items()}
     for task in tasks.values():
@@ -79,21 +111,25 @@ def _of_paper(protocol: str) -> list[str]:
     A protocol may be defined for benchmarks that its paper did not use (GPT-2's way to translate other languages).
     """
     valued = {task for task, its_protocol, *_ in papers.published() if its_protocol == protocol}
-    return [t.name for t in bundled().values() if protocol in t.protocols and (t.name in valued or not valued)]
+    return [t.name for t in available().values() if protocol in t.protocols and (t.name in valued or not valued)]
 
 
-def choose(words: Iterable[str], *, trust_code: bool = False) -> list[tuple[Task, str | None]]:
+def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tuple[Task, str | None]]:
     """Turn names, suites, globs (`world_*`) and paths of task files into tasks, each once, in the order given.
+
+    A task stands for itself.
 
     With each comes the protocol that its suite stands for, or None. trust_code: the functions that a task file of
     lm-evaluation-harness names may run. Raises UsageError for a word that matches nothing, with the nearest name as a
     suggestion, for a task in two suites with different protocols, and for two tasks of one name.
     """
-    tasks, groups = bundled(), suites()
+    tasks, groups = available(), suites()
     chosen: dict[str, tuple[Task, str | None]] = {}
     for word in words:
-        protocol = PAPER_SUITES.get(word)
-        if word.endswith(".py"):
+        protocol = None if isinstance(word, Task) else PAPER_SUITES.get(word)
+        if isinstance(word, Task):
+            found = [word]
+        elif word.endswith(".py"):
             found = list(load_file(Path(word)))
         elif word.startswith(LM_EVAL) or word.endswith((".yaml", ".yml")):
             found = _of_lm_eval(word, trust_code=trust_code)
@@ -146,7 +182,7 @@ def check_data(data: DataPaths, tasks: Iterable[Task]) -> None:
 
 def check_protocol(name: str | None) -> None:
     """Raise UsageError, with a suggestion, for a protocol that no bundled task defines."""
-    known = {protocol for task in bundled().values() for protocol in task.protocols}
+    known = {protocol for task in available().values() for protocol in task.protocols}
     if name is not None and name not in known:
         raise unknown("protocol", name, known)
 

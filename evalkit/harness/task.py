@@ -8,23 +8,30 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from evalkit.errors import UsageError, unknown
 from evalkit.harness.sources import Source
 from evalkit.metrics.choice import NORMALISATIONS, UNCONDITIONAL
+from evalkit.plugins import Registry
 from evalkit.types import Decoding, Document, Example
 
-FAMILIES = (
-    "reading",
-    "translation",
-    "summarization",
-    "qa",
-    "lm",
-    "cloze",
-    "commonsense",
-    "nli",
-    "classification",
-    "synthetic",
-    "patterns",
-    "imported",
+# Every family, in the order of tables, with what it holds.
+FAMILIES: Registry[str] = Registry(
+    "family",
+    {
+        "reading": "answers to questions about a passage",
+        "translation": "a sentence in another language",
+        "summarization": "the gist of a text",
+        "qa": "answers from memory",
+        "lm": "perplexity, last words",
+        "cloze": "the missing word",
+        "commonsense": "the likelier end, referent or cause",
+        "nli": "whether one sentence follows from another",
+        "classification": "the class of a text",
+        "synthetic": "made tasks: arithmetic, scrambled words",
+        "patterns": "rules that the examples show",
+        "imported": "tasks of lm-evaluation-harness",
+    },
+    group="evalkit.families",
 )
 
 Kind = Literal["choice", "loglikelihood", "rolling", "generate"]
@@ -145,5 +152,7 @@ class Task:
     version: int = 1
 
     def __post_init__(self) -> None:
-        assert self.family in FAMILIES, f"{self.name}: family {self.family!r} is not one of {FAMILIES}"
-        assert self.protocols, f"{self.name}: at least one protocol is needed"
+        if self.family not in FAMILIES:
+            raise unknown(f"family of task {self.name}", self.family, FAMILIES)
+        if not self.protocols:
+            raise UsageError(f"task {self.name}: at least one protocol is needed")

@@ -28,11 +28,12 @@ from evalkit.metrics.labels import ChosenAnswer, LabelF1, LabelledAnswers, Label
 from evalkit.metrics.likelihood import AnswerBits, BitsPer, Perplexity, PerplexityPer
 from evalkit.metrics.rouge import Rouge
 from evalkit.metrics.threshold import Matthews
+from evalkit.plugins import Registry
 from evalkit.text import normalize, units
 
 __all__ = ["METRICS", "Array", "Metric", "get", "rule_of"]
 
-METRICS: Mapping[str, Callable[[], Metric]] = {
+_OWN: Mapping[str, Callable[[], Metric]] = {
     "acc": partial(Accuracy, "acc"),
     "acc_per_token": partial(Accuracy, "acc_per_token", per="token"),
     "acc_per_char": partial(Accuracy, "acc_per_char", per="char"),
@@ -76,6 +77,8 @@ METRICS: Mapping[str, Callable[[], Metric]] = {
     "rougeL": partial(Rouge, "rougeL"),
     "rougeLsum": partial(Rouge, "rougeLsum"),
 }
+
+METRICS: Registry[Callable[[], Metric]] = Registry("metric", _OWN, group="evalkit.metrics")
 
 
 def get(name: str, rule: str = "") -> Metric:

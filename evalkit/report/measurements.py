@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.harness.store import read_manifest, read_results
+from evalkit.plugins import Registry
 from evalkit.report import published
 from evalkit.types import Result
 
@@ -132,6 +133,12 @@ class Series:
     points: tuple[Measurement, ...]
 
 
+# What reads a file of results: its parsed JSON and its path -> measurements, or None for a file of another kind.
+ResultReader = Callable[[Any, Path], Iterable[Measurement] | None]
+# Readers that packages or the user added.
+READERS: Registry[ResultReader] = Registry("result reader", {}, group="evalkit.result_readers")
+
+
 def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
     """Read run folders, folders of them, and results files of lm-evaluation-harness.
 
@@ -191,6 +198,9 @@ def _read_file(path: Path, *, asked: bool) -> list[Measurement]:
     raw = read_json(path, StoreError)
     if isinstance(raw, dict) and isinstance(raw.get("results"), list) and "settings" in raw:
         raise StoreError(f"{path}: the results of a run whose manifest.json is missing")
+    for name in READERS:
+        if (found := READERS[name](raw, path)) is not None:
+            return list(found)
     if not lm_eval.is_results(raw) and not asked:
         return []
     return lm_eval.read(raw, path)

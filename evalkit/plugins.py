@@ -1,0 +1,70 @@
+"""Names that other packages and users may add to: metrics, models, engines, task folders, families, result readers.
+
+A package announces them as entry points (`[project.entry-points."evalkit.metrics"]` in its pyproject.toml), a script by
+calling `register_...` of `import evalkit`. evalkit's own names come first and cannot be taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from evalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T]):
+    """What stands for a name, of one kind. kind: in messages. own: evalkit's names. group: of the entry points.
+
+    A value behind an entry point is imported when it is asked for. Raises UsageError where that fails, and KeyError for
+    a name that nobody gave.
+    """
+
+    def __init__(self, kind: str, own: Mapping[str, T], *, group: str):
+        self._kind, self._own, self._group = kind, own, group
+        self._added: dict[str, T] = {}
+
+    def add(self, name: str, value: T) -> None:
+        """Add a name; one that was added before stands for the new value (a notebook's cell is run again).
+
+        Raises UsageError for one of evalkit's own.
+        """
+        if not name or name in self._own:
+            raise UsageError(f"{self._kind} {name!r}: that name is evalkit's own" if name else f"{self._kind}: no name")
+        self._added[name] = value
+
+    def __getitem__(self, name: str) -> T:
+        if name in self._own:
+            return self._own[name]
+        if name not in self._added and name in self._announced:
+            self._added[name] = self._load(self._announced[name])
+        return self._added[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._own, *self._announced, *self._added)))
+
+    def __len__(self) -> int:
+        return len({*self._own, *self._announced, *self._added})
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._added or name in self._announced
+
+    @cached_property
+    def _announced(self) -> Mapping[str, EntryPoint]:
+        from importlib.metadata import entry_points
+
+        return {point.name: point for point in entry_points(group=self._group)}
+
+    def _load(self, point: EntryPoint) -> T:
+        try:
+            value: T = point.load()
+        except Exception as error:  # another package's import may fail in any way
+            owner = point.dist.name if point.dist else point.value
+            what = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{self._kind} {point.name!r} of the package {owner} cannot be loaded: {what}") from error
+        return value
