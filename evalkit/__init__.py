@@ -1,8 +1,104 @@
 """evalkit: zero-shot and few-shot evaluation of GPTs, from the benchmark file to the scaling trend.
 
-Importing evalkit has no effects and does not import torch.
+    import evalkit
+
+    model = evalkit.open_model("nano")
+    run = evalkit.evaluate(model, tasks=["world_qa"], shots=[0, 4], limit=200)
+    run.results.to_pandas()
+
+Importing evalkit has no effects and does not import torch; what is named here is imported when it is first used.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "Comparison",
+    "Decoding",
+    "Document",
+    "Engine",
+    "EvalkitError",
+    "Example",
+    "Metric",
+    "Model",
+    "Protocol",
+    "Record",
+    "Request",
+    "Response",
+    "Result",
+    "Results",
+    "Run",
+    "Task",
+    "TaskSet",
+    "__version__",
+    "compare",
+    "evaluate",
+    "load_tasks",
+    "open_model",
+    "register_engine",
+    "register_family",
+    "register_metric",
+    "register_model",
+    "register_result_reader",
+    "register_tasks",
+    "task_from_rows",
+]
+
+# Where each name comes from.
+_HOMES = {
+    "evalkit.api": (
+        "compare evaluate load_tasks open_model register_engine register_family register_metric register_model "
+        "register_result_reader register_tasks task_from_rows"
+    ),
+    "evalkit.compare.comparison": "Comparison",
+    "evalkit.engine.base": "Engine",
+    "evalkit.engine.open": "Model",
+    "evalkit.errors": "EvalkitError",
+    "evalkit.frames": "Results Run",
+    "evalkit.harness.task": "Protocol Task",
+    "evalkit.harness.taskset": "TaskSet",
+    "evalkit.metrics.base": "Metric",
+    "evalkit.types": "Decoding Document Example Record Request Response Result",
+}
+_PLACES = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+if TYPE_CHECKING:
+    from evalkit.api import (
+        compare,
+        evaluate,
+        load_tasks,
+        open_model,
+        register_engine,
+        register_family,
+        register_metric,
+        register_model,
+        register_result_reader,
+        register_tasks,
+        task_from_rows,
+    )
+    from evalkit.compare.comparison import Comparison
+    from evalkit.engine.base import Engine
+    from evalkit.engine.open import Model
+    from evalkit.errors import EvalkitError
+    from evalkit.frames import Results, Run
+    from evalkit.harness.task import Protocol, Task
+    from evalkit.harness.taskset import TaskSet
+    from evalkit.metrics.base import Metric
+    from evalkit.types import Decoding, Document, Example, Record, Request, Response, Result
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

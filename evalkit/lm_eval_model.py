@@ -8,7 +8,6 @@ same to programs that read it; lm_eval 0.4.13 does not. lm_eval is imported when
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections import Counter
@@ -18,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from evalkit.commands import options
 from evalkit.engine.base import ask
+from evalkit.engine.open import DTYPES, load_engine
 from evalkit.errors import PromptTooLongError, UsageError, program
 from evalkit.files import canonical_json, digest
 from evalkit.harness.lm_eval.keys import Keys
@@ -32,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _TARGET = "evalkit.lm_eval_model:EvalkitLM"
 
-_DTYPES = {long: short for short, long in options.DTYPES.items()}
+_DTYPES = {long: short for short, long in DTYPES.items()}
 _GREEDY = Decoding()
 # Generation settings that are read, and those whose usual value changes nothing.
 _READ = {"until", "do_sample", "temperature", "top_k", "top_p", *LENGTHS}
@@ -68,8 +67,7 @@ class EngineModel:
         if not pretrained:
             raise UsageError("model_args: pretrained is missing, for example pretrained=nano")
         known = None if dtype in (None, "auto") else _DTYPES.get(str(dtype), str(dtype))
-        chosen = argparse.Namespace(dtype=known, device=_device(device), batch_tokens=batch_tokens)
-        self.engine = options.engine(str(pretrained), chosen)
+        self.engine = load_engine(str(pretrained), dtype=known, device=_device(device), batch_tokens=batch_tokens)
         self._seed = seed
 
     @property

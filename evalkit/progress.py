@@ -1,4 +1,4 @@
-"""Progress of long work: a live bar on a terminal, messages elsewhere (CI, a log file)."""
+"""Progress of long work: a live bar on a terminal, a line in a notebook, messages elsewhere (CI, a log file)."""
 
 from __future__ import annotations
 
@@ -77,15 +77,33 @@ class _Lines:
         rate = (self._count - self._start) / spent if spent else 0.0
         left = f", {(self._total - self._count) / rate:,.0f} s left" if rate and self._count < self._total else ""
         total = f"/{self._total:,}" if self._total else ""
-        log.info(
-            "%s",
-            f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, "
-            f"{spent:,.0f} s{left} {self._note}".rstrip(),
-            extra={"done": self._count, "total": self._total, "seconds": round(spent, 1)},
-        )
+        text = f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, {spent:,.0f} s{left} {self._note}"
+        self._say(text.rstrip(), spent)
+
+    def _say(self, text: str, spent: float) -> None:
+        log.info("%s", text, extra={"done": self._count, "total": self._total, "seconds": round(spent, 1)})
 
     def close(self) -> None:
         self._print()
+
+
+class _Cell(_Lines):
+    """One line below a notebook's cell, written anew as the count grows."""
+
+    def __init__(self, label: str, total: int, unit: str, start: int):
+        from IPython.display import display
+
+        super().__init__(label, total, unit, start, every=0.5)
+        self._shown = display({"text/plain": label}, raw=True, display_id=True)
+
+    def _say(self, text: str, spent: float) -> None:
+        self._shown.update({"text/plain": text}, raw=True)
+
+
+def _in_notebook() -> bool:
+    """Whether this thread's code runs in a notebook's kernel, which shows what it is given."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 class _Nothing:
@@ -116,7 +134,8 @@ def progress(label: str, *, total: int, unit: str, start: int = 0) -> Iterator[P
     """Show progress on standard error while the block runs."""
     bar: _Bar | _Lines | _Nothing = _Nothing()
     if not _silent.get():
-        bar = (_Bar if sys.stderr.isatty() else _Lines)(label, total, unit, start)
+        kind = _Cell if _in_notebook() else _Bar if sys.stderr.isatty() else _Lines
+        bar = kind(label, total, unit, start)
     try:
         yield bar
     finally:

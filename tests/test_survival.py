@@ -26,7 +26,7 @@ import torch
 import evalkit.engine.hf  # noqa: F401
 from evalkit import world
 from evalkit.cli import main
-from evalkit.commands import options
+from evalkit.engine import open
 from evalkit.harness import catalog, sources
 from evalkit.harness import run as run_module
 from evalkit.harness.load import RunSettings, load
@@ -248,8 +248,8 @@ def test_a_full_disk_ends_a_run_with_one_message_and_it_goes_on(checkpoint, smal
 def test_a_changed_weight_misses_the_cache(checkpoint, elsewhere, monkeypatch):
     monkeypatch.setenv("EVALKIT_CACHE", str(elsewhere / "cache"))
     loaded = []
-    load = options.engine
-    monkeypatch.setattr(options, "engine", lambda *words: loaded.append(words) or load(*words))
+    load = open.load_engine
+    monkeypatch.setattr(open, "load_engine", lambda *words, **more: loaded.append(words) or load(*words, **more))
     other = elsewhere / "other" / "tiny"
     model, tokenizer = weights.load(checkpoint)
     model.blocks[0].up.weight[3, 3] += 0.5

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evalkit.commands import options
 from evalkit.errors import unknown
 
 SUMMARY = "Copy a checkpoint at a precision, as a folder that transformers reads."
@@ -23,14 +22,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the copy."""
+    from evalkit.engine.open import DTYPES
     from evalkit.model import resolve
 
-    if arguments.dtype not in options.DTYPES:
-        raise unknown("dtype", arguments.dtype, options.DTYPES)
+    if arguments.dtype not in DTYPES:
+        raise unknown("dtype", arguments.dtype, DTYPES)
     folder = resolve.folder_of(arguments.checkpoint)
     import torch
 
     from evalkit.model import weights
 
-    weights.export(folder, arguments.to, dtype=getattr(torch, options.DTYPES[arguments.dtype]))
+    weights.export(folder, arguments.to, dtype=getattr(torch, DTYPES[arguments.dtype]))
     print(f"{folder} in {arguments.dtype}: {arguments.to}")

@@ -73,13 +73,14 @@ def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune, or judge again; print the table. Return 1 if too many items failed."""
+    from evalkit.engine.open import check_device
     from evalkit.report import table
 
     allowed = options.share(arguments.max_failed, "--max-failed")
 
     if arguments.dtype not in ("bf16", "fp32"):
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
-    options.check_device(arguments.device)
+    check_device(arguments.device)
     results = _judge_again(arguments) if arguments.evaluate else _finetune(arguments)
     table.show(results, options.console(), all_metrics=True, allowed=allowed)
     print(f"stored in {arguments.out}")
@@ -107,6 +108,7 @@ def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
     tasks = catalog.select(names)
     data = options.data(arguments)
     catalog.check_data(data, tasks)
+    from evalkit.engine.open import training_of
     from evalkit.model import weights
     from evalkit.train.finetune.data import prepare
     from evalkit.train.finetune.run import Base, finetune
@@ -120,7 +122,7 @@ def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
     for one in prepared:
         if cut := sum(example.cut > 0 for example in (*one.training, *one.scored)):
             print(f"{one.task.name}: {cut:,} examples are cut to the context of {gpt.config.context}")
-    return finetune(base, prepared, settings, arguments.out, training=options.training(arguments.model))
+    return finetune(base, prepared, settings, arguments.out, training=training_of(folder))
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

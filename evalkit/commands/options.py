@@ -5,22 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.errors import UsageError, unknown
-from evalkit.files import cache_folder
+from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from evalkit.engine.batched import BatchedEngine
     from evalkit.engine.cache import ResponseCache
-    from evalkit.engine.cached import CachedEngine
     from evalkit.harness.sources import DataPaths
     from evalkit.tokenizer import Tokenizer
-
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:
@@ -114,109 +109,16 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
 
 def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
     """Load a model into an engine: transformers' for hf:, ours for all else."""
-    folder = _checked_folder(name, arguments)
-    import torch
+    from evalkit.engine.open import load_engine
 
-    from evalkit.engine import hf
-    from evalkit.engine.gpt import GPTEngine
-    from evalkit.model import onednn, weights
-
-    check_device(arguments.device)
-    dtype = getattr(torch, DTYPES[dtype_of(name, folder, arguments)])
-    label = _label(name, folder)
-    if name.startswith("hf:"):
-        return hf.load(folder, name=label, dtype=dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
-    model, tokenizer = weights.load(folder, dtype=dtype, device=arguments.device)
-    return GPTEngine(
-        onednn.packed(model) if onednn.suits(model) else model,
-        tokenizer,
-        name=label,
-        content_hash=weights.content_hash(folder),
-        batch_tokens=arguments.batch_tokens,
-    )
-
-
-def check_dtype(dtype: str | None) -> None:
-    """Raise UsageError for a number format that there is not; None is the default."""
-    if dtype is not None and dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
-
-
-def dtype_of(name: str, folder: Path, arguments: argparse.Namespace) -> str:
-    """Return the number format that a model in a folder is evaluated in, without importing torch for a processor."""
-    if arguments.dtype is not None:
-        return str(arguments.dtype)
-    if name.startswith("hf:"):
-        return "fp32"
-    from evalkit.model.layouts import read_config
-    from evalkit.model.precision import default_dtype
-
-    return default_dtype(read_config(folder), arguments.device)
-
-
-def cached_engine(name: str, arguments: argparse.Namespace, cache: ResponseCache | None) -> CachedEngine:
-    """Announce an engine that is loaded when the cache does not know an answer; of hf: models, it is loaded at once."""
-    from evalkit.engine.cached import CachedEngine
-
-    folder = _checked_folder(name, arguments)
-    device = arguments.device.partition(":")[0]
-    if name.startswith("hf:"):
-        ready = engine(name, arguments)
-        return CachedEngine(
-            lambda: ready, tokenizer=ready.tokenizer, context_length=ready.context_length,
-            signature=ready.signature(), device=device, cache=cache,
-        )  # fmt: skip
-    from evalkit.model import layouts
-    from evalkit.model.folder import content_hash, signature
-    from evalkit.tokenizer import Tokenizer
-
-    if device != "cpu":
-        check_device(arguments.device)
-    config = layouts.read_config(folder)
-    dtype = DTYPES[dtype_of(name, folder, arguments)]
-    known = signature(
-        config, name=_label(name, folder), content_hash=content_hash(folder), dtype=dtype, stride=config.context
-    )
-    return CachedEngine(
-        lambda: engine(name, arguments), tokenizer=Tokenizer.load(folder), context_length=config.context,
-        signature=known, device=device, cache=cache,
-    )  # fmt: skip
+    return load_engine(name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
 
 
 def cache(arguments: argparse.Namespace) -> ResponseCache | None:
     """Open the cache of responses where the user wants it; None for --no-cache and EVALKIT_CACHE=off."""
-    from evalkit.engine.cache import ResponseCache
+    from evalkit.engine.open import response_cache
 
-    folder = cache_folder()
-    if arguments.no_cache or folder is None:
-        return None
-    return ResponseCache(folder, limit=_bytes(os.environ.get("EVALKIT_CACHE_SIZE", "1G"), "EVALKIT_CACHE_SIZE"))
-
-
-def _bytes(text: str, option: str) -> int:
-    """Parse 500M, 2G or a plain number of bytes."""
-    power = "KMG".find(text[-1:].upper()) + 1 if text else 0
-    try:
-        return int(float(text[:-1] if power else text) * 1024**power)
-    except (ValueError, OverflowError):
-        raise UsageError(f"{option}={text!r}: expected a size such as 500M, 2G or a number of bytes") from None
-
-
-def _checked_folder(name: str, arguments: argparse.Namespace) -> Path:
-    """Return a model's folder, when the options of its engine are allowed."""
-    from evalkit.model import resolve
-
-    check_dtype(arguments.dtype)
-    if arguments.batch_tokens is not None and arguments.batch_tokens < 1:
-        raise UsageError(f"--batch-tokens must be at least 1, not {arguments.batch_tokens}")
-    return resolve.folder_of(name)
-
-
-def _label(name: str, folder: Path) -> str:
-    """Return what a model is called in results: its folder's name, or the name under which it was found."""
-    plain = name.removeprefix("hf:")
-    label = folder.name if Path(plain).is_dir() else plain
-    return f"hf:{label}" if name != plain else label
+    return None if arguments.no_cache else response_cache()
 
 
 def tokenizer(name: str | None) -> Tokenizer | None:
@@ -227,31 +129,6 @@ def tokenizer(name: str | None) -> Tokenizer | None:
     from evalkit.tokenizer import Tokenizer
 
     return Tokenizer.load(resolve.folder_of(name))
-
-
-def training(name: str) -> dict[str, object]:
-    """Return what a checkpoint's training.json says and reports use (see model/record.py).
-
-    Nothing where there is none, or a broken one.
-    """
-    from evalkit.errors import CheckpointError
-    from evalkit.files import read_json
-    from evalkit.model import record, resolve
-
-    try:
-        return record.facts(read_json(resolve.folder_of(name) / "training.json", CheckpointError))
-    except (CheckpointError, KeyError, TypeError):  # another trainer's record, or none: facts for reports only
-        return {}
-
-
-def check_device(device: str) -> None:
-    """Raise UsageError for a device that this machine lacks."""
-    if device.partition(":")[0] not in ("cpu", "cuda"):
-        raise unknown("device", device, ("cpu", "cuda"))
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
 
 
 def console() -> Console:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
-from evalkit.errors import DataError, DiskError, EvalkitError, NoDataError, UsageError
+from evalkit.errors import DiskError, EvalkitError
 
 if TYPE_CHECKING:
-    from evalkit.engine.cache import ResponseCache
-    from evalkit.harness.load import Loaded, RunSettings
-    from evalkit.harness.sources import DataPaths
-    from evalkit.harness.task import Task
+    from evalkit.frames import Run
+    from evalkit.harness.load import RunSettings
     from evalkit.types import Result
 
 log = logging.getLogger(__name__)
@@ -85,36 +82,33 @@ def run(arguments: argparse.Namespace) -> int:
 
     Return 1 if a task or model failed, or too many items of one.
     """
-    from evalkit.harness import catalog
-    from evalkit.harness.load import RunSettings
-    from evalkit.model import resolve
+    from evalkit import api
+    from evalkit.engine import open
+    from evalkit.harness.taskset import read_tasks
 
     # Records stay until the end: looking through them again and again for cycles takes a fifth of a cached run.
     gc.set_threshold(50_000, 20)
-    shots, paper_shots = options.shots(arguments.shots or "0")
-    settings = RunSettings(
-        shots=shots,
-        paper_shots=paper_shots,
-        seeds=options.integers(arguments.seeds, "--seeds"),
-        protocol=arguments.protocol,
-        limit=arguments.limit,
-        templates=tuple(filter(None, arguments.templates.split(","))),
-        unsaid=arguments.shots is None,
-    )
+    settings = _settings(arguments)
     allowed = options.share(arguments.max_failed, "--max-failed")
     names = [name for name in arguments.model.split(",") if name]
     for name in names:  # a wrong name is found before the first model has run for hours
-        resolve.folder_of(name)
-    catalog.check_protocol(settings.protocol)
-    data = options.data(arguments)
-    chosen = catalog.choose(filter(None, arguments.tasks.split(",")), trust_code=arguments.trust_task_code)
-    catalog.check_data(data, [task for task, _ in chosen])
+        open.find(name)
     outcome = _Outcome(strict=arguments.strict, allowed=allowed)
-    tasks = _load(_wanted(chosen, settings), data, named=arguments.tasks.split(","), outcome=outcome)
+    tasks = read_tasks(
+        filter(None, arguments.tasks.split(",")), settings, options.data(arguments),
+        trust_code=arguments.trust_task_code, strict=arguments.strict,
+    )  # fmt: skip
+    for name, error in tasks.failed.items():
+        outcome.fail(name, error, alone=False)
     cache = options.cache(arguments)
     for name in names:
         try:
-            _run_model(name, tasks, settings, arguments, cache=cache, outcome=outcome)
+            model = api.open_model(
+                name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens
+            )
+            folder = arguments.out / api.file_label(model) if arguments.out and len(names) > 1 else arguments.out
+            done = api.run_model(model, tasks, out=folder, cache=cache, strict=arguments.strict, max_failed=allowed)
+            outcome.add(model.name, done)
         except EvalkitError as error:
             outcome.fail(name, error, alone=len(names) == 1)
     outcome.check()
@@ -143,88 +137,31 @@ class _Outcome:
         self.failures[name] = str(error)
         self.first = self.first or error
 
+    def add(self, model: str, done: Run) -> None:
+        """Keep what a model's run gave."""
+        self.results += done.results
+        self.folders.append(done.folder)
+        self.failures |= {f"{model}: {task}": reason for task, reason in done.failed.items()}
+
     def check(self) -> None:
         """Raise the first error when all has failed."""
         if self.first and not self.results:
             raise self.first
 
 
-def _run_model(
-    name: str,
-    tasks: Sequence[Loaded],
-    settings: RunSettings,
-    arguments: argparse.Namespace,
-    *,
-    cache: ResponseCache | None,
-    outcome: _Outcome,
-) -> None:
-    """Evaluate one model into its own folder."""
-    from evalkit.harness.failures import failed_tasks
-    from evalkit.harness.run import describe, evaluate, settings_digest
-    from evalkit.harness.store import RunStore
+def _settings(arguments: argparse.Namespace) -> RunSettings:
+    from evalkit.harness.load import RunSettings
 
-    engine = options.cached_engine(name, arguments, cache)
-    about = describe(engine, tasks, settings)
-    label = about["model"]["model"].replace("/", "-").replace(":", "-")
-    folder = arguments.out or Path("runs") / f"{label}-{settings_digest(about)}"
-    if arguments.out and "," in arguments.model.strip(","):
-        folder = folder / label
-    with RunStore(folder, about, training=options.training(name)) as store:
-        outcome.results += evaluate(engine, tasks, settings, store, strict=arguments.strict)
-        failed = {**failed_tasks(store.done.values(), allowed=outcome.allowed), **store.failed}
-    outcome.folders.append(folder)
-    outcome.failures |= {f"{label}: {task}": reason for task, reason in failed.items()}
-
-
-def _wanted(chosen: Sequence[tuple[Task, str | None]], settings: RunSettings) -> list[tuple[Task, RunSettings]]:
-    """Give each task its suite's protocol; say for which ones the paper states no number of shots."""
-    from evalkit.harness import catalog
-
-    wanted = [(task, replace(settings, protocol=settings.protocol or protocol)) for task, protocol in chosen]
-    protocols = [catalog.protocol_of(task, own.protocol)[1] for task, own in wanted]
-    catalog.check_templates(settings.templates, protocols)
-    unstated = [
-        (task, own)
-        for (task, own), protocol in zip(wanted, protocols, strict=True)
-        if settings.paper_shots and protocol.paper_shots is None and protocol.kind != "rolling"
-    ]
-    if not unstated or (not settings.shots and len(unstated) == len(wanted)):
-        return wanted
-    names = ", ".join(task.name for task, _ in unstated)
-    what = f"run with {','.join(map(str, settings.shots))} only" if settings.shots else "left out"
-    log.warning("--shots paper: the paper states no number for %s: %s", names, what)
-    return wanted if settings.shots else [pair for pair in wanted if pair not in unstated]
-
-
-def _load(
-    wanted: Sequence[tuple[Task, RunSettings]], data: DataPaths, *, named: Sequence[str], outcome: _Outcome
-) -> list[Loaded]:
-    """Load each task.
-
-    A suite goes on without the tasks whose data is nowhere, saying so; one that is named by itself is an error. One
-    whose files cannot be read fails, and the others go on.
-    """
-    from evalkit.harness.load import load
-
-    loaded: list[Loaded] = []
-    absent: dict[str, NoDataError] = {}
-    for task, own in wanted:
-        try:
-            loaded.append(load(task, own, data))
-        except NoDataError as error:
-            if task.name in named:
-                raise
-            absent[task.name] = error
-        except DataError as error:
-            outcome.fail(task.name, error, alone=len(wanted) == 1)
-        except OSError as error:
-            gone = DataError(f"{task.name}: cannot read {error.filename}: {error.strerror}")
-            outcome.fail(task.name, gone, alone=len(wanted) == 1)
-    if not loaded:
-        raise next(iter(absent.values()), None) or outcome.first or UsageError("--tasks names no task")
-    if absent:
-        log.warning("left out, for their data is nowhere: %s", ", ".join(absent))
-    return loaded
+    shots, paper_shots = options.shots(arguments.shots or "0")
+    return RunSettings(
+        shots=shots,
+        paper_shots=paper_shots,
+        seeds=options.integers(arguments.seeds, "--seeds"),
+        protocol=arguments.protocol,
+        limit=arguments.limit,
+        templates=tuple(filter(None, arguments.templates.split(","))),
+        unsaid=arguments.shots is None,
+    )
 
 
 def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:

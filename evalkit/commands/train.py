@@ -141,6 +141,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
     """Raise UsageError for whatever is wrong before anything is read or computed."""
+    from evalkit.engine.open import check_device
     from evalkit.train.compiled import Compile
     from evalkit.train.log import check_tensorboard
     from evalkit.train.optim import Schedule
@@ -158,7 +159,7 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
             raise UsageError(f"--{name} must be at least 1, not {getattr(arguments, name)}")
     if arguments.optimizer == "adamw" and arguments.muon_lr:
         raise UsageError("--muon-lr goes with --optimizer muon")
-    options.check_device(arguments.device)
+    check_device(arguments.device)
     if arguments.tensorboard:
         check_tensorboard()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalkit import __version__, metrics
 from evalkit.compare import verdicts
@@ -15,6 +16,9 @@ from evalkit.compare.evidence import Evidence
 from evalkit.compare.paired import change
 from evalkit.compare.verdicts import Verdict
 from evalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Figures in files: as many digits as every machine agrees on.
 _DIGITS = 9
@@ -82,7 +86,7 @@ class Finding:
         return self.change if self.higher_is_better else -self.change
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Comparison:
     """Two runs, what was found, and what they were allowed to differ in."""
 
@@ -102,6 +106,31 @@ class Comparison:
         """Return the findings that make the comparison fail."""
         bad = ("worse", "undecided") if self.settings.strict else ("worse",)
         return [f for f in self.gating if f.verdict in bad]
+
+    @property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return each finding's verdict, by its name."""
+        return {f.name: f.verdict for f in self.findings}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row per finding, with its fields as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(f) for f in self.findings])
+
+    def __repr__(self) -> str:
+        from rich.console import Console
+
+        from evalkit.compare import table
+
+        text = io.StringIO()
+        table.show(self, Console(file=text, width=200))
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        from evalkit.compare import table
+
+        return table.html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; infinity and NaN become null."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,3 +29,11 @@ def show(found: Comparison, console: Console) -> None:
     console.print(table)
     console.print(Text(words.method(found), style="dim"))
     console.print(Text(words.headline(found), style="bold red" if found.failing else "bold green"))
+
+
+def html(found: Comparison) -> str:
+    """Return the findings and the outcome as HTML, for a notebook."""
+    rows = [words.HEADER, *(words.columns(finding) for finding in found.findings)]
+    cells = ["".join(f"<td>{escape(text)}</td>" for text in row) for row in rows]
+    body = "\n".join(f"<tr>{row}</tr>" for row in cells)
+    return f"<table>\n{body}\n</table>\n<p>{escape(words.headline(found))}</p>"

@@ -11,6 +11,7 @@ import tokenizers
 from evalkit.engine.base import TextCodec
 from evalkit.errors import UsageError
 from evalkit.files import digest
+from evalkit.model import resolve
 from evalkit.tokenizer import Tokenizer
 
 # What stands at the end of a decoded text whose last character is not whole yet.
@@ -80,9 +81,10 @@ class PlainEncoder:
 def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple[TextCodec, int | None]:
     """Return the face of a tokenizer, and the token that it puts before every text, if it does.
 
-    tokenizer: one of evalkit's, a folder that holds one, a fast one of transformers, a `tokenizers.Tokenizer`, a
-    tiktoken encoding, or any object with `encode` and `decode`. end_of_text: the token that separates documents and
-    stands for an empty context, as text or id, where the tokenizer does not say. The object given is not changed.
+    tokenizer: one of evalkit's, a folder that holds one or a model's name, a fast one of transformers, a
+    `tokenizers.Tokenizer`, a tiktoken encoding, or any object with `encode` and `decode`. end_of_text: the token that
+    separates documents and stands for an empty context, as text or id, where the tokenizer does not say. The object
+    given is not changed.
 
     Raises UsageError for an object that cannot be used or whose end of text is not known, CheckpointError for a
     folder that cannot be read.
@@ -90,7 +92,7 @@ def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple
     if isinstance(tokenizer, Tokenizer | PlainEncoder):
         return tokenizer, None
     if isinstance(tokenizer, str | Path):
-        return Tokenizer.load(Path(tokenizer)), None
+        return Tokenizer.load(resolve.folder_of(str(tokenizer))), None
     backend = (
         tokenizer if isinstance(tokenizer, tokenizers.Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     )

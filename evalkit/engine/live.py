@@ -59,16 +59,16 @@ class LiveEngine(BatchedEngine):
         stride: int | None = None,
     ):
         device = next((tensor.device for tensor in _tensors(module)), torch.device("cpu"))
-        self._network = _Network(module, logits, device, known=tokenizer.end_of_text or 1)
-        most = max(positions, _LOGITS // self._network.vocabulary)
+        self.network = _Network(module, logits, device, known=tokenizer.end_of_text or 1)
+        most = max(positions, _LOGITS // self.network.vocabulary)
         super().__init__(
             tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
             batch_tokens=batch_tokens or most, stride=stride,
         )  # fmt: skip
-        if tokenizer.size > self._network.vocabulary:
+        if tokenizer.size > self.network.vocabulary:
             raise UsageError(
                 f"{name}: the tokenizer has {tokenizer.size:,} tokens, the module's logits are of "
-                f"{self._network.vocabulary:,}: they do not belong together"
+                f"{self.network.vocabulary:,}: they do not belong together"
             )
         self._name, self._begin = name, begin
         if begin is not None:
@@ -77,7 +77,7 @@ class LiveEngine(BatchedEngine):
 
     def signature(self) -> Mapping[str, str]:
         """Return what identifies the numbers; the hash is of the weights as they are now."""
-        module = self._network.module
+        module = self.network.module
         return {
             "model": self._name,
             "hash": _content_hash(module, self.tokenizer),
@@ -97,10 +97,10 @@ class LiveEngine(BatchedEngine):
         return (self._begin,) if ids == (self.tokenizer.end_of_text,) else (self._begin, *ids)
 
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
-        return score(self._network, spans, batch_tokens=self._batch_tokens)
+        return score(self.network, spans, batch_tokens=self._batch_tokens)
 
     def _reading(self, prompts: Sequence[Prompt]) -> CacheReading:
-        return CacheReading(self._network, prompts, batch_tokens=self._batch_tokens)
+        return CacheReading(self.network, prompts, batch_tokens=self._batch_tokens)
 
 
 class _Network:

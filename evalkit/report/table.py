@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from statistics import median
 
 from rich.console import Console
@@ -187,6 +188,22 @@ def show(
         console.print(Text(told, style="bold red"))
     if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
         console.print(Text(f"paper: {said}", style="dim"))
+
+
+def html(
+    results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False, allowed: float = MAX_FAILED
+) -> str:
+    """Return the table as HTML, for a notebook. allowed: as in `show`."""
+    columns = Columns.of(results)
+    out = ["<table>", _html_row(header(columns), "th")]
+    for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
+        out.append(_html_row([family], "th"))
+        out += [_html_row(line.texts(columns), "td") for line in lines]
+    return "\n".join([*out, "</table>"])
+
+
+def _html_row(texts: Sequence[str], cell: str) -> str:
+    return "<tr>" + "".join(f"<{cell}>{escape(text)}</{cell}>" for text in texts) + "</tr>"
 
 
 def markdown(

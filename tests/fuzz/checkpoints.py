@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from evalkit.commands import options
+from evalkit.engine.open import training_of
 from evalkit.model import weights
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
@@ -86,7 +86,7 @@ def tokenize(folder: Path) -> list[int]:
 
 def facts(folder: Path) -> Any:
     """Read what a report and a further training read of a training's records."""
-    return options.training(str(folder)), log.read_metrics(folder), weights.copy(folder, folder / "copy")
+    return training_of(folder), log.read_metrics(folder), weights.copy(folder, folder / "copy")
 
 
 def read_state(folder: Path) -> Any:

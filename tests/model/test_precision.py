@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 import torch
 
-from evalkit.commands import options
+from evalkit.engine.open import check_options, dtype_of
 from evalkit.errors import UsageError
 from evalkit.model import precision, resolve
 from evalkit.model.config import GPT1, GPT2, LADDER
@@ -42,6 +41,6 @@ def test_a_gpu_is_asked(monkeypatch, supported):
 def test_what_the_user_says_stands():
     nano = resolve.folder_of("nano")
     for asked, name, dtype in [("fp16", "nano", "fp16"), ("bf16", "hf:x", "bf16"), (None, "hf:x", "fp32")]:
-        assert options.dtype_of(name, nano, argparse.Namespace(dtype=asked, device="cpu")) == dtype
+        assert dtype_of(name, nano, dtype=asked, device="cpu") == dtype
     with pytest.raises(UsageError, match="unknown dtype 'fp8'"):
-        options.check_dtype("fp8")
+        check_options(dtype="fp8", device="cpu", batch_tokens=None)

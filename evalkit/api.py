@@ -1,0 +1,249 @@
+"""The functions of `import evalkit`: what the command line does, with keywords instead of options.
+
+They print nothing but progress, on standard error, and raise the errors of evalkit.errors. A run leaves the same folder
+with the same bytes as `evalkit run`, goes on where an earlier one was stopped, and shares its cache.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
+from evalkit.errors import UsageError
+from evalkit.frames import Results, Run
+from evalkit.harness.catalog import TASK_FOLDERS
+from evalkit.harness.failures import MAX_FAILED, failed_tasks
+from evalkit.harness.load import RunSettings
+from evalkit.harness.run import describe, settings_digest
+from evalkit.harness.run import evaluate as evaluate_tasks
+from evalkit.harness.sources import DataPaths
+from evalkit.harness.store import RunStore
+from evalkit.harness.tabletask import task_from_rows
+from evalkit.harness.task import FAMILIES, Task
+from evalkit.harness.taskset import TaskSet, read_tasks
+from evalkit.metrics import METRICS, Metric
+
+if TYPE_CHECKING:
+    from evalkit.compare.comparison import Comparison
+    from evalkit.engine.base import Engine
+    from evalkit.engine.cache import ResponseCache
+    from evalkit.report.measurements import ResultReader
+
+__all__ = [
+    "compare",
+    "evaluate",
+    "load_tasks",
+    "open_model",
+    "register_engine",
+    "register_family",
+    "register_metric",
+    "register_model",
+    "register_result_reader",
+    "register_tasks",
+    "run_model",
+    "task_from_rows",
+]
+
+Tasks = str | Path | Task | Iterable[str | Path | Task]
+Shots = int | Literal["paper"] | Iterable[int | Literal["paper"]]
+
+
+def load_tasks(
+    tasks: Tasks = "world",
+    *,
+    shots: Shots | None = None,
+    seeds: Sequence[int] = (1,),
+    limit: int | None = None,
+    protocol: str | None = None,
+    templates: Sequence[str] = (),
+    data: Mapping[str, str | Path] | None = None,
+    trust_task_code: bool = False,
+    strict: bool = False,
+) -> TaskSet:
+    """Choose tasks and read their data, once for any number of models.
+
+    tasks: names, suites (`world`, `gpt2-paper`, a family), globs, task files (.py, lm-eval's .yaml), `lm-eval:NAME`,
+    and Task objects (see task_from_rows). shots: numbers of solved examples in the prompt, "paper" for the paper's own
+    (default: 0, or what a task file says). seeds: for drawing shots and sampling. limit: documents per task, a fixed
+    pseudo-random subset. protocol: how prompts are built (default: each task's first). templates: further wordings, or
+    "all". data: name of a benchmark -> its file or folder; else the folder that EVALKIT_DATA names and the hub are
+    looked through. trust_task_code: let the Python functions of lm-eval's task files run.
+    strict: the first task whose data cannot be read is an error; else it is kept in `failed`, and the others go on.
+
+    Raises UsageError for names and values that are not allowed, DataError and NoDataError for data that is not as
+    expected or nowhere.
+    """
+    numbers, paper = _shots(shots)
+    settings = RunSettings(
+        shots=numbers, paper_shots=paper, seeds=tuple(seeds), protocol=protocol, limit=limit,
+        templates=tuple(templates), unsaid=shots is None,
+    )  # fmt: skip
+    places = DataPaths.from_user([f"{name}={path}" for name, path in (data or {}).items()], os.environ)
+    return read_tasks(_words(tasks), settings, places, trust_code=trust_task_code, strict=strict)
+
+
+def evaluate(
+    model: Model | str | Path,
+    tasks: Tasks | TaskSet = "world",
+    *,
+    shots: Shots | None = None,
+    seeds: Sequence[int] = (1,),
+    limit: int | None = None,
+    protocol: str | None = None,
+    templates: Sequence[str] = (),
+    data: Mapping[str, str | Path] | None = None,
+    trust_task_code: bool = False,
+    out: str | Path | None = None,
+    cache: bool = True,
+    strict: bool = False,
+    max_failed: float = MAX_FAILED,
+) -> Run:
+    """Evaluate a model on tasks and store every item; go on where an earlier start of the same run was stopped.
+
+    model: what open_model gives, or a name or folder for it. tasks and the settings up to trust_task_code: as
+    load_tasks; of tasks that are loaded already, the settings are theirs. out: the run folder (default:
+    runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new ones.
+    strict: the first task that fails is an error; else it is kept in Run.failed, and the others go on.
+    max_failed: a task of whose items a larger share failed (a prompt too long, a score that is no number) has failed.
+
+    Raises UsageError, DataError and NoDataError as load_tasks does, CheckpointError for models that cannot be read,
+    StoreError for a folder that holds another run, DiskError where the disk is full; whatever was finished is kept.
+    """
+    opened = open_model(model) if isinstance(model, str | Path) else model
+    if not isinstance(opened, Model):
+        raise UsageError(
+            f"evaluate: {type(model).__name__} is no model; open it first: evalkit.open_model(module, tokenizer=...)"
+        )
+    if not isinstance(tasks, TaskSet):
+        tasks = load_tasks(
+            tasks, shots=shots, seeds=seeds, limit=limit, protocol=protocol, templates=templates, data=data,
+            trust_task_code=trust_task_code, strict=strict,
+        )  # fmt: skip
+    elif (shots, tuple(seeds), limit, protocol, tuple(templates), data) != (None, (1,), None, None, (), None):
+        raise UsageError("evaluate: tasks that are loaded have their settings; give shots, limit, ... to load_tasks")
+    run = run_model(
+        opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None, strict=strict,
+        max_failed=max_failed,
+    )  # fmt: skip
+    unread = {name: str(error) for name, error in tasks.failed.items()}
+    return Run(folder=run.folder, results=run.results, failed={**unread, **run.failed})
+
+
+def run_model(
+    model: Model,
+    tasks: TaskSet,
+    *,
+    out: Path | None,
+    cache: ResponseCache | None,
+    strict: bool = False,
+    max_failed: float = MAX_FAILED,
+) -> Run:
+    """Evaluate one model on tasks that are loaded, with a cache that is open."""
+    engine = model.engine(cache)
+    about = describe(engine, tasks.loaded, tasks.settings)
+    folder = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
+    with RunStore(folder, about, training=model.training) as store:
+        results = evaluate_tasks(engine, tasks.loaded, tasks.settings, store, strict=strict)
+        failed = {**failed_tasks(store.done.values(), allowed=max_failed), **store.failed}
+    return Run(folder=folder, results=Results(results), failed=failed)
+
+
+def file_label(model: Model) -> str:
+    """Return a model's name as a part of a path."""
+    return model.name.replace("/", "-").replace(":", "-")
+
+
+def compare(
+    base: Run | str | Path,
+    new: Run | str | Path,
+    *,
+    margin: float | Mapping[str, float] | None = None,
+    alpha: float = 0.05,
+    allow: Sequence[str] = (),
+    all_metrics: bool = False,
+    strict: bool = False,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Test in pairs, on the documents that both scored, whether a run is better or worse than another.
+
+    base, new: runs, their folders, or baseline files. margin: points within which a change counts as the same, for all
+    tasks or by task. alpha: chance of a false alarm over all tasks (Holm). allow: fields in which the runs may differ
+    (see `evalkit compare --help`). all_metrics: every metric counts, not only each task's first. strict: what is
+    undecided fails too.
+
+    Raises CompareError for runs that cannot be compared, StoreError for folders that hold no whole run, UsageError for
+    values that are not allowed.
+    """
+    from evalkit.compare import baseline, comparison
+
+    margins = {} if margin is None else dict(margin) if isinstance(margin, Mapping) else {"": margin}
+    settings = comparison.Settings(
+        alpha=alpha, margins=margins, allow=tuple(allow), all_metrics=all_metrics, strict=strict,
+        resamples=resamples, seed=seed,
+    )  # fmt: skip
+    before, after = (baseline.read(side.folder if isinstance(side, Run) else Path(side)) for side in (base, new))
+    return comparison.compare(before, after, settings)[0]
+
+
+def register_metric(name: str, make: Callable[[], Metric]) -> None:
+    """Add a metric: tasks name it among their protocol's metrics. make: makes one, usually its class.
+
+    Raises UsageError for a name that is evalkit's own; so do the other functions of this kind. A package announces the
+    same with an entry point of the group evalkit.metrics, and likewise for the others: evalkit.tasks, evalkit.models,
+    evalkit.engines, evalkit.families, evalkit.result_readers.
+    """
+    METRICS.add(name, make)
+
+
+def register_tasks(name: str, folder: str | Path) -> None:
+    """Add a folder of task files; its tasks are known by their names, as the bundled ones are."""
+    TASK_FOLDERS.add(name, folder)
+
+
+def register_family(name: str, holds: str) -> None:
+    """Add a family of tasks. holds: what its tasks ask for, in a few words."""
+    FAMILIES.add(name, holds)
+
+
+def register_model(name: str, make: Callable[[], Model | str | Path]) -> None:
+    """Add a model's name: make returns what open_model takes, or what it gives."""
+    MODELS.add(name, make)
+
+
+def register_engine(name: str, make: Callable[..., Engine]) -> None:
+    """Add an engine: `NAME:TEXT` as a model is then make(TEXT, dtype=..., device=..., batch_tokens=...)."""
+    ENGINES.add(name, make)
+
+
+def register_result_reader(name: str, read: ResultReader) -> None:
+    """Add a kind of result file that `evalkit report` reads.
+
+    read: given the parsed JSON of a file and its path, returns its measurements, or None for a file of another kind.
+    """
+    from evalkit.report.measurements import READERS
+
+    READERS.add(name, read)
+
+
+def _words(tasks: Tasks) -> list[str | Task]:
+    """Return what names tasks, one by one; a text may hold several with commas between."""
+    given = [tasks] if isinstance(tasks, str | Path | Task) else list(tasks)
+    words: list[str | Task] = []
+    for word in given:
+        if not isinstance(word, str | Path | Task):
+            raise UsageError(f"tasks: {word!r:.60} is neither a name, a path nor a Task")
+        words += [word] if isinstance(word, Task) else filter(None, str(word).split(","))
+    return words
+
+
+def _shots(shots: Shots | None) -> tuple[tuple[int, ...], bool]:
+    """Return the numbers, and whether the paper's is wanted too."""
+    given = [0] if shots is None else [shots] if isinstance(shots, int | str) else list(shots)
+    numbers = tuple(dict.fromkeys(n for n in given if isinstance(n, int) and not isinstance(n, bool)))
+    if wrong := [n for n in given if n != "paper" and (not isinstance(n, int) or isinstance(n, bool))]:
+        raise UsageError(f"shots: expected whole numbers or 'paper', not {wrong[0]!r}")
+    return numbers, "paper" in given

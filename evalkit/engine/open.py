@@ -1,0 +1,314 @@
+"""open_model(): from a name, a folder or a live module to a model that can be evaluated.
+
+Of a named model only the configuration and the tokenizer are read at first; the weights when an answer is asked that
+the cache does not know.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from evalkit.engine.base import Engine, TextEncoder
+from evalkit.engine.cached import CachedEngine
+from evalkit.errors import CheckpointError, UsageError, unknown
+from evalkit.files import cache_folder, read_json
+from evalkit.plugins import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from evalkit.engine.batched import BatchedEngine
+    from evalkit.engine.cache import ResponseCache
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+# What a name begins with that means a model run by transformers.
+HF = "hf:"
+
+
+# Names of models that packages or the user added: what makes anything that open_model takes.
+MODELS: Registry[Callable[[], Any]] = Registry("model", {}, group="evalkit.models")
+# Engines that they added: what stands before the colon of `NAME:MODEL` -> what makes an engine of the text behind it
+# and the keywords dtype, device and batch_tokens.
+ENGINES: Registry[Callable[..., Engine]] = Registry("engine", {}, group="evalkit.engines")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model ready to be evaluated.
+
+    name: as in results. engine: makes what answers the requests of one run, with a cache of responses or without.
+    training: what is known of how the model came about (tokens, flops, held-out loss, ...), for reports.
+    """
+
+    name: str
+    engine: Callable[[ResponseCache | None], CachedEngine]
+    training: Mapping[str, object]
+
+    def __repr__(self) -> str:
+        return f"<evalkit model {self.name}>"
+
+
+def open_model(
+    source: str | Path | nn.Module,
+    *,
+    tokenizer: Any = None,
+    name: str | None = None,
+    dtype: str | None = None,
+    device: str = "cpu",
+    batch_tokens: int | None = None,
+    context_length: int | None = None,
+    end_of_text: str | int | None = None,
+    logits: Callable[[nn.Module, Tensor], Any] | None = None,
+) -> Model:
+    """Open a model: a name (`nano`, `gpt2`), a checkpoint folder, `hf:ID` or `hf:FOLDER`, or a live torch module.
+
+    A live module is any whose call with token ids (batch, positions) gives logits (batch, positions, vocabulary), or an
+    object that holds them as `.logits`; `logits` calls it another way. It comes with its tokenizer (see
+    evalkit.engine.encoders) and, where it does not say itself, with the number of tokens that it reads at once
+    (context_length) and the token that separates documents (end_of_text). It is evaluated as its weights are at the
+    time, in its own dtype and on its own device, and is afterwards as it was before.
+
+    name: what results call it (default: the source's name). dtype: fp32, bf16 or fp16 (default: bf16 where the hardware
+    multiplies it faster and the model is large enough, else fp32). device: cpu or cuda. batch_tokens: tokens in a
+    batch: speed and memory, never a score.
+
+    Raises UsageError for what can be opened in no way, CheckpointError for files that are missing or damaged.
+    """
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str | Path):
+        if tokenizer is not None or logits is not None or context_length is not None or end_of_text is not None:
+            raise UsageError(
+                "tokenizer, context_length, end_of_text and logits belong to a live module; "
+                f"{str(source)!r} has its own"
+            )
+        opener = _of_engine if _engine_of(str(source)) else _named
+        if str(source) in MODELS and (made := MODELS[str(source)]()) is not source:
+            return open_model(made, name=name or str(source), dtype=dtype, device=device, batch_tokens=batch_tokens)
+        return opener(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens)
+    if dtype is not None or device != "cpu":
+        raise UsageError("dtype and device: a live module is evaluated in its own dtype and on its own device")
+    if tokenizer is None:
+        raise UsageError(f"open_model({type(source).__name__}, ...): a live module needs its tokenizer: tokenizer=...")
+    return _live(
+        source, tokenizer, name, batch_tokens=batch_tokens, context_length=context_length, end_of_text=end_of_text,
+        logits=logits,
+    )  # fmt: skip
+
+
+def _live(
+    module: nn.Module,
+    tokenizer: Any,
+    name: str | None,
+    *,
+    batch_tokens: int | None,
+    context_length: int | None,
+    end_of_text: str | int | None,
+    logits: Callable[[nn.Module, Tensor], Any] | None,
+) -> Model:
+    from torch import nn
+
+    from evalkit.engine.encoders import encoder_of
+    from evalkit.engine.live import LiveEngine, positions_of
+
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"open_model: {type(module).__name__} is neither a name, a folder nor a torch module")
+    encoder, begin = encoder_of(tokenizer, end_of_text=end_of_text)
+    label = name or type(module).__name__
+    live = LiveEngine(
+        module, encoder, name=label, positions=positions_of(module, given=context_length), logits=logits, begin=begin,
+        batch_tokens=batch_tokens,
+    )  # fmt: skip
+
+    def engine(cache: ResponseCache | None) -> CachedEngine:
+        """Make an engine of the weights as they are now."""
+        return CachedEngine(lambda: live, device=live.network.device.type, cache=cache, **_known(live))
+
+    return Model(name=label, engine=engine, training={})
+
+
+def find(name: str) -> None:
+    """Raise what open_model would raise for a name that nothing has, before anything else is done."""
+    from evalkit.model import resolve
+
+    if name not in MODELS and not _engine_of(name):
+        resolve.folder_of(name)
+
+
+def _engine_of(name: str) -> str:
+    """Return the engine that a name's beginning means, of those that were added; else an empty text."""
+    prefix, colon, _ = name.partition(":")
+    return prefix if colon and prefix in ENGINES else ""
+
+
+def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None) -> Model:
+    """Open a model by an engine that was added."""
+    prefix = _engine_of(name)
+
+    @lru_cache(maxsize=1)
+    def load() -> Engine:
+        return ENGINES[prefix](name.partition(":")[2], dtype=dtype, device=device, batch_tokens=batch_tokens)
+
+    def engine(cache: ResponseCache | None) -> CachedEngine:
+        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **_known(load()))
+
+    return Model(name=label or name, engine=engine, training={})
+
+
+def _named(name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None) -> Model:
+    """Open a model by name; of one that transformers runs, the weights are read at once."""
+    from evalkit.model import resolve
+
+    check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
+    folder = resolve.folder_of(name)
+    known_as = label or _label(name, folder)
+    kind = dtype_of(name, folder, dtype=dtype, device=device)
+
+    @lru_cache(maxsize=1)
+    def load() -> BatchedEngine:
+        return load_engine(name, label=known_as, dtype=kind, device=device, batch_tokens=batch_tokens)
+
+    def engine(cache: ResponseCache | None) -> CachedEngine:
+        about = _known(load()) if name.startswith(HF) else _announced(folder, known_as, kind)
+        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **about)
+
+    return Model(name=known_as, engine=engine, training=training_of(folder))
+
+
+class _About(TypedDict):
+    """What a run needs of an engine before it is asked."""
+
+    tokenizer: TextEncoder
+    context_length: int
+    signature: Mapping[str, str]
+
+
+def _known(engine: Engine) -> _About:
+    return {
+        "tokenizer": engine.tokenizer,
+        "context_length": engine.context_length,
+        "signature": engine.signature(),
+    }
+
+
+def _announced(folder: Path, label: str, dtype: str) -> _About:
+    """Read what is known of an engine of ours before its weights are."""
+    from evalkit.model import layouts
+    from evalkit.model.folder import content_hash, signature
+    from evalkit.tokenizer import Tokenizer
+
+    config = layouts.read_config(folder)
+    known = signature(config, name=label, content_hash=content_hash(folder), dtype=DTYPES[dtype], stride=config.context)
+    return {"tokenizer": Tokenizer.load(folder), "context_length": config.context, "signature": known}
+
+
+def load_engine(
+    name: str,
+    *,
+    label: str | None = None,
+    dtype: str | None = None,
+    device: str = "cpu",
+    batch_tokens: int | None = None,
+) -> BatchedEngine:
+    """Load a named model with its weights: by transformers for `hf:`, into our own GPT for all else.
+
+    The options and errors are those of open_model.
+    """
+    from evalkit.model import resolve
+
+    check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
+    folder = resolve.folder_of(name)
+    import torch
+
+    from evalkit.engine import hf
+    from evalkit.engine.gpt import GPTEngine
+    from evalkit.model import onednn, weights
+
+    chosen = getattr(torch, DTYPES[dtype_of(name, folder, dtype=dtype, device=device)])
+    label = label or _label(name, folder)
+    if name.startswith(HF):
+        return hf.load(folder, name=label, dtype=chosen, device=device, batch_tokens=batch_tokens)
+    model, tokenizer = weights.load(folder, dtype=chosen, device=device)
+    return GPTEngine(
+        onednn.packed(model) if onednn.suits(model) else model, tokenizer, name=label,
+        content_hash=weights.content_hash(folder), batch_tokens=batch_tokens,
+    )  # fmt: skip
+
+
+def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -> None:
+    """Raise UsageError for options that mean nothing, or a device that this machine lacks."""
+    if dtype is not None and dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    if batch_tokens is not None and batch_tokens < 1:
+        raise UsageError(f"--batch-tokens must be at least 1, not {batch_tokens}")
+    check_device(device)
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError for a device that this machine lacks; for a processor torch is not imported."""
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise unknown("device", device, ("cpu", "cuda"))
+    if kind == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
+
+
+def dtype_of(name: str, folder: Path, *, dtype: str | None, device: str) -> str:
+    """Return the number format that a model in a folder is evaluated in: the one asked for, or its default."""
+    if dtype is not None:
+        return dtype
+    if name.startswith(HF):
+        return "fp32"
+    from evalkit.model.layouts import read_config
+    from evalkit.model.precision import default_dtype
+
+    return default_dtype(read_config(folder), device)
+
+
+def response_cache() -> ResponseCache | None:
+    """Open the cache of responses, in EVALKIT_CACHE or its usual place; None where that is "off"."""
+    from evalkit.engine.cache import ResponseCache
+
+    folder = cache_folder()
+    return None if folder is None else ResponseCache(folder, limit=_bytes(os.environ.get("EVALKIT_CACHE_SIZE", "1G")))
+
+
+def _bytes(text: str) -> int:
+    """Parse 500M, 2G or a plain number of bytes."""
+    power = "KMG".find(text[-1:].upper()) + 1 if text else 0
+    try:
+        return int(float(text[:-1] if power else text) * 1024**power)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"EVALKIT_CACHE_SIZE={text!r}: expected a size such as 500M, 2G or a number of bytes"
+        ) from None
+
+
+def _label(name: str, folder: Path) -> str:
+    """Return what a model is called in results: its folder's name, or the name under which it was found."""
+    plain = name.removeprefix(HF)
+    label = folder.name if Path(plain).is_dir() else plain
+    return f"{HF}{label}" if name != plain else label
+
+
+def training_of(folder: Path) -> dict[str, object]:
+    """Return what a checkpoint's training.json says and reports use (see model/record.py).
+
+    Nothing where there is none, or a broken one.
+    """
+    from evalkit.model import record
+
+    try:
+        return record.facts(read_json(folder / "training.json", CheckpointError))
+    except (CheckpointError, KeyError, TypeError):  # another trainer's record, or none: facts for reports only
+        return {}

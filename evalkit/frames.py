@@ -1,0 +1,84 @@
+"""What the Python API hands out: a stored run, its results as a table, in a notebook and as a data frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from evalkit.types import Record, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Results(Sequence[Result]):
+    """Aggregates of one or several runs: a sequence of Result that shows itself as the table of `evalkit run`."""
+
+    def __init__(self, results: Sequence[Result]):
+        self._results = tuple(results)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> Results: ...
+    def __getitem__(self, index: int | slice) -> Result | Results:
+        return Results(self._results[index]) if isinstance(index, slice) else self._results[index]
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row per result, with the fields of Result as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(result) for result in self._results])
+
+    def to_markdown(self, *, all_metrics: bool = False, levels: bool = False) -> str:
+        """Return the table as Markdown: of each task its first metric, or all; its levels too, if wanted."""
+        from evalkit.report import table
+
+        return table.markdown(self._results, all_metrics=all_metrics, levels=levels)
+
+    def __repr__(self) -> str:
+        from rich.console import Console
+
+        from evalkit.report import table
+
+        text = io.StringIO()
+        table.show(self._results, Console(file=text, width=200))
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        from evalkit.report import table
+
+        return table.html(self._results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A stored run of one model. failed: tasks that could not be scored, and why."""
+
+    folder: Path
+    results: Results
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def records(self, *, task: str | None = None, shots: int | None = None) -> Iterator[Record]:
+        """Yield what was asked and answered, one record per document, seed, control and wording.
+
+        Raises StoreError where the run's files are gone or damaged.
+        """
+        from evalkit.harness.store import read_records
+
+        for record in read_records(self.folder):
+            if task in (None, record.cell.task) and shots in (None, record.cell.shots):
+                yield record
+
+    def __repr__(self) -> str:
+        failed = "".join(f"\nfailed: {name}: {reason}" for name, reason in self.failed.items())
+        return f"{self.results!r}{failed}\nstored in {self.folder}"
+
+    def _repr_html_(self) -> str:
+        return self.results._repr_html_()

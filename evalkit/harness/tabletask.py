@@ -1,0 +1,152 @@
+"""A benchmark from a table of one's own: rows with columns, and the words around them."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evalkit.errors import DataError, UsageError, unknown
+from evalkit.files import canonical_json, digest
+from evalkit.harness.rows import choice_of, texts_of
+from evalkit.harness.sources import DataPaths, Row, Split
+from evalkit.harness.task import FAMILIES, Kind, Protocol, Task
+from evalkit.types import Decoding, Document, Example
+
+# What a template may name that is no column.
+_FILLED = {"choice", "output"}
+
+
+@dataclass(frozen=True)
+class RowsSource:
+    """Rows that are at hand as they are. shots: the pool that shots are drawn from; without it, the scored rows."""
+
+    name: str
+    test: Sequence[Mapping[str, Any]]
+    shots: Sequence[Mapping[str, Any]] = ()
+
+    def rows(self, split: Split, data: DataPaths) -> Iterator[Row]:
+        """Yield the rows of a split."""
+        return iter(self.shots or self.test) if split == "shots" else iter(self.test)
+
+    def fingerprint(self, split: Split, data: DataPaths) -> str:
+        """Hash the rows."""
+        return digest(canonical_json(list(self.rows(split, data))))
+
+    def at_hand(self, data: DataPaths) -> str:
+        """Say that they are given."""
+        return f"{len(self.test):,} rows given"
+
+
+def task_from_rows(
+    name: str,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    query: str,
+    answer: str,
+    choices: str | Sequence[str] = (),
+    shots: Iterable[Mapping[str, Any]] = (),
+    target: str = " {output}",
+    description: str = "",
+    metrics: Sequence[str] = (),
+    until: Sequence[str] = ("\n",),
+    max_tokens: int = 32,
+    cluster: str = "",
+    level: str = "",
+    family: str = "qa",
+    version: int = 1,
+) -> Task:
+    """Make a task of rows: dicts, `frame.to_dict("records")` of a DataFrame, a dataset of `datasets`.
+
+    query, target: templates of `str.format` over the columns; a shot is query + target, where {output} is the answer.
+    With {choice} in the query instead, the options stand there and the same target is scored behind each.
+    answer: the column of the answer: a text or a list of all that are accepted; with choices the option itself, or its
+    number from 0 up. choices: the column with a row's options, or options that all rows have; without, an answer is
+    generated until a stop string or `max_tokens`.
+    shots: rows to draw shots from (default: the scored ones; a document is never its own shot).
+    metrics: names in evalkit.metrics (default: acc with choices, else exact_match). cluster: the column of what
+    documents share (a passage), level: of a slice that is reported apart. The column `id`, if any, names a row.
+
+    Raises UsageError for a template or column that the rows do not have, DataError for no rows.
+    """
+    table, pool = _plain(rows), _plain(shots)
+    if not table:
+        raise DataError(f"task {name}: no rows")
+    columns = list(dict.fromkeys(column for row in table for column in row))
+    named = {answer: "answer", **({choices: "choices"} if isinstance(choices, str) else {})}
+    named |= {column: what for column, what in ((cluster, "cluster"), (level, "level")) if column}
+    for column, what in named.items():
+        if column not in columns:
+            raise unknown(f"column for {what} of task {name}", column, columns)
+    for template in (query, target):
+        _check_template(template, columns, task=name)
+    if family not in FAMILIES:
+        raise unknown("family", family, FAMILIES)
+    kind: Kind = "choice" if choices else "generate"
+
+    def documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+        shared = {"cluster": str(row[cluster]) if cluster else "", "level": str(row[level]) if level else ""}
+        yield Document(id=str(row.get("id", index)), row=row, **shared)
+
+    def to_example(document: Document) -> Example:
+        return _example(document.row, query=query, answer=answer, choices=choices, task=name)
+
+    return Task(
+        name=name,
+        family=family,
+        title=f"{len(table):,} rows of one's own",
+        source=RowsSource(name, table, pool),
+        documents=documents,
+        to_example=to_example,
+        protocols={
+            "plain": Protocol(
+                kind=kind,
+                query=query,
+                target=target if kind == "generate" else target.replace("{output}", "{choice}"),
+                description=description,
+                metrics=tuple(metrics) or (("acc",) if choices else ("exact_match",)),
+                decoding=Decoding(until=tuple(until), max_tokens=max_tokens),
+            )
+        },
+        version=version,
+    )
+
+
+def _example(row: Mapping[str, Any], *, query: str, answer: str, choices: str | Sequence[str], task: str) -> Example:
+    parts = {column: _text(value) for column, value in row.items() if isinstance(value, str | int | float)}
+    asked = query.format_map({**parts, "choice": "", "output": ""})
+    label = row[answer]
+    if choices:
+        options = texts_of(row[choices], choices) if isinstance(choices, str) else tuple(choices)
+        gold = choice_of(label, options, names=options, numbered=True)
+        return Example(task=task, input=asked, output=options[gold], parts=parts, choices=options, gold=gold)
+    accepted = texts_of(label, answer) if isinstance(label, list | tuple) else (_text(label),)
+    return Example(task=task, input=asked, output=accepted[0], parts=parts, references=accepted)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str | int | float) or value != value:
+        raise TypeError(f"expected a text or a number, found {value!r:.40}")
+    return str(value)
+
+
+def _check_template(template: str, columns: Sequence[str], *, task: str) -> None:
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+    except ValueError as error:
+        raise UsageError(f"task {task}: the template {template!r} is not one of str.format ({error})") from None
+    for field in fields:
+        if field not in columns and field not in _FILLED:
+            raise unknown(f"column in the template {template!r}", field, columns)
+
+
+def _plain(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows whose values JSON has: numpy's numbers and arrays as Python's."""
+    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
+        rows = rows.to_dict("records")  # a DataFrame yields the names of its columns
+    return [{str(column): _value(value) for column, value in row.items()} for row in rows]
+
+
+def _value(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value

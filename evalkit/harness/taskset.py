@@ -1,0 +1,91 @@
+"""Tasks that are chosen and read, ready for any number of models."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from evalkit.errors import DataError, EvalkitError, NoDataError, UsageError
+from evalkit.harness import catalog
+from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.sources import DataPaths
+from evalkit.harness.task import Task
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSet:
+    """Tasks with their data read, and the settings that they are to run under.
+
+    failed: tasks whose data could not be read, each with its error.
+    """
+
+    settings: RunSettings
+    loaded: Sequence[Loaded]
+    failed: dict[str, EvalkitError] = field(default_factory=dict)
+
+
+def read_tasks(
+    words: Iterable[str | Task],
+    settings: RunSettings,
+    data: DataPaths,
+    *,
+    trust_code: bool = False,
+    strict: bool = False,
+) -> TaskSet:
+    """Choose tasks by names, suites, globs and files, or take them as they are, and read their data.
+
+    A suite goes on without the tasks whose data is nowhere, saying so; one that is named by itself is an error. One
+    whose files cannot be read fails, and the others go on, unless `strict`.
+
+    Raises UsageError for names that nothing has, and what `load` raises where no task is left.
+    """
+    words = list(words)
+    catalog.check_protocol(settings.protocol)
+    chosen = catalog.choose(words, trust_code=trust_code)
+    catalog.check_data(data, [task for task, _ in chosen])
+    wanted = _with_protocols(chosen, settings)
+    loaded: list[Loaded] = []
+    failed: dict[str, EvalkitError] = {}
+    absent: dict[str, NoDataError] = {}
+    for task, own in wanted:
+        try:
+            loaded.append(load(task, own, data))
+        except NoDataError as error:
+            if task.name in words:
+                raise
+            absent[task.name] = error
+        except (DataError, OSError) as error:
+            failure = error if isinstance(error, DataError) else _unreadable(task, error)
+            if strict or len(wanted) == 1:
+                raise failure from error
+            failed[task.name] = failure
+    if not loaded:
+        raise next(iter([*absent.values(), *failed.values()]), UsageError("--tasks names no task"))
+    if absent:
+        log.warning("left out, for their data is nowhere: %s", ", ".join(absent))
+    return TaskSet(settings=settings, loaded=loaded, failed=failed)
+
+
+def _unreadable(task: Task, error: OSError) -> DataError:
+    return DataError(f"{task.name}: cannot read {error.filename}: {error.strerror}")
+
+
+def _with_protocols(chosen: Sequence[tuple[Task, str | None]], settings: RunSettings) -> list[tuple[Task, RunSettings]]:
+    """Give each task its suite's protocol; say for which ones the paper states no number of shots."""
+    wanted = [(task, replace(settings, protocol=settings.protocol or protocol)) for task, protocol in chosen]
+    protocols = [catalog.protocol_of(task, own.protocol)[1] for task, own in wanted]
+    catalog.check_templates(settings.templates, protocols)
+    unstated = [
+        (task, own)
+        for (task, own), protocol in zip(wanted, protocols, strict=True)
+        if settings.paper_shots and protocol.paper_shots is None and protocol.kind != "rolling"
+    ]
+    if not unstated or (not settings.shots and len(unstated) == len(wanted)):
+        return wanted
+    names = ", ".join(task.name for task, _ in unstated)
+    what = f"run with {','.join(map(str, settings.shots))} only" if settings.shots else "left out"
+    log.warning("--shots paper: the paper states no number for %s: %s", names, what)
+    return wanted if settings.shots else [pair for pair in wanted if pair not in unstated]

@@ -1,0 +1,68 @@
+"""The programs in examples/ run as they are, and so does a user's script under mypy --strict."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """Return a function that imports an example by name, with an empty folder to run in."""
+    monkeypatch.chdir(tmp_path)
+
+    def imported(name):
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return imported
+
+
+def test_a_module_is_evaluated_while_it_trains(example, capsys):
+    scores = example("evaluate_while_training").main(steps=4, every=2)
+    assert len(scores) == 2 and "step 4: loss" in capsys.readouterr().out
+
+
+def test_a_benchmark_comes_from_a_dataframe(example):
+    run = example("benchmark_from_a_dataframe").main("pico")
+    assert {(r.task, r.shots) for r in run.results} == {(t, k) for t in ("capitals", "capitals_choice") for k in (0, 2)}
+
+
+def test_two_runs_are_compared_in_a_notebook(tmp_path, monkeypatch):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    notebook = nbformat.read(EXAMPLES / "compare_two_runs.ipynb", as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [str(output) for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert any("evaluate: 300/300 items" in output or "items," in output for output in outputs)  # the progress
+    assert any("<table>" in output for output in outputs) and "world_qa 0-shot exact_match" in outputs[-1]
+
+
+def test_a_users_script_passes_a_strict_type_check(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from __future__ import annotations\n"
+        "import pandas as pd\nimport evalkit\nfrom torch import nn\n"
+        "def score(module: nn.Module, frame: pd.DataFrame) -> float:\n"
+        "    task = evalkit.task_from_rows('mine', frame, query='{q}', answer='a')\n"
+        "    model = evalkit.open_model(module, tokenizer='nano', context_length=64)\n"
+        "    run = evalkit.evaluate(model, [task, 'world_qa'], shots=[0, 4], limit=200)\n"
+        "    evalkit.compare(run, run, margin=1.0).verdicts['x'].upper()\n"
+        "    return run.results[0].value + sum(len(r.doc_id) for r in run.records(task='mine'))\n"
+    )
+    command = ["-m", "mypy", "--strict", "--follow-imports=silent", "--disable-error-code=import-untyped"]
+    examples = sorted(EXAMPLES.glob("*.py"))
+    done = subprocess.run(
+        [sys.executable, *command, f"--cache-dir={tmp_path}", script, *examples], cwd=EXAMPLES.parent,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
