@@ -97,12 +97,12 @@ def test_a_module_is_read_anew_at_each_evaluation(tmp_path):
 def test_it_works_in_a_thread(tmp_path):
     model, found = evalkit.open_model("pico"), []
     thread = threading.Thread(
-        target=lambda: found.append(evalkit.evaluate(model, ["world_lm"], limit=2, out=tmp_path / "thread"))
+        target=lambda: found.append(evalkit.evaluate(model, ["world_lm"], limit=6, out=tmp_path / "thread"))
     )
     thread.start()
     thread.join()
-    assert found and found[0].results[0].n == 2
-    assert evalkit.evaluate(model, ["world_lm"], limit=2, out=tmp_path / "main").results[0] == found[0].results[0]
+    assert found and found[0].results[0].n == 6
+    assert evalkit.evaluate(model, ["world_lm"], limit=6, out=tmp_path / "main").results[0] == found[0].results[0]
 
 
 def test_a_benchmark_of_rows_is_asked_as_written(tmp_path, capitals):
