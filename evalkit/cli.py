@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import shlex
@@ -27,9 +28,10 @@ from evalkit.commands import (
     tasks,
     train,
 )
-from evalkit.errors import EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
+from evalkit.errors import FAULT, EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
 from evalkit.interrupts import Terminated, prompt_end
 from evalkit.log import LEVELS, messages
+from evalkit.streams import Lasting, lasting
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before torch is imported. A thread of OpenMP that waits by spinning takes the core from the one it waits for, if
     # the machine has other work too: a run of small models then takes several times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = _parser().parse_args(words)
-    farewell = _farewell(words, arguments)
-    try:
-        with messages(arguments.log_level, arguments.log_json), prompt_end(f"evalkit: {farewell}"):
-            return _run(arguments, farewell)
-    except StoreError as error:  # of the messages' own file
-        print(f"evalkit: error: {error}", file=sys.stderr)
-        return error.exit_code
+    with lasting() as out:
+        arguments = _parser().parse_args(words)
+        farewell = _farewell(words, arguments)
+        try:
+            with messages(arguments.log_level, arguments.log_json), prompt_end(f"evalkit: {farewell}"):
+                return _run(arguments, farewell) or _printed(out)
+        except StoreError as error:  # of the messages' own file
+            print(f"evalkit: error: {error}", file=sys.stderr)
+            return error.exit_code
 
 
 def _run(arguments: argparse.Namespace, farewell: str) -> int:
@@ -80,15 +83,22 @@ def _run(arguments: argparse.Namespace, farewell: str) -> int:
     except KeyboardInterrupt as interrupt:
         log.warning(farewell)
         return 143 if isinstance(interrupt, Terminated) else 130
-    except BrokenPipeError:  # the reader of our output (head, less) went away
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        return _fail(NoMemoryError(f"out of memory ({str(error).partition(chr(10))[0]})"))
     except OSError as error:
         return _fail(cannot("use", Path(str(error.filename or "a file")), error))
+    except Exception as error:
+        if out_of_memory(error):
+            return _fail(NoMemoryError(f"out of memory ({str(error).partition(chr(10))[0]})"))
+        # A code of its own: 1 is a verdict.
+        log.exception("a fault of evalkit; please report it with what follows")
+        return FAULT
+
+
+def _printed(out: Lasting) -> int:
+    """Return 0, or the disk's code where standard output did not take all; a reader who left early is no error."""
+    out.flush()
+    if out.lost is None or out.lost.errno in (errno.EPIPE, errno.EBADF):
+        return 0
+    return _fail(cannot("write", Path("standard output"), out.lost))
 
 
 def _fail(error: EvalkitError) -> int:

@@ -19,6 +19,7 @@ Exit codes of the command line:
 2    the input: an argument, a file or a folder that cannot be used
 3    the disk: full, read-only, no permission
 4    the memory
+70   a fault of evalkit itself
 130  interrupted (SIGINT)
 143  terminated (SIGTERM)
 """
@@ -32,6 +33,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+# The exit code of an error that nobody foresaw.
+FAULT = 70
 # What a disk says for which no argument of a command is to blame.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 # Signs of a message.

@@ -62,6 +62,11 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise cannot("write", path, error) from error
 
 
+def make_private(path: Path) -> None:
+    """Create a folder with its parents, which nobody but its owner may enter; one that is there stays as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def cache_folder() -> Path | None:
     """Return where what can be made again is kept across runs (EVALKIT_CACHE); None where the user wants none."""
     place = os.environ.get("EVALKIT_CACHE", "")
@@ -84,8 +89,8 @@ def kept(name: str, key: str, make: Callable[[], str]) -> str:
         if head == f"{key} {digest(text)}":
             return text
     text = make()
-    with contextlib.suppress(StoreError):
-        make_folder(folder)
+    with contextlib.suppress(StoreError, OSError):
+        make_private(folder)
         write_atomic(path, f"{key} {digest(text)}\n{text}")
     return text
 

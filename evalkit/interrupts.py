@@ -58,5 +58,6 @@ def _watch(heard: int, over: threading.Event, farewell: str) -> None:
         if number[0] in (signal.SIGINT, signal.SIGTERM) and not over.wait(_GRACE):
             if sys.stderr.isatty():
                 farewell = f"\x1b[?25h\n{farewell}"  # a progress bar hides the cursor
-            os.write(2, f"{farewell}\n".encode())
+            with contextlib.suppress(OSError):  # nobody reads any more
+                os.write(2, f"{farewell}\n".encode())
             os._exit(128 + number[0])

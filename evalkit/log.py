@@ -10,12 +10,13 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import cannot
+from evalkit.sinks import terminal
 
 LEVELS = ("debug", "info", "warning", "error")
 # What every LogRecord has; anything else was given as `extra` and belongs to the message.
@@ -49,7 +50,7 @@ def _handlers(json_to: str | None, stack: ExitStack) -> list[logging.Handler]:
     if json_to is None:
         return [_Stderr(_AsText())]
     try:
-        lines = logging.FileHandler(json_to, encoding="utf-8")
+        lines = _File(json_to, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise cannot("write", Path(json_to), error) from error
     stack.callback(lines.close)
@@ -65,7 +66,24 @@ class _Stderr(logging.Handler):
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        print(terminal(self.format(record)), file=sys.stderr, flush=True)
+
+
+class _File(logging.FileHandler):
+    """Appends to a file; where that ends to take lines (a full disk, a reader who left), the command goes on."""
+
+    _failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
+        """Say it once instead of a traceback for every message."""
+        if not self._failed:
+            self._failed = True
+            print(f"evalkit: warning: no more messages go to {self.baseFilename}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close it; what a full disk did not take is lost."""
+        with suppress(OSError):
+            super().close()
 
 
 class _Once(logging.Filter):

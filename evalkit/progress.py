@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from evalkit.streams import console
+
 log = logging.getLogger(__name__)
 
 
@@ -25,20 +27,19 @@ class _Bar:
     """A rich progress bar with rate and time left."""
 
     def __init__(self, label: str, total: int, unit: str, start: int):
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         self._rich = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[count]}"),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[count]}", markup=False),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console(stderr=True),
         )
         self._total, self._unit = total, unit
         self._task = self._rich.add_task(label, total=total or None, completed=start, count="", rate="", note="")

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "evalkit"
 
 # From the ground up: a module may import its own layer and those before it.
 LAYERS = [
-    {"errors", "types", "files", "plugins", "progress", "log", "interrupts"},
+    {"errors", "types", "files", "plugins", "progress", "log", "interrupts", "sinks", "streams"},
     {"text", "tokenizer", "world", "papers"},
     {"metrics", "model"},
     {"engine"},

@@ -133,6 +133,6 @@ def tokenizer(name: str | None) -> Tokenizer | None:
 
 def console() -> Console:
     """Return a console as wide as the terminal; a file or a pipe gets whole lines."""
-    from rich.console import Console
+    from evalkit import streams
 
-    return Console(width=None if sys.stdout.isatty() else 400)
+    return streams.console(width=None if sys.stdout.isatty() else 400)

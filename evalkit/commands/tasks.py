@@ -99,10 +99,10 @@ def _list(data: DataPaths) -> None:
             size = "" if (found := count_documents(task, data)) is None else f"{found:,}"
         except DataError as error:  # one broken benchmark does not hide the others
             size, here = "", Text(str(error), style="red")
-        row = (task.name, task.family, first.reported[0], ", ".join(task.protocols), size, _origin(task), here)
-        table.add_row(*row, task.title)
+        row = (task.name, task.family, first.reported[0], ", ".join(task.protocols), size, _origin(task))
+        table.add_row(*map(Text, row), here, Text(task.title))
     console.print(table)
-    console.print(f"suites: {', '.join(catalog.suites())}")
+    console.print(Text(f"suites: {', '.join(catalog.suites())}"))
 
 
 def _origin(task: Task) -> str:

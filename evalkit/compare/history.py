@@ -14,6 +14,7 @@ from rich.text import Text
 
 from evalkit.compare import words
 from evalkit.compare.evidence import Evidence, Sheet, Value
+from evalkit.sinks import csv_cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,5 +91,6 @@ def as_csv(history: Sequence[Evidence], found: Sequence[Trend]) -> str:
                 about = [evidence.path.name, evidence.model["model"], evidence.model["hash"]]
                 figures = [f"{x:.9g}" if math.isfinite(x) else "" for x in (value.value, value.low, value.high)]
                 documents = int(evidence.sheets[trend.task, trend.shots].scored.any(axis=1).sum())
-                writer.writerow([*about, trend.task, trend.shots, trend.metric, *figures, documents, int(comparable)])
+                row = [*about, trend.task, trend.shots, trend.metric, *figures, documents, int(comparable)]
+                writer.writerow(map(csv_cell, map(str, row)))
     return out.getvalue()

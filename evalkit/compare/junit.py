@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 
 from evalkit.compare import words
 from evalkit.compare.comparison import Comparison, Finding
+from evalkit.sinks import xml
 
 
 def suite(found: Comparison) -> str:
@@ -20,10 +21,10 @@ def suite(found: Comparison) -> str:
     root, element = _suite(tests=len(found.gating), failures=len(failing), errors=0, skipped=len(skipped))
     properties = ET.SubElement(element, "properties")
     for name, value in (("base", words.side(found.base)), ("new", words.side(found.new))):
-        ET.SubElement(properties, "property", name=name, value=_plain(value))
+        ET.SubElement(properties, "property", name=name, value=value)
     for finding in found.gating:
         case = ET.SubElement(element, "testcase", classname=f"evalkit.{finding.family}", name=finding.name, time="0")
-        message = _plain(_sentence(finding))
+        message = _sentence(finding)
         if finding in failing:
             ET.SubElement(case, "failure", type=finding.verdict, message=message).text = message
         elif finding in skipped:
@@ -37,7 +38,7 @@ def failure(message: str) -> str:
     """Return the XML of a comparison that could not be made."""
     root, element = _suite(tests=1, failures=0, errors=1, skipped=0)
     case = ET.SubElement(element, "testcase", classname="evalkit", name="comparable", time="0")
-    ET.SubElement(case, "error", type="CompareError", message=_plain(message)).text = _plain(message)
+    ET.SubElement(case, "error", type="CompareError", message=message).text = message
     return _text(root)
 
 
@@ -54,11 +55,10 @@ def _sentence(finding: Finding) -> str:
     return f"{words.judgement(f)}: {change}, p {p} (Holm), n {f.documents:,}, {f.method}"
 
 
-def _plain(text: str) -> str:
-    """Drop the signs that XML 1.0 cannot hold."""
-    return "".join(c for c in text if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe"))
-
-
 def _text(root: ET.Element) -> str:
+    """Write a tree, every text and attribute of it without the signs that XML 1.0 cannot hold."""
+    for element in root.iter():
+        element.text = element.text and xml(element.text)
+        element.attrib.update({name: xml(value) for name, value in element.attrib.items()})
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'

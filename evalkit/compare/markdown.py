@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from evalkit.compare import words
 from evalkit.compare.comparison import Comparison
 from evalkit.compare.flips import Flip
+from evalkit.sinks import markdown, markdown_code
 
 _MARKS: Mapping[str, str] = {"worse": "❌", "better": "✅", "same": "✅", "undecided": "❔"}
 _TEXT = 120  # characters of a document's texts that are shown
@@ -15,14 +16,14 @@ _TEXT = 120  # characters of a document's texts that are shown
 def page(found: Comparison, flips: Sequence[Flip]) -> str:
     """Return the findings as a table, and the documents that flipped, worst first, to unfold."""
     out = [f"### evalkit: {words.headline(found)}", ""]
-    out += [f"base {_code(words.side(found.base))}, new {_code(words.side(found.new))}", ""]
-    out += [f"- allowed: {_cell(note)}" for note in found.notes] + [""] * bool(found.notes)
+    out += [f"base {markdown_code(words.side(found.base))}, new {markdown_code(words.side(found.new))}", ""]
+    out += [f"- allowed: {markdown(note)}" for note in found.notes] + [""] * bool(found.notes)
     gating = [f for f in found.findings if f.gates]
-    rows = [[*map(_cell, words.columns(f)[:-1]), f"{_MARKS[f.verdict]} {words.judgement(f)}"] for f in gating]
+    rows = [[*map(markdown, words.columns(f)[:-1]), f"{_MARKS[f.verdict]} {words.judgement(f)}"] for f in gating]
     out += [*_table(words.HEADER, rows), "", words.method(found), ""]
     shown = [words.columns(f) for f in found.findings if not f.gates]
     if shown:
-        table = _table(words.HEADER, [[_cell(cell) for cell in row] for row in shown])
+        table = _table(words.HEADER, [[markdown(cell) for cell in row] for row in shown])
         out += _folded("Metrics that do not gate, each by itself", table)
     if flips:
         out += _folded(f"Documents that changed, worst first ({len(flips)})", _flips(flips))
@@ -31,18 +32,16 @@ def page(found: Comparison, flips: Sequence[Flip]) -> str:
 
 def failure(message: str) -> str:
     """Return what stands in the place of a comparison that could not be made."""
-    return f"### evalkit: not compared\n\n{_cell(message)}\n"
+    return f"### evalkit: not compared\n\n{markdown(message)}\n"
 
 
 def _flips(flips: Sequence[Flip]) -> list[str]:
     header = ("task", "shots", "document", "score", "gold", "base said", "new said")
-    rows = [
-        [
-            _cell(f.task), str(f.shots), _code(f.document), f"{words.figure(f.base)} → {words.figure(f.new)}",
-            *(_code(_short(text)) for text in (f.gold, f.base_prediction, f.new_prediction)),
-        ]
-        for f in flips
-    ]  # fmt: skip
+    rows = []
+    for f in flips:
+        score = f"{words.figure(f.base)} → {words.figure(f.new)}"
+        said = (markdown_code(_short(text)) for text in (f.gold, f.base_prediction, f.new_prediction))
+        rows.append([markdown(f.task), str(f.shots), markdown_code(f.document), score, *said])
     return _table(header, rows)
 
 
@@ -59,23 +58,3 @@ def _folded(title: str, lines: Sequence[str]) -> list[str]:
 def _short(text: str) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= _TEXT else flat[: _TEXT - 1] + "…"
-
-
-def _code(text: str) -> str:
-    """Return a text as code, so that nothing in it is read as Markdown or HTML."""
-    if not text:
-        return ""
-    ticks = "`" * (1 + max((len(run) for run in _runs_of_ticks(text)), default=0))
-    pad = " " if text[0] == "`" or text[-1] == "`" else ""
-    return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|")
-
-
-def _runs_of_ticks(text: str) -> list[str]:
-    return [run for run in "".join(c if c == "`" else " " for c in text).split() if run]
-
-
-def _cell(text: str) -> str:
-    """Return plain words with what Markdown would take for markup made harmless."""
-    for sign in "\\|*_[]<>`":
-        text = text.replace(sign, f"\\{sign}")
-    return text

@@ -1,30 +1,41 @@
 """Responses kept across runs, in a SQLite file that several processes may share.
 
 The cache is a convenience: whatever is wrong with it costs one warning, never a run or a number. Every row carries a
-checksum; a file that is not whole is set aside and begun anew.
+checksum; a file that is not whole is set aside and begun anew. A row also carries a digest made with a secret of the
+user's (responses-UID.key, which nobody else may read): what another user of a shared folder wrote counts for nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import secrets
 import sqlite3
+import stat
 import struct
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import reduce
+from hashlib import blake2b
+from operator import or_
 from pathlib import Path
 from typing import TypeVar
 
+from evalkit.files import make_private
 from evalkit.types import Response
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # Raised whenever what is stored, or how a key is made, changes.
-FORMAT = 1
-# A row's value: checksum of key and rest, log-likelihood, tokens, is_greedy; then the text.
-_HEAD = struct.Struct("<IdI?")
+FORMAT = 2
+# A row's value: checksum of key and rest, keyed digest, log-likelihood, tokens, is_greedy; then the text.
+_HEAD = struct.Struct("<I16sdI?")
+_DIGEST, _SECRET = 16, 32  # bytes
+_ME = os.getuid() if hasattr(os, "getuid") else None
 # Keys in one question to SQLite, which allows some hundreds of variables at least.
 _AT_ONCE = 500
 # Seconds to wait for another process that writes.
@@ -47,6 +58,8 @@ class ResponseCache:
         self._limit, self._now = limit, now
         self._db: sqlite3.Connection | None = None
         self._inode = 0
+        self._secret = b""
+        self._foreign: set[bytes] = set()  # keys of rows that are not this user's
         self._guarded(self._open)
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Response]:
@@ -56,7 +69,7 @@ class ResponseCache:
         return found or {}
 
     def put(self, responses: Mapping[bytes, Response]) -> None:
-        """Add responses, all or none; what is known already stays as it is."""
+        """Add responses, all or none; what is known already stays as it is, if this user wrote it."""
         if self._db and responses:
             self._guarded(lambda: self._write(self._db, responses))
 
@@ -87,7 +100,8 @@ class ResponseCache:
         return None
 
     def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.path.parent)
+        self._secret = _secret(self.path.parent)
         self._db = db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
         self._inode = self.path.stat().st_ino
         # Never waits for the disk: a killed process harms nothing, and what a power cut spoils is found and set aside.
@@ -110,7 +124,11 @@ class ResponseCache:
             part = keys[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
             for key, value, used in db.execute(f"SELECT * FROM responses WHERE key IN ({marks})", part):
-                found[key] = _unpack(key, value)
+                response = _unpack(self._secret, key, value)
+                if response is None:
+                    self._foreign.add(key)
+                    continue
+                found[key] = response
                 if used != hour:
                     old.append(key)
         if old:
@@ -121,8 +139,10 @@ class ResponseCache:
     def _write(self, db: sqlite3.Connection | None, responses: Mapping[bytes, Response]) -> None:
         assert db
         hour = int(self._now()) // _HOUR
-        rows = [(key, _pack(key, responses[key]), hour) for key in sorted(responses)]
+        rows = [(key, _pack(self._secret, key, responses[key]), hour) for key in sorted(responses)]
+        foreign = [(key,) for key in self._foreign & responses.keys()]
         with _transaction(db):
+            db.executemany("DELETE FROM responses WHERE key = ?", foreign)
             db.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?, ?)", rows)
         size = _size(db)
         if size > self._limit:
@@ -148,18 +168,79 @@ def _is_corrupt(error: Exception) -> bool:
     return isinstance(error, (_CorruptError, sqlite3.Error))
 
 
-def _pack(key: bytes, response: Response) -> bytes:
+def _secret(folder: Path) -> bytes:
+    """Return this user's secret, made when it is first needed.
+
+    One that others could have read, or that is cut, is made anew: what was written with it is no longer known. Raises
+    OSError where it belongs to someone else or cannot be made.
+    """
+    path = folder / f"responses-{_ME or 0}.key"
+    for _ in range(3):
+        secret, ours = _read_secret(path)
+        if secret and not ours:
+            raise PermissionError(f"{path} belongs to another user")
+        if len(secret) == _SECRET:
+            return secret
+        (_replace_secret if ours else _give_secret)(path)
+    raise OSError(f"{path} cannot be made")
+
+
+def _read_secret(path: Path) -> tuple[bytes, bool]:
+    """Return what the file of a secret holds, and whether it is this user's; nothing of one that others may read."""
+    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # a pipe would wait for ever
+    try:
+        handle = os.open(path, reduce(or_, flags, os.O_RDONLY))
+    except FileNotFoundError:
+        return b"", False
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode) or (_ME is not None and about.st_uid != _ME):
+            return b"another's", False
+        return (b"" if _ME is not None and about.st_mode & 0o077 else file.read(_SECRET + 1)), True
+
+
+def _give_secret(path: Path) -> None:
+    """Write a new secret in one move, unless another process was faster."""
+    scratch = _scratch_secret(path)
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _replace_secret(path: Path) -> None:
+    _scratch_secret(path).replace(path)
+
+
+def _scratch_secret(path: Path) -> Path:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # which makes it private
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_bytes(_SECRET))
+    return Path(name)
+
+
+def _pack(secret: bytes, key: bytes, response: Response) -> bytes:
     text = response.text.encode("utf-8", "surrogatepass")
-    body = _HEAD.pack(0, response.loglikelihood, response.tokens, response.is_greedy)[4:] + text
-    return zlib.crc32(key + body).to_bytes(4, "little") + body
+    start = 4 + _DIGEST
+    body = _HEAD.pack(0, b"", response.loglikelihood, response.tokens, response.is_greedy)[start:] + text
+    signed = blake2b(key + body, digest_size=_DIGEST, key=secret).digest() + body
+    return zlib.crc32(key + signed).to_bytes(4, "little") + signed
 
 
-def _unpack(key: object, value: object) -> Response:
+def _unpack(secret: bytes, key: object, value: object) -> Response | None:
+    """Return the response of a row, or None where another secret signed it."""
     if not isinstance(key, bytes) or not isinstance(value, bytes) or len(value) < _HEAD.size:
         raise _CorruptError("a row of another form")
-    check, loglikelihood, tokens, is_greedy = _HEAD.unpack_from(value)
+    check, signature, loglikelihood, tokens, is_greedy = _HEAD.unpack_from(value)
     if check != zlib.crc32(key + value[4:]):
         raise _CorruptError("a row's checksum does not match")
+    expected = blake2b(key + value[4 + _DIGEST :], digest_size=_DIGEST, key=secret).digest()
+    if not secrets.compare_digest(signature, expected):
+        return None
     text = value[_HEAD.size :].decode("utf-8", "surrogatepass")
     return Response(loglikelihood=loglikelihood, is_greedy=is_greedy, tokens=tokens, text=text)
 

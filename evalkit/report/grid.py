@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from evalkit import sinks
+
 _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
@@ -69,27 +71,19 @@ def examples(shots: int | None) -> Entry:
 
 def markdown(grid: Grid) -> str:
     """Return a grid as a Markdown table without its heading."""
-    lines = ["| " + " | ".join(map(_md, grid.header)) + " |"]
+    lines = ["| " + " | ".join(map(sinks.markdown, grid.header)) + " |"]
     lines.append("|" + "|".join(" ---: " if grid.numeric(i) else " --- " for i in range(len(grid.header))) + "|")
     lines += ["| " + " | ".join(_md_entry(entry) for entry in row) + " |" for row in grid.rows]
     return "\n".join(lines)
 
 
 def _md_entry(entry: Entry) -> str:
-    text = _md(entry.text)
+    text = sinks.markdown(entry.text)
     if entry.quoted and text:
         text = f"*{text}*"
     if entry.best:
         text = f"**{text}**"
-    return f"{text} <sub>{_md(entry.small)}</sub>" if entry.small else text
-
-
-def _md(text: str) -> str:
-    """Escape what Markdown or the HTML inside it would take as its own."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for mark in "\\`*_|[]":
-        text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())
+    return f"{text} <sub>{sinks.markdown(entry.small)}</sub>" if entry.small else text
 
 
 def latex(grid: Grid) -> str:
@@ -120,4 +114,4 @@ def tex(text: str) -> str:
     >>> tex("50% of world_qa")
     '50\\\\% of world\\\\_qa'
     """
-    return text.translate(_TEX)
+    return sinks.terminal(text).translate(_TEX)

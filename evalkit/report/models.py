@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from evalkit.model import config, resolve
 
@@ -26,7 +27,7 @@ def table() -> Table:
             f"{shape.flops_per_token:.2e}",
             _memory(4 * shape.parameters),
             _memory(2 * shape.parameters),
-            resolve.whereabouts(name),
+            Text(resolve.whereabouts(name)),
         )
     return rows
 

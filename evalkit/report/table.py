@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evalkit import papers
+from evalkit import papers, sinks
 from evalkit.harness.failures import MAX_FAILED, too_many
 from evalkit.harness.task import FAMILIES
 from evalkit.metrics.stats import too_few
@@ -214,12 +214,14 @@ def markdown(
     names = header(columns)
     for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
         out += [f"### {family}", "", "| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-        out += ["| " + " | ".join(text.replace("|", "\\|") for text in line.texts(columns)) + " |" for line in lines]
+        for *about, final in (line.texts(columns) for line in lines):
+            cells = [*map(sinks.markdown, about[:3]), *about[3:], sinks.markdown(final)]  # between them: our figures
+            out.append("| " + " | ".join(cells) + " |")
         out.append("")
     if told := _legend(results, allowed=allowed):
         out += [told, ""]
     if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
-        out += [f"paper: {said}", ""]
+        out += [f"paper: {sinks.markdown(said)}", ""]
     return "\n".join(out)
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from evalkit import sinks
 from evalkit.files import make_folder, write_atomic
 from evalkit.report import grid, page
 from evalkit.report.measurements import Measurement
@@ -40,24 +41,35 @@ def write(out: Path, content: Content, selection: Selection) -> list[Path]:
 
 def markdown(content: Content) -> str:
     """Return the report as Markdown, figures linked."""
-    out = [f"# {content.title}", "", *content.facts, "", "```", content.command, "```", ""]
+    out = [
+        f"# {sinks.markdown(content.title)}",
+        "",
+        *map(sinks.markdown, content.facts),
+        "",
+        "```",
+        sinks.terminal(content.command),
+        "```",
+        "",
+    ]
     if content.problems:
-        out += ["Left out:", "", *(f"- `{p.path}`: {_line(p.reason)}" for p in content.problems), ""]
-    out += [*(f"- {_line(warning)}" for warning in content.warnings), ""] if content.warnings else []
+        left_out = [f"- {sinks.markdown_code(str(p.path))}: {sinks.markdown(p.reason)}" for p in content.problems]
+        out += ["Left out:", "", *left_out, ""]
+    out += [*(f"- {sinks.markdown(warning)}" for warning in content.warnings), ""] if content.warnings else []
     for drawn in content.figures:
         name = drawn.figure.name
         link = f"[![{drawn.figure.title}](figures/{name}.png)](figures/{name}.svg)"
         out += [f"## {drawn.figure.title}", "", link, "", drawn.figure.caption, ""]
     if content.missing:
-        out += ["## Figures without data", "", *(f"- {name}: {reason}." for name, reason in content.missing), ""]
+        out += [
+            "## Figures without data",
+            "",
+            *(f"- {name}: {sinks.markdown(reason)}." for name, reason in content.missing),
+            "",
+        ]
     for table in [*content.tables, *content.fits]:
         out += [f"## {table.title}", "", *([table.caption, ""] if table.caption else []), grid.markdown(table), ""]
-    out += [*content.notes, ""] if content.notes else []
+    out += [*map(sinks.markdown, content.notes), ""] if content.notes else []
     return "\n".join(out)
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def latex(content: Content) -> str:
@@ -85,7 +97,7 @@ def long_form(selection: Selection) -> str:
     rows.writerow(_COLUMNS)
     for m in selection.measurements:
         if id(m) in kept or (m.model.step or 0) == last[m.model.family, m.model.name, m.model.seed]:
-            rows.writerow(_fields(m))
+            rows.writerow(map(sinks.csv_cell, _fields(m)))
     return out.getvalue()
 
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.engine.cache import ResponseCache
+from evalkit.engine import cache as caches
+from evalkit.engine.cache import FORMAT, ResponseCache
 from evalkit.engine.cached import CachedEngine, Keys
 from evalkit.engine.fake import FakeEngine
 from evalkit.errors import CheckpointError
@@ -147,7 +148,7 @@ def damage(path, how):
         path.unlink()
         with sqlite3.connect(path) as db:
             db.execute("CREATE TABLE other (x)")
-            db.execute("PRAGMA user_version = 1")
+            db.execute(f"PRAGMA user_version = {FORMAT}")
         db.close()
     else:  # a number that SQLite cannot know to be wrong
         place = data.index(many(100)[key(77)].tokens.to_bytes(4, "little"), 4096)
@@ -182,12 +183,108 @@ def test_flipped_bits_never_change_a_number(tmp_path, caplog):
         damaged = bytearray(data)
         damaged[place] ^= 1 << place // 997 % 8
         (folder / "responses.sqlite").write_bytes(damaged)
+        shutil.copy(secret_of(made), folder)
         cache = ResponseCache(folder)
         assert all(many(60)[k] == response for k, response in cache.get(many(60)).items())
         cache.put(many(70))
         assert all(many(70)[k] == response for k, response in cache.get(many(70)).items())
         cache.close()
         shutil.rmtree(folder)
+
+
+def secret_of(folder):
+    [path] = folder.glob("responses-*.key")
+    return path
+
+
+def test_nobody_else_may_enter_the_folder_or_read_the_secret(tmp_path):
+    ResponseCache(tmp_path / "own" / "cache").put(many(2))
+    folder = tmp_path / "own" / "cache"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(secret_of(folder).stat().st_mode) == 0o600
+    assert not list(folder.glob(".*"))  # nothing of its making is left
+
+
+def planted(folder, elsewhere, rows):
+    """Write rows into a folder's file with the secret of another folder, as another user would."""
+    other = ResponseCache(elsewhere)
+    other.put(rows)
+    other.close()
+    with sqlite3.connect(folder / "responses.sqlite") as db, sqlite3.connect(other.path) as source:
+        db.executemany("INSERT OR REPLACE INTO responses VALUES (?, ?, ?)", source.execute("SELECT * FROM responses"))
+
+
+def test_what_another_user_planted_counts_for_nothing(tmp_path, caplog):
+    mine = ResponseCache(tmp_path / "mine")
+    mine.put(many(2))
+    better = {key(i): Response(loglikelihood=0.0, is_greedy=True) for i in (1, 2, 3)}
+    planted(tmp_path / "mine", tmp_path / "theirs", better)
+    assert mine.get(many(4)) == {key(0): many(1)[key(0)]}
+    mine.put(many(4))  # what was planted gives way
+    assert ResponseCache(tmp_path / "mine").get(many(4)) == many(4)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("how", ["cut", "readable", "gone"])
+def test_a_secret_that_is_none_is_made_anew_and_old_rows_are_asked_again(how, tmp_path, caplog):
+    first = ResponseCache(tmp_path)
+    first.put(many(3))
+    first.close()
+    secret = secret_of(tmp_path)
+    before = secret.read_bytes()
+    if how == "cut":
+        secret.write_bytes(before[:9])
+    elif how == "readable":
+        secret.chmod(0o644)
+    else:
+        secret.unlink()
+    again = ResponseCache(tmp_path)
+    assert again.get(many(3)) == {} and secret_of(tmp_path).read_bytes() != before
+    again.put(many(3))
+    assert ResponseCache(tmp_path).get(many(3)) == many(3)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and not caplog.records
+
+
+@pytest.mark.parametrize("how", ["another user's", "pipe", "link"])
+def test_a_planted_secret_costs_the_cache_and_one_warning(how, tmp_path, monkeypatch, caplog):
+    ResponseCache(tmp_path).put(many(3))
+    secret = secret_of(tmp_path)
+    if how == "another user's":
+        owner = os.getuid() + 1
+        monkeypatch.setattr(caches, "_ME", owner)
+        secret.rename(tmp_path / f"responses-{owner}.key")
+    else:
+        known = secret.rename(tmp_path / "known")
+        os.mkfifo(secret) if how == "pipe" else secret.symlink_to(known)
+    cache = ResponseCache(tmp_path)
+    cache.put(many(5))
+    assert cache.get(many(5)) == {}
+    assert len(caplog.records) == 1 and "going on without the cache" in caplog.text
+
+
+def test_a_cache_of_before_is_begun_anew(tmp_path, caplog):
+    cache = ResponseCache(tmp_path)
+    cache.put(many(3))
+    cache.close()
+    with sqlite3.connect(cache.path) as db:
+        db.execute("PRAGMA user_version = 1")
+    assert ResponseCache(tmp_path).get(many(3)) == {} and not caplog.records
+
+
+def _secret_in(folder, queue):
+    queue.put(caches._secret(folder))
+
+
+def test_processes_make_one_secret(tmp_path):
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    makers = [context.Process(target=_secret_in, args=(tmp_path, queue)) for _ in range(8)]
+    for maker in makers:
+        maker.start()
+    found = {queue.get(timeout=30) for _ in makers}
+    for maker in makers:
+        maker.join()
+    assert found == {secret_of(tmp_path).read_bytes()} and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path, caplog):
