@@ -213,7 +213,7 @@ def _named_apart(pools: Sequence[Sequence[_Training]]) -> tuple[list[Measurement
     for name, by_pool in by_name.items():
         parts = _parts({i: {o for t in group for o in t.origins} for i, group in by_pool.items()})
         for i, group in by_pool.items():
-            new = f"{name} ({parts[i]})" if len(by_pool) > 1 else name
+            new = f"{name} ({parts[i].removeprefix(f'{name}-')})" if len(by_pool) > 1 else name  # runs/NAME-SETTINGS
             for m in (m for training in group for m in training.found):
                 apart.append(replace(m, model=replace(m.model, name=new, pool=str(i))))
             if len(group) > 1 and not group[0].facts.provenance.recipe:

@@ -206,13 +206,15 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     {'hf:org/pythia-70m': '70m', 'hf:org/pythia-1.4b': '1.4b'}
     >>> short_names(["nano", "nine"])
     {'nano': 'nano', 'nine': 'nine'}
+    >>> short_names(["nano (run-1)", "nano (run-2)"])
+    {'nano (run-1)': 'nano (run-1)', 'nano (run-2)': 'nano (run-2)'}
     """
+    bases = {name: name.partition(" (")[0] for name in names}  # what tells two models of one name apart stays whole
     if len(names) < 2:
-        return {name: name.rpartition("/")[2] for name in names}
-    common = names[0]
-    for name in names:
-        while not name.startswith(common):
-            common = common[:-1]
+        return {name: name[base.rfind("/") + 1 :] for name, base in bases.items()}
+    common = bases[names[0]]
+    while not all(base.startswith(common) for base in bases.values()):
+        common = common[:-1]
     cut = max((common.rfind(mark) + 1 for mark in "-_/:"), default=0)
     return {name: name[cut:] or name for name in names}
 

@@ -44,9 +44,12 @@ def models(selection: Selection) -> Grid:
         _LOSS: [(facts.loss, ".3f") for facts in chosen],
     }
     told = {name: cells for name, cells in columns.items() if any(known is not None for known, _ in cells)}
+    types = [dict(facts.provenance.reading).get("dtype", "") for facts in chosen]
+    several = len(set(types)) > 1
     rows = [
         [
             words(selection.labels[facts.name]),
+            *([words(kind)] if several else []),
             *(
                 number(known, f"{known:{form}}", small=_error(facts) if name == _LOSS else "")
                 if known is not None
@@ -54,14 +57,14 @@ def models(selection: Selection) -> Grid:
                 for name, (known, form) in zip(told, cells, strict=True)
             ),
         ]
-        for facts, *cells in zip(chosen, *told.values(), strict=True)
+        for facts, kind, *cells in zip(chosen, types, *told.values(), strict=True)
     ]
     return Grid(
         name="models",
         title="Models",
         caption=_LOSS_CAPTION if _LOSS in told else "",
-        header=["model", *told],
-        rows=rows if told else (),
+        header=["model", *(["run in"] if several else []), *told],
+        rows=rows if told or several else (),
     )
 
 

@@ -143,6 +143,15 @@ def test_one_content_that_answered_otherwise_is_named_by_its_path(tmp_path):
     assert selected(run(tmp_path / "a"), run(tmp_path / "b", value=51.0)).sizes == ["pico (a)", "pico (b)"]
 
 
+def test_two_number_types_are_two_models_and_the_table_says_which(tmp_path):
+    selection = selected(run(tmp_path / "pico-1f"), run(tmp_path / "pico-2e", dtype="bfloat16", value=49.0))
+    grid = tables.models(selection)
+    assert grid.header[:2] == ["model", "run in"]
+    assert [[entry.text for entry in row[:2]] for row in grid.rows] == [
+        ["pico (1f)", "float32"], ["pico (2e)", "bfloat16"],
+    ]  # fmt: skip
+
+
 def test_labels_name_models_and_stay_whole(tmp_path):
     runs = [run(tmp_path / n, content=n) for n in ("a", "b")]
     selection = selected(*runs, labels={tmp_path / "a": "rate-1", tmp_path / "b": "rate-2"})
