@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,24 +103,39 @@ def read(folders: Iterable[Path]) -> Comparison:
         if "finetune" in manifest["settings"]:
             variants.append(_variant(folder, manifest))
         else:
-            others += read_results(folder)
+            others.append((folder, manifest["settings"]["model"].get("hash", ""), read_results(folder)))
     if not variants:
         raise StoreError("none of the runs is one of evalkit finetune")
     if len(bases := {variant.base for variant in variants}) > 1:
         raise StoreError(f"the runs fine-tune several models ({', '.join(sorted(bases))}); expected one")
-    base = variants[0].base
+    begun = {v.settings["model"].get("hash", "") for v in variants if v.settings["finetune"]["pretrained"]}
+    if len(begun) > 1:
+        raise StoreError(f"the runs fine-tune several models named {variants[0].base}: their contents differ")
     merged: dict[str, Variant] = {}
     for variant in variants:
         merged[variant.name] = _joined(merged[variant.name], variant) if variant.name in merged else variant
     ordered = sorted(merged.values(), key=lambda variant: len(variant.name))
-    prompted: dict[str, dict[int, Result]] = defaultdict(dict)
-    for result in others:
-        if result.model == base and result.source == "model" and not (result.level or result.template):
-            own = ordered[0].tasks.get(result.task)
-            # The task's own metric where the prompts have it too, else the prompts' first.
-            if result.shots not in prompted[result.task] or (own and result.metric == own.metric.name):
-                prompted[result.task][result.shots] = result
-    return Comparison(variants=ordered, prompted=prompted, runs=runs)
+    return Comparison(variants=ordered, prompted=_prompted(others, ordered[0], begun), runs=runs)
+
+
+def _prompted(
+    others: Sequence[tuple[Path, str, Sequence[Result]]], first: Variant, begun: Container[str]
+) -> Mapping[str, Mapping[int, Result]]:
+    """Return the results of prompts by task and shots, from (folder, content of its model, results).
+
+    Raises StoreError for a run whose model has the base's name and another content than the base, in `begun`.
+    """
+    found: dict[str, dict[int, Result]] = defaultdict(dict)
+    for folder, content, results in others:
+        for result in (r for r in results if r.model == first.base):
+            if begun and content not in begun:
+                raise StoreError(f"{folder}: not the {first.base} that was fine-tuned: their contents differ")
+            if result.source == "model" and not (result.level or result.template):
+                own = first.tasks.get(result.task)
+                # The task's own metric where the prompts have it too, else the prompts' first.
+                if result.shots not in found[result.task] or (own and result.metric == own.metric.name):
+                    found[result.task][result.shots] = result
+    return found
 
 
 def _runs(folders: Iterable[Path]) -> Iterator[Path]:

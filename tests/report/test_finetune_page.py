@@ -36,11 +36,11 @@ def records(*, shots, seed, rate, protocol="finetuned", task="sst2"):
         )  # fmt: skip
 
 
-def write(folder, rates, *, name="mini fine-tuned", task="sst2", base="mini", **config):
+def write(folder, rates, *, name="mini fine-tuned", task="sst2", base="mini", content="h", **config):
     """Store a run; rates: (shots, seed) -> share of right answers."""
     about = {"family": "classification", "version": 1, "data": "d", "protocol": "finetuned", "metrics": ["acc"]}
     settings = {
-        "model": {"model": name, "base": base, "hash": "h", "dtype": "bf16", "parameters": "5"},
+        "model": {"model": name, "base": base, "hash": content, "dtype": "bf16", "parameters": "5"},
         "tasks": {task: {**about, "documents": N, "training": FULL, "training_cut": 2, "pool": f"{FULL} of 90"}},
         "finetune": {**CONFIG, "pretrained": "without" not in name, **config}, "seeds": [0, 1], "draws": 2,
         "limit": None, "limit_train": 60, "shots": [8, "all"],
@@ -125,6 +125,10 @@ def test_runs_of_other_tasks_are_joined_and_others_refused(runs, tmp_path):
         finetune.read([runs[0], write(tmp_path / "same", {(FULL, 0): 0.5})])
     with pytest.raises(StoreError, match="several models"):
         finetune.read([runs[0], write(tmp_path / "other", {(FULL, 0): 0.5}, base="nano", name="nano fine-tuned")])
+    with pytest.raises(StoreError, match="several models named mini: their contents differ"):
+        finetune.read([runs[0], write(tmp_path / "content", {(FULL, 0): 0.5}, task="rte", content="another")])
+    with pytest.raises(StoreError, match="not the mini that was fine-tuned"):
+        finetune.read([write(tmp_path / "alone", {(FULL, 0): 0.5}, content="another"), runs[2]])
     with pytest.raises(StoreError, match="none of the runs"):
         finetune.read([runs[2]])
     (more / "results.json").rename(more / "aside")
