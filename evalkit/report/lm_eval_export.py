@@ -114,7 +114,7 @@ def _values(
         name, filter_name = name_and_filter(r.metric)
         value_key, error_key = f"{name},{filter_name}", f"{name}_stderr,{filter_name}"
         if r.task in groups:
-            members = [found.get(task, {}) for task in groups[r.task]["tasks"]]
+            members = [found[task] for task in groups[r.task]["tasks"] if value_key in found.get(task, {})]
             error = _group_error(members, error_key, by_size=groups[r.task]["metrics"][r.metric] == "size")
         else:
             error = _error(r, metric, cells.get((r.task, r.shots), ()), iterations=iterations)
@@ -127,9 +127,9 @@ def _values(
 
 
 def _group_error(members: Sequence[Mapping[str, Any]], key: str, *, by_size: bool) -> float | None:
-    """Combine the tasks' standard errors, where all have one, as lm-evaluation-harness does."""
-    errors = [member.get(key, "N/A") for member in members]
-    if "N/A" in errors:
+    """Combine the errors of the tasks that have the metric, where all have one, as lm-evaluation-harness does."""
+    errors = [member[key] for member in members]
+    if "N/A" in errors or not errors:
         return None
     return of_group(errors, [member["sample_len"] for member in members], by_size=by_size)
 

@@ -287,13 +287,16 @@ def _provenance(settings: Mapping[str, Any], training: Mapping[str, Any]) -> Pro
 
 
 def _number(value: Any) -> float | None:
-    """Return a number of a manifest. Raises ValueError for one that is not finite."""
-    if value is not None and not math.isfinite(float(value)):
-        raise ValueError(f"{value} is not a finite number")
+    """Return a number of a manifest. Raises ValueError for one that is below 0 or not finite."""
+    if value is not None and not 0 <= float(value) < math.inf:
+        raise ValueError(f"{value} is not a finite number of at least 0")
     return None if value is None else float(value)
 
 
 def _whole(value: Any) -> int | None:
+    """Return a count of a manifest. Raises ValueError for one below 0."""
+    if value is not None and int(value) < 0:
+        raise ValueError(f"{value} is below 0")
     return None if value is None else int(value)
 
 

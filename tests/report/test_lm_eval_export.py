@@ -10,9 +10,10 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.harness.store import read_records
-from evalkit.report import lm_eval, measurements
+from evalkit.report import lm_eval, lm_eval_export, measurements
 from evalkit.report.lm_eval_export import export
 from evalkit.report.lm_eval_samples import read_samples, sample_files
+from evalkit.types import Result
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +153,21 @@ def test_a_run_that_is_not_finished_is_refused(run, tmp_path, capsys):
     for folder, message in ((tmp_path, "half-written"), (tmp_path / "none", "manifest.json")):
         assert main(["export-results", str(folder), "--to", "lm-eval"]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_groups_error_is_over_the_members_that_have_the_metric(monkeypatch):
+    def row(task, metric):
+        return Result(
+            model="m", task=task, family="qa", protocol="lm-eval", shots=0, metric=metric, source="model", level="",
+            value=50, low=40, high=60, n=50, failed=0, truncated=0, chance=None, signature="",
+        )  # fmt: skip
+
+    errors = {"a": 0.05, "b": 0.07, "c": 0.12}
+    monkeypatch.setattr(lm_eval_export, "_error", lambda row, *_, **__: errors[row.task])
+    rows = [row("a", "acc"), row("b", "f1"), row("c", "acc"), row("g", "acc")]
+    settings = {"tasks": {}, "groups": {"g": {"tasks": ["a", "b", "c"], "metrics": {"acc": "equal"}}}}
+    found = lm_eval_export._values(rows, {}, settings, iterations=0)
+    assert found["g"]["acc_stderr,none"] == pytest.approx(0.13 / 2)
+    errors["c"] = None
+    found = lm_eval_export._values(rows, {}, settings, iterations=0)
+    assert found["g"]["acc_stderr,none"] == "N/A", "c has the metric, and no error"
