@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from evalkit.harness.lm_eval.scores import metric_name
 from evalkit.harness.lm_eval.task import as_task
 from evalkit.harness.lm_eval.taskfile import TaskFile, parse
 from evalkit.harness.task import Group, Task
+
+log = logging.getLogger(__name__)
 
 # The folder of task files that names are looked up in; without it, that of an installed lm_eval.
 FOLDER_VARIABLE = "EVALKIT_LM_EVAL_TASKS"
@@ -43,10 +46,30 @@ def choose(word: str, *, trusted: bool = False) -> list[Task]:
             raise UsageError(
                 f"{leaf.path}: unsafe_code: its scores come from running what the model wrote; not done here"
             )
-    return [
+    found = [
         as_task(said[name], _with_code(said[name], leaf), groups=tuple(_groups(leaf, said[name])))
         for name, leaf in leaves.items()
     ]
+    _tell_missing(leaves, said)
+    return found
+
+
+def _tell_missing(leaves: Mapping[str, _Leaf], said: Mapping[str, TaskFile]) -> None:
+    """Warn of a group's metric that none of its tasks has, or not all: its mean is missing, or is of the others."""
+    members: dict[str, list[str]] = {}
+    wanted: dict[str, Sequence[Mapping[str, Any]]] = {}
+    for name, leaf in leaves.items():
+        for its in leaf.groups:
+            members.setdefault(its.name, []).append(name)
+            wanted[its.name] = its.metrics
+    for group, names in members.items():
+        for entry in wanted[group]:
+            having = [name for name in names if any(_averaged(entry, metric) for metric in _metrics(said[name]))]
+            if len(having) < len(names):
+                known = ", ".join(dict.fromkeys(metric for name in names for metric in _metrics(said[name])))
+                many = f"only {len(having)} of its {len(names)} tasks have" if having else "none of its tasks has"
+                under = f" under the filter {entry['filter_list']}" if entry.get("filter_list") is not None else ""
+                log.warning("group %s: %s the metric %r%s (there are: %s)", group, many, entry["metric"], under, known)
 
 
 @dataclass
@@ -80,18 +103,28 @@ def _with_code(said: TaskFile, leaf: _Leaf) -> TaskFile:
 
 def _groups(leaf: _Leaf, file: TaskFile) -> Iterator[Group]:
     """Yield a task's groups that average metrics which it has; without filter_list, under every filter."""
-    names = [metric_name(entry.name, name) for name in file.filters for entry in file.metrics]
     for said in leaf.groups:
-        metrics: dict[str, bool] = {}
-        for entry in said.metrics:
-            filters = entry.get("filter_list")
-            wanted = [filters] if isinstance(filters, str) else filters
-            for name in names:
-                metric, _, filter_name = name.partition(",")
-                if metric == entry.get("metric") and (wanted is None or (filter_name or "none") in wanted):
-                    metrics[name] = bool(entry.get("weight_by_size", True))
+        metrics = {
+            name: bool(entry.get("weight_by_size", True))
+            for entry in said.metrics
+            for name in _metrics(file)
+            if _averaged(entry, name)
+        }
         if metrics:
             yield Group(name=said.name, metrics=metrics)
+
+
+def _metrics(file: TaskFile) -> list[str]:
+    """Return the names of a file's metrics under each of its filters."""
+    return [metric_name(entry.name, name) for name in file.filters for entry in file.metrics]
+
+
+def _averaged(entry: Mapping[str, Any], name: str) -> bool:
+    """Whether an entry of a group's aggregate_metric_list means this metric of a task."""
+    metric, _, filter_name = name.partition(",")
+    filters = entry.get("filter_list")
+    wanted = [filters] if isinstance(filters, str) else filters
+    return metric == entry["metric"] and (wanted is None or (filter_name or "none") in wanted)
 
 
 def _found(word: str) -> Iterator[_Leaf]:

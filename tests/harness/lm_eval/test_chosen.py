@@ -44,6 +44,20 @@ def test_a_group_has_its_tasks_and_they_know_their_groups(folder):
     assert groups["one"] == groups["three"]
 
 
+def test_a_metric_of_a_group_that_its_tasks_lack_is_told(folder, caplog):
+    group = "group: typo\ntask: [one, three]\naggregate_metric_list:\n"
+    write(folder, "typo.yaml", group + "  - metric: accuracy\n  - {metric: acc, filter_list: [strict]}\n")
+    write(folder, "other.yaml", more="task: other\nmetric_list: [{metric: acc_norm}]\n")
+    write(folder, "some.yaml", "group: some\ntask: [one, other]\naggregate_metric_list: [{metric: acc}]\n")
+    chosen("lm-eval:all")
+    assert "the metric" not in caplog.text
+    chosen("lm-eval:typo")
+    assert "group typo: none of its tasks has the metric 'accuracy' (there are: acc, acc_norm)" in caplog.text
+    assert "group typo: none of its tasks has the metric 'acc' under the filter ['strict'] (there are:" in caplog.text
+    assert chosen("lm-eval:some")["one"].groups[0].metrics == {"acc": True}
+    assert "group some: only 1 of its 2 tasks have the metric 'acc' (there are: acc, acc_norm)" in caplog.text
+
+
 def test_what_a_group_says_is_said_of_its_tasks(folder):
     config = chosen("lm-eval:inner")["three"].notes["lm_eval"]["config"]
     assert (config["num_fewshot"], config["target_delimiter"]) == (2, "~")
