@@ -11,7 +11,6 @@ from evalkit.harness.load import Judgement, Loaded
 from evalkit.harness.prompts import Fitted
 from evalkit.harness.requests import encode
 from evalkit.harness.task import Protocol
-from evalkit.metrics.choice import Accuracy
 from evalkit.types import Cell, Decoding, Document, Example, Record, Request, RequestKind, Response
 
 REQUESTS: Mapping[str, RequestKind] = {
@@ -84,20 +83,13 @@ class Item:
             continuations=self.fitted.continuations if self.loaded.protocol.kind != "generate" else (),
             responses=answers,
             gold=self.example.output,
-            prediction="" if error else self._prediction(cleaned),
+            prediction="" if error else self.loaded.answer(self.document, self.example, cleaned),
             scores=judged.scores,
             values=judged.values,
             baselines=self._baselines() if plain and not self.cell.template else {},
             chance={name: chance for name, chance in chances.items() if chance is not None},
             error=error,
         )
-
-    def _prediction(self, responses: Sequence[Response]) -> str:
-        """Say the answer in words: the likeliest option, or the generated text."""
-        if self.loaded.protocol.kind == "choice":
-            first = next((m for m in self.loaded.metrics.values() if isinstance(m, Accuracy)), Accuracy("acc"))
-            return self.example.choices[first.choose(self.example, responses)]
-        return responses[0].text
 
     def _baselines(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
         """Score what the task's baselines would have answered: once, for no shots and no seed change it."""

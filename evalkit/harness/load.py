@@ -21,6 +21,7 @@ from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
 from evalkit.harness.rows import with_whole_gold
 from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task, one_document
+from evalkit.metrics.choice import Accuracy
 from evalkit.types import Cell, Document, Example, Response
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,13 @@ class Loaded:
             for document, example in documents
         ]
         return fit_all(self.wordings[cell.template], asked, encoder=encoder, context=context)
+
+    def answer(self, document: Document, example: Example, responses: Sequence[Response]) -> str:
+        """Say a document's answer in words: the generated text, or the choice as its first metric takes it."""
+        if self.protocol.kind != "choice":
+            return responses[0].text
+        told = (metric.answer(example, responses) for metric in (*self.metrics.values(), Accuracy("acc")))
+        return next(answer for answer in told if answer is not None)
 
     def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
         """Score a document's responses."""

@@ -45,6 +45,10 @@ class Metric(ABC):
         """Return how much units of (m, k) sums over (m,) documents weigh in the value. Default: their documents."""
         return n
 
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return in words what is scored as the choice of a document; None of a metric that scores no choice."""
+        return None
+
     def chance(self, example: Example) -> float | None:
         """Return the expected value of a guess on this example, or None where that means nothing."""
         return None

@@ -52,6 +52,10 @@ class Accuracy(Metric):
         assert golds != (None,), "a document with choices needs a gold index"
         return (float(self.choose(example, responses) in golds),)
 
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return the chosen option."""
+        return example.choices[self.choose(example, responses)] if example.choices else None
+
     def chance(self, example: Example) -> float | None:
         """Return the share of right options, usually one, or None without options."""
         return max(1, len(example.golds)) / len(example.choices) if example.choices else None

@@ -32,6 +32,10 @@ class LabelMatthews(Metric):
         options = range(len(example.choices))[::-1]
         return tuple(float((chosen, example.gold) == (said, right)) for said in options for right in options)
 
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return the chosen option."""
+        return self._accuracy.answer(example, responses)
+
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the correlation, -1 to 1."""
         options = math.isqrt(sums.shape[-1])

@@ -10,6 +10,9 @@ from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.choice import Accuracy, Per
 from evalkit.types import Example, Response
 
+# Stands between the labelled answers of a question, in its gold and in a shot.
+BETWEEN_ANSWERS = "\n- "
+
 
 class MacroF1(Metric):
     """Mean over classes of their F1, a class being an option; all documents have the same options (CB).
@@ -30,6 +33,10 @@ class MacroF1(Metric):
         for option in range(len(example.choices)):
             table += [float(option == chosen == example.gold), float(option == chosen) + float(option == example.gold)]
         return tuple(table)
+
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return the chosen option."""
+        return self._accuracy.answer(example, responses)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the mean F1 of the classes that occur."""
@@ -60,6 +67,10 @@ class LabelF1(Metric):
         said, right = self._accuracy.choose(example, responses) == 1, example.gold == 1
         return float(said and right), float(said), float(right)
 
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return the chosen option."""
+        return self._accuracy.answer(example, responses)
+
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return F1."""
         return _f1(sums)
@@ -84,6 +95,10 @@ class LabelledAnswers(Metric):
         """Return (1.0,) if every label is right, else (0.0,)."""
         return (float(all(said == right for said, right in _labels(example, responses))),)
 
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return every answer with its label, as a shot writes them."""
+        return _labelled(example, responses)
+
     def chance(self, example: Example) -> float | None:
         """Return the chance of as many right coin tosses as there are answers."""
         return 0.5 ** len(example.golds)
@@ -103,6 +118,10 @@ class LabelledAnswersF1(Metric):
             float(sum(said for said, _ in labels)),
             float(sum(right for _, right in labels)),
         )
+
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return every answer with its label, as a shot writes them."""
+        return _labelled(example, responses)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return F1; 0 where nothing is true or called so."""
@@ -132,6 +151,10 @@ class ChosenAnswer(Metric):
         chosen = example.choices[self._accuracy.choose(example, responses)]
         return (max(self._score(chosen, answer) for answer in example.answers),)
 
+    def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
+        """Return the chosen option."""
+        return self._accuracy.answer(example, responses)
+
     def signature(self) -> str:
         """Name the normalisation of likelihoods and of texts."""
         return f"{self._accuracy.signature()}|norm:squad|refs:max"
@@ -150,3 +173,8 @@ def _labels(example: Example, responses: Sequence[Response]) -> list[tuple[bool,
     return [
         (responses[i].loglikelihood >= responses[i + 1].loglikelihood, i in right) for i in range(0, len(responses), 2)
     ]
+
+
+def _labelled(example: Example, responses: Sequence[Response]) -> str:
+    chosen = [2 * i + (not said) for i, (said, _) in enumerate(_labels(example, responses))]
+    return BETWEEN_ANSWERS.join(example.choices[place] for place in chosen)

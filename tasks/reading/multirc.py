@@ -29,6 +29,7 @@ from evalkit.errors import DataError
 from evalkit.harness.rows import choice_of
 from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.harness.task import Protocol, Task
+from evalkit.metrics.labels import BETWEEN_ANSWERS
 from evalkit.types import Document, Example
 
 # An answer is offered under both; the hub labels it 1 or 0, other copies true or false.
@@ -91,7 +92,7 @@ def _to_example(document: Document) -> Example:
     return Example(
         task="say of every answer whether it is true",
         input=f"{passage}\n\n{question}",
-        output="\n- ".join(choices[gold] for gold in golds),
+        output=BETWEEN_ANSWERS.join(choices[gold] for gold in golds),
         parts={"passage": passage, "question": question},
         choices=tuple(choices),
         golds=tuple(golds),

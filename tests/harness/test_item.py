@@ -161,3 +161,54 @@ def test_a_score_that_is_no_number_fails_its_item_alone(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert all(r.error == "the model's score is nan, no finite number; are its weights sound?" for r in failed)
     assert "NaN" not in (tmp_path / "records.jsonl").read_text()
+
+
+# Likelier as a whole, and likelier per token or sign.
+SHORT, LONG = Response(loglikelihood=-2.0, tokens=1), Response(loglikelihood=-3.0, tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "prediction"),
+    [
+        (("record_em", "record_f1"), "a long one"),
+        (("acc_per_token", "acc"), "a long one"),
+        (("acc_per_char", "acc"), "a long one"),
+        (("acc", "acc_per_token"), "dog"),
+        (("macro_f1",), "dog"),
+        (("macro_f1_per_token",), "a long one"),
+        (("label_f1",), "dog"),
+        (("mcc", "acc_per_char"), "dog"),
+        (("answer_bits_per_byte",), "dog"),
+    ],
+)
+def test_the_stored_prediction_is_the_choice_that_is_scored(
+    metrics: tuple[str, ...], prediction: str, tmp_path: Path
+) -> None:
+    def to_example(document: Document) -> Example:
+        return replace(_example(document), choices=("dog", "a long one"))
+
+    protocol = replace(PLAIN, answer_context="", metrics=metrics)
+    task = replace(TASK, protocols={"plain": protocol}, to_example=to_example, baselines={}, controls={})
+    engine = fake.FakeEngine("two", lambda request: (SHORT, LONG)[request.index])
+    _evaluate(engine, task, tmp_path, RunSettings())
+    for record in read_records(tmp_path):
+        assert record.prediction == prediction
+        if metrics[0].startswith(("acc", "record")):
+            assert record.scores[metrics[0]][0] == float(prediction == record.gold)
+
+
+def test_the_prediction_of_labelled_answers_has_a_label_for_each(tmp_path: Path) -> None:
+    options = ("[True] one", "[False] one", "[True] two", "[False] two")
+
+    def to_example(document: Document) -> Example:
+        told = "[False] one\n- [True] two"
+        return replace(_example(document), choices=options, gold=None, golds=(1, 2), output=told)
+
+    protocol = replace(PLAIN, answer_context="", metrics=("multirc_em", "multirc_f1a"))
+    task = replace(TASK, protocols={"plain": protocol}, to_example=to_example, baselines={}, controls={})
+    liked = {0: -5.0, 1: -4.0, 2: -1.0, 3: -9.0}
+    engine = fake.FakeEngine("pairs", lambda request: Response(loglikelihood=liked[request.index], tokens=1))
+    _evaluate(engine, task, tmp_path, RunSettings())
+    for record in read_records(tmp_path):
+        assert record.prediction == record.gold == "[False] one\n- [True] two"
+        assert tuple(record.scores["multirc_em"]) == (1.0,)

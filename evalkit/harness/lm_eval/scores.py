@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.errors import DataError
 from evalkit.harness.lm_eval import filters
@@ -91,18 +92,10 @@ class Scores:
 
     def _choice(self, row: Row, results: Sequence[Any]) -> Values:
         choices = self.prompts.fields.choices(row)
-        likelihoods = np.asarray([likelihood for likelihood, _ in results[: len(choices)]], dtype=np.float64)
+        chosen = _normalised(choices, [likelihood for likelihood, _ in results])
+        likelihoods = chosen["acc"]
         greedy = [bool(said) for _, said in results]
         golds = self.golds(row, choices)
-        with np.errstate(divide="ignore", invalid="ignore"):  # an empty choice has no length to divide by
-            chosen = {
-                "acc": likelihoods,
-                "acc_norm": likelihoods / np.asarray([len(choice) for choice in choices], dtype=np.float64),
-                "acc_bytes": likelihoods / np.asarray([count_bytes(choice) for choice in choices], dtype=np.float64),
-            }
-        if len(results) == 2 * len(choices):
-            alone = np.asarray([likelihood for likelihood, _ in results[len(choices) :]])
-            chosen["acc_mutual_info"] = likelihoods - alone
         said = int(np.argmax(likelihoods))
         gold = golds[0] if len(golds) == 1 else golds
         shifted = np.exp(likelihoods - likelihoods.max())
@@ -115,6 +108,13 @@ class Scores:
                 "exact_match": int(any(greedy[i] for i in golds)),
                 "brier_score": (gold, (shifted / shifted.sum()).tolist()),
             }
+        )
+
+    def chosen(self, choices: Sequence[str], responses: Sequence[Response]) -> int:
+        """Return the option that the first metric of the file which scores a choice takes."""
+        scores = _normalised(choices, [response.loglikelihood for response in responses])
+        return int(
+            np.argmax(next((scores[name] for name in names(self.file.metrics) if name in scores), scores["acc"]))
         )
 
     def golds(self, row: Row, choices: Sequence[str]) -> list[int]:
@@ -138,6 +138,20 @@ class Scores:
             score = _best(entry, gold, result) if several else _computed(entry, [gold], [result])
             values |= dict(score) if isinstance(score, Mapping) else {entry.name: score}
         return values
+
+
+def _normalised(choices: Sequence[str], likelihoods: Sequence[float]) -> dict[str, NDArray[np.float64]]:
+    """Return what each metric of choices compares; the options' likelihoods may stand once more, without a context."""
+    plain = np.asarray(likelihoods[: len(choices)], dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):  # an empty choice has no length to divide by
+        found = {
+            "acc": plain,
+            "acc_norm": plain / np.asarray([len(choice) for choice in choices], dtype=np.float64),
+            "acc_bytes": plain / np.asarray([count_bytes(choice) for choice in choices], dtype=np.float64),
+        }
+    if len(likelihoods) == 2 * len(choices):
+        found["acc_mutual_info"] = plain - np.asarray(likelihoods[len(choices) :])
+    return found
 
 
 def metric_name(metric: str, filter_name: str) -> str:

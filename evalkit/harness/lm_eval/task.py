@@ -141,6 +141,12 @@ class LoadedFile(Loaded):
             short, characters = list(encoded), 0
         return Fitted.of(texts, short, shots=cell.shots, cut=characters)
 
+    def answer(self, document: Document, example: Example, responses: Sequence[Response]) -> str:
+        """Say a document's answer in words: a choice as the first metric of the file that scores one takes it."""
+        if self.protocol.kind != "choice":
+            return responses[0].text
+        return example.choices[self.scores.chosen(example.choices, responses)]
+
     def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
         """Score a document's responses by the file's process_results, or as lm-eval does without one."""
         statistics: dict[str, Sequence[float]] = {}

@@ -243,3 +243,13 @@ def test_a_row_without_a_right_answer_is_never_a_shot(tmp_path):
                 assert len(shots) == 2 and {*shots} <= {"w0 is wet", "w1 is dry", "w4 is loud"} - {f"w{place} is"}
     with pytest.raises(UsageError, match="made has 2 documents to draw from, 3 are needed"):
         texts(loaded(tmp_path, _OWN_SHOTS, rows=rows, shots=(3,)), shots=3)
+
+
+@pytest.mark.parametrize(("metric", "prediction"), [("acc", "dry"), ("acc_norm", "very loud"), ("mcc", "dry")])
+def test_the_stored_prediction_is_the_choice_that_is_scored(metric, prediction, tmp_path):
+    one = loaded(tmp_path, f"metric_list: [{{metric: {metric}}}]\ndoc_to_choice: [dry, very loud, wet]\n")
+    liked = {0: -2.0, 1: -3.0, 2: -4.0}
+    engine = FakeEngine("liked", lambda request: Response(loglikelihood=liked[request.index], tokens=1))
+    with RunStore(tmp_path / "run", describe(engine, [one], RunSettings())) as store:
+        evaluate(engine, [one], RunSettings(), store)
+    assert {record.prediction for record in read_records(tmp_path / "run")} == {prediction}
