@@ -148,6 +148,7 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     """
     if task.loader:
         loaded: Loaded = task.loader(task, settings, data)
+        _tell_concerns(loaded)
         return loaded
     name, protocol = protocol_of(task, settings.protocol)
     shots = settings.shots_of(protocol)
@@ -178,7 +179,21 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     )  # fmt: skip
     if pool.groups:
         _check_pool(found, max(shots))
+    _tell_concerns(found)
     return found
+
+
+def _tell_concerns(loaded: Loaded) -> None:
+    """Warn of documents on which a metric means little, with their number."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for _, example in loaded.documents:
+        for metric in loaded.metrics.values() if not example.error else ():
+            if concern := metric.concern(example):
+                counts[concern][metric.name] += 1
+    name, of = loaded.task.name, len(loaded.documents)
+    for concern, by_metric in counts.items():
+        some = max(by_metric.values())
+        log.warning("%s: %d of %d documents have %s (%s)", name, some, of, concern, ", ".join(by_metric))
 
 
 def _metrics(task: Task, protocol: Protocol) -> dict[str, metrics.Metric]:

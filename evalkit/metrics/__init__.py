@@ -33,6 +33,8 @@ from evalkit.text import normalize, units
 
 __all__ = ["METRICS", "Array", "Metric", "get", "rule_of"]
 
+_ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+
 _OWN: Mapping[str, Callable[[], Metric]] = {
     "acc": partial(Accuracy, "acc"),
     "acc_per_token": partial(Accuracy, "acc_per_token", per="token"),
@@ -72,10 +74,8 @@ _OWN: Mapping[str, Callable[[], Metric]] = {
     "bleu_intl": partial(Bleu, "bleu_intl", tokenize="intl"),
     "bleu_multi": partial(Bleu, "bleu_multi", several=True),
     "chrf": Chrf,
-    "rouge1": partial(Rouge, "rouge1"),
-    "rouge2": partial(Rouge, "rouge2"),
-    "rougeL": partial(Rouge, "rougeL"),
-    "rougeLsum": partial(Rouge, "rougeLsum"),
+    **{name: partial(Rouge, name) for name in _ROUGE},
+    **{f"{name}_unicode": partial(Rouge, f"{name}_unicode", tokens="unicode") for name in _ROUGE},
 }
 
 METRICS: Registry[Callable[[], Metric]] = Registry("metric", _OWN, group="evalkit.metrics")

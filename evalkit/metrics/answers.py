@@ -15,6 +15,11 @@ from evalkit.text import normalize
 from evalkit.types import Example, Response
 
 
+def blank(answers: Sequence[str], normalizer: Callable[[str], str]) -> str:
+    """Say that normalisation leaves nothing of an accepted answer ("A", "The", "-"), for Metric.concern."""
+    return "" if all(map(normalizer, answers)) else "an answer that normalises to nothing: saying nothing is right"
+
+
 def match(prediction: str, answer: str, *, normalizer: Callable[[str], str] = normalize.squad) -> float:
     """Return 1.0 if both are equal after normalisation, else 0.0."""
     return float(normalizer(prediction) == normalizer(answer))
@@ -60,6 +65,10 @@ class ExactMatch(Metric):
         prediction = responses[0].text
         return (max(match(prediction, answer, normalizer=self.normalizer) for answer in example.answers),)
 
+    def concern(self, example: Example) -> str:
+        """Say that an answer of nothing is right."""
+        return blank(example.answers, self.normalizer)
+
     def signature(self) -> str:
         """Name the normaliser."""
         return f"norm:{self.normalizer.__name__}|refs:max"
@@ -83,6 +92,10 @@ class F1(Metric):
         """Return (F1,)."""
         return (max(token_f1(responses[0].text, answer) for answer in example.answers),)
 
+    def concern(self, example: Example) -> str:
+        """Say that an answer of nothing is right."""
+        return blank(example.answers, normalize.squad)
+
     def signature(self) -> str:
         """Name the normaliser and the rule for several answers."""
         return "norm:squad|refs:max"
@@ -98,6 +111,10 @@ class CoqaF1(Metric):
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (mean F1,)."""
         return (leave_one_out(responses[0].text, example.answers, score=token_f1),)
+
+    def concern(self, example: Example) -> str:
+        """Say that an answer of nothing is right."""
+        return blank(example.answers, normalize.squad)
 
     def signature(self) -> str:
         """Name the normaliser and the rule for several answers."""
@@ -133,6 +150,11 @@ class SquadF1(Metric):
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (F1,)."""
         return (self._best(example, responses[0].text, token_f1),)
+
+    def concern(self, example: Example) -> str:
+        """Say that nothing is left of an answerable question's answers, so that it counts as unanswerable."""
+        answers = [*map(_answered, example.answers)]
+        return blank(answers, normalize.squad) if any(answers) and not any(map(normalize.squad, answers)) else ""
 
     def signature(self) -> str:
         """Name the normaliser, the rule for several answers and what stands for no answer."""

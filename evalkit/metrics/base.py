@@ -49,6 +49,10 @@ class Metric(ABC):
         """Return in words what is scored as the choice of a document; None of a metric that scores no choice."""
         return None
 
+    def concern(self, example: Example) -> str:
+        """Say what of a document makes the metric mean little, as an end of "3 of 9 documents have"; mostly nothing."""
+        return ""
+
     def chance(self, example: Example) -> float | None:
         """Return the expected value of a guess on this example, or None where that means nothing."""
         return None

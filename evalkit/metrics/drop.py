@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Sequence
 
+from evalkit.metrics.answers import blank
 from evalkit.metrics.base import Metric
 from evalkit.types import Example, Response
 
@@ -33,6 +34,10 @@ class DropF1(Metric):
         """Return (F1,)."""
         guessed = _spans(responses[0].text)
         return (max(_aligned_f1(guessed, _spans(answer)) for answer in example.answers),)
+
+    def concern(self, example: Example) -> str:
+        """Say that an answer of nothing is right."""
+        return blank(example.answers, normalize)
 
     def signature(self) -> str:
         """Name the normaliser, the rule for several answers and how lists are written."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from evalkit.metrics.base import Metric
 from evalkit.text.sentences import split_sentences
+from evalkit.text.words import mostly_outside_latin, split_words
 from evalkit.types import Example, Response
 
 
@@ -21,48 +22,65 @@ class Rouge(Metric):
     rouge1, rouge2: shared words and bigrams. rougeL: the longest common subsequence of the texts as one
     string. rougeLsum: the same sentence by sentence, which is what papers on CNN/Daily Mail report as R-L. A
     text with line breaks has one sentence a line; any other is split by evalkit.text.sentences.
+    tokens: what words are. rouge_score's own drop everything but a to z and digits, so that equal texts in Greek have
+    0.0; the metrics rouge1_unicode, ... have words of any script (evalkit.text.words), and are equal to it on ASCII.
     """
 
     scale = 100.0
     share = True
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, tokens: Literal["ascii", "unicode"] = "ascii") -> None:
+        self.name, self._type, self._tokens = name, name.removesuffix("_unicode"), tokens
 
     @cached_property
     def _scorer(self) -> Any:
         with _importing():
             from rouge_score.rouge_scorer import RougeScorer
-        return RougeScorer([self.name], tokenizer=_StemmingTokenizer())
+        split = _unicode if self._tokens == "unicode" else _ascii
+        return RougeScorer([self._type], tokenizer=_StemmingTokenizer(split))
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (F1,)."""
         prediction = self._prepared(responses[0].text)
         scores = [self._scorer.score(self._prepared(answer), prediction) for answer in example.answers]
-        return (float(max(score[self.name].fmeasure for score in scores)),)
+        return (float(max(score[self._type].fmeasure for score in scores)),)
 
     def signature(self) -> str:
-        """Name the library's version, the stemmer and the rules for sentences and references."""
-        sentences = "|sentences:lines-or-split" if self.name == "rougeLsum" else ""
-        return f"rouge_score:{version('rouge-score')}|stem:porter{sentences}|refs:max"
+        """Name the library's version, the stemmer and the rules for words, sentences and references."""
+        sentences = "|sentences:lines-or-split" if self._type == "rougeLsum" else ""
+        tokens = "" if self._tokens == "ascii" else f"|tokens:{self._tokens}"
+        return f"rouge_score:{version('rouge-score')}|stem:porter{tokens}{sentences}|refs:max"
+
+    def concern(self, example: Example) -> str:
+        """Say that a reference is in a script whose letters are dropped."""
+        if self._tokens == "unicode" or not any(map(mostly_outside_latin, example.answers)):
+            return ""
+        return "references in a script that ROUGE's tokenizer drops; rouge1_unicode and the like keep it"
 
     def _prepared(self, text: str) -> str:
-        if self.name != "rougeLsum" or "\n" in text.strip():
+        if self._type != "rougeLsum" or "\n" in text.strip():
             return text
         return "\n".join(split_sentences(text))
 
 
 class _StemmingTokenizer:
-    """rouge_score's own tokenizer with a memory: ROUGE types share texts, and stemming is slow."""
+    """A tokenizer with a memory: ROUGE types share texts, and stemming is slow."""
 
-    def tokenize(self, text: str) -> list[str]:
-        return _tokens(text)
+    def __init__(self, split: Callable[[str], list[str]]):
+        self.tokenize = split
 
 
 @lru_cache(maxsize=4096)
-def _tokens(text: str) -> list[str]:
+def _ascii(text: str) -> list[str]:
+    """Split as rouge_score does."""
     tokens: list[str] = _tokenizer().tokenize(text)
     return tokens
+
+
+@lru_cache(maxsize=4096)
+def _unicode(text: str) -> list[str]:
+    """Split into words of any script; those in ASCII are stemmed as rouge_score does."""
+    return [token for word in split_words(text) for token in (_ascii(word) if word.isascii() else [word])]
 
 
 @lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from evalkit.errors import DataError
+from evalkit.metrics.answers import blank
 from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.bleu import bleu, bleu_counts, chrf, chrf_counts
 from evalkit.metrics.correlation import matthews
@@ -30,13 +31,17 @@ SHARES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
 
 
 class ValueMetric(Metric):
-    """A metric of values. aggregation: what its signature calls it. shown: its scale; better: higher is better."""
+    """A metric of values.
+
+    aggregation: what its signature calls it. normalizer: what is done to texts before they are compared, if known.
+    """
 
     aggregation: str
     least, most = -math.inf, math.inf
 
     def __init__(self, name: str, *, scale: float = 1.0, higher_is_better: bool = True) -> None:
         self.name, self.scale, self.higher_is_better = name, scale, higher_is_better
+        self.normalizer: Callable[[str], str] | None = None
 
     @abstractmethod
     def of(self, value: Any) -> tuple[float, ...]:
@@ -45,6 +50,13 @@ class ValueMetric(Metric):
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Not used: the task computes the value from its document, which an example does not hold."""
         raise AssertionError(f"{self.name} is scored from values")
+
+    def concern(self, example: Example) -> str:
+        """Say that an answer of nothing is right."""
+        try:
+            return blank(example.answers, self.normalizer) if self.normalizer else ""
+        except Exception:  # options of a file that its metric does not take; scoring names them
+            return ""
 
     def signature(self) -> str:
         """Return everything that `from_rule` needs."""

@@ -153,3 +153,15 @@ def test_documents_are_counted_where_that_is_quick() -> None:
     assert count_documents(TASK, NONE) == 10
     twice = replace(TASK, documents=lambda row, i: (Document(id=f"{i}{half}", row=row) for half in "ab"))
     assert count_documents(twice, NONE) == 20
+
+
+def test_golds_that_normalise_to_nothing_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    def to_example(document: Document) -> Example:
+        text = "The" if document.id in ("2", "5") else "cat"
+        return Example(task="t", input=document.row["text"], output=text)
+
+    protocol = Protocol(kind="generate", query="{input}", metrics=("exact_match", "f1", "rouge1"))
+    load(replace(TASK, to_example=to_example, protocols={"plain": protocol}), RunSettings(), NONE)
+    assert [record.getMessage() for record in caplog.records] == [
+        "t: 2 of 10 documents have an answer that normalises to nothing: saying nothing is right (exact_match, f1)"
+    ]

@@ -82,3 +82,27 @@ def test_f1_is_of_bags_and_symmetric(left: str, right: str, random: object) -> N
     assert 0.0 <= f1 <= 1.0
     bags = [Counter(word for word in text.split() if word not in {"the", "."}) for text in (left, right)]
     assert (f1 == 1.0) == (bags[0] == bags[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "blank"),
+    [
+        ("exact_match", ("A",), True),
+        ("exact_match", ("The", "cat"), True),
+        ("exact_match", ("cat", "a dog"), False),
+        ("nq_exact_match", ("an",), True),
+        ("triviaqa_exact_match", ("...",), True),
+        ("verbatim_match", ("A",), False),
+        ("f1", ("The",), True),
+        ("coqa_f1", ("the", "it"), True),
+        ("coqa_em", ("it",), False),
+        ("squad2_em", ("unanswerable",), False),
+        ("squad2_em", ("The", "cat"), False),  # the official script leaves such an answer out
+        ("squad2_f1", ("The",), True),
+        ("drop_em", ("a",), True),
+        ("drop_f1", ("5",), False),
+    ],
+)
+def test_a_gold_that_normalises_to_nothing_is_told(name, answers, blank):
+    found = metrics.get(name).concern(Example(task="t", input="x", output=answers[0], references=answers))
+    assert found == ("an answer that normalises to nothing: saying nothing is right" if blank else "")

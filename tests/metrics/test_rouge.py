@@ -47,6 +47,42 @@ def score(name: str, prediction: str, *answers: str) -> float:
     return value
 
 
+UNICODE = tuple(f"{name}_unicode" for name in NAMES)
+SCRIPTS = [
+    "Мама мыла раму",
+    "東京は日本の首都です。",
+    "ภาษาไทยง่าย",
+    "हिन्दी एक भाषा है",
+    "Η Αθήνα είναι πόλη",
+    "학교에 갔다",
+]
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_equal_texts_of_any_script_score_one_by_unicode_words(text: str) -> None:
+    assert [score(name, text, text) for name in UNICODE] == [1.0] * 4
+    assert score("rouge1_unicode", text, "something else") == 0.0
+    assert score("rouge1", text, text) == 0.0
+    example = Example(task="", input="", output=text)
+    assert "rouge1_unicode" in metrics.get("rouge1").concern(example)
+    assert metrics.get("rouge1_unicode").concern(example) == ""
+
+
+def test_parts_of_a_text_in_another_script_count_by_words() -> None:
+    assert score("rouge1_unicode", "Мама мыла пол", "мама мыла раму") == pytest.approx(2 / 3)
+    assert score("rouge2_unicode", "東京です", "東京だ") == pytest.approx(2 / 5)
+    assert "|tokens:unicode|" in metrics.get("rouge1_unicode").signature()
+    assert "tokens" not in metrics.get("rouge1").signature()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(5))
+def test_unicode_words_change_nothing_in_ascii(name: str, seed: int) -> None:
+    prediction, *answers = (text.replace("café", "cafe") for text in texts(seed, separator="\n"))
+    assert score(f"{name}_unicode", prediction, *answers) == score(name, prediction, *answers)
+    assert not any(metrics.get(name).concern(Example(task="", input="", output=a)) for a in (*answers, "café à Genève"))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_rouge_is_rouge_scores(name: str) -> None:
     from rouge_score.rouge_scorer import RougeScorer

@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -180,6 +181,22 @@ def _computed(entry: MetricEntry, references: list[Any], predictions: list[Any])
     return None if entry.metric == "bypass" else pair
 
 
+def plain_text(
+    text: Any,
+    *,
+    regexes_to_ignore: Sequence[str] | None = None,
+    ignore_case: bool = False,
+    ignore_punctuation: bool = False,
+    ignore_numbers: bool = False,
+) -> str:
+    """Return what is left of a text once what is to be ignored is gone, in the order of the options."""
+    gone = (string.punctuation if ignore_punctuation else "") + (string.digits if ignore_numbers else "")
+    found = str(text)
+    for pattern in regexes_to_ignore or ():
+        found = re.sub(pattern, "", found)
+    return (found.lower() if ignore_case else found).translate(str.maketrans("", "", gone))
+
+
 def exact_match(
     references: Sequence[Any],
     predictions: Sequence[Any],
@@ -193,14 +210,10 @@ def exact_match(
 
     A prediction may be a list of answers (no filter has taken one); then each is compared.
     """
-    gone = (string.punctuation if ignore_punctuation else "") + (string.digits if ignore_numbers else "")
-
-    def plain(text: Any) -> str:
-        found = str(text)
-        for pattern in regexes_to_ignore or ():
-            found = re.sub(pattern, "", found)
-        return (found.lower() if ignore_case else found).translate(str.maketrans("", "", gone))
-
+    plain = partial(
+        plain_text, regexes_to_ignore=regexes_to_ignore, ignore_case=ignore_case,
+        ignore_punctuation=ignore_punctuation, ignore_numbers=ignore_numbers,
+    )  # fmt: skip
     pairs = [
         (plain(reference), plain(answer))
         for reference, prediction in zip(references, predictions, strict=True)

@@ -20,7 +20,7 @@ from evalkit.harness.lm_eval import functions
 from evalkit.harness.lm_eval.draws import Draws
 from evalkit.harness.lm_eval.fields import Fields, columns_of, places
 from evalkit.harness.lm_eval.prompts import Prompts
-from evalkit.harness.lm_eval.scores import Scores, metric_name
+from evalkit.harness.lm_eval.scores import Scores, metric_name, plain_text
 from evalkit.harness.lm_eval.taskfile import TaskFile
 from evalkit.harness.load import Judgement, Loaded, RunSettings, tell_unlabelled
 from evalkit.harness.prompts import Fitted, Pool
@@ -80,6 +80,8 @@ def metrics_of(file: TaskFile, *, classes: int | None = None) -> dict[str, Value
                 name, aggregation=entry.aggregation, higher_is_better=entry.higher_is_better, share=share,
                 classes=classes,
             )  # fmt: skip
+            if entry.metric == "exact_match" and file.output_type == "generate_until" and not own_code:
+                found[name].normalizer = partial(plain_text, **entry.options)
     return found
 
 

@@ -253,3 +253,13 @@ def test_the_stored_prediction_is_the_choice_that_is_scored(metric, prediction, 
     with RunStore(tmp_path / "run", describe(engine, [one], RunSettings())) as store:
         evaluate(engine, [one], RunSettings(), store)
     assert {record.prediction for record in read_records(tmp_path / "run")} == {prediction}
+
+
+def test_targets_that_are_ignored_whole_are_counted(tmp_path, caplog):
+    more = "output_type: generate_until\ndoc_to_choice: null\nmetric_list:\n  - {metric: exact_match, %s}\n"
+    rows = [{"word": "w", "gold": gold} for gold in ("the ", "?!", "rain")]
+    loaded(tmp_path, more % "ignore_punctuation: true, regexes_to_ignore: ['the ']", rows=rows)
+    assert "made: 2 of 3 documents have an answer that normalises to nothing" in caplog.text
+    caplog.clear()
+    loaded(tmp_path, more % "ignore_vowels: true", rows=rows)
+    assert not caplog.text
