@@ -73,7 +73,7 @@ RUN = $(BIN)/evalkit run --model $(call list,$(MODELS))
 report: $(VENV)/ready
 	$(RUN) --tasks world --shots 0,1,4 --out runs/ladder
 	$(RUN) --tasks world_patterns --shots 8,16,32 --out runs/ladder-patterns
-	$(BIN)/python -m evalkit.report.ladder_page runs/ladder/* runs/ladder-patterns/* --documents 75000 \
+	$(BIN)/evalkit report-ladder runs/ladder/* runs/ladder-patterns/* --documents 75000 \
 	    --out reports/ladder.md
 	$(BIN)/evalkit report runs/ladder runs/ladder-patterns --title "The ladder on the generated world" --out reports/ladder
 

@@ -24,6 +24,8 @@ from evalkit.commands import (
     models,
     power,
     report,
+    report_finetuned,
+    report_ladder,
     run,
     tasks,
     train,
@@ -42,6 +44,8 @@ _PLACES = ("EVALKIT_DATA", "EVALKIT_CACHE")
 _COMMANDS = {
     "run": run,
     "report": report,
+    "report-ladder": report_ladder,
+    "report-finetuned": report_finetuned,
     "compare": compare,
     "baseline": baseline,
     "power": power,

@@ -5,21 +5,15 @@ python -m evalkit.report.finetune_page RUN... --out reports/finetune.md
 
 from __future__ import annotations
 
-import argparse
 import math
-import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from evalkit.errors import program
-from evalkit.files import make_folder, write_atomic
 from evalkit.report.figures import canvas
-from evalkit.report.finetune import Comparison, Tuned, Variant, gains, majority, read
+from evalkit.report.finetune import Comparison, Tuned, Variant, gains, majority
 from evalkit.report.grid import EMPTY, Entry, Grid, markdown, number, words
 from evalkit.report.seeds import Spread
 
@@ -294,28 +288,3 @@ def _panel(comparison: Comparison, task: str, axes: Any) -> None:
     tuned = comparison.variants[0].tasks[task]
     axes.set_ylabel(canvas.axis_name(tuned.metric.name))
     canvas.label_ends(axes, ends)
-
-
-@program
-def main() -> None:
-    """Write the page, and the figure in a folder beside it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of evalkit finetune and, of prompts, evalkit run")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--note", action="append", default=[], help="a paragraph that a reader must know")
-    arguments = parser.parse_args()
-    command = ["python", "-m", "evalkit.report.finetune_page", *map(str, arguments.runs), "--out", str(arguments.out)]
-    command += [word for note in arguments.note for word in ("--note", note)]
-    comparison = read(arguments.runs)
-    picture = drawn(comparison)
-    name = ""
-    if picture:
-        folder = make_folder(arguments.out.with_suffix(""))
-        write_atomic(folder / "shots.svg", picture.svg)
-        write_atomic(folder / "shots.png", picture.png)
-        name = f"{folder.name}/shots.svg"
-    write_atomic(arguments.out, page(comparison, command=shlex.join(command), figure=name, notes=arguments.note))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,15 +5,10 @@ python -m evalkit.report.ladder_page RUN... --out reports/ladder.md --documents 
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from evalkit import world
-from evalkit.errors import program
-from evalkit.files import write_atomic
-from evalkit.report.ladder import ROOM, Line, Rung, name_and_seed, read
+from evalkit.report.ladder import ROOM, Line, Rung, name_and_seed
 from evalkit.report.measurements import ModelFacts
 from evalkit.report.scaling import leave_largest_out, power_law
 
@@ -137,20 +132,3 @@ def separation(documents: int) -> str:
             _table(["family", "8-grams in training text"], rows),
         ]
     )
-
-
-@program
-def main() -> None:
-    """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--documents", type=int, required=True)
-    arguments = parser.parse_args()
-    rungs, lines, facts = read(arguments.runs)
-    body = page(rungs, lines, facts, command="make report")
-    write_atomic(arguments.out, f"{body}\n\n{separation(arguments.documents)}\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evalkit import metrics
+from evalkit.cli import main
 from evalkit.errors import StoreError
 from evalkit.harness.aggregate import aggregate
 from evalkit.harness.store import RunStore
@@ -76,14 +77,13 @@ def runs(tmp_path):
     ]
 
 
-def test_the_page_says_what_the_runs_hold(runs, tmp_path, monkeypatch):
+def test_the_page_says_what_the_runs_hold(runs, tmp_path):
     out = tmp_path / "reports" / "finetune.md"
     words = [*map(str, runs), "--out", str(out), "--note", "A part of the data."]
-    monkeypatch.setattr("sys.argv", ["finetune_page", *words])
     (tmp_path / "reports").mkdir()
-    assert finetune_page.main() == 0
+    assert main(["report-finetuned", *words]) == 0
     text = out.read_text()
-    assert f"finetune_page {runs[0]}" in text
+    assert f"evalkit report-finetuned {runs[0]}" in text
     assert "--note 'A part of the data.'\n```" in text
     assert "\nA part of the data.\n" in text
     assert "| sst2 | acc | 200 | 50.0 | 50.0 \\[" in text

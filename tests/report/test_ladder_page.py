@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from evalkit.cli import main
 from evalkit.errors import StoreError
 from evalkit.harness.store import RunStore
 from evalkit.report import ladder, ladder_page
@@ -98,3 +99,11 @@ def test_two_models_of_one_name_are_no_rung(runs, tmp_path):
     (again / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(StoreError, match="not the small of the other runs"):
         ladder.read([*runs, again])
+
+
+def test_the_command_writes_the_page_and_refuses_what_it_cannot(runs, tmp_path, capsys):
+    out = tmp_path / "page.md"
+    assert main(["report-ladder", *map(str, runs), "--documents", "20", "--out", str(out)]) == 0
+    assert out.read_text().startswith("#") and "make report" in out.read_text()
+    assert main(["report-ladder", *map(str, runs), "--documents", "0", "--out", str(out)]) == 2
+    assert "--documents must be at least 1" in capsys.readouterr().err
