@@ -80,6 +80,23 @@ def test_the_manifest_says_how_the_model_came_about(checkpoint, elsewhere, broke
     assert "training" not in manifest["settings"]
 
 
+def test_where_documents_begin_is_a_part_of_the_settings_and_of_the_caches_keys(checkpoint, elsewhere, monkeypatch):
+    monkeypatch.setenv("EVALKIT_CACHE", str(elsewhere / "cache"))
+    words = ["run", "--model", checkpoint, "--tasks", "world_lm", "--limit", "9"]
+    found = {}
+    for name, more in {"plain": [], "every": ["--begin", "every-window"], "again": ["--begin", "document"]}.items():
+        assert run(*words, *more, "--out", name) == 0
+        model = json.loads((elsewhere / name / "manifest.json").read_text())["settings"]["model"]
+        found[name] = (
+            model.get("begin"),
+            {r.doc_id: r.responses[0].loglikelihood for r in read_records(elsewhere / name)},
+        )
+    assert found["plain"] == found["again"] and found["every"][0] == "every-window" and found["plain"][0] is None
+    assert found["every"][1] != found["plain"][1]
+    with pytest.raises(SystemExit):
+        run(*words, "--begin", "nowhere")
+
+
 def test_a_second_start_computes_nothing_and_a_new_run_gives_the_same_bytes(checkpoint, elsewhere):
     words = ["run", "--model", checkpoint, "--tasks", "world_qa,world_summary", "--shots", "1", "--limit", "5"]
     assert run(*words, "--out", "a") == 0

@@ -99,6 +99,15 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_begin(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where the token that begins documents stands."""
+    parser.add_argument(
+        "--begin", choices=("document", "every-window"), default="document",
+        help="where the token that begins documents stands if one is longer than the context: before the document, or "
+        "before each of its windows, as Gemma wants it (default: document)",
+    )  # fmt: skip
+
+
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """Add the options of the cache."""
     parser.add_argument(

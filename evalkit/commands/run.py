@@ -73,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
     parser.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
     parser.add_argument("--strict", action="store_true", help="end at the first task or model that fails")
+    options.add_begin(parser)
     options.add_engine(parser)
     options.add_cache(parser)
 
@@ -104,8 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name in names:
         try:
             model = api.open_model(
-                name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens
-            )
+                name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
+                every_window=arguments.begin == "every-window",
+            )  # fmt: skip
             folder = arguments.out / api.file_label(model) if arguments.out and len(names) > 1 else arguments.out
             done = api.run_model(model, tasks, out=folder, cache=cache, strict=arguments.strict, max_failed=allowed)
             outcome.add(model.name, done)

@@ -36,8 +36,11 @@ class BatchedEngine(ABC):
 
     positions: tokens that one pass of the network can read. batch_tokens: tokens in a batch, padding included; it
     changes speed and memory, never a score. stride: tokens by which rolling windows advance; `positions` if not given
-    (GPT-2's non-overlapping windows). ends: tokens that end a generated text.
+    (GPT-2's non-overlapping windows). ends: tokens that end a generated text. every_window: whether what a document
+    begins with stands before each of its windows, not before the first alone.
     """
+
+    _begin: int | None = None  # the token that the tokenizer puts before every text, if it does
 
     def __init__(
         self,
@@ -48,12 +51,14 @@ class BatchedEngine(ABC):
         ends: Collection[int],
         batch_tokens: int,
         stride: int | None,
+        every_window: bool = False,
     ):
         self.tokenizer = tokenizer
         self.context_length = self._positions = positions
         self._first = tokenizer.end_of_text  # what a document begins with
         self._device, self._ends = device, frozenset(ends)
         self._batch_tokens, self._stride = batch_tokens, stride or positions
+        self._every_window = every_window
 
     @abstractmethod
     def signature(self) -> Mapping[str, str]:
@@ -74,7 +79,8 @@ class BatchedEngine(ABC):
     def loglikelihood(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Score continuations; one without tokens has log-likelihood 0 and is greedy.
 
-        Of a context that is too long the left is cut; a continuation that alone is too long is an error.
+        Of a context that is too long the left is cut, behind the token that begins texts if there is one; a
+        continuation that alone is too long is an error.
         """
         spans = []
         for i, request in enumerate(requests):
@@ -83,21 +89,31 @@ class BatchedEngine(ABC):
                 yield i, Response(error=f"the answer has {scored} tokens, the context allows {self._positions}")
             elif scored:
                 whole = (self._context(request) or (self._first,)) + request.continuation_ids
-                spans.append(Span(i, 0, whole[-self._positions - 1 :], scored))  # the last token is not read
+                spans.append(Span(i, 0, self._cut(whole, scored), scored))
             else:
                 yield i, Response(is_greedy=True)
         for span, logprobs, greedy in self._score(spans):
             total = float(logprobs.sum())
             yield span.owner, Response(loglikelihood=total, is_greedy=bool(greedy.all()), tokens=span.scored)
 
+    def _cut(self, whole: tuple[int, ...], scored: int) -> tuple[int, ...]:
+        """Cut tokens of which the last is not read to what the network reads."""
+        most = self._positions + 1
+        head = whole[:1] if self._begin is not None and len(whole) > most > scored + 1 else ()
+        return head + whole[-(most - len(head)) :]
+
     def loglikelihood_rolling(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Score whole documents; windows of all documents share batches."""
         spans, waiting = [], []
         for i, request in enumerate(requests):
             stream = (self._first, *request.continuation_ids)
-            windows = rolling_windows(len(request.continuation_ids), context=self._positions, stride=self._stride)
+            windows = rolling_windows(
+                len(request.continuation_ids), context=self._positions, stride=self._stride,
+                every_begins=self._every_window,
+            )  # fmt: skip
             waiting.append(len(windows))
-            spans += [Span(i, part, stream[w.start : w.stop], w.scored) for part, w in enumerate(windows)]
+            head = stream[: int(self._every_window)]
+            spans += [Span(i, part, head + stream[w.start : w.stop], w.scored) for part, w in enumerate(windows)]
             if not windows:
                 yield i, Response(is_greedy=True)
         greedy_all = [True] * len(requests)

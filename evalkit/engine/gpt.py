@@ -21,7 +21,7 @@ from evalkit.tokenizer import Tokenizer
 
 
 class GPTEngine(BatchedEngine):
-    """Runs a GPT; stride as in BatchedEngine, and so batch_tokens, which is found by itself if not given."""
+    """Runs a GPT; stride and every_window as in BatchedEngine, and so batch_tokens, which is found by itself."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class GPTEngine(BatchedEngine):
         content_hash: str,
         batch_tokens: int | None = None,
         stride: int | None = None,
+        every_window: bool = False,
     ):
         device = model.tokens.weight.device
         super().__init__(
@@ -41,6 +42,7 @@ class GPTEngine(BatchedEngine):
             ends=[tokenizer.end_of_text],
             batch_tokens=batch_tokens or MOST,
             stride=stride,
+            every_window=every_window,
         )
         self.model = model.eval()
         self._packed = PackedGPT(self.model)
@@ -50,7 +52,10 @@ class GPTEngine(BatchedEngine):
     def signature(self) -> Mapping[str, str]:
         """Return name, content hash, dtype, parameters and the rolling stride."""
         dtype = str(self.model.tokens.weight.dtype).removeprefix("torch.")
-        return signature(self.model.config, name=self._name, content_hash=self._hash, dtype=dtype, stride=self._stride)
+        return signature(
+            self.model.config, name=self._name, content_hash=self._hash, dtype=dtype, stride=self._stride,
+            every_window=self._every_window,
+        )  # fmt: skip
 
     @torch.inference_mode()
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:

@@ -20,6 +20,7 @@ from evalkit.engine.network_reading import CacheReading
 from evalkit.engine.network_scoring import score
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import hash_files
+from evalkit.model.folder import begin_setting
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Request
 
@@ -52,13 +53,15 @@ class HFEngine(BatchedEngine):
         begin: int | None = None,
         batch_tokens: int | None = None,
         stride: int | None = None,
+        every_window: bool = False,
     ):
         stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a token of its own
         ends = {tokenizer.end_of_text, *([stops] if isinstance(stops, int) else stops or [])}
         most = batch_tokens or MOST
         super().__init__(
-            tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=most, stride=stride
-        )
+            tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=most, stride=stride,
+            every_window=every_window,
+        )  # fmt: skip
         self._network = Network(model)
         self._name, self._hash, self._begin = name, content_hash, begin
         if begin is not None:
@@ -82,6 +85,7 @@ class HFEngine(BatchedEngine):
             "context": str(self._positions),
             "stride": str(self._stride),
             "first": str(self._first),
+            **begin_setting(every_window=self._every_window),
         }
 
     def _context(self, request: Request) -> tuple[int, ...]:
@@ -99,7 +103,13 @@ class HFEngine(BatchedEngine):
 
 
 def load(
-    folder: Path, *, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", batch_tokens: int | None = None
+    folder: Path,
+    *,
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    batch_tokens: int | None = None,
+    every_window: bool = False,
 ) -> HFEngine:
     """Read a folder in transformers' layout into an engine; code that comes with a model is never run.
 
@@ -137,6 +147,7 @@ def load(
         positions=_positions(config, fast),
         begin=begin,
         batch_tokens=batch_tokens,
+        every_window=every_window,
     )
 
 

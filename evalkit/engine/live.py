@@ -24,6 +24,7 @@ from evalkit.engine.generation import Prompt
 from evalkit.engine.network_reading import CacheReading
 from evalkit.engine.network_scoring import score
 from evalkit.errors import UsageError
+from evalkit.model.folder import begin_setting
 from evalkit.types import Request
 
 Logits = Callable[[nn.Module, Tensor], Any]
@@ -57,13 +58,14 @@ class LiveEngine(BatchedEngine):
         begin: int | None = None,
         batch_tokens: int | None = None,
         stride: int | None = None,
+        every_window: bool = False,
     ):
         device = next((tensor.device for tensor in _tensors(module)), torch.device("cpu"))
         self.network = _Network(module, logits, device, known=tokenizer.end_of_text or 1)
         most = max(positions, _LOGITS // self.network.vocabulary)
         super().__init__(
             tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
-            batch_tokens=batch_tokens or most, stride=stride,
+            batch_tokens=batch_tokens or most, stride=stride, every_window=every_window,
         )  # fmt: skip
         if tokenizer.size > self.network.vocabulary:
             raise UsageError(
@@ -88,6 +90,7 @@ class LiveEngine(BatchedEngine):
             "context": str(self._positions),
             "stride": str(self._stride),
             "first": str(self._first),
+            **begin_setting(every_window=self._every_window),
         }
 
     def _context(self, request: Request) -> tuple[int, ...]:

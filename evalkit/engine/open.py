@@ -62,6 +62,7 @@ def open_model(
     dtype: str | None = None,
     device: str = "cpu",
     batch_tokens: int | None = None,
+    every_window: bool = False,
     context_length: int | None = None,
     end_of_text: str | int | None = None,
     logits: Callable[[nn.Module, Tensor], Any] | None = None,
@@ -76,7 +77,8 @@ def open_model(
 
     name: what results call it (default: the source's name). dtype: fp32, bf16 or fp16 (default: bf16 where the hardware
     multiplies it faster and the model is large enough, else fp32). device: cpu or cuda. batch_tokens: tokens in a
-    batch: speed and memory, never a score.
+    batch: speed and memory, never a score. every_window: whether the token that begins documents stands before each
+    window of one that is longer than the context, not before its first alone.
 
     Raises UsageError for what can be opened in no way, CheckpointError for files that are missing or damaged.
     """
@@ -88,17 +90,25 @@ def open_model(
                 "tokenizer, context_length, end_of_text and logits belong to a live module; "
                 f"{str(source)!r} has its own"
             )
-        opener = _of_engine if _engine_of(str(source)) else _named
         if str(source) in MODELS and (made := MODELS[str(source)]()) is not source:
-            return open_model(made, name=name or str(source), dtype=dtype, device=device, batch_tokens=batch_tokens)
-        return opener(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens)
+            return open_model(
+                made, name=name or str(source), dtype=dtype, device=device, batch_tokens=batch_tokens,
+                every_window=every_window,
+            )  # fmt: skip
+        if _engine_of(str(source)):
+            if every_window:
+                raise UsageError(f"{source}: this engine lays windows itself; leave --begin every-window out")
+            return _of_engine(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens)
+        return _named(
+            str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
+        )
     if dtype is not None or device != "cpu":
         raise UsageError("dtype and device: a live module is evaluated in its own dtype and on its own device")
     if tokenizer is None:
         raise UsageError(f"open_model({type(source).__name__}, ...): a live module needs its tokenizer: tokenizer=...")
     return _live(
-        source, tokenizer, name, batch_tokens=batch_tokens, context_length=context_length, end_of_text=end_of_text,
-        logits=logits,
+        source, tokenizer, name, batch_tokens=batch_tokens, every_window=every_window, context_length=context_length,
+        end_of_text=end_of_text, logits=logits,
     )  # fmt: skip
 
 
@@ -108,6 +118,7 @@ def _live(
     name: str | None,
     *,
     batch_tokens: int | None,
+    every_window: bool,
     context_length: int | None,
     end_of_text: str | int | None,
     logits: Callable[[nn.Module, Tensor], Any] | None,
@@ -123,7 +134,7 @@ def _live(
     label = name or type(module).__name__
     live = LiveEngine(
         module, encoder, name=label, positions=positions_of(module, given=context_length), logits=logits, begin=begin,
-        batch_tokens=batch_tokens,
+        batch_tokens=batch_tokens, every_window=every_window,
     )  # fmt: skip
 
     def engine(cache: ResponseCache | None) -> CachedEngine:
@@ -161,7 +172,9 @@ def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, 
     return Model(name=label or name, engine=engine, training={})
 
 
-def _named(name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None) -> Model:
+def _named(
+    name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None, every_window: bool
+) -> Model:
     """Open a model by name; of one that transformers runs, the weights are read at once."""
     from evalkit.model import resolve
 
@@ -172,10 +185,12 @@ def _named(name: str, label: str | None, *, dtype: str | None, device: str, batc
 
     @lru_cache(maxsize=1)
     def load() -> BatchedEngine:
-        return load_engine(name, label=known_as, dtype=kind, device=device, batch_tokens=batch_tokens)
+        return load_engine(
+            name, label=known_as, dtype=kind, device=device, batch_tokens=batch_tokens, every_window=every_window
+        )
 
     def engine(cache: ResponseCache | None) -> CachedEngine:
-        about = _known(load()) if name.startswith(HF) else _announced(folder, known_as, kind)
+        about = _known(load()) if name.startswith(HF) else _announced(folder, known_as, kind, every_window)
         return CachedEngine(load, device=device.partition(":")[0], cache=cache, **about)
 
     return Model(name=known_as, engine=engine, training=training_of(folder))
@@ -197,14 +212,17 @@ def _known(engine: Engine) -> _About:
     }
 
 
-def _announced(folder: Path, label: str, dtype: str) -> _About:
+def _announced(folder: Path, label: str, dtype: str, every_window: bool) -> _About:
     """Read what is known of an engine of ours before its weights are."""
     from evalkit.model import layouts
     from evalkit.model.folder import content_hash, signature
     from evalkit.tokenizer import Tokenizer
 
     config = layouts.read_config(folder)
-    known = signature(config, name=label, content_hash=content_hash(folder), dtype=DTYPES[dtype], stride=config.context)
+    known = signature(
+        config, name=label, content_hash=content_hash(folder), dtype=DTYPES[dtype], stride=config.context,
+        every_window=every_window,
+    )  # fmt: skip
     return {"tokenizer": Tokenizer.load(folder), "context_length": config.context, "signature": known}
 
 
@@ -215,6 +233,7 @@ def load_engine(
     dtype: str | None = None,
     device: str = "cpu",
     batch_tokens: int | None = None,
+    every_window: bool = False,
 ) -> BatchedEngine:
     """Load a named model with its weights: by transformers for `hf:`, into our own GPT for all else.
 
@@ -233,11 +252,13 @@ def load_engine(
     chosen = getattr(torch, DTYPES[dtype_of(name, folder, dtype=dtype, device=device)])
     label = label or _label(name, folder)
     if name.startswith(HF):
-        return hf.load(folder, name=label, dtype=chosen, device=device, batch_tokens=batch_tokens)
+        return hf.load(
+            folder, name=label, dtype=chosen, device=device, batch_tokens=batch_tokens, every_window=every_window
+        )
     model, tokenizer = weights.load(folder, dtype=chosen, device=device)
     return GPTEngine(
         onednn.packed(model) if onednn.suits(model) else model, tokenizer, name=label,
-        content_hash=weights.content_hash(folder), batch_tokens=batch_tokens,
+        content_hash=weights.content_hash(folder), batch_tokens=batch_tokens, every_window=every_window,
     )  # fmt: skip
 
 

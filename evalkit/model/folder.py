@@ -51,8 +51,15 @@ def content_hash(folder: Path) -> str:
     return digest(canonical_json([files, added])) if added else files
 
 
-def signature(config: GPTConfig, *, name: str, content_hash: str, dtype: str, stride: int) -> dict[str, str]:
-    """Return what identifies a model's numbers: name, content hash, dtype, parameters and the rolling stride."""
+def begin_setting(*, every_window: bool) -> dict[str, str]:
+    """Return how a signature says that each window of a document begins as the document does; nothing otherwise."""
+    return {"begin": "every-window"} if every_window else {}
+
+
+def signature(
+    config: GPTConfig, *, name: str, content_hash: str, dtype: str, stride: int, every_window: bool = False
+) -> dict[str, str]:
+    """Return what identifies a model's numbers: name, content hash, dtype, parameters and how windows are laid."""
     return {
         "model": name,
         "hash": content_hash,
@@ -61,4 +68,5 @@ def signature(config: GPTConfig, *, name: str, content_hash: str, dtype: str, st
         "block_parameters": str(config.block_parameters),
         "context": str(config.context),
         "stride": str(stride),
+        **begin_setting(every_window=every_window),
     }

@@ -119,6 +119,19 @@ def test_rolling_scores_every_token_once(model, tokenizer, length, stride):
 
 
 @given(tokens=st.integers(0, 300), context=st.integers(1, 50), data=st.data())
+def test_windows_with_a_beginning_each_fit_and_cover_each_token_once(tokens, context, data):
+    stride = data.draw(st.integers(1, context))
+    covered = []
+    for window in rolling_windows(tokens, context=context, stride=stride, every_begins=True):
+        covered += range(window.stop - window.scored, window.stop)
+        assert (
+            window.start >= 1 and window.stop - window.start <= context
+        )  # the beginning and all but the last are read
+        assert window.stop - window.start >= window.scored
+    assert covered == list(range(1, tokens + 1))
+
+
+@given(tokens=st.integers(0, 300), context=st.integers(1, 50), data=st.data())
 def test_windows_cover_each_token_once_and_fit(tokens, context, data):
     stride = data.draw(st.integers(1, context))
     covered = []

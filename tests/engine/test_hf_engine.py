@@ -284,6 +284,38 @@ def test_texts_begin_with_the_tokenizers_own_beginning(beginning):
     assert engine._ends == {first + 1, 40}  # every token that the model's own configuration ends a text with
 
 
+@pytest.mark.parametrize("length", [1, CONTEXT - 1, CONTEXT, CONTEXT + 1, 3 * CONTEXT - 2, 90])
+@pytest.mark.parametrize("stride", [None, 7])
+def test_every_window_begins_with_the_beginning_if_it_is_wanted(stride, length, beginning):
+    """By hand: the first window reads <s> and the rest of a context, a later one <s> and one token of the text less."""
+    folder, first = beginning
+    loaded = hf.load(folder, name="test", every_window=True)
+    engine = hf.HFEngine(
+        loaded._network.model, loaded.tokenizer, name="test", content_hash="0", positions=CONTEXT, begin=first,
+        stride=stride, every_window=True,
+    )  # fmt: skip
+    document, theirs = random.Random(length).choices(range(280), k=length), reference(folder)
+    expected, done = 0.0, 0
+    while done < length:
+        most = min(stride or CONTEXT, CONTEXT - 1) if done else CONTEXT
+        stop = min(length, done + most)
+        expected += naive(theirs, [first, *document[max(0, stop - CONTEXT) : stop]], stop - done)
+        done = stop
+    [response] = answers(engine.loglikelihood_rolling([request("loglikelihood_rolling", (), document)]))
+    assert response.loglikelihood == pytest.approx(expected, abs=1e-3) and response.tokens == length
+    assert engine.signature()["begin"] == "every-window" and "begin" not in load(folder).signature()
+
+
+def test_a_context_that_is_cut_keeps_its_beginning(beginning):
+    folder, first = beginning
+    theirs, context = reference(folder), list(range(3, 100))
+    asked = [request("loglikelihood", context, (7, 8)), request("loglikelihood", context, tuple(range(CONTEXT)))]
+    found = answers(load(folder).loglikelihood(asked))
+    assert found[0].loglikelihood == pytest.approx(naive(theirs, [first, *context[-CONTEXT + 2 :], 7, 8], 2), abs=1e-4)
+    whole = naive(theirs, [context[-1], *range(CONTEXT)], CONTEXT)  # the answer leaves it no place
+    assert found[1].loglikelihood == pytest.approx(whole, abs=1e-3)
+
+
 BREAKAGES = {
     "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "cut config": (lambda f: (f / "config.json").write_text("{"), "cannot be read by transformers"),
