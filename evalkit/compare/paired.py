@@ -87,10 +87,10 @@ def change(metric: Metric, units: Units, *, level: float = LEVEL, resamples: int
     """Test a metric and give the interval of its change."""
     base, new = units.values(metric)
     p, method = p_value(metric, units, resamples=resamples, seed=seed)
-    if method == "identical":
-        low = high = 0.0
-    elif method == "not finite" or len(units) < LEAST_UNITS:
+    if method == "not finite" or len(units) < LEAST_UNITS:
         low = high = math.nan
+    elif method == "identical":
+        low = high = 0.0
     elif method == "McNemar":
         low, high = tango(*_flipped(units), n=len(units), level=level)
     else:

@@ -29,16 +29,20 @@ def judgement(finding: Finding) -> str:
     if f.verdict == "same":
         words += " (identical)" if f.method == "identical" else f" (within {f.margin:g})"
     if f.needed is not None:
-        words += f" ({needed(f.needed)})"
+        words += f" ({needed(f.needed, known=not math.isnan(f.low))})"
     return words if f.gates else f"{words}, not gating"
 
 
-def needed(documents: float) -> str:
-    """Return in words how many documents would decide, to two digits."""
+def needed(documents: float, *, known: bool = True) -> str:
+    """Return in words how many documents would decide, to two digits.
+
+    known: from the interval; else it is the number below which no test could.
+    """
     if documents > _MILLION:
         return "more than a million documents would do"
     step = 10 ** max(0, len(str(int(documents))) - 2)
-    return f"about {math.ceil(documents / step) * step:,} documents would do"
+    rounded = f"{math.ceil(documents / step) * step:,} documents"
+    return f"about {rounded} would do" if known else f"at least {rounded} are needed"
 
 
 def figure(value: float, *, like: float | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from evalkit.report.figures import canvas
 from evalkit.report.finetune import Comparison, Tuned, Variant, gains, majority
 from evalkit.report.grid import EMPTY, Entry, Grid, markdown, number, words
-from evalkit.report.seeds import Spread
+from evalkit.report.seeds import Spread, bracketed
 
 # Radford et al. 2018, tables 2 and 5, 117M parameters: fine-tuned, and the same without pre-training where printed.
 PAPER: Mapping[str, tuple[float, float | None]] = MappingProxyType(
@@ -191,12 +191,12 @@ def _whole(tuned: Tuned | None) -> Entry:
 
 
 def _text(score: Spread) -> str:
-    return f"{score.value:.1f} [{score.low:.1f}, {score.high:.1f}]"
+    return f"{score.value:.1f}{bracketed(score.low, score.high)}"
 
 
 def _prompted(result: Any, tuned: Tuned) -> Entry:
     other = f", {result.metric}" if result.metric != tuned.metric.name else ""
-    text = f"{result.value:.1f} [{result.low:.1f}, {result.high:.1f}]"
+    text = f"{result.value:.1f}{bracketed(result.low, result.high)}"
     return number(result.value, text, small=f"{result.protocol}{other}")
 
 
@@ -224,7 +224,7 @@ def _verdicts(comparison: Comparison) -> Iterator[str]:
 
 def _gain(gain: Spread) -> str:
     sure = "" if gain.low > 0 or gain.high < 0 else ", not told apart"
-    return f"{gain.value:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}{sure}]"
+    return f"{gain.value:+.1f}{bracketed(gain.low, gain.high, form='+.1f', note=sure)}"
 
 
 def _curves(comparison: Comparison) -> Grid:

@@ -16,7 +16,7 @@ from evalkit import metrics
 from evalkit.errors import StoreError
 from evalkit.harness.store import read_manifest, read_records
 from evalkit.report.measurements import ModelFacts, model_facts
-from evalkit.report.seeds import Scored, Spread, over_seeds, value_of
+from evalkit.report.seeds import Scored, Spread, bracketed, over_seeds, value_of
 
 # A level leaves room when it is below the first share of its range at the smallest rung and above the second at the
 # largest; a level is at its floor, or full, on a rung within the third share of either end.
@@ -48,7 +48,7 @@ class Score(Spread):
 
     def text(self) -> str:
         """Return the value and its interval."""
-        return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
+        return f"{self.value:.1f}{bracketed(self.low, self.high)}"
 
 
 @dataclass(frozen=True, kw_only=True)

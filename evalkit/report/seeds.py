@@ -40,6 +40,11 @@ class Spread:
     n: int
 
 
+def bracketed(low: float, high: float, *, form: str = ".1f", note: str = "") -> str:
+    """Return an interval as it stands behind a value, with a note in it; nothing where there is none."""
+    return "" if math.isnan(low) or math.isnan(high) else f" [{low:{form}}, {high:{form}}{note}]"
+
+
 def over_seeds(metric: Metric, rows: BySeed) -> Spread:
     """Average over seeds. A single seed has the interval of its documents alone."""
     scored = [row for seed in sorted(rows) for row in rows[seed]]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from evalkit.compare import words
 from evalkit.compare.baseline import read
 from evalkit.compare.comparison import Settings, compare
 from evalkit.compare.flips import flips
@@ -172,3 +173,18 @@ def test_flips_come_worst_first_with_what_was_said(tmp_path):
     assert (best.document, best.gain) == ("doc-2", 100.0)
     assert (worst.prompt, worst.gold, worst.base_prediction) == ("Q: doc-0?\nA:", "gold | `of` <b>", "said *1*")
     assert len(flips(read(a), read(b), limit=1)) == 1
+
+
+def test_too_few_units_say_so_and_what_a_test_needs_at_least(tmp_path):
+    """Of three passages no exact test can reach 5%, whatever changed; of six it can."""
+    answers = {f"d{i}": {"acc": (float(i % 2),)} for i in range(30)}
+    others = {name: {"acc": (1.0,)} for name in answers}
+    clusters = {name: f"p{int(name[1:]) % 3}" for name in answers}
+    runs = [
+        read(write_run(tmp_path / str(i), {"t": Made(scores=scores, metrics=("acc",), clusters=clusters)}))
+        for i, scores in enumerate((answers, others))
+    ]
+    [found] = compare(*runs, Settings(margins={"": 90.0}))[0].findings
+    assert (found.verdict, found.units) == ("undecided", 3) and math.isnan(found.low) and found.needed == 60
+    assert words.interval(found) == "3 passages: too few for an interval"
+    assert words.judgement(found) == "undecided (at least 60 documents are needed)"

@@ -65,6 +65,11 @@ def test_perplexity_per_word_is_tested_on_log_likelihood_alone():
     assert found.low < found.size < found.high and found.size > 0
 
 
+def test_four_documents_that_are_alike_prove_no_equality():
+    few = change(metrics.get("f1"), units([0.5] * 4, [0.5] * 4))
+    assert few.method == "identical" and math.isnan(few.low)
+
+
 def test_bleu_goes_to_randomisation_and_agrees_with_its_interval():
     base = counts(200, 1)
     worse = base.copy()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 
+from evalkit import metrics
 from evalkit.cli import main
 from evalkit.errors import StoreError
 from evalkit.harness.store import RunStore
-from evalkit.report import ladder, ladder_page
+from evalkit.report import ladder, ladder_page, seeds
 from evalkit.types import Cell, Prompt, Record
 
 SIZES = {"small": 100, "middle": 1000, "large": 10_000, "largest": 100_000}
@@ -107,3 +109,11 @@ def test_the_command_writes_the_page_and_refuses_what_it_cannot(runs, tmp_path, 
     assert out.read_text().startswith("#") and "make report" in out.read_text()
     assert main(["report-ladder", *map(str, runs), "--documents", "0", "--out", str(out)]) == 2
     assert "--documents must be at least 1" in capsys.readouterr().err
+
+
+def test_four_documents_have_a_value_and_no_interval():
+    rows = [seeds.Scored(statistics=(float(i % 2),), cluster=str(i)) for i in range(4)]
+    found = seeds.over_seeds(metrics.get("acc"), {0: rows, 1: rows})
+    assert math.isnan(found.low) and math.isnan(found.high)
+    assert f"{found.value:.1f}{seeds.bracketed(found.low, found.high)}" == "50.0"
+    assert seeds.bracketed(1, 2.25, form="+.1f", note=", not told apart") == " [+1.0, +2.2, not told apart]"
