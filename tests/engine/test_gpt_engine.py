@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evalkit.engine.base import ask
 from evalkit.engine.gpt import GPTEngine
 from evalkit.engine.rolling import rolling_windows
 from evalkit.model import weights
@@ -228,3 +231,25 @@ def test_seeded_samples_equal_those_of_transformers_distribution(model, tokenize
             new.append(token)
         request = generating(tokens, "x", max_tokens=12, until=(), seed=seed, **warp)
         assert answers(engine(model, tokenizer).generate_until([request]), 1)[0].text == tokenizer.decode(new)
+
+
+DECODINGS = (Decoding(), Decoding(top_k=0), Decoding(beams=3), Decoding(avoid=("the",)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "decoding"),
+    [
+        ("loglikelihood", Decoding()),
+        ("loglikelihood_rolling", Decoding()),
+        *(("generate_until", decoding) for decoding in DECODINGS),
+    ],
+)
+def test_numbers_beyond_fp16_fail_with_a_hint(kind, decoding, model, tokenizer):
+    large = copy.deepcopy(model)
+    with torch.no_grad():
+        large.norm.weight.mul_(1e5)  # 1e5 is infinite in fp16
+    asked = replace(scored(tokenizer.encode("the cat"), tokenizer.encode(" sat on")), kind=kind, decoding=decoding)
+    [(_, whole)] = ask(engine(large, tokenizer), kind, [asked])
+    assert not whole.error and math.isfinite(whole.loglikelihood)
+    [(_, half)] = ask(engine(copy.deepcopy(large).half(), tokenizer), kind, [asked])
+    assert half.error.endswith("no finite number; fp16 ends at 65504, try --dtype fp32") and half.loglikelihood == 0.0

@@ -43,7 +43,7 @@ class Prompts:
     def solved(self, row: Row) -> bool:
         """Whether a document of the pool can be a shot: its answer is there, and where it has choices, one of them.
 
-        What is written as a shot may be another text than the one that is scored, where the file says so.
+        Where the file has a text of its own for shots, or scores by code of its own, a text need not be a choice.
         """
         own, file = self.file.shots, self.file
         try:
@@ -51,8 +51,8 @@ class Prompts:
             if own.doc_to_choice is not None:
                 choices = self.fields.choices(row, own.doc_to_choice)
                 told = self.fields.text(row, own.doc_to_text) if self.several_inputs else told
-                written = own.doc_to_target != file.doc_to_target or own.doc_to_choice != file.doc_to_choice
-                if not (written and isinstance(told, str)):
+                same = (own.doc_to_target, own.doc_to_choice) == (file.doc_to_target, file.doc_to_choice)
+                if (same and file.process_results is None) or not isinstance(told, str):
                     places(told, choices)
         except DataError:
             return False

@@ -263,3 +263,12 @@ def test_targets_that_are_ignored_whole_are_counted(tmp_path, caplog):
     caplog.clear()
     loaded(tmp_path, more % "ignore_vowels: true", rows=rows)
     assert not caplog.text
+
+
+def test_a_shot_may_be_written_in_other_words_than_the_choices(tmp_path):
+    (tmp_path / "code.py").write_text(_CODE)
+    written = 'fewshot_config: {split: test, doc_to_target: "{{word}}ish"}\n'
+    scored = 'fewshot_split: test\ndoc_to_target: "{{word}}ish"\nprocess_results: !function code.wrong\n'
+    for more in (written, scored):
+        one = loaded(tmp_path, more, trusted=True, shots=(1,))
+        assert {texts(one, place, shots=1)[0][0].split("\n\n")[0][-3:] for place in range(4)} == {"ish"}
