@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from evalkit.errors import UsageError
 from evalkit.report.measurements import Measurement, ModelFacts
 
 Key = TypeVar("Key", bound=Hashable)
+Way = tuple[tuple[str, str], ...]  # how a task was asked: names and values
 
 # Parts of a signature that say which model ran, not how the task was asked.
 _OF_THE_MODEL = ("model", "dtype", "step")
@@ -59,7 +61,7 @@ def tell_apart(found: Sequence[Measurement], *, labels: Mapping[Path, str] | Non
     labels: names for the runs at or below a path. Raises UsageError for a label of a path without a run.
     """
     named, given = _labelled(found, labels or {})
-    named = _families(_one_name(named, given))
+    named = _families(_one_each(named, given))
     trainings = _trainings(named)
     pools = _pools(trainings)
     apart, notes = _named_apart(pools)
@@ -73,9 +75,12 @@ def _labelled(found: Sequence[Measurement], labels: Mapping[Path, str]) -> tuple
     """Rename the models of the runs that were given a label; the nearest label counts."""
     places = {path.resolve(): name for path, name in labels.items()}
     used: set[Path] = set()
+    if not labels:
+        return list(found), set()
     named = []
+    resolved = {origin: origin.resolve() for origin in {m.origin for m in found}}
     for m in found:
-        origin = m.origin.resolve()
+        origin = resolved[m.origin]
         place = next((path for path in (origin, *origin.parents) if path in places), None)
         if place is not None:
             used.add(place)
@@ -87,17 +92,34 @@ def _labelled(found: Sequence[Measurement], labels: Mapping[Path, str]) -> tuple
     return named, set(labels.values())
 
 
-def _one_name(found: Sequence[Measurement], given: set[str]) -> list[Measurement]:
-    """Give runs of the same content the name of the first, unless the user named them."""
-    first: dict[Hashable, str] = {}
+def _one_each(found: Sequence[Measurement], given: set[str]) -> list[Measurement]:
+    """Give runs of the same content, read alike, one model's facts: the fullest, under the name of the first.
+
+    A name that the user gave stays, and so does what contradicts the fullest facts.
+    """
+    groups: dict[Hashable, list[ModelFacts]] = {}
+    for m in found:
+        groups.setdefault((m.model.provenance.content, m.model.provenance.reading), []).append(m.model)
+    fullest = {key: max(group, key=lambda facts: len(_known(facts))) for key, group in groups.items()}
     named = []
     for m in found:
-        facts, about = m.model, m.model.provenance
-        if about.content and facts.name not in given:
-            key = (about, replace(facts, name=""))
-            m = replace(m, model=replace(facts, name=first.setdefault(key, facts.name)))
+        key = (m.model.provenance.content, m.model.provenance.reading)
+        if not key[0]:
+            named.append(m)
+            continue
+        own, best = _known(m.model), _known(fullest[key])
+        if m.model.name not in given and own.items() <= best.items():
+            first = next(facts.name for facts in groups[key] if facts.name not in given)
+            m = replace(m, model=replace(fullest[key], name=first))
         named.append(m)
     return named
+
+
+def _known(facts: ModelFacts) -> dict[str, Hashable]:
+    """Return what is known of a model's training and size."""
+    names = ("parameters", "block_parameters", "tokens", "flops", "seed", "step", "loss", "loss_stderr", "loss_tokens")
+    about = {"recipe": facts.provenance.recipe or None, "corpus": facts.provenance.corpus or None}
+    return {k: v for k, v in {**{name: getattr(facts, name) for name in names}, **about}.items() if v is not None}
 
 
 def _families(found: Sequence[Measurement]) -> list[Measurement]:
@@ -111,7 +133,8 @@ def _families(found: Sequence[Measurement]) -> list[Measurement]:
     renamed: dict[tuple[str, str], str] = {}
     for family, by_corpus in groups.items():
         if len(set(by_corpus) - {""}) > 1:
-            parts = _parts({corpus: {m.origin for m in group} for corpus, group in by_corpus.items()})
+            parts = _part({corpus: {m.origin for m in group} for corpus, group in by_corpus.items()})
+            parts = parts or {corpus: corpus[:8] or "unsaid" for corpus in by_corpus}
             renamed |= {(family, corpus): f"{family} ({part})" for corpus, part in parts.items()}
     return [
         replace(m, model=replace(m.model, family=new))
@@ -153,19 +176,23 @@ def _collide(by_origin: Mapping[Path, Sequence[Measurement]], origins: Sequence[
 
 def _place(m: Measurement) -> Hashable:
     """Return what may have one value in a training."""
-    asked = tuple(asking(m).items())
-    return m.model.step, m.model.tokens, m.task, asked, m.shots, m.metric, m.source, m.level
+    return m.model.step, m.model.tokens, m.task, _way(m), m.shots, m.metric, m.source, m.level
 
 
 def _shown(m: Measurement) -> str:
     return repr((m.value, m.low, m.high, m.n, m.failed))
 
 
-def asking(m: Measurement) -> dict[str, str]:
+def _way(m: Measurement) -> Way:
     """Return how a task was asked: the parts of the signature that are not the model's."""
-    parts = (part.partition(":") for part in m.signature.split("|"))
+    return _asking(m.signature, m.protocol, m.template)
+
+
+@lru_cache(maxsize=100_000)
+def _asking(signature: str, protocol: str, template: str) -> Way:
+    parts = (part.partition(":") for part in signature.split("|"))
     said = {name: value for name, mark, value in parts if mark and name not in _OF_THE_MODEL}
-    return {**said, "protocol": m.protocol, "template": m.template}
+    return tuple(sorted({**said, "protocol": protocol, "template": template}.items()))
 
 
 def _pools(trainings: Sequence[_Training]) -> list[list[_Training]]:
@@ -223,17 +250,22 @@ def _named_apart(pools: Sequence[Sequence[_Training]]) -> tuple[list[Measurement
 
 
 def _parts(groups: Mapping[Key, set[Path]]) -> dict[Key, str]:
-    """Return the shortest part of each group's paths that tells it from the others."""
-    paths = {key: [path.absolute().parts for path in sorted(group)] for key, group in groups.items()}
-    every = [parts for group in paths.values() for parts in group]
-    for depth in range(min(len(parts) for parts in every)):
+    """Return a part of each group's paths that tells it from the others: one name, else what the first differs in."""
+    if parts := _part(groups):
+        return parts
+    first = {key: min(paths).absolute().parts for key, paths in groups.items()}
+    same = next(depth for depth in count() if len({parts[: depth + 1] for parts in first.values()}) > 1)
+    return {key: "/".join(parts[same:]) or parts[-1] for key, parts in first.items()}
+
+
+def _part(groups: Mapping[Key, set[Path]]) -> dict[Key, str]:
+    """Return the first name on the way down that is one in each group and another in every other; {} for none."""
+    paths = {key: [path.absolute().parts for path in group] for key, group in groups.items()}
+    for depth in range(min(len(parts) for group in paths.values() for parts in group)):
         names = {key: {parts[depth] for parts in group} for key, group in paths.items()}
         if all(len(own) == 1 for own in names.values()) and len({min(own) for own in names.values()}) == len(names):
             return {key: min(own) for key, own in names.items()}
-    same = 0
-    while len({parts[: same + 1] for parts in every}) == 1:
-        same += 1
-    return {key: "/".join(group[0][same:]) or group[0][-1] for key, group in paths.items()}
+    return {}
 
 
 def _once(found: Iterable[Measurement]) -> tuple[list[Measurement], list[Measurement]]:
@@ -256,14 +288,14 @@ def _repeated(once: Iterable[Measurement], twins: Iterable[Measurement]) -> list
 
 def _asked(found: Sequence[Measurement]) -> list[Measurement]:
     """Name a task by how it was asked where one model, or its seeds, were asked in several ways."""
-    ways: dict[str, dict[Hashable, set[tuple[tuple[str, str], ...]]]] = {}
+    ways: dict[str, dict[Hashable, set[Way]]] = {}
     for m in found:
         where = (m.model.pool, m.model.step, m.shots, m.metric, m.source, m.level)
-        ways.setdefault(m.task, {}).setdefault(where, set()).add(tuple(sorted(asking(m).items())))
+        ways.setdefault(m.task, {}).setdefault(where, set()).add(_way(m))
     telling = {task: _telling([[dict(way) for way in several] for several in by.values()]) for task, by in ways.items()}
     named = []
     for m in found:
-        way = asking(m)
+        way = dict(_way(m))
         said = [way.get(name, "") if name in ("protocol", "template") else f"{name} {way.get(name, 'unknown')}"
                 for name in telling[m.task]]  # fmt: skip
         suffix = ", ".join(filter(None, said))
@@ -285,17 +317,21 @@ def _telling(cells: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
 
 def _unlike(found: Iterable[Measurement]) -> list[str]:
     """Say of which tasks the models were not asked alike: their values stand in one row but do not compare."""
-    ways: dict[str, dict[tuple[tuple[str, str], ...], None]] = {}
+    ways: dict[str, dict[Way, None]] = {}
     for m in found:
         if m.source == "model" and not m.level:
-            way = asking(m)
+            way = dict(_way(m))
             asked = {name: way[name] for name in ("protocol", "template", "limit", "data", "task") if name in way}
             shots = "an unknown number of" if m.shots is None else m.shots
             ways.setdefault(f"{m.task} at {shots} shots", {}).setdefault(tuple(asked.items()))
-    notes = []
+    rows: dict[str, list[str]] = {}
     for row, several in ways.items():
         if len(several) > 1:
             names = _telling([[dict(way) for way in several]])
             said = ["/".join(f"{name} {dict(way).get(name) or 'none'}" for name in names) for way in several]
-            notes.append(f"{row}: not asked alike of every model ({'; '.join(said)}), so the values do not compare.")
-    return notes
+            rows.setdefault("; ".join(said), []).append(row)
+    return [
+        f"{', '.join(alike[:3])}{f' and {len(alike) - 3} more' if len(alike) > 3 else ''}: not asked alike of every "
+        f"model ({said}), so the values do not compare."
+        for said, alike in rows.items()
+    ]

@@ -107,6 +107,11 @@ def test_two_recipes_with_two_seeds_each_in_folders_of_their_own(tmp_path):
     assert all("2 seeds" in cell for cell in list(cells(selection)[0].values())[1:])
 
 
+def test_paths_without_one_name_that_tells_are_given_from_where_they_part(tmp_path):
+    runs = [run(tmp_path / a / b, content=a + b, recipe=a + b) for a, b in (("x", "1"), ("x", "2"), ("y", "1"))]
+    assert selected(*runs).sizes == ["pico (x/1)", "pico (x/2)", "pico (y/1)"]
+
+
 def test_checkpoints_of_two_trainings_of_one_name_stay_two_curves(tmp_path):
     runs = [
         run(tmp_path / lr / "eval" / f"step-{step}", content=f"{lr}{step}", recipe="", step=step, tokens=step * 10)
@@ -137,6 +142,14 @@ def test_one_content_under_two_names_is_one_model_and_counts_once(tmp_path):
     selection = selected(run(tmp_path / "a"), run(tmp_path / "b", name="copy"))
     assert selection.sizes == ["pico"] and len(selection.main) == 1
     assert selection.notes == [f"{tmp_path / 'b'} says of pico what another run says, and counts once."]
+
+
+def test_a_run_of_before_recipes_were_recorded_is_of_the_same_model(tmp_path):
+    older = run(tmp_path / "older", limit="60", value=40.0, recipe="")
+    bare = run(tmp_path / "bare", limit="30", value=30.0, recipe="", corpus="", tokens=None, flops=None, seed=None)
+    selection = selected(older, bare, run(tmp_path / "newer"))
+    assert selection.sizes == ["pico"] and {m.model.provenance.recipe for m in selection.main} == {"r"}
+    assert {m.model.family for m in selection.main} == {"c"} and len(selection.main) == 3
 
 
 def test_one_content_that_answered_otherwise_is_named_by_its_path(tmp_path):
@@ -175,6 +188,9 @@ def test_one_corpus_name_with_two_tokenizers_is_two_ladders(tmp_path):
         for i in (1, 2)
     ]
     assert {s.ladder for s in selected(*runs).series} == {"c (bytes)", "c (words)"}
+    flat = [run(tmp_path / f"{word}{i}", name=f"f{i}", content=word + str(i), fingerprint=word * 4)
+            for word in "ab" for i in (1, 2)]  # fmt: skip
+    assert {s.ladder for s in selected(*flat).series} == {"c (aaaa)", "c (bbbb)"}
     older = run(tmp_path / "bytes" / "m3", name="m3", content="m3", size=2700, recipe="")
     assert {s.ladder for s in selected(*runs[:2], older).series} == {"c"}, "unsaid, and there is only one it can be"
 
