@@ -82,7 +82,7 @@ def with_whole_gold(example: Example, *, needed: bool) -> Example:
 
 def _place(gold: Any, choices: Sequence[str]) -> int:
     """Take a gold that a task has made of a label; a number as text would be its mistake."""
-    return choice_of(gold if isinstance(gold, Real) else None, choices)
+    return choice_of(gold, choices, names=None if isinstance(gold, Real) else ())
 
 
 def _shown(label: Any) -> str:

@@ -121,7 +121,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(
-    ("gold", "shown"), [(None, "null"), (2, "2"), (-1, "-1"), (True, "True"), (0.5, "0.5"), ("1", "null")]
+    ("gold", "shown"), [(None, "null"), (2, "2"), (-1, "-1"), (True, "True"), (0.5, "0.5"), ("1", "'1'")]
 )
 def test_a_gold_that_is_no_choice_is_found(gold: Any, shown: str) -> None:
     with pytest.raises(DataError, match=f"toy: row 1 of its test data: the label {shown} names none of its 2"):
