@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import io
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -16,6 +18,9 @@ from typing import IO, Any
 from evalkit.errors import DataError
 
 Row = Mapping[str, Any]
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 def _zstandard(file: Path | IO[bytes]) -> IO[bytes]:
@@ -37,6 +42,9 @@ _SMALL, _RATIO = 64 << 20, 200
 TABLES = (".jsonl", *(f".jsonl{suffix}" for suffix in COMPRESSED), ".parquet")
 # Only where the hub's layout names the split: elsewhere a .json is a release in a form of its own.
 HUB_TABLES = (*TABLES, ".json", *(f".json{suffix}" for suffix in COMPRESSED))
+# Tables of text: a header, and a delimiter by the ending.
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SHEETS = tuple(f"{kind}{suffix}" for kind in _DELIMITERS for suffix in ("", *COMPRESSED))
 
 
 def plain_name(path: Path) -> str:
@@ -135,9 +143,12 @@ def parse_row(line: str, place: str) -> Row:
 
 
 def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the rows of JSONL or parquet files, as the hub lays datasets out; .json may be lines or one list."""
+    """Yield the rows of JSONL or parquet files, as the hub lays datasets out, of JSON (lines or one list) and CSV."""
     for path in paths:
-        if plain_name(path).endswith(".json") and next(_starts(path), "") == "[":
+        if path.name.endswith(SHEETS):
+            yield from (row for _, row in _read_sheet(path))
+            continue
+        if _is_list(path):
             yield from _read_list(path)
             continue
         if path.suffix != ".parquet":
@@ -154,9 +165,45 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
 
 
-def _starts(path: Path) -> Iterator[str]:
-    """Yield the first sign of each line that has one."""
-    return (line.lstrip()[0] for _, line in read_lines(path) if line.strip())
+def _read_sheet(path: Path) -> list[tuple[int, Row]]:
+    """Return (line of its end, row) of a table of text with a header.
+
+    As data sets of the hub are made of such files: a column of whole numbers, or of numbers, holds numbers, and an
+    empty field is null. A number with zeros before it is text. Raises DataError naming a line of another length.
+    """
+    lines = (line + "\n" for _, line in read_lines(path))
+    records = csv.reader(lines, delimiter=_DELIMITERS[Path(plain_name(path)).suffix], strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        header = next(records, [])
+        if len(set(header)) < len(header) or not all(header):
+            raise DataError(f"{path} line 1: expected a header, each column once, found {', '.join(header)[:100]!r}")
+        for record in records:
+            if record and len(record) != len(header):
+                raise DataError(f"{path} line {records.line_num}: expected {len(header)} fields, found {len(record)}")
+            if record:
+                rows.append((records.line_num, record))
+    except csv.Error as error:
+        raise DataError(f"{path} line {records.line_num}: not a table ({error}); is the file cut?") from None
+    columns = [_typed(values) for values in zip(*(record for _, record in rows), strict=True)]
+    cells = zip(*columns, strict=True)
+    return [(line, dict(zip(header, row, strict=True))) for (line, _), row in zip(rows, cells, strict=True)]
+
+
+def _typed(values: Sequence[str]) -> list[Any]:
+    """Return a column's values: whole numbers, numbers or texts, whichever all that are there can be."""
+    filled = [value for value in values if value]
+    for kind, form in ((int, _WHOLE), (float, _NUMBER)):
+        if filled and all(form.fullmatch(value) for value in filled):
+            return [kind(value) if value else None for value in values]
+    return [value or None for value in values]
+
+
+def _is_list(path: Path) -> bool:
+    """Whether a file is one JSON list, not lines of JSON."""
+    if not plain_name(path).endswith(".json"):
+        return False
+    return next((line.lstrip()[0] for _, line in read_lines(path) if line.strip()), "") == "["
 
 
 def _read_list(path: Path) -> Iterator[Row]:
@@ -174,6 +221,10 @@ def row_place(paths: Sequence[Path], index: int) -> str:
             index -= rows
         elif path.suffix == ".parquet":
             return f"{path} row {index + 1}"
+        elif path.name.endswith(SHEETS):
+            return f"{path} line {_read_sheet(path)[index][0]}"
+        elif _is_list(path):
+            return f"{path} item {index + 1}"
         else:
             filled = (number for number, line in read_lines(path) if line.strip())
             return f"{path} line {next(islice(filled, index, None))}"
@@ -181,7 +232,11 @@ def row_place(paths: Sequence[Path], index: int) -> str:
 
 
 def count_rows(path: Path) -> int:
-    """Count the rows of a JSONL or parquet file without parsing them. Raises DataError for an unreadable file."""
+    """Count the rows of a file; of JSONL and parquet without parsing them. Raises DataError for an unreadable file."""
+    if path.name.endswith(SHEETS):
+        return len(_read_sheet(path))
+    if _is_list(path):
+        return sum(1 for _ in _read_list(path))
     if path.suffix != ".parquet":
         return sum(1 for _, line in read_lines(path) if line.strip())
     import pyarrow

@@ -20,6 +20,7 @@ from evalkit.files import canonical_json, digest, hash_files, kept
 from evalkit.harness.readers import (
     COMPRESSED,
     HUB_TABLES,
+    SHEETS,
     TABLES,
     Row,
     count_rows,
@@ -57,6 +58,10 @@ __all__ = [
 ]
 
 Split = Literal["test", "shots"]
+
+# Tables that may also be a release in a form of its own.
+_EVERY = (*HUB_TABLES, *SHEETS)
+_OTHERS = tuple(kind for kind in _EVERY if kind not in TABLES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,9 +153,9 @@ class Release:
 class BenchmarkSource:
     """A published benchmark, looked for in this order: --data, EVALKIT_DATA, the hub (its cache when offline).
 
-    `--data NAME=FILE` is a release file, or JSONL or parquet with the hub's columns. `--data NAME=FOLDER` and
-    EVALKIT_DATA/NAME hold release files or the hub's layout. Release files may be compressed: .gz, .bz2, .xz or
-    .zst at the end of their names.
+    `--data NAME=FILE` is a release file, or JSONL, JSON, CSV, TSV or parquet with the hub's columns (JSON, CSV and TSV
+    where no release file ends so). `--data NAME=FOLDER` and EVALKIT_DATA/NAME hold release files or the hub's layout.
+    Files may be compressed: .gz, .bz2, .xz or .zst at the end of their names.
     releases: per split, the release files, if any. A split that has none, there or on the hub, falls back to the scored
     split; the harness then leaves out the scored document, as lm-eval does for test-only tasks.
     samples: files looked for where those of `releases` are absent: another split, a part, another form.
@@ -205,11 +210,13 @@ class BenchmarkSource:
             for name in releases[role].files
         }
         release = known.get(path.name, known.get(plain_name(path)))
-        if release is None and path.name.endswith(TABLES):
+        ending = Path(plain_name(path)).suffix
+        own = any(Path(name).suffix == ending for each in self.releases.values() for name in each.files)
+        if release is None and (path.name.endswith(TABLES) or (path.name.endswith(_OTHERS) and not own)):
             return Found([path], read_tables)
         release = release or self.releases.get("test")
         if release is None:
-            raise DataError(f"{path}: {self.name} is read from JSONL or parquet with the hub's columns")
+            raise DataError(f"{path}: {self.name} is read from JSONL, JSON, CSV, TSV or parquet with the hub's columns")
         if len(release.files) > 1:
             raise DataError(f"{path}: {self.name} needs {len(release.files)} files; name the folder that holds them")
         return Found([path], release.read)
@@ -254,13 +261,16 @@ class BenchmarkSource:
         if self.hub.config and (folder / self.hub.config).is_dir():
             folder = folder / self.hub.config  # another config's files must not be mixed in
         name = self.hub.splits.get(split, self.hub.splits["test"])
-        tables = sorted(path for path in folder.rglob("*") if path.name.endswith(HUB_TABLES) and path.is_file())
+        files = sorted(path for path in folder.rglob("*") if path.name.endswith(_EVERY))
         found = [
             path
-            for path in tables
+            for path in files
             if path.name.split(".")[0] == name or path.name.startswith(f"{name}-") or path.parent.name == name
         ]
-        return Found(found, read_tables) if found else None
+        for kinds in (HUB_TABLES, SHEETS):  # the same rows may lie there in both
+            if chosen := [path for path in found if path.name.endswith(kinds) and path.is_file()]:
+                return Found(chosen, read_tables)
+        return None
 
     def _load_hub(self, split: Split) -> Any:
         hub = self.hub
@@ -334,14 +344,14 @@ def files(source: Source, split: Split, data: DataPaths) -> str:
 def whereabouts(source: Source, split: Split, data: DataPaths, index: int) -> str:
     """Say for an error where row `index` of a split stands: file and line where that is known, else the files."""
     found = source.find(split, data) if isinstance(source, BenchmarkSource) else None
-    placed = row_place(found.paths, index) if found and _as_they_are(source, found) else ""
+    placed = row_place(found.paths, index) if found and _as_they_are(source, found, _EVERY) else ""
     return placed or files(source, split, data)
 
 
 def count(source: Source, data: DataPaths) -> int | None:
     """Count the rows of the scored split where that needs no parsing; None elsewhere."""
     found = source.find("test", data) if isinstance(source, BenchmarkSource) else None
-    return sum(map(count_rows, found.paths)) if found and _as_they_are(source, found) else None
+    return sum(map(count_rows, found.paths)) if found and _as_they_are(source, found, TABLES) else None
 
 
 def size(source: Source, data: DataPaths) -> int:
@@ -350,9 +360,9 @@ def size(source: Source, data: DataPaths) -> int:
     return sum(path.stat().st_size for path in found.paths) if found else 0
 
 
-def _as_they_are(source: Source, found: Found) -> bool:
-    """Whether a task's rows are those of the files, one by one: JSONL or parquet that nothing rearranges."""
-    lines = found.read in (read_jsonl, read_tables) and all(path.name.endswith(TABLES) for path in found.paths)
+def _as_they_are(source: Source, found: Found, kinds: tuple[str, ...]) -> bool:
+    """Whether a task's rows are those of the files, one by one: tables of these kinds that nothing rearranges."""
+    lines = found.read in (read_jsonl, read_tables) and all(path.name.endswith(kinds) for path in found.paths)
     return lines and getattr(source, "prepare", None) is iter
 
 

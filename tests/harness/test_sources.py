@@ -134,10 +134,63 @@ class TestPlaces:
             assert len(_texts(source, "test", DataPaths(named={"hub": place}))) == 3
         (tmp_path / "x.txt").write_text("one")
         (tmp_path / "empty").mkdir()
-        with pytest.raises(DataError, match=r"x\.txt: hub is read from JSONL or parquet with the hub's columns"):
+        with pytest.raises(DataError, match=r"x\.txt: hub is read from JSONL, JSON, CSV, TSV or parquet with"):
             _texts(source, "test", DataPaths(named={"hub": tmp_path / "x.txt"}))
         with pytest.raises(DataError, match=r"empty: no data of hub; expected test\.jsonl/\.parquet"):
             _texts(source, "test", DataPaths(named={"hub": tmp_path / "empty"}))
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("mine.csv", 'text,n\n"a, ""b""\nc",1\nd,\n'),
+            ("mine.csv", '\ufefftext,n\r\n"a, ""b""\nc",1\r\nd,\r\n\r\n'),
+            ("mine.tsv", 'text\tn\n"a, ""b""\nc"\t1\nd\t\n'),
+            ("mine.json", '[{"text": "a, \\"b\\"\\nc", "n": 1}, {"text": "d", "n": null}]'),
+            ("mine.json", '{"text": "a, \\"b\\"\\nc", "n": 1}\n{"text": "d", "n": null}\n'),
+        ],
+    )
+    @pytest.mark.parametrize("ending", ["", ".gz"])
+    def test_a_named_sheet_or_list(self, name: str, content: str, ending: str, tmp_path: Path) -> None:
+        path = tmp_path / f"{name}{ending}"
+        path.write_bytes(gzip.compress(content.encode()) if ending else content.encode())
+        rows = [{"text": 'a, "b"\nc', "n": 1}, {"text": "d", "n": None}]
+        hub = BenchmarkSource(name="toy", hub=TOY.hub)
+        for source in (TOY, hub):
+            assert list(source.rows("test", DataPaths(named={"toy": path}))) == rows
+        path.rename(tmp_path / path.name.replace("mine", "validation"))
+        assert list(hub.rows("test", DataPaths(named={"toy": tmp_path}))) == rows
+        _jsonl(tmp_path / "validation.jsonl", [{"text": "e"}])
+        if "json" not in name:  # the same split in two forms is read once
+            assert _texts(hub, "test", DataPaths(named={"toy": tmp_path})) == ["e"]
+
+    def test_a_release_of_that_form_is_read_as_one(self, tmp_path: Path) -> None:
+        source = replace(TOY, releases={"test": Release(files=("toy/dev.csv",), read=_read_plain)})
+        (tmp_path / "mine.csv").write_text("text\none\n")
+        assert _texts(source, "test", DataPaths(named={"toy": tmp_path / "mine.csv"})) == ["text", "one"]
+
+    def test_columns_of_numbers_are_numbers(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text("text,label,share,code,mixed\na,1,0.5,007,1\nb,-2,,010,x\n,3,2e3,1,\n")
+        hub = BenchmarkSource(name="toy", hub=TOY.hub)
+        assert list(hub.rows("test", DataPaths(named={"toy": tmp_path / "a.csv"}))) == [
+            {"text": "a", "label": 1, "share": 0.5, "code": "007", "mixed": "1"},
+            {"text": "b", "label": -2, "share": None, "code": "010", "mixed": "x"},
+            {"text": None, "label": 3, "share": 2000.0, "code": "1", "mixed": None},
+        ]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("text,n\na,1\nb\n", r"a\.csv line 3: expected 2 fields, found 1"),
+            ("text,n\na,1,2\n", r"a\.csv line 2: expected 2 fields, found 3"),
+            ("text,text\na,1\n", r"a\.csv line 1: expected a header, each column once, found 'text, text'"),
+            ('text,n\n"a,1\n', r"a\.csv line \d+: not a table"),
+            ("", r"a\.csv is empty"),
+        ],
+    )
+    def test_a_sheet_that_is_none(self, content: str, message: str, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_text(content)
+        with pytest.raises(DataError, match=message):
+            list(TOY.rows("test", DataPaths(named={"toy": tmp_path / "a.csv"})))
 
     def test_shots_fall_back_to_the_scored_split(self, tmp_path: Path) -> None:
         (tmp_path / "toy").mkdir()
@@ -403,6 +456,12 @@ class TestRows:
         path.write_text('\n{"text": "a"}\n\n{"txt": "b"}\n')
         with pytest.raises(DataError, match=r"\(KeyError: 'text'\); it stands in .*x\.jsonl line 4$"):
             self._load_file(path)
+        (tmp_path / "x.csv").write_text('text,n\n"a\nb",1\n,2\n')
+        with pytest.raises(DataError, match=r"row 2 .*; it stands in .*x\.csv line 4$"):
+            self._load_file(tmp_path / "x.csv")
+        (tmp_path / "x.json").write_text('[{"text": "a"}, {"txt": "b"}]')
+        with pytest.raises(DataError, match=r"row 2 .*; it stands in .*x\.json item 2$"):
+            self._load_file(tmp_path / "x.json")
         tables = [_parquet(tmp_path / f"hub/validation-0000{i}.parquet", [{"text": row}]) for i, row in enumerate("a5")]
         _parquet(tables[1], [{"text": 5}])
         with pytest.raises(DataError, match=r"row 2 of its test data .* stands in .*validation-00001\.parquet row 1$"):
