@@ -51,7 +51,7 @@ class Finding:
     """One metric of one task at one number of shots. Figures are in the metric's points, change is new - base.
 
     gates: it counts for the exit code; adjusted (Holm's p) is NaN where it does not. units: what was exchanged or
-    resampled (documents or passages). needed: documents that would decide an undecided one, infinite if none would.
+    left out (documents or passages). needed: documents that would decide an undecided one, infinite if none would.
     """
 
     task: str

@@ -164,8 +164,7 @@ def _bounds(score: Score, n: int, least: float, most: float) -> tuple[float, flo
 def _range(metric: str, scale: float, *, ours: bool) -> tuple[float, float]:
     """Return the least and the most that a metric's raw value can be."""
     if ours and metric in metrics.METRICS:
-        own = metrics.get(metric)
-        return own.least, own.most
+        return metrics.get(metric).ends
     return (0.0, 1.0) if scale == 100 else _RANGES.get(metric, (-math.inf, math.inf))
 
 
