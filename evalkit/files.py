@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -128,8 +129,35 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def check_regular(path: Path, error: type[EvalkitError]) -> None:
+    """Raise `error` for what would never end or block: a pipe, a device, a socket, a folder; what is absent passes."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+        raise error(
+            f"{path} is {kinds.get(stat.S_IFMT(mode), 'no file')}; expected a file (write a pipe's data to one)"
+        )
+
+
+def read_bytes(path: Path, error: type[EvalkitError], *, most: int) -> bytes:
+    """Read a regular file of at most so many bytes; anything wrong with it becomes `error` naming the file."""
+    check_regular(path, error)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(most + 1)
+    except (OSError, ValueError) as cause:
+        raise error(f"{path}: cannot be read ({getattr(cause, 'strerror', None) or cause})") from None
+    if len(raw) > most:
+        raise error(f"{path}: more than {most >> 20} MiB")
+    return raw
+
+
 def read_json(path: Path, error: type[EvalkitError]) -> Any:
     """Read a JSON file; anything wrong with it becomes `error` naming the file and, if known, the line."""
+    check_regular(path, error)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

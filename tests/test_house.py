@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "evalkit"
 # From the ground up: a module may import its own layer and those before it.
 LAYERS = [
     {"errors", "types", "files", "plugins", "progress", "log", "interrupts", "sinks", "streams"},
-    {"text", "tokenizer", "world", "papers"},
+    {"text", "tokenizer", "world", "papers", "sandbox"},
     {"metrics", "model"},
     {"engine"},
     {"harness"},

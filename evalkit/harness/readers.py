@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from evalkit.errors import DataError
+from evalkit.files import check_regular
 
 Row = Mapping[str, Any]
 
@@ -79,6 +80,7 @@ class _Expanding(io.RawIOBase):
 
 def open_bytes(path: Path, *, raw: IO[bytes] | None = None) -> IO[bytes]:
     """Open a file, decompressing .gz, .bz2, .xz and .zst as it is read. raw: the file as it is, if already open."""
+    check_regular(path, DataError)
     opener = _OPENERS.get(path.suffix)
     if opener is None:
         return raw or path.open("rb")

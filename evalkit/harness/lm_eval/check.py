@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import EvalkitError, UsageError
 from evalkit.harness.lm_eval import files, functions, index
 from evalkit.harness.lm_eval.chosen import averages
 from evalkit.harness.lm_eval.taskfile import parse
@@ -44,8 +44,8 @@ def check_folder(folder: Path) -> Report:
     for path in paths:
         try:
             counts[_kind(path)] += 1
-        except DataError as error:
-            message = str(error)
+        except Exception as error:  # whatever a file does, the others are checked
+            message = str(error) if isinstance(error, EvalkitError) else f"{path}: {type(error).__name__}: {error}"
             causes[_cause(message, folder)].append(message)
     ordered = dict(sorted(causes.items(), key=lambda pair: -len(pair[1])))
     return Report(len(paths), counts["task"], counts["group"], counts["part"], ordered)

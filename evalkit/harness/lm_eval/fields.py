@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from evalkit.errors import DataError, LabelError
@@ -32,6 +32,7 @@ class Fields:
 
     file: TaskFile
     columns: frozenset[str]
+    renderer: templates.Renderer = field(default_factory=templates.Renderer)
 
     def text(self, row: Row, spec: Any = None) -> Any:
         """Return doc_to_text: a text, or for several inputs the number of the right one."""
@@ -66,12 +67,12 @@ class Fields:
             return ""
         if spec in row:
             return str(row[spec])
-        return self._checked("description", spec, lambda: templates.render(spec, row))
+        return self._checked("description", spec, lambda: self.renderer.render(spec, row))
 
     def _of(self, row: Row, spec: Any, meaning: Callable[[str], Any]) -> Any:
         """Take a column or call a function, or render a template and read what it means."""
         if isinstance(spec, str):
-            return row[spec] if spec in self.columns else meaning(templates.render(spec, row))
+            return row[spec] if spec in self.columns else meaning(self.renderer.render(spec, row))
         return spec(row) if callable(spec) else spec
 
     def _number_or_text(self, text: str) -> Any:

@@ -18,6 +18,7 @@ from typing import Any
 
 from evalkit.errors import DataError
 from evalkit.harness.lm_eval.functions import FunctionRef
+from evalkit.sandbox import child
 
 Answers = Sequence[Any]
 Row = Mapping[str, Any]
@@ -65,7 +66,7 @@ def _step(raw: Mapping[str, Any], where: str) -> Step:
     if "regex_pattern" in step.options:
         try:
             re.compile(step.options["regex_pattern"])
-        except (re.error, TypeError) as error:
+        except (re.error, TypeError, RecursionError, OverflowError) as error:
             raise DataError(f"{where}: regex_pattern: not a valid regular expression ({error})") from None
     if step.function == "custom":
         function = step.options.get("filter_fn")
@@ -107,11 +108,10 @@ def _map(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> li
 
 
 def _regex(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
-    pattern, fallback = re.compile(options.get("regex_pattern", _NUMBER)), options.get("fallback", "[invalid]")
+    pattern, fallback = options.get("regex_pattern", _NUMBER), options.get("fallback", "[invalid]")
     group = options.get("group_select", 0)
 
-    def extract(text: Any) -> str:
-        found = pattern.findall(text if isinstance(text, str) else "")
+    def extract(found: Sequence[Any]) -> str:
         if not found:
             return str(fallback)
         match = found[group]
@@ -119,7 +119,11 @@ def _regex(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> 
             match = next((part for part in match if part), fallback)
         return str(match.strip())
 
-    return [[extract(text) for text in some] for some in answers]
+    return [[extract(found) for found in child.found(pattern, _texts(some))] for some in answers]
+
+
+def _texts(answers: Sequence[Any]) -> list[str]:
+    return [answer if isinstance(answer, str) else "" for answer in answers]
 
 
 def _tags(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
@@ -140,11 +144,11 @@ def _punctuation() -> Mapping[int, None]:
 
 def _choice_regex(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
     """Find the letter of the answer: by the pattern, else by the text of an option, else by ": A"."""
-    pattern, group = re.compile(options.get("regex_pattern", _NUMBER)), options.get("group_select", 0)
+    pattern, group = options.get("regex_pattern", _NUMBER), options.get("group_select", 0)
 
     def plain(text: str) -> str:
         for ignored in options.get("regexes_to_ignore") or ():
-            text = re.sub(ignored, "", text)
+            [text] = child.removed(ignored, [text])
         text = text.lower() if options.get("ignore_case") else text
         return text.translate(_punctuation()) if options.get("ignore_punctuation") else text
 
@@ -156,8 +160,7 @@ def _choice_regex(answers: Sequence[Answers], row: Row, options: Mapping[str, An
     texts = re.compile("|".join(sorted(map(re.escape, told), key=len, reverse=True)))
     behind_colon = re.compile(rf":[\s]*({'|'.join(letters)})")
 
-    def find(regex: re.Pattern[str], text: Any, names: Mapping[str, str]) -> str:
-        found = regex.findall(text if isinstance(text, str) else "")
+    def chosen(found: Sequence[Any], names: Mapping[str, str]) -> str:
         if not found:
             return ""
         match = found[group]
@@ -165,8 +168,9 @@ def _choice_regex(answers: Sequence[Answers], row: Row, options: Mapping[str, An
         return names.get(match.strip(), match.strip())
 
     def extract(text: Any) -> str:
-        found = find(pattern, text, {}) or find(texts, plain(text), by_text) or find(behind_colon, text, by_letter)
-        return found or str(options.get("fallback", "[invalid]"))
+        text = text if isinstance(text, str) else ""
+        found = chosen(child.found(pattern, [text])[0], {}) or chosen(texts.findall(plain(text)), by_text)
+        return found or chosen(behind_colon.findall(text), by_letter) or str(options.get("fallback", "[invalid]"))
 
     return [[extract(text) for text in some] for some in answers]
 

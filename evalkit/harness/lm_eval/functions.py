@@ -148,7 +148,7 @@ def _top_level(path: Path) -> frozenset[str] | None:
     try:
         text = path.read_text(encoding="utf-8")
         body = ast.parse(text).body
-    except (SyntaxError, OSError, UnicodeDecodeError, ValueError):
+    except (SyntaxError, OSError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
         return None
     if "globals()" in text:
         return None

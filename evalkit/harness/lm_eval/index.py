@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import DataError
+from evalkit.files import read_bytes
 from evalkit.harness.lm_eval import files
 
 _SKIPPED = {"__pycache__", ".ipynb_checkpoints"}
 
 # `task: name`, `"group": 'name'`, a list behind `tag:`; values that are lists or mappings match with nothing behind.
-_KEY = re.compile(
-    r"""^["']?(task|group|tag|include)["']?[ \t]*:[ \t]*(.*?)[ \t]*\r?$((?:\n[ \t]*-[ \t].*)*)""", re.MULTILINE
-)
+_KEY = re.compile(r"""^["']?(task|group|tag|include)["']?[ \t]*:(.*)$((?:\n[ \t]*-[ \t].*)*)""", re.MULTILINE)
 _ITEM = re.compile(r"""[^\s,\[\]"'#-][^,\[\]"'#\n]*""")
 
 
@@ -76,10 +75,11 @@ def index(folders: tuple[Path, ...]) -> Index:
 def _look(path: Path) -> _Said:
     said = _Said()
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = read_bytes(path, DataError, most=1 << 20).decode()
+    except (DataError, UnicodeDecodeError):
         return said
     for key, inline, block in _KEY.findall(text):
+        inline = inline.strip(" \t\r")
         value = inline if not inline.startswith(("#", "&", "|", ">")) else ""
         found = _ITEM.findall(value) if key != "task" or not value.startswith(("[", "{", "!")) else []
         if block and key in ("tag", "include"):

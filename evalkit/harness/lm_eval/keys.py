@@ -96,7 +96,7 @@ class Keys:
         """Compile a template, so that a broken one is found before any data is read."""
         if isinstance(value, str):
             try:
-                templates.compiled(value)
+                templates.check(value)
             except templates.TemplateError as error:
                 raise DataError(f"{self.path}: {self.prefix}{key}: not a valid template ({error})") from None
 

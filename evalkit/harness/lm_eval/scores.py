@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from evalkit.harness.lm_eval.fields import places
 from evalkit.harness.lm_eval.metriclist import MetricEntry, names
 from evalkit.harness.lm_eval.prompts import Prompts
 from evalkit.harness.lm_eval.taskfile import TaskFile
+from evalkit.sandbox import child
 from evalkit.text.units import count_bytes, count_gaps
 from evalkit.types import Response
 
@@ -193,7 +193,7 @@ def plain_text(
     gone = (string.punctuation if ignore_punctuation else "") + (string.digits if ignore_numbers else "")
     found = str(text)
     for pattern in regexes_to_ignore or ():
-        found = re.sub(pattern, "", found)
+        [found] = child.removed(pattern, [found])
     return (found.lower() if ignore_case else found).translate(str.maketrans("", "", gone))
 
 

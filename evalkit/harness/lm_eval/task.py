@@ -206,6 +206,7 @@ def _load(file: TaskFile, config: str, task: Task, settings: RunSettings, data: 
         raise DataError(f"{file.path}: its split {file.scored_split!r} holds no documents")
     fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
     first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
+    fields.renderer.follow(first)
     prompts = Prompts.of(file, fields, first)
     scores = Scores(file, prompts)
     hashes = [config, filedata.fingerprint(rows, whole=True, path=file.path)]

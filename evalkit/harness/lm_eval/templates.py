@@ -1,39 +1,133 @@
-"""Jinja templates as lm-evaluation-harness has them, each compiled once, and in a sandbox with limits."""
+"""Jinja templates as lm-evaluation-harness has them: read once, rendered under limits.
+
+A template of plain parts (columns, conditions, filters and methods whose work grows no faster than the data) is
+rendered here, in microseconds. Any other is rendered by the child process, whose time and memory are bounded whatever
+it does; documents are sent to it many at a time.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import TemplateError, nodes
+from jinja2.exceptions import TemplateAssertionError
 
-from evalkit.harness.lm_eval.sandbox import LimitedEnvironment
+from evalkit.sandbox import child
+from evalkit.sandbox.environment import LimitedEnvironment
 
-__all__ = ["TemplateError", "compiled", "render"]
+__all__ = ["Renderer", "TemplateError", "check", "render"]
 
+# Signs and nodes of a template; nodes of one that is plain; documents that are sent at a time.
+_LONGEST, _NODES, _PLAIN_NODES, _AT_ONCE = 200_000, 20_000, 500, 256
 
-def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
-    """The one filter that lm-evaluation-harness adds: re.sub."""
-    return re.sub(pattern, repl, string, count=count)
+_PARTS = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
+    nodes.Slice, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr, nodes.If, nodes.List,
+    nodes.Tuple, nodes.Add, nodes.Sub, nodes.Concat, nodes.Filter, nodes.Test, nodes.Call, nodes.Keyword,
+)  # fmt: skip
+_FILTERS = {
+    "trim", "lower", "upper", "title", "capitalize", "length", "count", "first", "last", "string", "int", "float",
+    "default", "d", "replace", "joined",
+}  # fmt: skip
+_METHODS = {
+    "strip", "lstrip", "rstrip", "lower", "upper", "title", "capitalize", "split", "rsplit", "startswith", "endswith",
+    "replace", "get", "keys", "values", "items", "isdigit", "isupper", "islower", "removeprefix", "removesuffix",
+}  # fmt: skip
 
 
 @cache
 def _environment() -> LimitedEnvironment:
-    environment = LimitedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-    environment.add_filter("regex_replace", _regex_replace)
-    return environment
+    return LimitedEnvironment.for_tasks()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What is known of a template. plain: it is rendered here. names: the columns that it reads."""
+
+    plain: bool
+    names: frozenset[str]
 
 
 @cache
-def compiled(source: str) -> Template:
-    """Compile a template. Raises jinja2.TemplateError where it is broken."""
-    return _environment().from_string(source)
+def _read(source: str) -> _Read:
+    if len(source) > _LONGEST:
+        raise TemplateError(f"a template may have {_LONGEST:,} signs, no more")
+    environment = _environment()
+    try:
+        tree = environment.parse(source)
+        parts = list(tree.find_all(nodes.Node))
+        names = frozenset(part.name for part in parts if isinstance(part, nodes.Name))
+    except (RecursionError, MemoryError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise TemplateError(f"it is nested too deeply, or holds too long a number ({type(error).__name__})") from None
+    if len(parts) > _NODES:
+        raise TemplateError(f"a template may have {_NODES:,} parts, no more")
+    for part in parts:
+        known = environment.filters if isinstance(part, nodes.Filter) else environment.tests
+        if isinstance(part, nodes.Filter | nodes.Test) and part.name not in known:
+            kind = type(part).__name__.lower()
+            raise TemplateAssertionError(f"No {kind} named {part.name!r}.", part.lineno)
+    return _Read(len(parts) <= _PLAIN_NODES and all(map(_is_plain, parts)), names)
+
+
+def _is_plain(part: nodes.Node) -> bool:
+    """Whether the work of a part is bounded by its values' size, and those by the data's; loops are not."""
+    if isinstance(part, nodes.Filter):
+        return part.name in _FILTERS
+    if isinstance(part, nodes.Call):
+        return isinstance(part.node, nodes.Getattr) and part.node.attr in _METHODS
+    return isinstance(part, _PARTS)
+
+
+def check(source: str) -> None:
+    """Raise jinja2.TemplateError for a template that is broken; nothing of it is run."""
+    _read(source)
+
+
+@dataclass
+class Renderer:
+    """Fills templates with the columns of documents. rows: the documents in the order in which they are asked for."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    _places: dict[int, int] = field(default_factory=dict)
+    _ahead: dict[str, tuple[int, list[Any]]] = field(default_factory=dict)
+
+    def follow(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Say which documents will be asked for; the objects themselves are known again."""
+        self.rows, self._ahead = rows, {}
+        self._places = {id(row): place for place, row in enumerate(rows)}
+
+    def render(self, source: str, row: Mapping[str, Any]) -> str:
+        """Fill a template. Raises jinja2.TemplateError, or what an expression in it raises."""
+        read = _read(source)
+        if read.plain:
+            return _environment().render(source, row)
+        try:
+            value = self._asked(source, row, read.names)
+        except child.UnreadableError:  # rows of a task's own code, which is trusted
+            return _environment().render(source, row)
+        if isinstance(value, Exception):
+            raise value
+        return str(value)
+
+    def _asked(self, source: str, row: Mapping[str, Any], names: frozenset[str]) -> Any:
+        place = self._places.get(id(row))
+        if place is None:
+            return child.ask("render", source, [_columns(row, names)])[0]
+        start, values = self._ahead.get(source, (0, []))
+        if not start <= place < start + len(values):
+            rows = self.rows[place : place + _AT_ONCE]
+            start, values = place, child.ask("render", source, [_columns(row, names) for row in rows])
+            self._ahead[source] = start, values
+        return values[place - start]
+
+
+def _columns(row: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names if name in row}
 
 
 def render(source: str, row: Mapping[str, Any]) -> str:
-    """Fill a template with a document's columns. Raises jinja2.TemplateError, or what an expression in it raises."""
-    template = compiled(source)
-    _environment().refill()
-    return template.render(row)
+    """Fill a template with a document's columns, as Renderer does."""
+    return Renderer().render(source, row)

@@ -2,17 +2,18 @@
 
 Jinja's own sandbox forbids attributes such as __class__ and long ranges. Here every item of a loop, every call and
 every large value costs steps of a budget, and texts and numbers have a largest size. The limits count work, not time,
-so that a template means the same on every machine.
+so that a template means the same on every machine. What one step in C takes they do not bound: see worker.py.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import StrictUndefined, Template, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
@@ -27,9 +28,24 @@ class LimitedEnvironment(SandboxedEnvironment):
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
 
+    @classmethod
+    def for_tasks(cls) -> LimitedEnvironment:
+        """Return an environment as lm-evaluation-harness's, with the one filter that it adds."""
+        found = cls(undefined=StrictUndefined, keep_trailing_newline=True)
+        found.add_filter("regex_replace", _regex_replace)
+        found._known = cache(found.from_string)
+        return found
+
+    def render(self, source: str, row: Mapping[str, Any]) -> str:
+        """Fill a template, compiled once. Raises TemplateError, or what an expression in it raises."""
+        template = self._known(source)
+        self.refill()
+        return template.render(row)
+
     def __init__(self, **options: Any):
         super().__init__(**options)
         self._left = STEPS
+        self._known: Callable[[str], Template] = self.from_string
         for name, function in list(self.filters.items()):
             self.add_filter(name, function)
         self.filters["counted"], self.filters["joined"] = self._counted, self._joined
@@ -97,6 +113,11 @@ class LimitedEnvironment(SandboxedEnvironment):
         texts = [str(part) for part in parts]
         _fits(sum(map(len, texts)))
         return str(self._spend("".join(texts)))
+
+
+def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
+    """re.sub, as a filter."""
+    return re.sub(pattern, repl, string, count=count)
 
 
 def _check(name: str, values: tuple[Any, ...], named: dict[str, Any]) -> None:
