@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import StoreError
+from evalkit.report.measurements import MOST
 
 # Keys of a task's results that are no metric.
 _ABOUT = ("alias", "name", "sample_len", "sample_count")
@@ -116,7 +117,7 @@ class _File:
         """Return an integer of at least `least`, an integral float too; None where there is none."""
         if value in _NONE:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1 or value < least:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= MOST or value % 1:
             raise self.wrong(where, value, f"a whole number of at least {least}")
         return int(value)
 

@@ -18,6 +18,8 @@ from evalkit.plugins import Registry
 from evalkit.report import published
 from evalkit.types import Result
 
+MOST = 1e36  # of anything that is counted: no model has more, and figures can still show it
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
@@ -287,16 +289,16 @@ def _provenance(settings: Mapping[str, Any], training: Mapping[str, Any]) -> Pro
 
 
 def _number(value: Any) -> float | None:
-    """Return a number of a manifest. Raises ValueError for one that is below 0 or not finite."""
-    if value is not None and not 0 <= float(value) < math.inf:
-        raise ValueError(f"{value} is not a finite number of at least 0")
+    """Return a number of a manifest. Raises ValueError for one that no model can have."""
+    if value is not None and not 0 <= float(value) <= MOST:
+        raise ValueError(f"{value!s:.40} is no number from 0 to {MOST:.0e}")
     return None if value is None else float(value)
 
 
 def _whole(value: Any) -> int | None:
-    """Return a count of a manifest. Raises ValueError for one below 0."""
-    if value is not None and int(value) < 0:
-        raise ValueError(f"{value} is below 0")
+    """Return a count of a manifest. Raises ValueError for one that no model can have."""
+    if value is not None and not 0 <= int(value) <= MOST:
+        raise ValueError(f"{value!s:.40} is no number from 0 to {MOST:.0e}")
     return None if value is None else int(value)
 
 

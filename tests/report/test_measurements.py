@@ -75,6 +75,9 @@ def test_broken_and_half_written_runs_are_named_and_left_out(tmp_path):
         "odd-figure": lambda f: (f / "manifest.json").write_text(
             (f / "manifest.json").read_text().replace("900", "9e")
         ),
+        "too-large": lambda f: (f / "manifest.json").write_text(
+            (f / "manifest.json").read_text().replace("900", "9" * 60)
+        ),
         "odd-metric": lambda f: (f / "results.json").write_text(
             (f / "results.json").read_text().replace("acc", "luck")
         ),
@@ -86,7 +89,7 @@ def test_broken_and_half_written_runs_are_named_and_left_out(tmp_path):
     found, problems = read([tmp_path])
     assert [m.origin for m in found] == [whole]
     assert {p.path.name for p in problems} == {
-        "half", "cut", "no-manifest", "no-model", "odd-figure", "odd-metric", "cut.json"
+        "half", "cut", "no-manifest", "no-model", "odd-figure", "too-large", "odd-metric", "cut.json"
     }  # fmt: skip
     assert all(p.reason for p in problems)
     assert "start the same run again" in next(p.reason for p in problems if p.path.name == "half")
