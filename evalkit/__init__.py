@@ -53,11 +53,10 @@ _HOMES = {
         "compare evaluate load_tasks open_model register_engine register_family register_metric register_model "
         "register_result_reader register_tasks task_from_rows"
     ),
-    "evalkit.compare.comparison": "Comparison",
     "evalkit.engine.base": "Engine",
     "evalkit.engine.open": "Model",
     "evalkit.errors": "EvalkitError",
-    "evalkit.frames": "Results Run",
+    "evalkit.frames": "Comparison Results Run",
     "evalkit.harness.task": "Protocol Task",
     "evalkit.harness.taskset": "TaskSet",
     "evalkit.metrics.base": "Metric",
@@ -79,11 +78,10 @@ if TYPE_CHECKING:
         register_tasks,
         task_from_rows,
     )
-    from evalkit.compare.comparison import Comparison
     from evalkit.engine.base import Engine
     from evalkit.engine.open import Model
     from evalkit.errors import EvalkitError
-    from evalkit.frames import Results, Run
+    from evalkit.frames import Comparison, Results, Run
     from evalkit.harness.task import Protocol, Task
     from evalkit.harness.taskset import TaskSet
     from evalkit.metrics.base import Metric

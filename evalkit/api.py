@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
 from evalkit.errors import UsageError
-from evalkit.frames import Results, Run
+from evalkit.frames import Comparison, Results, Run
 from evalkit.harness.catalog import TASK_FOLDERS
 from evalkit.harness.failures import MAX_FAILED, failed_tasks
-from evalkit.harness.load import RunSettings
 from evalkit.harness.run import describe, settings_digest
 from evalkit.harness.run import evaluate as evaluate_tasks
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import RunStore
 from evalkit.harness.tabletask import task_from_rows
@@ -27,7 +27,6 @@ from evalkit.harness.taskset import TaskSet, read_tasks
 from evalkit.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
-    from evalkit.compare.comparison import Comparison
     from evalkit.engine.base import Engine
     from evalkit.engine.cache import ResponseCache
     from evalkit.report.measurements import ResultReader
@@ -186,7 +185,8 @@ def compare(
         resamples=resamples, seed=seed,
     )  # fmt: skip
     before, after = (baseline.read(side.folder if isinstance(side, Run) else Path(side)) for side in (base, new))
-    return comparison.compare(before, after, settings)[0]
+    found, _ = comparison.compare(before, after, settings)
+    return Comparison(**{name: getattr(found, name) for name in found.__dataclass_fields__})
 
 
 def register_metric(name: str, make: Callable[[], Metric]) -> None:

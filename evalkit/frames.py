@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from evalkit.compare import comparison
+from evalkit.compare import table as comparison_table
 from evalkit.types import Record, Result
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
 
 class Results(Sequence[Result]):
@@ -43,18 +46,40 @@ class Results(Sequence[Result]):
         return table.markdown(self._results, all_metrics=all_metrics, levels=levels)
 
     def __repr__(self) -> str:
-        from rich.console import Console
-
         from evalkit.report import table
 
-        text = io.StringIO()
-        table.show(self._results, Console(file=text, width=200))
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        return _printed(lambda console: table.show(self._results, console))
 
     def _repr_html_(self) -> str:
         from evalkit.report import table
 
         return table.html(self._results)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(comparison.Comparison):
+    """A comparison that shows itself as the table of `evalkit compare`."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row per finding, with its fields as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(finding) for finding in self.findings])
+
+    def __repr__(self) -> str:
+        return _printed(lambda console: comparison_table.show(self, console))
+
+    def _repr_html_(self) -> str:
+        return comparison_table.html(self)
+
+
+def _printed(show: Callable[[Console], None]) -> str:
+    """Return what would be printed on a wide terminal."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    show(Console(file=text, width=200))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,10 @@ calling `register_...` of `import evalkit`. evalkit's own names come first and c
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from evalkit.errors import UsageError
 
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
+
+
+class Later(NamedTuple):
+    """A value that is imported when it is asked for: "package.module:name"."""
+
+    place: str
+
+
+def later(place: str) -> Any:
+    """Stand for a value of evalkit's own that a registry imports when it is asked for."""
+    return Later(place)
 
 
 class Registry(Mapping[str, T]):
@@ -40,7 +52,8 @@ class Registry(Mapping[str, T]):
 
     def __getitem__(self, name: str) -> T:
         if name in self._own:
-            return self._own[name]
+            value = self._own[name]
+            return pkgutil.resolve_name(value.place) if isinstance(value, Later) else value
         if name not in self._added and name in self._announced:
             self._added[name] = self._load(self._announced[name])
         return self._added[name]

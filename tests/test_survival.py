@@ -29,7 +29,8 @@ from evalkit.cli import main
 from evalkit.engine import open
 from evalkit.harness import catalog, sources
 from evalkit.harness import run as run_module
-from evalkit.harness.load import RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import read_records
 from evalkit.model import weights

@@ -63,9 +63,10 @@ def _points(text: str) -> float:
 def _from_rate(arguments: argparse.Namespace, effect: float, alpha: float) -> Plan:
     from evalkit.compare import planning
     from evalkit.harness import catalog
+    from evalkit.harness.task import protocol_of
 
     [task] = catalog.select([arguments.task])[:1]
-    metric = arguments.metric or catalog.protocol_of(task, None)[1].metrics[0]
+    metric = arguments.metric or protocol_of(task, None)[1].metrics[0]
     rate, source = arguments.discordance, "--discordance"
     if rate is None:
         rate, source = _DISCORDANCE, "a guess: give --discordance or two runs"

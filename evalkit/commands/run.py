@@ -14,7 +14,7 @@ from evalkit.errors import DiskError, EvalkitError
 
 if TYPE_CHECKING:
     from evalkit.frames import Run
-    from evalkit.harness.load import RunSettings
+    from evalkit.harness.settings import RunSettings
     from evalkit.types import Result
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class _Outcome:
 
 
 def _settings(arguments: argparse.Namespace) -> RunSettings:
-    from evalkit.harness.load import RunSettings
+    from evalkit.harness.settings import RunSettings
 
     shots, paper_shots = options.shots(arguments.shots or "0")
     return RunSettings(

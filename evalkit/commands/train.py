@@ -250,7 +250,8 @@ def _observers(arguments: argparse.Namespace) -> list[Observer]:
     from dataclasses import replace
 
     from evalkit.harness import catalog
-    from evalkit.harness.load import RunSettings, load
+    from evalkit.harness.load import load
+    from evalkit.harness.settings import RunSettings
     from evalkit.train.observe import Evaluation, Samples
 
     found: list[Observer] = []

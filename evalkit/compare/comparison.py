@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit import __version__, metrics
 from evalkit.compare import verdicts
@@ -16,9 +15,6 @@ from evalkit.compare.evidence import Evidence
 from evalkit.compare.paired import change
 from evalkit.compare.verdicts import Verdict
 from evalkit.errors import UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Figures in files: as many digits as every machine agrees on.
 _DIGITS = 9
@@ -51,7 +47,7 @@ class Finding:
     """One metric of one task at one number of shots. Figures are in the metric's points, change is new - base.
 
     gates: it counts for the exit code; adjusted (Holm's p) is NaN where it does not. units: what was exchanged or
-    left out (documents or passages). needed: documents that would decide an undecided one, infinite if none would.
+    resampled (documents or passages). needed: documents that would decide an undecided one, infinite if none would.
     """
 
     task: str
@@ -86,7 +82,7 @@ class Finding:
         return self.change if self.higher_is_better else -self.change
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Two runs, what was found, and what they were allowed to differ in."""
 
@@ -111,26 +107,6 @@ class Comparison:
     def verdicts(self) -> dict[str, Verdict]:
         """Return each finding's verdict, by its name."""
         return {f.name: f.verdict for f in self.findings}
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a row per finding, with its fields as columns."""
-        import pandas as pd
-
-        return pd.DataFrame([asdict(f) for f in self.findings])
-
-    def __repr__(self) -> str:
-        from rich.console import Console
-
-        from evalkit.compare import table
-
-        text = io.StringIO()
-        table.show(self, Console(file=text, width=200))
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
-
-    def _repr_html_(self) -> str:
-        from evalkit.compare import table
-
-        return table.html(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; infinity and NaN become null."""

@@ -132,7 +132,7 @@ def read_run(folder: Path) -> Evidence:
 def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> Sheet:
     """Arrange the records of one sheet in a grid of documents and seeds.
 
-    Left out are metrics with empty statistics: those of a task's own aggregation, which cannot be scored anew here.
+    Left out are metrics with empty statistics: those of a task's own aggregation, which cannot be resampled here.
     """
     results = {name: result for name, result in results.items() if rows.statistics.get(name, True)}
     names = sorted(set(rows.names))

@@ -26,15 +26,11 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A text that is to be tokenised: a document, or what the cuts left of it.
-
-    held_out: for validation. gap: white space around it that is lost where it was parted from the next for that.
-    """
+    """A text that is to be tokenised: a document, or what the cuts left of it. held_out: for validation."""
 
     text: str
     source: str
     held_out: bool
-    gap: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +55,12 @@ class Kept:
                 held_out = not first and is_held_out(int(key[0]), self.validation)
                 first = False
                 for start, end in contamination.pieces(len(text), contamination.without(hits, self.common)):
-                    whole = text[start:end].strip()
-                    for part, apart, gap in _apart(whole, self.validation if self.split else 0):
-                        yield Piece(text=part, source=source, held_out=held_out or apart, gap=gap)
+                    for part, apart in _apart(text[start:end], self.validation if self.split else 0):
+                        yield Piece(text=part, source=source, held_out=held_out or apart)
 
 
-def _apart(text: str, share: float) -> Iterator[tuple[str, bool, int]]:
-    """Cut a text into (stretch, whether it is held out, white space lost): of `share` of it stretches are, evenly."""
+def _apart(text: str, share: float) -> Iterator[tuple[str, bool]]:
+    """Cut a text into (stretch, whether it is held out): of `share` of it stretches at even distances are."""
     cuts, begin = [0], 0
     if len(text) * share >= _LEAST:
         count = math.ceil(len(text) * share / _STRETCH)
@@ -75,7 +70,7 @@ def _apart(text: str, share: float) -> Iterator[tuple[str, bool, int]]:
             cuts += [_next_word(text, int(start)), _next_word(text, int(start + length))]
     for i, end in enumerate([*cuts[1:], len(text)]):
         if part := text[begin:end].strip():
-            yield part, i % 2 == 1, end - begin - len(part)
+            yield part, i % 2 == 1
         begin = end
 
 
@@ -87,29 +82,27 @@ def _next_word(text: str, place: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """What a part gave, by source: documents (pieces), characters, bytes of UTF-8 and tokens. gaps: of its pieces."""
+    """What a part gave, by source: documents (pieces), characters, bytes of UTF-8 and tokens."""
 
     sources: dict[str, tuple[int, int, int, int]]
     validation_documents: int
-    gaps: int
 
 
 def encode(path: Path, kept: Kept, tokenizer: Tokenizer) -> Encoded:
     """Write the tokens of a part beside it, one file for training and one for validation; say last what they are."""
     streams: dict[bool, list[bytes]] = {False: [], True: []}
     sources: dict[str, tuple[int, int, int, int]] = {}
-    held_out = gaps = 0
+    held_out = 0
     for piece in kept.pieces(path):
         ids = encode_long(piece.text, tokenizer)
         streams[piece.held_out] += [ids.tobytes(), as_array([tokenizer.end_of_text], tokenizer).tobytes()]
         held_out += piece.held_out
-        gaps += piece.gap
         own = (1, len(piece.text), len(piece.text.encode()), len(ids) + 1)
         before = sources.get(piece.source, (0, 0, 0, 0))
         sources[piece.source] = tuple(map(sum, zip(before, own, strict=True)))  # type: ignore[assignment]
     for part, chunks in (("train", streams[False]), ("validation", streams[True])):
         write_atomic(path.with_suffix(f".{part}"), b"".join(chunks))
-    encoded = Encoded(sources=sources, validation_documents=held_out, gaps=gaps)
+    encoded = Encoded(sources=sources, validation_documents=held_out)
     write_atomic(path.with_suffix(".encoded"), json.dumps(asdict(encoded)))
     return encoded
 

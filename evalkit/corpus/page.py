@@ -44,8 +44,7 @@ def held_out(statistics: Statistics) -> str:
     if not statistics.split:
         return f"{count:,} documents are held out for validation."
     if count:
-        held = f"{count:,} stretches of long ones are" if count > 1 else "a stretch of a long one is"
-        return f"Too few documents to hold some out: {held} held out for validation."
+        return f"Too few documents to hold some out: {count:,} stretches of long ones are held out for validation."
     return "Nothing is held out for validation: too few documents, and none long enough to hold out a part of it."
 
 

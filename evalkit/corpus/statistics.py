@@ -100,10 +100,9 @@ def gather(
     """Sum up what all parts gave."""
     read, out = removed(paths, decided)
     made: dict[str, Made] = {}
-    held_out = gaps = 0
+    held_out = 0
     for part in encoded:
         held_out += part.validation_documents
-        gaps += part.gaps
         for source, counts in part.sources.items():
             before = made.get(source, Made())
             summed = {name: value + new for (name, value), new in zip(asdict(before).items(), counts, strict=True)}
@@ -112,7 +111,7 @@ def gather(
     return Statistics(
         read=read,
         removed=out,
-        cut=decided.characters - kept - gaps,
+        cut=decided.characters - kept,
         sources=made,
         validation_documents=held_out,
         split=decided.split,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.util
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from evalkit.errors import UsageError, unknown
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import FAMILIES, Protocol, Task
 from evalkit.metrics import METRICS
-from evalkit.plugins import Registry
+from evalkit.plugins import Registry, later
 
 WORLD_SUITE = "world"
 
@@ -24,6 +24,14 @@ TASK_FOLDERS: Registry[str | Path] = Registry("task folder", {}, group="evalkit.
 
 # The suites of a paper's benchmarks, each with the protocol that a task defines to belong to it.
 PAPER_SUITES = MappingProxyType({"gpt1-zero-shot": "gpt1", "gpt2-paper": "gpt2", "gpt3-paper": "gpt3"})
+
+# Other tools' tasks: what makes tasks of a name or a file of theirs, given whether its code is trusted. Imported when
+# such a task is asked for: YAML and Jinja take a moment.
+IMPORTERS: Registry[Callable[..., list[Task]]] = Registry(
+    "importer of tasks",
+    {"lm-eval": later("evalkit.harness.lm_eval:choose")},
+    group="evalkit.importers",
+)
 
 # What a name begins with that means a task, group or tag of lm-evaluation-harness.
 LM_EVAL = "lm-eval:"
@@ -132,7 +140,7 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
         elif word.endswith(".py"):
             found = list(load_file(Path(word)))
         elif word.startswith(LM_EVAL) or word.endswith((".yaml", ".yml")):
-            found = _of_lm_eval(word, trust_code=trust_code)
+            found = IMPORTERS["lm-eval"](word, trusted=trust_code)
         elif word in tasks:
             found = [tasks[word]]
         elif word in groups:
@@ -141,7 +149,7 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
             raise unknown("task", word, [*tasks, *groups])
         for task in found:
             other, earlier = chosen.get(task.name, (task, None))
-            if bool(other.loader) != bool(task.loader):
+            if type(other) is not type(task):
                 raise UsageError(f"--tasks: two tasks are called {task.name}, one of them imported; run one at a time")
             if earlier and protocol and earlier != protocol:
                 raise UsageError(
@@ -151,25 +159,9 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
     return list(chosen.values())
 
 
-def _of_lm_eval(word: str, *, trust_code: bool) -> list[Task]:
-    """Return the tasks of a task file of lm-evaluation-harness, or of one of its names."""
-    from evalkit.harness import lm_eval  # YAML and Jinja take a moment
-
-    return lm_eval.choose(word, trusted=trust_code)
-
-
 def select(words: Iterable[str]) -> list[Task]:
     """Return the tasks of `choose` alone."""
     return [task for task, _ in choose(words)]
-
-
-def protocol_of(task: Task, name: str | None) -> tuple[str, Protocol]:
-    """Return a task's protocol by name, or its first. Raises UsageError when the task does not define it."""
-    if name is None:
-        return next(iter(task.protocols.items()))
-    if name not in task.protocols:
-        raise UsageError(f"task {task.name!r} defines no protocol {name!r} (it has: {', '.join(task.protocols)})")
-    return name, task.protocols[name]
 
 
 def check_data(data: DataPaths, tasks: Iterable[Task]) -> None:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from evalkit import metrics
 from evalkit.engine import fake
-from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompts import render
 from evalkit.harness.run import describe, evaluate
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import RunStore
 from evalkit.harness.task import Protocol, Task

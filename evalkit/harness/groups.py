@@ -109,8 +109,7 @@ def _bounds(
         if metric is None or isinstance(metric, Listed) or not scored or not math.isfinite(result.value):
             return math.nan, math.nan, 0
         samples.setdefault(settings["tasks"][result.task]["data"], []).append(_changes(metric, scored, weight))
-        lowest, highest = metric.ends
-        ends.add((lowest * metric.scale, highest * metric.scale))
+        ends.add((metric.least * metric.scale, metric.most * metric.scale))
     joined = [_joined(tasks) for tasks in samples.values()]
     fewest, units = min(len(units) for units in joined), sum(len(units) for units in joined)
     if fewest < 2 or units < stats.LEAST_UNITS:

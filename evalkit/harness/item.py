@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from evalkit.engine.base import Engine
 from evalkit.files import canonical_json, digest
-from evalkit.harness.load import Judgement, Loaded
+from evalkit.harness.loaded import Judgement, Loaded
 from evalkit.harness.prompts import Fitted
 from evalkit.harness.requests import encode
 from evalkit.harness.task import Protocol
@@ -55,7 +55,7 @@ class Item:
         """
         protocol = loaded.wordings[cell.template]
         sound = [(document, example) for document, example in documents if not example.error]
-        fitted = iter(loaded.fit(sound, cell, encoder=engine.tokenizer, context=engine.context_length))
+        fitted = iter(loaded.rules.fit(loaded, sound, cell, encoder=engine.tokenizer, context=engine.context_length))
         found = [Fitted.failed(example.error) if example.error else next(fitted) for _, example in documents]
         return [
             cls(
@@ -71,7 +71,7 @@ class Item:
         error = self.fitted.error or next((a.error for a in answers if a.error), "")
         cleanup = self.loaded.protocol.cleanup
         cleaned = [a if (text := cleanup(a.text)) == a.text else replace(a, text=text) for a in answers]
-        judged = Judgement({}) if error else self.loaded.judge(self.document, self.example, cleaned)
+        judged = Judgement({}) if error else self.loaded.rules.judge(self.loaded, self.document, self.example, cleaned)
         plain = not error and not self.cell.variant
         chances = {name: m.chance(self.example) for name, m in self.loaded.metrics.items()} if plain else {}
         return Record(
@@ -83,7 +83,7 @@ class Item:
             continuations=self.fitted.continuations if self.loaded.protocol.kind != "generate" else (),
             responses=answers,
             gold=self.example.output,
-            prediction="" if error else self.loaded.answer(self.document, self.example, cleaned),
+            prediction="" if error else self.loaded.rules.answer(self.loaded, self.example, cleaned),
             scores=judged.scores,
             values=judged.values,
             baselines=self._baselines() if plain and not self.cell.template else {},
@@ -109,7 +109,7 @@ class Item:
                     told += [Response(tokens=1)] * len(told)
             else:
                 told = [Response(text=text)]
-            scored[name] = self.loaded.judge(self.document, self.example, told).scores
+            scored[name] = self.loaded.rules.judge(self.loaded, self.document, self.example, told).scores
         return scored
 
 

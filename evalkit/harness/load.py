@@ -6,21 +6,20 @@ import hashlib
 import heapq
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from evalkit import metrics
 from evalkit.engine.base import TextEncoder
 from evalkit.errors import DataError, LabelError, UsageError
 from evalkit.files import digest
 from evalkit.harness import sources
-from evalkit.harness.catalog import protocol_of
+from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
 from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
 from evalkit.harness.rows import with_whole_gold
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths, Split
-from evalkit.harness.task import Protocol, Task, one_document
+from evalkit.harness.task import Protocol, Task, one_document, protocol_of
 from evalkit.metrics.choice import Accuracy
 from evalkit.types import Cell, Document, Example, Response
 
@@ -36,109 +35,43 @@ _QUICK = 16 << 20
 # What a row that is not as expected makes a task raise.
 _ROW_ERRORS = (LookupError, TypeError, ValueError, AttributeError, NameError, ArithmeticError, RecursionError)
 
-_Pair = tuple[Document, Example]
 
+class OwnRules:
+    """A task's own prompts and scores, as its protocol says."""
 
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """What to run. shots: counts of examples in the prompt. seeds: for drawing shots and for sampling.
-
-    limit: documents per task, a fixed pseudo-random subset (None: all). protocol: None for each task's first.
-    paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run, as far
-    as a protocol has them; "all" is all of them. unsaid: nobody named the shots; a task's own file may.
-    """
-
-    shots: tuple[int, ...] = (0,)
-    seeds: tuple[int, ...] = (1,)
-    protocol: str | None = None
-    limit: int | None = None
-    paper_shots: bool = False
-    templates: tuple[str, ...] = ()
-    unsaid: bool = False
-
-    def __post_init__(self) -> None:
-        if min(self.shots, default=0) < 0 or not (self.shots or self.paper_shots):
-            raise UsageError("--shots: expected whole numbers from 0 up, or paper, for example 0,1,8 or 0,paper")
-        if not self.seeds:
-            raise UsageError("--seeds: expected whole numbers, for example 1,2,3")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit must be at least 1, not {self.limit}")
-
-    def shots_of(self, protocol: Protocol) -> tuple[int, ...]:
-        """Return the counts for a protocol, each once; none where only the paper's was asked and it gives none."""
-        if protocol.kind == "rolling":
-            return (0,)
-        paper = (protocol.paper_shots,) if self.paper_shots and protocol.paper_shots is not None else ()
-        return tuple(dict.fromkeys((*self.shots, *paper)))
-
-    def wordings_of(self, protocol: Protocol) -> dict[str, Protocol]:
-        """Return the protocol in each wording to run, its own first, under the name ""."""
-        names = [name for name in protocol.templates if name in self.templates or "all" in self.templates]
-        return {name: protocol.wording(name) for name in ("", *names)}
-
-
-class Judgement(NamedTuple):
-    """What a document's responses are worth: Record.scores and Record.values."""
-
-    scores: Mapping[str, Sequence[float]]
-    values: Mapping[str, Any] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
-
-    sampled: how many of how many documents the pool holds, where it does not hold all. first: a limit takes the first
-    documents, as the tool does from which the task is imported, not a pseudo-random subset.
-    baselines: by document, what the task's baselines score on it, as far as that was needed.
-    """
-
-    task: Task
-    name: str
-    protocol: Protocol
-    documents: Sequence[_Pair]
-    pool: Pool
-    data: str
-    metrics: Mapping[str, metrics.Metric] = field(default_factory=dict)
-    shots: tuple[int, ...] = (0,)
-    wordings: Mapping[str, Protocol] = field(default_factory=dict)
-    sampled: str = ""
-    baselines: dict[str, Mapping[str, Mapping[str, Sequence[float]]]] = field(default_factory=dict)
-    first: bool = False
-
-    def group(self, document: Document) -> str:
-        """Return the group whose shots suit a document."""
-        return self.task.shot_group(document) if self.task.shot_group else ""
-
-    def draw(self, document: Document, example: Example, cell: Cell) -> list[Example]:
-        """Draw a document's shots, changed as the cell's control says."""
-        shots = self.pool.draw(document, example, group=self.group(document), count=cell.shots, seed=cell.seed)
-        changed = self.task.shot_controls.get(cell.variant)
-        return list(changed(shots)) if changed else shots
-
-    def texts(self, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
+    def texts(self, loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
         """Return (context, continuation) of each request, whether it fits or not."""
-        return pairs(self.wordings[cell.template], example, self.draw(document, example, cell))
+        return pairs(loaded.wordings[cell.template], example, _draw(loaded, document, example, cell))
 
-    def fit(self, documents: Sequence[_Pair], cell: Cell, *, encoder: TextEncoder, context: int) -> list[Fitted]:
+    def fit(
+        self, loaded: Loaded, documents: Sequence[Pair], cell: Cell, *, encoder: TextEncoder, context: int
+    ) -> list[Fitted]:
         """Build each document's prompt for the context; where none fits, it has an error."""
-        change = self.task.controls.get(cell.variant)
-        asked = [
-            (change(example) if change else example, self.draw(document, example, cell))
+        change = loaded.task.controls.get(cell.variant)
+        wanted = [
+            (change(example) if change else example, _draw(loaded, document, example, cell))
             for document, example in documents
         ]
-        return fit_all(self.wordings[cell.template], asked, encoder=encoder, context=context)
+        return fit_all(loaded.wordings[cell.template], wanted, encoder=encoder, context=context)
 
-    def answer(self, document: Document, example: Example, responses: Sequence[Response]) -> str:
+    def answer(self, loaded: Loaded, example: Example, responses: Sequence[Response]) -> str:
         """Say a document's answer in words: the generated text, or the choice as its first metric takes it."""
-        if self.protocol.kind != "choice":
+        if loaded.protocol.kind != "choice":
             return responses[0].text
-        told = (metric.answer(example, responses) for metric in (*self.metrics.values(), Accuracy("acc")))
-        return next(answer for answer in told if answer is not None)
+        answers = (metric.answer(example, responses) for metric in (*loaded.metrics.values(), Accuracy("acc")))
+        return next(answer for answer in answers if answer is not None)
 
-    def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
-        """Score a document's responses."""
-        return Judgement({name: m.statistics(example, responses) for name, m in self.metrics.items()})
+    def judge(self, loaded: Loaded, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
+        """Score a document's responses by the protocol's metrics."""
+        return Judgement({name: m.statistics(example, responses) for name, m in loaded.metrics.items()})
+
+
+def _draw(loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[Example]:
+    """Draw a document's shots, changed as the cell's control says."""
+    group = loaded.group(document)
+    shots = loaded.pool.draw(document, example, group=group, count=cell.shots, seed=cell.seed)
+    changed = loaded.task.shot_controls.get(cell.variant)
+    return list(changed(shots)) if changed else shots
 
 
 def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
@@ -146,8 +79,8 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
 
     Raises DataError for wrong files, UsageError for an unknown protocol, too large a K, or no K at all.
     """
-    if task.loader:
-        loaded: Loaded = task.loader(task, settings, data)
+    if isinstance(task, ImportedTask):
+        loaded = task.load(settings, data)
         _tell_concerns(loaded)
         return loaded
     name, protocol = protocol_of(task, settings.protocol)
@@ -174,8 +107,9 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
         pool, sampled = _pool(task, data, own=hashes[0] == hashes[1])
     limited = sorted(documents, key=lambda pair: _rank(pair[0].id))[: settings.limit]
     found = Loaded(
-        task, name, protocol, limited, pool, digest("".join(hashes)),
-        _metrics(task, protocol), shots, settings.wordings_of(protocol), sampled,
+        task=task, name=name, protocol=protocol, documents=limited, pool=pool, data=digest("".join(hashes)),
+        rules=OwnRules(), metrics=_metrics(task, protocol), shots=shots, wordings=settings.wordings_of(protocol),
+        sampled=sampled,
     )  # fmt: skip
     if pool.groups:
         _check_pool(found, max(shots))
@@ -218,7 +152,7 @@ def count_documents(task: Task, data: DataPaths) -> int | None:
         raise _row_error(task, "test", data, index, error) from error
 
 
-def examples(task: Task, split: Split, data: DataPaths) -> Iterator[_Pair]:
+def examples(task: Task, split: Split, data: DataPaths) -> Iterator[Pair]:
     """Yield a split's documents with their examples; one whose label names no choice has an error instead.
 
     Raises DataError naming a row that the task cannot read.
@@ -285,7 +219,7 @@ def _pool(task: Task, data: DataPaths, *, own: bool) -> tuple[Pool, str]:
         for index, row in enumerate(task.source.rows("shots", data)):
             for document in task.documents(row, index):
                 samples[task.shot_group(document) if task.shot_group else ""].add(document, index)
-        groups: dict[str, list[_Pair]] = {group: [] for group in samples}
+        groups: dict[str, list[Pair]] = {group: [] for group in samples}
         for group, sample in samples.items():
             for index, document in sample.kept():
                 known = document if own else replace(document, id=f"shots/{document.id}", cluster="")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evalkit.engine.base import TextEncoder
-from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompts import render
 from evalkit.harness.requests import encode
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Task
 from evalkit.types import Cell
@@ -37,7 +39,7 @@ def prompt(
     loaded = load(task, settings, data)
     document, example = next(pair for pair in loaded.documents if not pair[1].error)
     cell = Cell(task=task.name, protocol=loaded.name, shots=max(loaded.shots), seed=1)
-    texts = loaded.texts(document, example, cell)
+    texts = loaded.rules.texts(loaded, document, example, cell)
     context, target = texts[(example.gold or 0) if len(texts) > 1 else 0]
     if loaded.protocol.kind == "generate":
         target = render(loaded.protocol.target, example)

@@ -22,7 +22,9 @@ from evalkit.harness.aggregate import aggregate
 from evalkit.harness.failures import ends_all, explain
 from evalkit.harness.groups import group_results, groups_of
 from evalkit.harness.item import Item
-from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.loaded import ImportedTask, Loaded
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.store import RunStore
 from evalkit.progress import Progress, progress
 from evalkit.types import Cell, Record, Result
@@ -90,7 +92,7 @@ def evaluate(
                 failures.append(failure)
                 store.failed[loaded.task.name] = str(failure)
     scored = [record for record in store.done.values() if record.cell.task not in store.failed]
-    own = {t.task.name: t.metrics for t in tasks if t.task.loader}
+    own = {t.task.name: t.metrics for t in tasks if isinstance(t.task, ImportedTask)}
     results = aggregate(scored, store.settings, own=own)
     results += group_results(scored, store.settings, results=results, own=own)
     store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2), "items": total})

@@ -126,8 +126,6 @@ class Task:
     shot_group: the shots of a document come from pool documents of the same group (the same hidden rule); None: any.
     suites: further suites that the task is in -> its levels that count there.
     levels: only documents of these levels; empty: all. A suite sets it.
-    loader: reads the data of a task that is imported from another tool, whose prompts and scores are the tool's own; it
-    is given the task, the settings and the data's places, and returns what harness.load.load does. None: load itself.
     groups: the groups under whose names the task's values are also averaged. notes: what a run's manifest keeps of an
     imported task.
     version: raised whenever a score of the same model could change.
@@ -146,7 +144,6 @@ class Task:
     shot_group: Callable[[Document], str] | None = None
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     levels: tuple[str, ...] = ()
-    loader: Callable[..., Any] | None = None
     groups: tuple[Group, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
@@ -156,3 +153,12 @@ class Task:
             raise unknown(f"family of task {self.name}", self.family, FAMILIES)
         if not self.protocols:
             raise UsageError(f"task {self.name}: at least one protocol is needed")
+
+
+def protocol_of(task: Task, name: str | None) -> tuple[str, Protocol]:
+    """Return a task's protocol by name, or its first. Raises UsageError when the task does not define it."""
+    if name is None:
+        return next(iter(task.protocols.items()))
+    if name not in task.protocols:
+        raise UsageError(f"task {task.name!r} defines no protocol {name!r} (it has: {', '.join(task.protocols)})")
+    return name, task.protocols[name]

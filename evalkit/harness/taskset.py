@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from evalkit.errors import DataError, EvalkitError, NoDataError, UsageError
 from evalkit.harness import catalog
-from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.loaded import Loaded
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
-from evalkit.harness.task import Task
+from evalkit.harness.task import Task, protocol_of
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def _unreadable(task: Task, error: OSError) -> DataError:
 def _with_protocols(chosen: Sequence[tuple[Task, str | None]], settings: RunSettings) -> list[tuple[Task, RunSettings]]:
     """Give each task its suite's protocol; say for which ones the paper states no number of shots."""
     wanted = [(task, replace(settings, protocol=settings.protocol or protocol)) for task, protocol in chosen]
-    protocols = [catalog.protocol_of(task, own.protocol)[1] for task, own in wanted]
+    protocols = [protocol_of(task, own.protocol)[1] for task, own in wanted]
     catalog.check_templates(settings.templates, protocols)
     unstated = [
         (task, own)

@@ -185,7 +185,6 @@ class QuacF1(Metric):
 
     name = "quac_f1"
     scale = 100.0
-    least, most = 0.0, 1.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (F1, 1.0), or (0.0, 0.0) for a question that is not counted."""

@@ -6,7 +6,6 @@ without being asked. The idea is sacrebleu's.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -23,8 +22,7 @@ class Metric(ABC):
 
     name: as in results and tables. scale: what a shown value is multiplied by (100 for percentages).
     share: the value is a mean of statistics between 0 and 1. binary: of statistics that are 0 or 1, so that an
-    analytic interval exists. least, most: the ends of the range of values before scaling, infinite where there is none
-    or it is unknown; a share needs none.
+    analytic interval exists. least, most: the ends of the range of values before scaling; either may be infinite.
     """
 
     name: str
@@ -32,13 +30,8 @@ class Metric(ABC):
     higher_is_better: bool = True
     share: bool = False
     binary: bool = False
-    least: float = -math.inf
-    most: float = math.inf
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The least and the most that a value can be, before scaling."""
-        return (0.0, 1.0) if self.share else (self.least, self.most)
+    least: float = 0.0
+    most: float = 1.0
 
     @abstractmethod
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """BLEU and chrF as sacrebleu computes them, from statistics that can be summed over documents.
 
-sacrebleu tokenises and counts; the formulas are written out in numpy because an interval needs one per
-document left out. Values are sacrebleu's, 0 to 100.
+sacrebleu tokenises and counts; the formulas are written out in numpy because a bootstrap needs thousands of
+them. Values are sacrebleu's, 0 to 100.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Bleu(Metric):
     otherwise exactly one, as the signature's nrefs says.
     """
 
-    least, most = 0.0, 100.0
+    most = 100.0
 
     def __init__(self, name: str, *, tokenize: str = "13a", several: bool = False) -> None:
         self.name = name
@@ -130,7 +130,7 @@ class Chrf(Metric):
     """Corpus chrF2, sacrebleu's default. Of several references a document keeps the one of best chrF."""
 
     name = "chrf"
-    least, most = 0.0, 100.0
+    most = 100.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return the 18 counts of `chrf`."""

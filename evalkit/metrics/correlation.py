@@ -21,7 +21,7 @@ class LabelMatthews(Metric):
 
     name = "mcc"
     scale = 100.0
-    least, most = -1.0, 1.0
+    least = -1.0
 
     def __init__(self) -> None:
         self._accuracy = Accuracy(self.name)
@@ -62,7 +62,7 @@ class Pearson(Metric):
 
     name = "pearson"
     scale = 100.0
-    least, most = -1.0, 1.0
+    least = -1.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return x, y, x squared, y squared and x y of the number told and the right one."""

@@ -21,7 +21,6 @@ class MacroF1(Metric):
     """
 
     scale = 100.0
-    least, most = 0.0, 1.0
 
     def __init__(self, name: str, *, per: Per = "total") -> None:
         self.name = name
@@ -58,7 +57,6 @@ class LabelF1(Metric):
 
     name = "label_f1"
     scale = 100.0
-    least, most = 0.0, 1.0
 
     def __init__(self) -> None:
         self._accuracy = Accuracy(self.name)
@@ -111,7 +109,6 @@ class LabelledAnswersF1(Metric):
 
     name = "multirc_f1a"
     scale = 100.0
-    least, most = 0.0, 1.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (called true and true, called true, true): numbers of answers."""

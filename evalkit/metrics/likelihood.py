@@ -37,7 +37,7 @@ class Perplexity(Metric):
 
     name = "ppl"
     higher_is_better = False
-    least = 0.0
+    most = math.inf
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (log-likelihood,)."""
@@ -56,7 +56,7 @@ class PerplexityPer(Metric):
     """
 
     higher_is_better = False
-    least = 0.0
+    most = math.inf
 
     def __init__(self, name: str, *, count: Callable[[str], int] | None = None) -> None:
         self.name = name

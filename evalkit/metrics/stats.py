@@ -86,8 +86,7 @@ def interval(
     else:
         found = noise(deviations(metric, table), metric.weights(table[:, :-1], table[:, -1]))
         method = "jackknife"
-        least, most = metric.ends
-        low, high = bounds(value, found, least=least, most=most, level=level)
+        low, high = bounds(value, found, least=metric.least, most=metric.most, level=level)
     if math.isnan(low) or math.isnan(high):
         return none
     return Interval(value=value, low=low, high=high, method=method, units=len(table))
@@ -122,10 +121,9 @@ def deviations(metric: Metric, table: Array) -> Array:
     total = table.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         value, without = _score(metric, total), _score(metric, total - table)
-        least, most = metric.ends
-        if math.isinf(most) and math.isfinite(least):
-            height = value - least
-            return np.asarray(height * np.log((without - least) / height))
+        if math.isinf(metric.most) and math.isfinite(metric.least):
+            height = value - metric.least
+            return np.asarray(height * np.log((without - metric.least) / height))
         return np.asarray(without - value)
 
 

@@ -25,7 +25,7 @@ class Matthews(Metric):
 
     name = "matthews"
     scale = 100.0
-    least, most = -1.0, 1.0
+    least = -1.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return 2 halves x yes and no x 96 bins: a single 1 in the bin of the mean log-probability."""

@@ -37,6 +37,7 @@ class ValueMetric(Metric):
     """
 
     aggregation: str
+    least, most = -math.inf, math.inf
 
     def __init__(self, name: str, *, scale: float = 1.0, higher_is_better: bool = True) -> None:
         self.name, self.scale, self.higher_is_better = name, scale, higher_is_better
@@ -77,6 +78,7 @@ class Share(MeanValue):
     """The mean of numbers that are 0 or 1; a guess at a choice is right once in as many times as there are options."""
 
     aggregation = "share"
+    least, most = 0.0, 1.0
     share = binary = True
 
     def chance(self, example: Example) -> float | None:

@@ -72,6 +72,11 @@ _TASKS: Mapping[str, tuple[str, float | None]] = {
 _SUBJECTS = 57  # of MMLU: 0.2 and 0.3 give them singly, without the total
 
 
+def read_if_its(raw: Any, path: Path) -> list[Measurement] | None:
+    """Turn a results file into measurements; None where it is something else. Raises StoreError for a broken one."""
+    return read(raw, path) if is_results(raw) else None
+
+
 def read(raw: Any, path: Path) -> list[Measurement]:
     """Turn a results file into measurements. Raises StoreError when it is something else, or broken."""
     file = parse(raw, path)
@@ -164,7 +169,8 @@ def _bounds(score: Score, n: int, least: float, most: float) -> tuple[float, flo
 def _range(metric: str, scale: float, *, ours: bool) -> tuple[float, float]:
     """Return the least and the most that a metric's raw value can be."""
     if ours and metric in metrics.METRICS:
-        return metrics.get(metric).ends
+        own = metrics.get(metric)
+        return own.least, own.most
     return (0.0, 1.0) if scale == 100 else _RANGES.get(metric, (-math.inf, math.inf))
 
 

@@ -14,7 +14,7 @@ from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.harness.store import read_manifest, read_results
-from evalkit.plugins import Registry
+from evalkit.plugins import Registry, later
 from evalkit.report import published
 from evalkit.types import Result
 
@@ -137,8 +137,9 @@ class Series:
 
 # What reads a file of results: its parsed JSON and its path -> measurements, or None for a file of another kind.
 ResultReader = Callable[[Any, Path], Iterable[Measurement] | None]
-# Readers that packages or the user added.
-READERS: Registry[ResultReader] = Registry("result reader", {}, group="evalkit.result_readers")
+READERS: Registry[ResultReader] = Registry(
+    "result reader", {"lm-eval": later("evalkit.report.lm_eval:read_if_its")}, group="evalkit.result_readers"
+)
 
 
 def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
@@ -195,17 +196,15 @@ def _sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
 
 def _read_file(path: Path, *, asked: bool) -> list[Measurement]:
     """Read a file; a JSON file that is something else is an error only where the user named it."""
-    from evalkit.report import lm_eval
-
     raw = read_json(path, StoreError)
     if isinstance(raw, dict) and isinstance(raw.get("results"), list) and "settings" in raw:
         raise StoreError(f"{path}: the results of a run whose manifest.json is missing")
     for name in READERS:
         if (found := READERS[name](raw, path)) is not None:
             return list(found)
-    if not lm_eval.is_results(raw) and not asked:
-        return []
-    return lm_eval.read(raw, path)
+    if asked:
+        raise StoreError(f"{path}: not a results file of lm-evaluation-harness (no 'results' and 'config')")
+    return []
 
 
 def _read_run(folder: Path) -> list[Measurement]:

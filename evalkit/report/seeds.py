@@ -20,7 +20,7 @@ from evalkit.metrics.stats import interval
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A document's statistics under one seed. cluster: documents of one cluster, or one id, are one unit."""
+    """A document's statistics under one seed. cluster: documents of one cluster, or one id, are resampled together."""
 
     statistics: Sequence[float]
     cluster: str
@@ -55,11 +55,10 @@ def over_seeds(metric: Metric, rows: BySeed) -> Spread:
     value = sum(each) / len(each)
     below, above = (abs(bound - found.value) * metric.scale for bound in (found.low, found.high))
     low, high = with_seeds(value, below, above, per_seed=each)
-    least, most = metric.ends
     return Spread(
         value=value,
-        low=float(np.maximum(low, least * metric.scale)),  # NaN stays
-        high=float(np.minimum(high, most * metric.scale)),
+        low=float(np.maximum(low, metric.least * metric.scale)),  # NaN stays
+        high=float(np.minimum(high, metric.most * metric.scale)),
         per_seed=each,
         n=len(set(clusters)),
     )

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 from evalkit.engine.gpt import GPTEngine
 from evalkit.errors import UsageError
 from evalkit.files import make_folder, write_atomic
-from evalkit.harness.load import Loaded, RunSettings
+from evalkit.harness.loaded import Loaded
 from evalkit.harness.run import describe, evaluate
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.store import RunStore
 from evalkit.model import weights
 from evalkit.model.gpt import GPT

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from evalkit.harness import catalog
-from evalkit.harness.load import RunSettings, load
+from evalkit.harness.load import load
 from evalkit.harness.prompts import pairs
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import BenchmarkSource, DataPaths, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example

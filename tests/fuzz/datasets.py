@@ -14,7 +14,8 @@ import zstandard
 
 from evalkit.corpus import sources as corpus_sources
 from evalkit.harness import catalog, readers
-from evalkit.harness.load import RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from tests.tasks import made, made_texts
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from evalkit.harness import catalog, lm_eval
-from evalkit.harness.load import RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.types import Cell
 from tests.harness.lm_eval.made import TASK, write
@@ -59,7 +60,7 @@ def load_yaml(folder: Path) -> int:
     [task] = lm_eval.choose(str(folder / "own.yaml"), trusted=False)
     loaded = load(task, RunSettings(unsaid=True), DataPaths())
     cell = Cell(task="made_own", protocol=loaded.name, shots=max(loaded.shots), seed=1)
-    return len([loaded.texts(*pair, cell) for pair in loaded.documents])
+    return len([loaded.rules.texts(loaded, *pair, cell) for pair in loaded.documents])
 
 
 def write_python(folder: Path) -> None:

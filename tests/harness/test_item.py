@@ -11,8 +11,9 @@ import pytest
 
 from evalkit.engine import fake
 from evalkit.harness.item import Item
-from evalkit.harness.load import RunSettings, load
+from evalkit.harness.load import load
 from evalkit.harness.run import cells, describe, evaluate
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.store import RunStore, read_records
 from evalkit.harness.task import Protocol, Task

@@ -16,9 +16,10 @@ import pytest
 from evalkit.engine import fake
 from evalkit.errors import DataError, LabelError, UsageError
 from evalkit.harness import catalog
-from evalkit.harness.load import RunSettings, load
+from evalkit.harness.load import load
 from evalkit.harness.rows import choice_of, texts_of
 from evalkit.harness.run import describe, evaluate
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.store import RunStore, read_records
 from evalkit.harness.task import Protocol, Task

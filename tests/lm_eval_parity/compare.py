@@ -19,8 +19,10 @@ from evalkit.engine.fake import FakeEngine
 from evalkit.harness import lm_eval
 from evalkit.harness.catalog import LM_EVAL
 from evalkit.harness.lm_eval.chosen import FOLDER_VARIABLE
-from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.loaded import Loaded
 from evalkit.harness.run import describe, evaluate
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import RunStore
 from evalkit.harness.task import Task
@@ -247,7 +249,7 @@ def _requests(loaded: Loaded) -> list[list[Any]]:
     found = []
     cell = Cell(task=loaded.task.name, protocol=loaded.name, shots=max(loaded.shots), seed=1)
     for document, example in loaded.documents:
-        for context, continuation in loaded.texts(document, example, cell):
+        for context, continuation in loaded.rules.texts(loaded, document, example, cell):
             kinds = {"rolling": [continuation], "generate": [context]}
             found.append([int(document.id), kinds.get(loaded.protocol.kind, [context, continuation])])
     return found

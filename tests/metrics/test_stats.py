@@ -209,24 +209,3 @@ def test_a_score_of_nought_is_not_certain():
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(interval(metrics.get("acc"), np.zeros((40, 1))).high)
     assert found.high > 0.05
-
-
-def test_a_metric_of_unknown_range_is_not_taken_for_a_share():
-    """One that a package registers may have any values: edits, seconds, gains below nought."""
-
-    class Edits(metrics.Metric):
-        name = "edits"
-
-        def statistics(self, example, responses):
-            return (0.0,)
-
-    rows = np.random.default_rng(2).normal(-3.0, 8.0, size=(50, 1))
-    found = interval(Edits(), rows)
-    half = 2.01 * rows.std(ddof=1) / math.sqrt(50)
-    assert (found.high - found.value, found.value - found.low) == pytest.approx((half, half), rel=0.15)
-
-
-@pytest.mark.parametrize("name", sorted(metrics.METRICS))
-def test_every_metric_says_between_which_ends_it_lies(name):
-    least, most = metrics.get(name).ends
-    assert least in (0.0, -1.0) and most in (1.0, 100.0, math.inf)

@@ -11,7 +11,8 @@ from processes import CONFIG, SHAPE
 from evalkit.errors import UsageError
 from evalkit.files import read_json
 from evalkit.harness import catalog
-from evalkit.harness.load import RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import read_manifest, read_results
 from evalkit.model import weights

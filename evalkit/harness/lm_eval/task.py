@@ -14,7 +14,6 @@ import numpy as np
 from evalkit.engine.base import TextEncoder
 from evalkit.errors import DataError, LabelError, PromptTooLongError, UsageError
 from evalkit.files import digest
-from evalkit.harness.catalog import protocol_of
 from evalkit.harness.lm_eval import data as filedata
 from evalkit.harness.lm_eval import functions
 from evalkit.harness.lm_eval.draws import Draws
@@ -22,11 +21,13 @@ from evalkit.harness.lm_eval.fields import Fields, columns_of, places
 from evalkit.harness.lm_eval.prompts import Prompts
 from evalkit.harness.lm_eval.scores import Scores, metric_name, plain_text
 from evalkit.harness.lm_eval.taskfile import TaskFile
-from evalkit.harness.load import Judgement, Loaded, RunSettings, tell_unlabelled
+from evalkit.harness.load import tell_unlabelled
+from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
 from evalkit.harness.prompts import Fitted, Pool
 from evalkit.harness.requests import Encoded, Pairs, encode_all
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
-from evalkit.harness.task import Group, Kind, Protocol, Task
+from evalkit.harness.task import Group, Kind, Protocol, Task, protocol_of
 from evalkit.metrics.values import SHARES, MeanValue, ValueMetric, make
 from evalkit.types import Cell, Document, Example, Response
 
@@ -38,6 +39,51 @@ _KINDS: Mapping[str, Kind] = {
     "loglikelihood_rolling": "rolling",
     "generate_until": "generate",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTask(ImportedTask):
+    """A task file. config: a digest of the file as it stands."""
+
+    file: TaskFile
+    config: str
+
+    def load(self, settings: RunSettings, data: DataPaths) -> Loaded:
+        """Read the first documents up to the limit, and the pool of shots where there are any.
+
+        Raises DataError, NoDataError and UsageError as harness.load.load does.
+        """
+        file = self.file
+        name, protocol = protocol_of(self, settings.protocol)
+        shots = _counts(file, settings, protocol)
+        if not shots:
+            raise UsageError(f"--shots paper: {file.path} has no num_fewshot; give a number")
+        tables = filedata.Tables(file, data)
+        rows = tables.scored
+        if not len(rows):
+            raise DataError(f"{file.path}: its split {file.scored_split!r} holds no documents")
+        fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
+        first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
+        fields.renderer.follow(first)
+        prompts = Prompts.of(file, fields, first)
+        scores = Scores(file, prompts)
+        hashes = [self.config, filedata.fingerprint(rows, whole=True, path=file.path)]
+        pool: Sequence[Mapping[str, Any]] = ()
+        if any(shots):
+            pool = tables.pool
+            hashes.append(filedata.fingerprint(pool, whole=False, path=file.path))
+        documents = [(document, _example(document, prompts, scores)) for document in map(_document, count(), first)]
+        tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], of=len(documents))
+        choosing = file.output_type == "multiple_choice" and file.process_results is None
+        classes = max(len(example.choices) for _, example in documents) if choosing else None
+        # None == None counts as the same split there, and so it has to here.
+        own = file.shots.split == file.test_split
+        draws = Draws(file.task, file.shots.sampler, pool, first, own=own, solved=prompts.solved)
+        return Loaded(
+            task=self, name=name, protocol=protocol, documents=documents, pool=Pool(self.name),
+            data=digest("".join(hashes)), rules=FileRules(file=file, prompts=prompts, draws=draws, scores=scores),
+            metrics=metrics_of(file, classes=classes), shots=shots, wordings={"": protocol}, first=True,
+        )  # fmt: skip
 
 
 def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -> Task:
@@ -52,14 +98,15 @@ def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -
         cleanup=str,
         paper_shots=file.num_fewshot,
     )
-    return Task(
+    return FileTask(
         name=file.task,
         family="lm" if file.output_type == "loglikelihood_rolling" else "imported",
         title=f"{file.path.name} of lm-evaluation-harness",
         source=filedata.FileSource(file),
         to_example=partial(_no_example, file),
         protocols={PROTOCOL: protocol},
-        loader=partial(_load, file, filedata.config_digest(said)),
+        file=file,
+        config=filedata.config_digest(said),
         groups=groups,
         notes={
             "lm_eval": {"config": functions.plain(said.config), "filters": list(file.filters), "repeats": file.repeats}
@@ -99,8 +146,8 @@ def _no_example(file: TaskFile, document: Document) -> Example:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedFile(Loaded):
-    """A task file with its data read. Prompts, draws of shots, truncation and scores are lm-evaluation-harness's."""
+class FileRules:
+    """Prompts, draws of shots, truncation and scores of a task file, as lm-evaluation-harness makes them."""
 
     file: TaskFile
     prompts: Prompts
@@ -108,53 +155,39 @@ class LoadedFile(Loaded):
     scores: Scores
     written: dict[int, str] = field(default_factory=dict)
 
-    def texts(self, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
+    def texts(self, loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
         """Return (context, continuation) of each request; of a sampled answer, as often as the file repeats it."""
         try:
             asked = self.prompts.requests(document.row, self._shots(document, cell))
         except DataError as error:
             raise DataError(f"{error} (document {document.id})") from None
-        return [pair for pair in asked for _ in range(self.file.repeats if self.protocol.decoding.top_k != 1 else 1)]
+        return [pair for pair in asked for _ in range(self.file.repeats if loaded.protocol.decoding.top_k != 1 else 1)]
 
     def fit(
-        self, documents: Sequence[tuple[Document, Example]], cell: Cell, *, encoder: TextEncoder, context: int
+        self, loaded: Loaded, documents: Sequence[Pair], cell: Cell, *, encoder: TextEncoder, context: int
     ) -> list[Fitted]:
         """Cut what is too long from the left, token by token, as lm-eval does: the description goes first."""
         found = []
-        prompts = [self.texts(document, example, cell) for document, example in documents]
+        prompts = [self.texts(loaded, document, example, cell) for document, example in documents]
         for texts, encoded in encode_all(prompts, encoder):
             try:
-                found.append(self._fitted(texts, encoded, cell, encoder=encoder, context=context))
+                found.append(_fitted(loaded.protocol, texts, encoded, cell, encoder=encoder, context=context))
             except PromptTooLongError as error:
                 found.append(Fitted.failed(str(error)))
         return found
 
-    def _fitted(
-        self, texts: Pairs, encoded: Sequence[Encoded], cell: Cell, *, encoder: TextEncoder, context: int
-    ) -> Fitted:
-        generating = self.protocol.kind == "generate"
-        room = context - (self.protocol.decoding.max_tokens if generating else 0)
-        if self.protocol.kind != "rolling":
-            short = [_cut(one, room) for one in encoded]
-            gone = max(len(one.context) - len(cut.context) for one, cut in zip(encoded, short, strict=True))
-            longest = max(texts, key=lambda pair: len(pair[0]))[0]
-            characters = encoder.offsets(longest)[gone][0] if gone else 0
-        else:
-            short, characters = list(encoded), 0
-        return Fitted.of(texts, short, shots=cell.shots, cut=characters)
-
-    def answer(self, document: Document, example: Example, responses: Sequence[Response]) -> str:
+    def answer(self, loaded: Loaded, example: Example, responses: Sequence[Response]) -> str:
         """Say a document's answer in words: a choice as the first metric of the file that scores one takes it."""
-        if self.protocol.kind != "choice":
+        if loaded.protocol.kind != "choice":
             return responses[0].text
         return example.choices[self.scores.chosen(example.choices, responses)]
 
-    def judge(self, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
+    def judge(self, loaded: Loaded, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
         """Score a document's responses by the file's process_results, or as lm-eval does without one."""
         statistics: dict[str, Sequence[float]] = {}
         kept: dict[str, Any] = {}
         for name, value in self.scores.values(document.row, responses).items():
-            metric = self.metrics.get(name) or MeanValue(name)
+            metric = loaded.metrics.get(name) or MeanValue(name)
             assert isinstance(metric, ValueMetric), "an imported task has metrics of values"
             try:
                 statistics[name] = metric.of(value)
@@ -173,6 +206,21 @@ class LoadedFile(Loaded):
         return [self.written[place] for place in places]
 
 
+def _fitted(
+    protocol: Protocol, texts: Pairs, encoded: Sequence[Encoded], cell: Cell, *, encoder: TextEncoder, context: int
+) -> Fitted:
+    generating = protocol.kind == "generate"
+    room = context - (protocol.decoding.max_tokens if generating else 0)
+    if protocol.kind != "rolling":
+        short = [_cut(one, room) for one in encoded]
+        gone = max(len(one.context) - len(cut.context) for one, cut in zip(encoded, short, strict=True))
+        longest = max(texts, key=lambda pair: len(pair[0]))[0]
+        characters = encoder.offsets(longest)[gone][0] if gone else 0
+    else:
+        short, characters = list(encoded), 0
+    return Fitted.of(texts, short, shots=cell.shots, cut=characters)
+
+
 def _json(value: Any) -> Any:
     """Turn numpy's numbers and arrays, and sets, into what JSON has."""
     if isinstance(value, np.generic | np.ndarray):
@@ -189,43 +237,6 @@ def _cut(encoded: Encoded, room: int) -> Encoded:
         what = f"{len(encoded.continuation)} tokens to score" if encoded.continuation else "what is to be generated"
         raise PromptTooLongError(f"the context has no room for a prompt beside {what} ({room} tokens are left)")
     return replace(encoded, context=encoded.context[-kept:])
-
-
-def _load(file: TaskFile, config: str, task: Task, settings: RunSettings, data: DataPaths) -> LoadedFile:
-    """Read a task file's data: the first documents up to the limit, and the pool of shots where there are any.
-
-    Raises DataError, NoDataError and UsageError as harness.load.load does.
-    """
-    name, protocol = protocol_of(task, settings.protocol)
-    shots = _counts(file, settings, protocol)
-    if not shots:
-        raise UsageError(f"--shots paper: {file.path} has no num_fewshot; give a number")
-    tables = filedata.Tables(file, data)
-    rows = tables.scored
-    if not len(rows):
-        raise DataError(f"{file.path}: its split {file.scored_split!r} holds no documents")
-    fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
-    first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
-    fields.renderer.follow(first)
-    prompts = Prompts.of(file, fields, first)
-    scores = Scores(file, prompts)
-    hashes = [config, filedata.fingerprint(rows, whole=True, path=file.path)]
-    pool: Sequence[Mapping[str, Any]] = ()
-    if any(shots):
-        pool = tables.pool
-        hashes.append(filedata.fingerprint(pool, whole=False, path=file.path))
-    documents = [(document, _example(document, prompts, scores)) for document in map(_document, count(), first)]
-    tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], of=len(documents))
-    choosing = file.output_type == "multiple_choice" and file.process_results is None
-    classes = max(len(example.choices) for _, example in documents) if choosing else None
-    # None == None counts as the same split there, and so it has to here.
-    own = file.shots.split == file.test_split
-    draws = Draws(file.task, file.shots.sampler, pool, first, own=own, solved=prompts.solved)
-    return LoadedFile(
-        task, name, protocol, documents,
-        Pool(task.name), digest("".join(hashes)), metrics_of(file, classes=classes), shots, {"": protocol}, first=True,
-        file=file, prompts=prompts, draws=draws, scores=scores,
-    )  # fmt: skip
 
 
 def _counts(file: TaskFile, settings: RunSettings, protocol: Protocol) -> tuple[int, ...]:

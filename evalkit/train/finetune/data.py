@@ -13,6 +13,7 @@ import numpy as np
 from evalkit.errors import DataError, UsageError
 from evalkit.files import digest
 from evalkit.harness import load
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Task
 from evalkit.tokenizer import Tokenizer
@@ -92,7 +93,7 @@ def prepare(
     if limit_train is not None and limit_train < 1:
         raise UsageError(f"--limit-train must be at least 1, not {limit_train}")
     encoder = Encoder(form, tokenizer, first_special=first_special, context=context)
-    loaded = load.load(task, load.RunSettings(limit=limit), data)
+    loaded = load.load(task, RunSettings(limit=limit), data)
     documents = [(document, labelled(form, example)) for document, example in loaded.documents if not example.error]
     unlabelled = [(document, example) for document, example in loaded.documents if example.error]
     if not documents:

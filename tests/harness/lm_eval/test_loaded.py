@@ -10,8 +10,10 @@ from evalkit.engine import fake
 from evalkit.engine.fake import ByteEncoder, FakeEngine
 from evalkit.errors import DataError, NoDataError, UsageError
 from evalkit.harness import lm_eval
-from evalkit.harness.load import Loaded, RunSettings, load
+from evalkit.harness.load import load
+from evalkit.harness.loaded import Loaded
 from evalkit.harness.run import describe, evaluate
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.sources import DataPaths
 from evalkit.harness.store import RunStore, read_records
 from evalkit.types import Cell, Response
@@ -35,7 +37,7 @@ def cell(shots: int = 0, seed: int = 1) -> Cell:
 
 
 def texts(one: Loaded, place: int = 0, *, shots: int = 0, seed: int = 1) -> list[tuple[str, str]]:
-    return one.texts(*one.documents[place], cell(shots, seed))
+    return one.rules.texts(one, *one.documents[place], cell(shots, seed))
 
 
 def test_a_limit_takes_the_first_documents_and_says_so(tmp_path):
@@ -73,11 +75,11 @@ def test_shots_of_the_file_count_where_nobody_asks_for_others(tmp_path):
 
 def test_what_is_too_long_loses_its_beginning(tmp_path):
     one = loaded(tmp_path, "description: 'Say what it is. '\n")
-    [fitted] = one.fit(one.documents[:1], cell(), encoder=ByteEncoder(), context=12)
+    [fitted] = one.rules.fit(one, one.documents[:1], cell(), encoder=ByteEncoder(), context=12)
     # " loud" has 5 tokens, 4 of which are fed, and 8 of the context; " wet" leaves one more to it.
     assert [bytes(e.context) for e in fitted.encoded] == [b". rain is", b". rain is", b" rain is"]
     assert fitted.prompt.cut == len("Say what it is. rain is") - 8
-    [failed] = one.fit(one.documents[:1], cell(), encoder=ByteEncoder(), context=4)
+    [failed] = one.rules.fit(one, one.documents[:1], cell(), encoder=ByteEncoder(), context=4)
     assert "5 tokens to score" in failed.error
 
 
@@ -170,7 +172,7 @@ def test_code_that_fails_is_named(tmp_path):
         more = f"process_results: !function code.{function}\nmetric_list: [{{metric: best}}]\n"
         one = loaded(tmp_path, more, trusted=True)
         with pytest.raises(DataError, match=f"own.yaml: {says}"):
-            one.judge(*one.documents[0], responses)
+            one.rules.judge(one, *one.documents[0], responses)
 
 
 def answered(folder, labels, more="", *, choices=("wet", "dry", "loud"), **settings):

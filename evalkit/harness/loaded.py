@@ -1,0 +1,85 @@
+"""A task with its data read, and the rules by which its prompts are made and its answers judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from evalkit import metrics
+from evalkit.engine.base import TextEncoder
+from evalkit.harness import task as tasks
+from evalkit.harness.prompts import Fitted, Pool
+from evalkit.harness.settings import RunSettings
+from evalkit.harness.sources import DataPaths
+from evalkit.types import Cell, Document, Example, Response
+
+Pair = tuple[Document, Example]
+
+
+class Judgement(NamedTuple):
+    """What a document's responses are worth: Record.scores and Record.values."""
+
+    scores: Mapping[str, Sequence[float]]
+    values: Mapping[str, Any] = MappingProxyType({})
+
+
+class Rules(Protocol):
+    """How a task's prompts are made and its answers judged: by its protocol, or as the tool does that it comes from."""
+
+    def texts(self, loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
+        """Return (context, continuation) of each request, whether it fits or not."""
+        ...
+
+    def fit(
+        self, loaded: Loaded, documents: Sequence[Pair], cell: Cell, *, encoder: TextEncoder, context: int
+    ) -> list[Fitted]:
+        """Build each document's prompt for the context; where none fits, it has an error."""
+        ...
+
+    def answer(self, loaded: Loaded, example: Example, responses: Sequence[Response]) -> str:
+        """Say a document's answer in words."""
+        ...
+
+    def judge(self, loaded: Loaded, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
+        """Score a document's responses."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
+
+    name: of the protocol. data: a hash of what was read. sampled: how many of how many documents the pool holds, where
+    it does not hold all. first: a limit takes the first documents, as the tool does from which the task is imported,
+    not a pseudo-random subset. baselines: by document, what the task's baselines score on it, as far as it was needed.
+    """
+
+    task: tasks.Task
+    name: str
+    protocol: tasks.Protocol
+    documents: Sequence[Pair]
+    pool: Pool
+    data: str
+    rules: Rules
+    metrics: Mapping[str, metrics.Metric] = field(default_factory=dict)
+    shots: tuple[int, ...] = (0,)
+    wordings: Mapping[str, tasks.Protocol] = field(default_factory=dict)
+    sampled: str = ""
+    baselines: dict[str, Mapping[str, Mapping[str, Sequence[float]]]] = field(default_factory=dict)
+    first: bool = False
+
+    def group(self, document: Document) -> str:
+        """Return the group whose shots suit a document."""
+        return self.task.shot_group(document) if self.task.shot_group else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedTask(tasks.Task, ABC):
+    """A task of another tool, whose data, prompts and scores are read and made as that tool does."""
+
+    @abstractmethod
+    def load(self, settings: RunSettings, data: DataPaths) -> Loaded:
+        """Read the data. Raises DataError, NoDataError and UsageError as harness.load.load does."""

@@ -1,0 +1,46 @@
+"""RunSettings: what is asked of every task of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evalkit.errors import UsageError
+from evalkit.harness.task import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What to run. shots: counts of examples in the prompt. seeds: for drawing shots and for sampling.
+
+    limit: documents per task, a fixed pseudo-random subset (None: all). protocol: None for each task's first.
+    paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run, as far
+    as a protocol has them; "all" is all of them. unsaid: nobody named the shots; a task's own file may.
+    """
+
+    shots: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (1,)
+    protocol: str | None = None
+    limit: int | None = None
+    paper_shots: bool = False
+    templates: tuple[str, ...] = ()
+    unsaid: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.shots, default=0) < 0 or not (self.shots or self.paper_shots):
+            raise UsageError("--shots: expected whole numbers from 0 up, or paper, for example 0,1,8 or 0,paper")
+        if not self.seeds:
+            raise UsageError("--seeds: expected whole numbers, for example 1,2,3")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit must be at least 1, not {self.limit}")
+
+    def shots_of(self, protocol: Protocol) -> tuple[int, ...]:
+        """Return the counts for a protocol, each once; none where only the paper's was asked and it gives none."""
+        if protocol.kind == "rolling":
+            return (0,)
+        paper = (protocol.paper_shots,) if self.paper_shots and protocol.paper_shots is not None else ()
+        return tuple(dict.fromkeys((*self.shots, *paper)))
+
+    def wordings_of(self, protocol: Protocol) -> dict[str, Protocol]:
+        """Return the protocol in each wording to run, its own first, under the name ""."""
+        names = [name for name in protocol.templates if name in self.templates or "all" in self.templates]
+        return {name: protocol.wording(name) for name in ("", *names)}
