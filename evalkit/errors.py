@@ -17,7 +17,7 @@ Exit codes of the command line:
 0    all is done
 1    compare: a regression; run: a task, a model or too many items failed, the results of the others stand
 2    the input: an argument, a file or a folder that cannot be used
-3    the disk: full, read-only, no permission
+3    the disk: full, read-only, broken, no permission to write (none to read is a wrong input)
 4    the memory
 70   a fault of evalkit itself
 130  interrupted (SIGINT)
@@ -104,7 +104,9 @@ class PromptTooLongError(EvalkitError):
 
 def cannot(what: str, path: Path, error: OSError, *, note: str = "") -> StoreError:
     """Build the error for a file that cannot be written or read: "cannot write PATH: No space left on device"."""
-    kind = DiskError if error.errno in _DISK else StoreError
+    # A file that may not be read is a wrong input, as one that is not there; one that may not be written, the disk's.
+    refused = what == "read" and error.errno in (errno.EACCES, errno.EPERM)
+    kind = DiskError if error.errno in _DISK and not refused else StoreError
     return kind(f"cannot {what} {path}: {error.strerror or error}{note}")
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from evalkit.corpus.extras import require
 from evalkit.errors import DataError
-from evalkit.harness.readers import open_bytes, parse_row, read_json, read_lines
+from evalkit.harness.readers import open_bytes, parquet_batches, parse_row, read_json, read_lines
 
 # A longer text file is cut into several documents, so that memory stays bounded.
 LONGEST = 16 << 20  # bytes
@@ -169,7 +169,7 @@ def read_parquet(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
             if naming.column not in columns:
                 naming.document(dict.fromkeys(columns), str(path))
             count = 0
-            for batch in file.iter_batches(batch_size=256, columns=[naming.column]):
+            for batch in parquet_batches(file, path, columns=[naming.column]):
                 for row in batch.to_pylist():
                     count += 1
                     yield naming.document(row, f"{path} row {count}")

@@ -161,7 +161,7 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
 
         try:
             with parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1024):
+                for batch in parquet_batches(file, path):
                     yield from batch.to_pylist()
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
@@ -213,6 +213,25 @@ def _read_list(path: Path) -> Iterator[Row]:
         if not isinstance(row, dict):
             raise DataError(f"{path} item {number}: expected a JSON object, found {type(row).__name__}")
         yield row
+
+
+def parquet_batches(file: Any, path: Path, *, columns: list[str] | None = None) -> Iterator[Any]:
+    """Yield record batches of an open parquet file.
+
+    Raises DataError where the file says, or its batches show, that it holds more than any text is packed to: a
+    page that expands without end, a dictionary's one long value repeated.
+    """
+    most, about = max(_SMALL, _RATIO * path.stat().st_size), file.metadata
+    groups = [about.row_group(i) for i in range(about.num_row_groups)]
+    bomb = DataError(f"{path}: expands to more than {_RATIO} times its size; if it is sound, write it as JSONL")
+    if sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns)) > most:
+        raise bomb
+    held = 0
+    for batch in file.iter_batches(batch_size=128, columns=columns):
+        held += batch.nbytes
+        if held > most:
+            raise bomb
+        yield batch
 
 
 def row_place(paths: Sequence[Path], index: int) -> str:
