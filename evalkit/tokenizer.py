@@ -45,6 +45,9 @@ _LINES, _LINE = 1 << 15, 500
 _FEW = 2000
 
 
+# A group that holds an unbounded repetition and is itself repeated without bound.
+_NESTED = re.compile(r"\((?:[^()\\]|\\.)*[+*](?:[^()\\]|\\.)*\)(?:[+*]|\{\d*,\})")
+
 # The last character of a word, before white space by anyone's rule.
 _INNER_END = re.compile(r"\S(?=[ \n])")
 
@@ -79,6 +82,7 @@ class Tokenizer:
         try:
             added = _Added(folder)
             if single.is_file():
+                _check_patterns(single)
                 return cls(added.to(tokenizers.Tokenizer.from_file(str(single))))
             for vocab, merges in ((folder / first, folder / second) for first, second in _PAIRS):
                 if vocab.is_file() and merges.is_file():
@@ -114,7 +118,8 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; nothing is added."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        with _no_panic():
+            return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts, in parallel where the machine allows.
@@ -142,7 +147,8 @@ class Tokenizer:
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         if sum(map(len, texts)) < _FEW:
             return [self.encode(text) for text in texts]
-        return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        with _no_panic():
+            return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def stretches(self, text: str, *, characters: int) -> Iterator[str]:
         """Cut a long text into stretches of about so many characters whose encodings, joined, are that of the whole.
@@ -169,11 +175,13 @@ class Tokenizer:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return each token's (start, end) in characters of the text."""
-        return list(self._backend.encode(text, add_special_tokens=False).offsets)
+        with _no_panic():
+            return list(self._backend.encode(text, add_special_tokens=False).offsets)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids; bytes that are no valid UTF-8 become the replacement character."""
-        return str(self._backend.decode(list(ids), skip_special_tokens=True))
+        with _no_panic():
+            return str(self._backend.decode(list(ids), skip_special_tokens=True))
 
     def save(self, folder: Path, *, context: int) -> None:
         """Write tokenizer.json and the tokenizer_config.json that lets transformers load it."""
@@ -193,6 +201,34 @@ class Tokenizer:
     def content_hash(self) -> str:
         """Return 16 hexadecimal digits that change whenever any encoding could."""
         return digest(self._backend.to_str(pretty=False))
+
+
+class _no_panic:  # noqa: N801  (a context manager, thirty times as fast as contextlib's)
+    """Makes a CheckpointError of a panic of the library, which is no Exception, and of its errors."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and (type(error) is Exception or type(error).__name__ == "PanicException"):
+            raise CheckpointError(f"the tokenizer fails: {' '.join(str(error).split())[:300]}") from error
+
+
+def _check_patterns(path: Path) -> None:
+    """Refuse patterns that repeat a repetition, such as (a+)+: a text can make them go back without end."""
+    if path.stat().st_size and (raw := read_json(path, CheckpointError)) and isinstance(raw, dict):
+        rules = [raw.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")]
+        while rules:
+            rule = rules.pop()
+            if isinstance(rule, dict):
+                pattern = rule.get("Regex")
+                if isinstance(pattern, str) and _NESTED.search(pattern):
+                    raise CheckpointError(
+                        f"{path}: the pattern {pattern[:200]!r} repeats a repetition; it may never end"
+                    )
+                rules += rule.values()
+            elif isinstance(rule, list):
+                rules += rule
 
 
 def check_vocabulary(size: int) -> None:

@@ -16,7 +16,7 @@ from tokenizers import models, pre_tokenizers
 
 from evalkit.errors import CheckpointError
 from evalkit.model.folder import content_hash
-from evalkit.tokenizer import END_OF_TEXT, Tokenizer
+from evalkit.tokenizer import END_OF_TEXT, Tokenizer, _no_panic
 
 FILES = {
     "gpt1": ("gpt1-bpe", "encoder_bpe_40000.json", "vocab_40000.bpe", transformers.OpenAIGPTTokenizer, 40478),
@@ -314,3 +314,22 @@ def test_broken_additions_are_named(file, content, message, pair_folder):
     if "should have" not in message:
         with pytest.raises(CheckpointError, match=message):
             content_hash(pair_folder)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", r"(\w+\s?)+$X", "(.*)*$Y"])
+def test_a_pattern_that_may_never_end_is_refused(pattern, tmp_path):
+    Tokenizer.train(["some words"] * 9, vocab_size=270).save(tmp_path, context=8)
+    path = tmp_path / "tokenizer.json"
+    raw = json.loads(path.read_text())
+    raw["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    path.write_text(json.dumps(raw))
+    with pytest.raises(CheckpointError, match="repeats a repetition"):
+        Tokenizer.load(tmp_path)
+
+
+def test_a_panic_is_an_error_of_the_checkpoint():
+    class PanicException(BaseException):
+        pass
+
+    with pytest.raises(CheckpointError, match="the tokenizer fails: index out of bounds"), _no_panic():
+        raise PanicException("index out of bounds")
