@@ -95,9 +95,9 @@ class Run:
 
         Raises StoreError where the run's files are gone or damaged.
         """
-        from evalkit.harness.store import read_records
+        from evalkit.harness.store import open_run
 
-        for record in read_records(self.folder):
+        for record in open_run(self.folder, unfinished=True).records():
             if task in (None, record.cell.task) and shots in (None, record.cell.shots):
                 yield record
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.errors import UsageError, unknown
 
 if TYPE_CHECKING:
+    from evalkit.harness.store import StoredRun
     from evalkit.types import Record
 
 SUMMARY = "Compare how sure a model was of its generated answers with how often they are right."
@@ -28,29 +29,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the accuracy of the most confident answers, and the curve."""
-    from evalkit.harness.store import read_manifest
+    from evalkit.harness.store import open_run
     from evalkit.report import calibration
 
-    tasks = read_manifest(arguments.run)["settings"]["tasks"]
+    run = open_run(arguments.run, unfinished=True)
+    tasks = run.settings.get("tasks", {})
     if arguments.task not in tasks:
         raise unknown("task in this run", arguments.task, tasks)
     metric = arguments.metric or tasks[arguments.task]["metrics"][0]
-    records, shots = _records(arguments.run, arguments.task, arguments.shots)
+    records, shots = _records(run, arguments.task, arguments.shots)
     found = calibration.calibrate(calibration.answers(records, metric))
     print(f"{arguments.task}, {shots} shots, {metric}\n\n{calibration.markdown(found)}", end="")
 
 
-def _records(folder: Path, task: str, shots: int | None) -> tuple[list[Record], int]:
+def _records(run: StoredRun, task: str, shots: int | None) -> tuple[list[Record], int]:
     """Return a task's records at one number of shots, and that number. Raises UsageError where there is none."""
-    from evalkit.harness.store import read_records
-
     found: dict[int, list[Record]] = {}
-    for record in read_records(folder):
+    for record in run.records():
         if record.cell.task == task and not record.cell.template:
             found.setdefault(record.cell.shots, []).append(record)
     if not found:
-        raise UsageError(f"{folder} has no items of {task} yet")
+        raise UsageError(f"{run.folder} has no items of {task} yet")
     chosen = min(found) if shots is None else shots
     if chosen not in found:
-        raise UsageError(f"--shots {chosen}: {folder} has {task} with {', '.join(map(str, sorted(found)))}")
+        raise UsageError(f"--shots {chosen}: {run.folder} has {task} with {', '.join(map(str, sorted(found)))}")
     return found[chosen], chosen

@@ -86,10 +86,10 @@ def _worst(pairs: list[Pair], base: Evidence, new: Evidence, found: Comparison, 
     """Return the documents to list: those of what got worse first, each task's worst before its better ones."""
     from evalkit.compare.flips import of_pair
 
-    bad = {(f.task, f.shots) for f in found.failing}
-    ordered = sorted(pairs, key=lambda pair: (pair.base.task, pair.base.shots) not in bad)
+    bad = {(f.task, f.shots, f.template) for f in found.failing}
+    ordered = sorted(pairs, key=lambda pair: (pair.base.task, pair.base.shots, pair.base.template) not in bad)
     flips = [flip for pair in ordered for flip in of_pair(pair, base=base, new=new, limit=limit)]
-    return sorted(flips, key=lambda flip: ((flip.task, flip.shots) not in bad, flip.gain))[:limit]
+    return sorted(flips, key=lambda flip: ((flip.task, flip.shots, flip.template) not in bad, flip.gain))[:limit]
 
 
 def _write(arguments: argparse.Namespace, *, page: str, xml: str) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.compare.evidence import Evidence, Sheet
+from evalkit.compare.evidence import Evidence, Key, Sheet
 from evalkit.compare.paired import Units, gather
 from evalkit.errors import CompareError, unknown
+from evalkit.metrics.base import Array
 
 # What --allow may name, and what it then does.
 FIELDS = {
     "tasks": "tasks or numbers of shots that only one run has are left out",
     "documents": "documents that only one run has scored are left out",
-    "seeds": "the seeds of the two runs are paired in order",
+    "seeds": "seeds that only one run has are left out",
     "metric": "metrics are compared although their rules differ; those that one run lacks are left out",
     "task": "versions of a task are compared although they differ",
     "protocol": "protocols are compared although they differ",
@@ -37,15 +38,18 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two sheets of one task and number of shots, and which of their scores stand side by side.
+    """Two sheets of one task, wording and number of shots, and which of their scores stand side by side.
 
-    base_rows, new_rows: (n,) rows of documents that both have. shared: (n, seeds), scored in both.
+    base_rows, new_rows: (n,) rows of documents that both have. base_seeds, new_seeds: (seeds,) columns of the seeds
+    that both have. shared: (n, seeds), scored in both.
     """
 
     base: Sheet
     new: Sheet
     base_rows: NDArray[np.intp]
     new_rows: NDArray[np.intp]
+    base_seeds: NDArray[np.intp]
+    new_seeds: NDArray[np.intp]
     shared: NDArray[np.bool_]
 
     @property
@@ -60,10 +64,13 @@ class Pair:
 
     def units(self, metric: str) -> Units:
         """Return a metric's statistics on what may be exchanged between the systems."""
-        seeds = self.shared.shape[1]
-        base = self.base.statistics[metric][self.base_rows, :seeds]
-        new = self.new.statistics[metric][self.new_rows, :seeds]
-        return gather(base, new, self.shared, self.base.clusters[self.base_rows])
+        return gather(*self.statistics(metric), self.shared, self.base.clusters[self.base_rows])
+
+    def statistics(self, metric: str) -> tuple[Array, Array]:
+        """Return a metric's statistics of both, as they stand side by side -> two (n, seeds, k)."""
+        base = self.base.statistics[metric][np.ix_(self.base_rows, self.base_seeds)]
+        new = self.new.statistics[metric][np.ix_(self.new_rows, self.new_seeds)]
+        return base, new
 
 
 def pair_up(base: Evidence, new: Evidence, *, allow: Sequence[str] = ()) -> tuple[list[Pair], list[str]]:
@@ -82,25 +89,45 @@ def pair_up(base: Evidence, new: Evidence, *, allow: Sequence[str] = ()) -> tupl
         named = "; ".join(d.text for d in refused[:_NAMED])
         more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
         raise CompareError(f"cannot compare {new.path} with {base.path} ({fields} differ): {named}{more}")
-    pairs = [_pair(base.sheets[key], new.sheets[key]) for key in base.sheets if key in new.sheets]
+    pairs = [_pair(ours, theirs) for ours, theirs in _matched(base, new) if ours and theirs]
     pairs = [pair for pair in pairs if pair.documents and pair.metrics]
     if not pairs:
-        raise CompareError(f"cannot compare {new.path} with {base.path}: they share no scored document")
+        raise CompareError(
+            f"cannot compare {new.path} with {base.path}: they share no scored document of the same seed"
+        )
     return pairs, [d.text for d in found]
 
 
 def differences(base: Evidence, new: Evidence) -> Iterator[Difference]:
     """Yield everything but the model in which two runs differ, in the order of the base's tasks."""
-    for key in [*base.sheets, *(key for key in new.sheets if key not in base.sheets)]:
-        if key in base.sheets and key in new.sheets:
-            yield from _of_sheets(base.sheets[key], new.sheets[key])
-        else:
-            side = "BASE" if key in base.sheets else "NEW"
-            yield Difference(field="tasks", text=f"{key[0]} at {key[1]} shots is in {side} only")
+    for ours, theirs in _matched(base, new):
+        if ours and theirs:
+            yield from _of_sheets(ours, theirs)
+        elif alone := ours or theirs:
+            yield Difference(field="tasks", text=f"{alone.key} is in {'BASE' if ours else 'NEW'} only")
+
+
+def _matched(base: Evidence, new: Evidence) -> Iterator[tuple[Sheet | None, Sheet | None]]:
+    """Yield the sheets of both runs that are of the same, in the base's order, and those of one alone.
+
+    Those that differ in their protocol alone are of the same where each run has no other; they differ then by it.
+    """
+    rest = dict(new.sheets)
+    for key, sheet in base.sheets.items():
+        other = rest.pop(key, None)
+        if other is None:
+            mine, yours = (_protocols(sheets, key) for sheets in (base.sheets, new.sheets))
+            other = rest.pop(yours[0], None) if len(mine) == len(yours) == 1 else None
+        yield sheet, other
+    yield from ((None, sheet) for sheet in rest.values())
+
+
+def _protocols(sheets: Mapping[Key, Sheet], key: Key) -> list[Key]:
+    return [k for k in sheets if k._replace(protocol=key.protocol) == key]
 
 
 def _of_sheets(base: Sheet, new: Sheet) -> Iterator[Difference]:
-    where = f"{base.task} at {base.shots} shots"
+    where = str(base.key)
     for name in dict.fromkeys([*base.signature, *new.signature]):
         ours, theirs = base.signature.get(name, "none"), new.signature.get(name, "none")
         if ours != theirs:
@@ -132,9 +159,14 @@ def _of_documents(base: Sheet, new: Sheet, where: str) -> Iterator[Difference]:
 
 def _pair(base: Sheet, new: Sheet) -> Pair:
     _, base_rows, new_rows = np.intersect1d(base.ids, new.ids, assume_unique=True, return_indices=True)
-    seeds = min(len(base.seeds), len(new.seeds))
-    shared = base.scored[base_rows, :seeds] & new.scored[new_rows, :seeds]
-    return Pair(base=base, new=new, base_rows=base_rows, new_rows=new_rows, shared=shared)
+    _, base_seeds, new_seeds = np.intersect1d(base.seeds, new.seeds, assume_unique=True, return_indices=True)
+    if not base.shots and len(base.seeds) == len(new.seeds) == 1:  # nothing was drawn by the seed but a sampled text
+        base_seeds = new_seeds = np.zeros(1, dtype=np.intp)
+    shared = base.scored[np.ix_(base_rows, base_seeds)] & new.scored[np.ix_(new_rows, new_seeds)]
+    return Pair(
+        base=base, new=new, base_rows=base_rows, new_rows=new_rows, base_seeds=base_seeds, new_seeds=new_seeds,
+        shared=shared,
+    )  # fmt: skip
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from evalkit import __version__, metrics
 from evalkit.compare import verdicts
 from evalkit.compare.comparable import Pair, pair_up
-from evalkit.compare.evidence import Evidence
+from evalkit.compare.evidence import Evidence, label
 from evalkit.compare.paired import change
 from evalkit.compare.verdicts import Verdict
 from evalkit.errors import UsageError
@@ -44,15 +44,18 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One metric of one task at one number of shots. Figures are in the metric's points, change is new - base.
+    """One metric of one task and wording at one number of shots. protocol: the base's.
 
+    Figures are in the metric's points, change is new - base.
     gates: it counts for the exit code; adjusted (Holm's p) is NaN where it does not. units: what was exchanged or
     resampled (documents or passages). needed: documents that would decide an undecided one, infinite if none would.
     """
 
     task: str
     family: str
+    protocol: str
     shots: int
+    template: str
     metric: str
     gates: bool
     higher_is_better: bool
@@ -74,7 +77,7 @@ class Finding:
     @property
     def name(self) -> str:
         """Return how the finding is called in lists."""
-        return f"{self.task} {self.shots}-shot {self.metric}"
+        return f"{label(self.task, self.template)} {self.shots}-shot {self.metric}"
 
     @property
     def gain(self) -> float:
@@ -154,7 +157,7 @@ def _test(pair: Pair, name: str, gates: bool, settings: Settings) -> Finding:
     found = change(metric, units, resamples=settings.resamples, seed=settings.seed)
     scale = metric.scale
     return Finding(
-        task=pair.base.task, family=pair.base.family, shots=pair.base.shots, metric=name, gates=gates,
+        **pair.base.key._asdict(), family=pair.base.family, metric=name, gates=gates,
         higher_is_better=metric.higher_is_better, documents=pair.documents, units=len(units),
         seeds=pair.shared.shape[1], base=found.base * scale, new=found.new * scale, change=found.size * scale,
         low=found.low * scale, high=found.high * scale, p=found.p, adjusted=math.nan, method=found.method,

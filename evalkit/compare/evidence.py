@@ -10,19 +10,36 @@ import hashlib
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.errors import StoreError
-from evalkit.harness.store import read_manifest, read_results, scan_records
+from evalkit import metrics
+from evalkit.errors import EvalkitError, StoreError
+from evalkit.harness.store import open_run
 from evalkit.metrics.base import Array
 from evalkit.types import Result
 
-Key = tuple[str, int]  # task, shots
+
+class Key(NamedTuple):
+    """What a sheet is of. template: "" for the protocol's own wording."""
+
+    task: str
+    protocol: str
+    shots: int
+    template: str = ""
+
+    def __str__(self) -> str:
+        """Return it as messages name it."""
+        return f"{label(self.task, self.template)} at {self.shots} shots"
+
+
+def label(task: str, template: str) -> str:
+    """Return how a task is called in tables: a further wording is named after it."""
+    return f"{task} ({template})" if template else task
+
 
 # Bits of a document's hashed id: few, since a baseline file keeps them. Runs of the same documents have the same
 # hashes whatever meets; where their documents differ, one in 400,000 may be taken for another of 10,000.
@@ -43,7 +60,7 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """One task at one number of shots: a row per document, in the order of hashed ids.
+    """One task by one protocol and wording at one number of shots: a row per document, in the order of hashed ids.
 
     signature: the fields that two compared sheets must share. expected: documents that the run was to score.
     ids: (n,) hashed. clusters: (n,) numbers, equal for documents that share a passage.
@@ -64,8 +81,15 @@ class Sheet:
     statistics: Mapping[str, Array]
     rules: Mapping[str, str]
     values: Mapping[str, Value]
+    protocol: str = ""
+    template: str = ""
     names: Sequence[str] = ()
     places: NDArray[np.int64] | None = None
+
+    @property
+    def key(self) -> Key:
+        """What the sheet is of."""
+        return Key(self.task, self.protocol, self.shots, self.template)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,30 +127,33 @@ class _Rows:
 
 def read_run(folder: Path) -> Evidence:
     """Read a finished run: its manifest, results and records. Raises StoreError for a folder that holds none."""
-    settings = read_manifest(folder)["settings"]
-    if not isinstance(settings.get("tasks"), dict) or not isinstance(settings.get("evalkit"), str):
-        raise StoreError(f"{folder / 'manifest.json'}: does not say which tasks ran, and by which evalkit")
+    run = open_run(folder)
+    tasks, about = run.settings.get("tasks", {}), run.settings.get("model") or {}
+    if not tasks or not {"model", "hash", "dtype"} <= about.keys() or "evalkit" not in run.settings:
+        raise StoreError(f"{folder}: does not say which tasks and model ran, and by which evalkit")
     results: dict[Key, dict[str, Result]] = {}
-    for result in read_results(folder):
+    for result in run.results:
         # A group's mean has no documents of its own to compare.
-        if result.source == "model" and not result.level and result.task in settings["tasks"]:
-            results.setdefault((result.task, result.shots), {})[result.metric] = result
+        if result.source == "model" and not result.level and result.task in tasks:
+            key = Key(result.task, result.protocol, result.shots, result.template)
+            results.setdefault(key, {})[result.metric] = result
     rows: dict[Key, _Rows] = {}
-    place = 0
     try:
-        for place, raw in scan_records(folder):
-            if not raw["cell"]["variant"]:
-                rows.setdefault((raw["cell"]["task"], raw["cell"]["shots"]), _Rows()).add(raw, place)
-        model = {name: str(settings["model"][name]) for name in ("model", "hash", "dtype")}
+        for place, raw in run.scan():
+            cell = raw["cell"]
+            if not cell.get("variant"):
+                key = Key(cell["task"], cell["protocol"], cell["shots"], cell.get("template", ""))
+                rows.setdefault(key, _Rows()).add(raw, place)
         sheets = {
-            key: _sheet(rows.get(key, _Rows()), found, documents=index(settings["tasks"][key[0]]["documents"]))
+            key: _sheet(rows.get(key, _Rows()), found, documents=tasks[key.task].get("documents", 0))
             for key, found in results.items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(
-            f"{folder}: not the run of this version, or not a whole one (byte {place}: {error!r})"
-        ) from None
-    return Evidence(path=folder, model=model, evalkit=settings["evalkit"], sheets=sheets)
+        for sheet in sheets.values():
+            check_statistics(sheet)
+    except ValueError as error:  # statistics of different lengths, or of some documents only
+        raise StoreError(f"{folder}: its records do not fit together ({error})") from None
+    model = {name: about[name] for name in ("model", "hash", "dtype")}
+    return Evidence(path=folder, model=model, evalkit=run.settings["evalkit"], sheets=sheets)
 
 
 def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> Sheet:
@@ -159,6 +186,7 @@ def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> She
         statistics={m: _grid(rows.statistics.get(m), row[done], column[done], scored.shape) for m in results},
         rules={metric: rule for metric, (_, rule) in signatures.items()},
         values={m: Value(value=r.value, low=r.low, high=r.high) for m, r in results.items()},
+        protocol=first.protocol, template=first.template,
         names=tuple(names[i] for i in order), places=places,
     )  # fmt: skip
 
@@ -173,6 +201,20 @@ def _grid(
     grid = np.zeros((*shape, values.shape[1]))
     grid[row, column] = values
     return grid
+
+
+def check_statistics(sheet: Sheet) -> None:
+    """Raise ValueError for a metric whose statistics are not as many per document as it sums."""
+    for name, grid in sheet.statistics.items():
+        try:
+            metric = metrics.get(name, sheet.rules[name])
+        except EvalkitError:
+            continue  # of a task's own code, or of a later version: what it needs is said where it is used
+        try:
+            with np.errstate(all="ignore"):
+                metric.aggregate(np.ones((1, grid.shape[-1])), np.ones(1))
+        except (IndexError, ValueError, TypeError):
+            raise ValueError(f"{sheet.key}: {grid.shape[-1]} statistics per document are not those of {name}") from None
 
 
 def parse_signature(text: str) -> tuple[dict[str, str], str]:

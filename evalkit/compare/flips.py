@@ -24,7 +24,9 @@ class Flip:
     """
 
     task: str
+    protocol: str
     shots: int
+    template: str
     metric: str
     document: str
     base: float
@@ -54,11 +56,12 @@ def of_pair(pair: Pair, *, base: Evidence, new: Evidence, limit: int | None = No
     gains = np.nan_to_num((after - before) * (1.0 if metric.higher_is_better else -1.0))
     order = [int(i) for i in np.argsort(gains, kind="stable") if gains[i] != 0][:limit]
     for i in order:
-        ours = _record(base, pair.base, int(pair.base_rows[i]))
-        theirs = _record(new, pair.new, int(pair.new_rows[i]))
+        seed = int(pair.shared[i].argmax())  # the first that both have scored
+        ours = _record(base, pair.base, int(pair.base_rows[i]), int(pair.base_seeds[seed]))
+        theirs = _record(new, pair.new, int(pair.new_rows[i]), int(pair.new_seeds[seed]))
         known = theirs or ours
         yield Flip(
-            task=pair.base.task, shots=pair.base.shots, metric=name,
+            **pair.base.key._asdict(), metric=name,
             document=known.doc_id if known else f"{int(pair.base.ids[pair.base_rows[i]]):08x}",
             base=float(before[i]), new=float(after[i]), gain=float(gains[i]),
             prompt=known.prompt.contexts[0] if known and known.prompt.contexts else "",
@@ -69,17 +72,16 @@ def of_pair(pair: Pair, *, base: Evidence, new: Evidence, limit: int | None = No
 
 def _document_scores(pair: Pair, metric: Metric) -> tuple[Array, Array]:
     """Score every document by itself, in points -> two (n,)."""
-    seeds = pair.shared.shape[1]
     counts = np.maximum(1, pair.shared.sum(axis=1))
     scores = []
-    for sheet, rows in ((pair.base, pair.base_rows), (pair.new, pair.new_rows)):
-        table = np.where(pair.shared[..., None], sheet.statistics[metric.name][rows, :seeds], 0.0).sum(axis=1)
+    for statistics in pair.statistics(metric.name):
+        table = np.where(pair.shared[..., None], statistics, 0.0).sum(axis=1)
         scores.append(metric.aggregate(table, counts) * metric.scale)
     return scores[0], scores[1]
 
 
-def _record(evidence: Evidence, sheet: Sheet, row: int) -> Record | None:
-    """Read a document's record of the first seed; a baseline file has none."""
+def _record(evidence: Evidence, sheet: Sheet, row: int, seed: int) -> Record | None:
+    """Read a document's record of a seed, given by its column; a baseline file has none."""
     if sheet.places is None:
         return None
-    return read_record(evidence.path, int(sheet.places[row, 0]))
+    return read_record(evidence.path, int(sheet.places[row, seed]))

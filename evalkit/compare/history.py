@@ -13,21 +13,30 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.compare import words
-from evalkit.compare.evidence import Evidence, Sheet, Value
+from evalkit.compare.evidence import Evidence, Key, Sheet, Value, label
 from evalkit.sinks import csv_cell
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """One metric of one task at one number of shots. points: (value, comparable) per baseline, None where it lacks.
+    """One metric of one task by one protocol and wording at one number of shots.
 
-    comparable: documents, protocol and versions are those of the last baseline that has the metric.
+    points: (value, comparable) per baseline, None where it lacks.
+
+    comparable: documents and versions are those of the last baseline that has the metric.
     """
 
     task: str
+    protocol: str
     shots: int
+    template: str
     metric: str
     points: Sequence[tuple[Value, bool] | None]
+
+    @property
+    def key(self) -> Key:
+        """What it is of."""
+        return Key(self.task, self.protocol, self.shots, self.template)
 
     @property
     def change(self) -> float:
@@ -38,19 +47,19 @@ class Trend:
 
 def trends(history: Sequence[Evidence], *, all_metrics: bool = False) -> list[Trend]:
     """Follow each metric (of each task the first one, or all) through baselines, oldest first."""
-    keys: dict[tuple[str, int, str], None] = {}
+    keys: dict[tuple[Key, str], None] = {}
     for evidence in history:
-        for (task, shots), sheet in evidence.sheets.items():
-            keys |= {(task, shots, name): None for name in list(sheet.statistics)[: None if all_metrics else 1]}
+        for key, sheet in evidence.sheets.items():
+            keys |= {(key, name): None for name in list(sheet.statistics)[: None if all_metrics else 1]}
     return [_trend(history, *key) for key in keys]
 
 
-def _trend(history: Sequence[Evidence], task: str, shots: int, metric: str) -> Trend:
-    sheets = [evidence.sheets.get((task, shots)) for evidence in history]
+def _trend(history: Sequence[Evidence], key: Key, metric: str) -> Trend:
+    sheets = [evidence.sheets.get(key) for evidence in history]
     known = [sheet if sheet and metric in sheet.statistics else None for sheet in sheets]
     last = next(_rules(sheet, metric) for sheet in reversed(known) if sheet)
     points = [(sheet.values[metric], _rules(sheet, metric) == last) if sheet else None for sheet in known]
-    return Trend(task=task, shots=shots, metric=metric, points=points)
+    return Trend(**key._asdict(), metric=metric, points=points)
 
 
 def _rules(sheet: Sheet, metric: str) -> tuple[object, ...]:
@@ -64,11 +73,22 @@ def show(history: Sequence[Evidence], found: Sequence[Trend], console: Console) 
     for name in ("task", "shots", "metric", *(evidence.path.stem for evidence in history), "last - first"):
         table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
     for trend in found:
+        called = _called(trend, found)
         cells = [_point(point) for point in trend.points]
-        table.add_row(*map(Text, (trend.task, str(trend.shots), trend.metric, *cells, words.signed(trend.change))))
+        table.add_row(*map(Text, (called, str(trend.shots), trend.metric, *cells, words.signed(trend.change))))
     console.print(table)
     if any(point and not point[1] for trend in found for point in trend.points):
-        console.print(Text("* other documents, protocol or version than the last: not comparable", style="yellow"))
+        console.print(Text("* other documents or version than the last: not comparable", style="yellow"))
+
+
+def _called(trend: Trend, found: Sequence[Trend]) -> str:
+    """Return the task with its wording, and its protocol where the task ran by several."""
+
+    def alike(other: Trend) -> bool:
+        return (other.task, other.shots, other.template) == (trend.task, trend.shots, trend.template)
+
+    called = label(trend.task, trend.template)
+    return f"{called} by {trend.protocol}" if len({other.protocol for other in found if alike(other)}) > 1 else called
 
 
 def _point(point: tuple[Value, bool] | None) -> str:
@@ -81,16 +101,15 @@ def as_csv(history: Sequence[Evidence], found: Sequence[Trend]) -> str:
     """Return a line per metric and baseline."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["file", "model", "hash", "task", "shots", "metric", "value", "low", "high", "documents", "comparable"]
-    )
+    figures_of = ("value", "low", "high", "documents", "comparable")
+    writer.writerow(["file", "model", "hash", "task", "shots", "metric", *figures_of, "protocol", "template"])
     for trend in found:
         for evidence, point in zip(history, trend.points, strict=True):
             if point:
                 value, comparable = point
-                about = [evidence.path.name, evidence.model["model"], evidence.model["hash"]]
+                origin = [evidence.path.name, evidence.model["model"], evidence.model["hash"]]
                 figures = [f"{x:.9g}" if math.isfinite(x) else "" for x in (value.value, value.low, value.high)]
-                documents = int(evidence.sheets[trend.task, trend.shots].scored.any(axis=1).sum())
-                row = [*about, trend.task, trend.shots, trend.metric, *figures, documents, int(comparable)]
-                writer.writerow(map(csv_cell, map(str, row)))
+                documents = int(evidence.sheets[trend.key].scored.any(axis=1).sum())
+                row = [*origin, trend.task, trend.shots, trend.metric, *figures, documents, int(comparable)]
+                writer.writerow(map(csv_cell, map(str, [*row, trend.protocol, trend.template])))
     return out.getvalue()

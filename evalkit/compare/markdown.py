@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.compare import words
 from evalkit.compare.comparison import Comparison
+from evalkit.compare.evidence import label
 from evalkit.compare.flips import Flip
 from evalkit.sinks import markdown, markdown_code
 
@@ -41,7 +42,7 @@ def _flips(flips: Sequence[Flip]) -> list[str]:
     for f in flips:
         score = f"{words.figure(f.base)} → {words.figure(f.new)}"
         said = (markdown_code(_short(text)) for text in (f.gold, f.base_prediction, f.new_prediction))
-        rows.append([markdown(f.task), str(f.shots), markdown_code(f.document), score, *said])
+        rows.append([markdown(label(f.task, f.template)), str(f.shots), markdown_code(f.document), score, *said])
     return _table(header, rows)
 
 

@@ -49,8 +49,9 @@ def pack_ids(ids: NDArray[np.uint64]) -> str:
 
 def unpack_ids(text: str, n: int) -> NDArray[np.uint64]:
     """Undo `pack_ids`. Raises ValueError for anything that is not n ascending ids."""
+    raw = _sized(_inflate(text), _ID_BYTES * n)
     planes = np.zeros((8, n), dtype=np.uint8)
-    planes[:_ID_BYTES] = _sized(_inflate(text), _ID_BYTES * n).reshape(_ID_BYTES, n)
+    planes[:_ID_BYTES] = raw.reshape(_ID_BYTES, n)
     steps = np.ascontiguousarray(planes.T).view("<u8").ravel()
     if (steps[1:] == 0).any():
         raise ValueError("an id comes twice")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from evalkit.compare.comparison import Comparison, Finding
+from evalkit.compare.evidence import label
 from evalkit.metrics.stats import too_few
 
 HEADER = ("task", "shots", "metric", "n", "base", "new", "change", "95% interval", "p (Holm)", "verdict")
@@ -17,8 +18,8 @@ def columns(finding: Finding) -> list[str]:
     """Return a finding's columns, as HEADER names them."""
     f = finding
     return [
-        f.task, str(f.shots), f.metric, f"{f.documents:,}", figure(f.base), figure(f.new), signed(f.change),
-        interval(f), probability(f.p if math.isnan(f.adjusted) else f.adjusted), judgement(f),
+        label(f.task, f.template), str(f.shots), f.metric, f"{f.documents:,}", figure(f.base), figure(f.new),
+        signed(f.change), interval(f), probability(f.p if math.isnan(f.adjusted) else f.adjusted), judgement(f),
     ]  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """records.jsonl as a journal: lines are only appended, and each carries its own length and checksum.
 
-A line is a JSON object whose last field, "check", is "LENGTH-CRC32": of the object without that field, in bytes of
-UTF-8. Any reader of JSON lines reads it; ours refuses a line that does not match. Lines without the field, of older
-runs, are read as they are.
+A line is a JSON object whose last field, "check", is "LENGTH-CRC32-RUN": of the object without that field, in bytes
+of UTF-8; RUN is a digest of the run's settings and enters the CRC32 before them. Any reader of JSON lines reads it;
+ours refuses a line that does not match, or that is of another run. Lines of older runs have no RUN, or no check at
+all, and are read as they are; but in a file whose lines name their run, one that does not is refused.
 
 A batch of lines is one write, so a killed process leaves at most one torn line, at the end. The file is synced with
 the disk at the end and about every SYNC seconds, which is what a power cut can cost; on a slow disk less often, so that
@@ -15,6 +16,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -22,29 +24,54 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from evalkit.errors import StoreError, cannot
-from evalkit.files import write_atomic
+from evalkit.files import canonical_json, check_regular, write_atomic
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SYNC = 10.0
 _FIELD = b',"check":"'
+_CHECK = re.compile(rb'([0-9]+)-([0-9a-f]{8})(?:-([0-9a-f]+))?"}')
 
 
-def seal(text: str) -> bytes:
-    """Return the line of a JSON object: with its length and checksum, and a line break."""
+def seal(text: str, run: str = "") -> bytes:
+    """Return the line of a JSON object: with its length, checksum and the run that it belongs to, and a line break."""
     body = text.encode("utf-8", "backslashreplace")  # half a surrogate pair is written as JSON can
-    return b'%s%s%d-%08x"}\n' % (body[:-1], _FIELD, len(body), zlib.crc32(body))
+    return b'%s%s%s"}\n' % (body[:-1], _FIELD, _check(body, run.encode()))
 
 
-def unseal(line: bytes) -> dict[str, Any]:
-    """Return the object of a line. Raises ValueError for one that is torn, damaged or no object."""
+def _check(body: bytes, run: bytes) -> bytes:
+    return b"%d-%08x%s%s" % (len(body), zlib.crc32(body, zlib.crc32(run)), b"-" * bool(run), run)
+
+
+def _sealed(line: bytes) -> tuple[bytes, bytes] | None:
+    """Return the object of a line and its check, as they stand; None where it has no check at its end."""
     place = line.rfind(_FIELD)
-    body = line
     if place > 0 and (check := line[place + len(_FIELD) :].rstrip()).endswith(b'"}') and b"{" not in check:
-        body = line[:place] + b"}"
-        if check != b'%d-%08x"}' % (len(body), zlib.crc32(body)):
+        return line[:place] + b"}", check
+    return None
+
+
+def names_run(line: bytes) -> bool:
+    """Whether a line says which run it belongs to."""
+    sealed = _sealed(line)
+    found = sealed and _CHECK.fullmatch(sealed[1])
+    return bool(found and found[3])
+
+
+def unseal(line: bytes, run: str = "") -> dict[str, Any]:
+    """Return the object of a line. run: which it must belong to, if it says so itself; nothing for any.
+
+    Raises ValueError for one that is torn, damaged, of another run or no object.
+    """
+    body = line
+    if sealed := _sealed(line):
+        body, check = sealed
+        found = _CHECK.fullmatch(check)
+        if not found or check != _check(body, found[3] or b"") + b'"}':
             raise ValueError("its checksum does not match")
+        if run and found[3] and found[3] != run.encode():
+            raise ValueError("it belongs to a run with other settings")
     try:
         raw = json.loads(body)
     except RecursionError:
@@ -56,14 +83,42 @@ def unseal(line: bytes) -> dict[str, Any]:
     return raw
 
 
+def open_lines(path: Path) -> IO[bytes]:
+    """Open a file of lines to read it. Raises StoreError when it cannot be read, or is a pipe, a device or a folder."""
+    check_regular(path, StoreError)
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise cannot("read", path, error) from error
+
+
+def read_lines(file: IO[bytes], run: str) -> Iterator[tuple[bytes, dict[str, Any] | ValueError]]:
+    """Yield each line of a journal, and its object or what is wrong with it."""
+    bound = any(map(names_run, file))
+    file.seek(0)
+    for line in file:
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("it is torn")
+            raw = unseal(line, run)
+            if bound and not names_run(line):
+                raise ValueError("it does not say that it belongs to this run, as others do")
+        except ValueError as error:
+            yield line, error
+        else:
+            yield line, raw
+
+
 class Journal:
     """Appends to a file of lines; use as a context manager. Only one process at a time may hold it.
+
+    run: a digest of the settings of the run whose lines it holds.
 
     Raises StoreError when another process holds it or it cannot be opened.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, *, run: str = ""):
+        self.path, self.run = path, run
         self._file: IO[bytes] | None = None
         self._lock: int | None = None
         self._size, self._next_sync = 0, time.monotonic() + SYNC
@@ -84,28 +139,33 @@ class Journal:
     def recover(self, parse: Callable[[dict[str, Any]], T]) -> Iterator[T]:
         """Yield what `parse` makes of each line that an earlier start left.
 
-        A torn last line, as a killed process leaves it, is cut off. A damaged line is taken out with a warning. Both
-        are to be computed again. Call it before the first `append`.
+        A torn last line, as a killed process leaves it, is cut off. A line that is damaged, of another run, or of which
+        `parse` makes nothing is taken out with a warning. All are to be computed again. Lines of older runs become
+        this run's. Call it before the first `append`.
         """
-        lost: dict[int, str] = {}
         if not self.path.exists():
             return
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+        lost: set[int] = set()
+        older = False
+        with open_lines(self.path) as file:
+            for number, (line, raw) in enumerate(read_lines(file, self.run), start=1):
+                older = older or not names_run(line)
                 try:
-                    if not line.endswith(b"\n"):
-                        raise ValueError("torn")
-                    yield parse(unseal(line))
+                    if isinstance(raw, ValueError):
+                        raise raw
+                    yield parse(raw)
                 except (KeyError, TypeError, ValueError) as error:
-                    lost[number] = "" if not line.endswith(b"\n") else str(error) or repr(error)
-            if lost:
+                    lost.add(number)
+                    if line.endswith(b"\n"):
+                        reason = str(error) or repr(error)
+                        log.warning("%s line %d is left out (%s); it is computed again", self.path, number, reason)
+            if lost or (older and self.run):
                 file.seek(0)
-                kept = b"".join(line for number, line in enumerate(file, start=1) if number not in lost)
-        if lost:
-            write_atomic(self.path, kept)
-        for number, reason in lost.items():
-            if reason:
-                log.warning("%s line %d is damaged (%s); it is computed again", self.path, number, reason)
+                kept = [self._own(line) for number, line in enumerate(file, start=1) if number not in lost]
+                write_atomic(self.path, b"".join(kept))
+
+    def _own(self, line: bytes) -> bytes:
+        return line if names_run(line) or not self.run else seal(canonical_json(unseal(line)), self.run)
 
     def append(self, lines: Iterable[bytes]) -> None:
         """Write lines as one batch. Raises DiskError, and leaves nothing of the batch, when the disk is full."""

@@ -78,6 +78,8 @@ def evaluate(
     began = time.time()
     plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
     total = sum(len(loaded.documents) * len(its_cells) for loaded, its_cells in plan)
+    ids = {loaded.task.name: {document.id for document, _ in loaded.documents} for loaded in tasks}
+    store.check_plan({cell: ids[cell.task] for _, its_cells in plan for cell in its_cells})
     failures: list[EvalkitError] = []
     with progress("evaluate", total=total, unit="items", start=len(store.done)) as bar:
         for loaded, its_cells in plan:

@@ -1,29 +1,52 @@
 """The run folder: manifest.json (what was asked), records.jsonl (every item), results.json (the aggregates).
 
-Records are appended as they come (journal.py), so a killed run loses at most the unit of work in hand. results.json
-holds nothing that differs between two runs of the same command, interrupted or not: times stand in the manifest.
+Records are appended as they come (journal.py), so a killed run loses at most the unit of work in hand. Each line names
+the run by a digest of its settings. results.json holds the settings, the aggregates, a digest of the records that they
+were made from, and a checksum; nothing in it differs between two runs of the same command, interrupted or not: times
+stand in the manifest. stored.py reads such a folder.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import StoreError, cannot
-from evalkit.files import canonical_json, digest, leftovers, make_folder, read_json, write_atomic
-from evalkit.harness.journal import Journal, seal, unseal
+from evalkit.errors import StoreError
+from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
+from evalkit.harness.journal import Journal, seal
+from evalkit.harness.stored import (
+    StoredRun,
+    checksum,
+    digest_of_records,
+    open_run,
+    read_manifest,
+    read_record,
+    read_records,
+    read_results,
+    record_from_json,
+    run_digest,
+)
 from evalkit.types import Cell, Prompt, Record, Response, Result
+
+__all__ = [
+    "RunStore",
+    "StoredRun",
+    "open_run",
+    "read_manifest",
+    "read_record",
+    "read_records",
+    "read_results",
+    "record_to_json",
+]
 
 log = logging.getLogger(__name__)
 
 # Changed settings that the refusal of a run folder names.
 _NAMED = 6
-# The types that a field of a result may have in JSON, where they are not its own alone.
-_ALSO = {"float": ("float", "int"), "float | None": ("float", "int", "NoneType")}
 
 
 class RunStore:
@@ -41,7 +64,8 @@ class RunStore:
         self.folder, self.settings, self.training = make_folder(folder), dict(settings), dict(training or {})
         self.done: dict[tuple[Cell, str], Record] = {}
         self.failed: dict[str, str] = {}
-        self._journal = Journal(folder / "records.jsonl")
+        self.run = run_digest(settings)
+        self._journal = Journal(folder / "records.jsonl", run=self.run)
         if (folder / "manifest.json").exists():
             self._check_same()
         elif set(folder.iterdir()) - set(self._leftovers()):
@@ -54,7 +78,8 @@ class RunStore:
         try:
             for path in self._leftovers():
                 path.unlink(missing_ok=True)
-            self.done = {record.key: record for record in self._journal.recover(record_from_json)}
+            for record in self._journal.recover(self._new_record):
+                self.done[record.key] = record
         except BaseException:
             self._journal.__exit__()
             raise
@@ -68,15 +93,34 @@ class RunStore:
     def append(self, records: Iterable[Record]) -> None:
         """Add records, as one batch. Raises DiskError when the disk is full."""
         new = {record.key: record for record in records}
-        self._journal.append(seal(canonical_json(record_to_json(record))) for record in new.values())
+        self._journal.append(seal(canonical_json(record_to_json(record)), self.run) for record in new.values())
         self.done |= new
+
+    def check_plan(self, planned: Mapping[Cell, Collection[str]]) -> None:
+        """Raise StoreError naming a record that the folder holds of a cell or a document that the run does not have.
+
+        planned: the ids of the documents of each cell.
+        """
+        for cell, name in self.done:
+            if name not in planned.get(cell, ()):
+                what = f"document {name!r:.60} of {cell.task}" if cell in planned else _named(cell)
+                path = self.folder / "records.jsonl"
+                raise StoreError(f"{path} holds {what}, which is none of this run's; choose another --out")
+
+    def _new_record(self, raw: Mapping[str, Any]) -> Record:
+        """Rebuild a record that is read again. Raises ValueError for one that came before: the first one counts."""
+        record = record_from_json(raw)
+        if record.key in self.done:
+            raise ValueError(f"a second record of document {record.doc_id!r:.60} of {_named(record.cell)}")
+        return record
 
     def finish(self, results: Sequence[Result], timing: Mapping[str, Any]) -> None:
         """Write results.json, and the times into the manifest."""
         self._journal.sync()
         rows = [{k: _plain(v) for k, v in asdict(result).items()} for result in results]
         whole = {"settings": self.settings, "results": rows, **({"failed": self.failed} if self.failed else {})}
-        whole["checksum"] = _checksum(whole)
+        whole["records"] = digest_of_records(self.folder)
+        whole["checksum"] = checksum(whole)
         body = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomic(self.folder / "results.json", body + "\n")
         self._write_manifest(timing)
@@ -109,82 +153,9 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
         yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a run's manifest. Raises StoreError when it is missing or broken."""
-    manifest = read_json(folder / "manifest.json", StoreError)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
-        raise StoreError(f"{folder / 'manifest.json'}: not the manifest of a run")
-    return manifest
-
-
-def read_records(folder: Path) -> Iterator[Record]:
-    """Yield a run's records. Raises StoreError naming the line that is broken."""
-    for number, (_, raw) in enumerate(scan_records(folder), start=1):
-        try:
-            yield record_from_json(raw)
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"{folder / 'records.jsonl'} line {number}: not a record ({error})") from None
-
-
-def scan_records(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each record's place in bytes and its plain values, three times as fast as the records themselves.
-
-    Raises StoreError when the file is missing or a line is damaged.
-    """
-    path, place = folder / "records.jsonl", 0
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise cannot("read", path, error) from error
-    with file:
-        for number, line in enumerate(file, start=1):
-            try:
-                raw = unseal(line)
-            except ValueError as error:
-                raise StoreError(
-                    f"{path} line {number}: not a record ({error}); the run's own command computes it again"
-                ) from None
-            yield place, raw
-            place += len(line)
-
-
-def read_record(folder: Path, place: int) -> Record:
-    """Read the one record that starts at this byte, as scan_records gave it."""
-    with (folder / "records.jsonl").open("rb") as file:
-        file.seek(place)
-        return record_from_json(unseal(file.readline()))
-
-
-def read_results(folder: Path) -> list[Result]:
-    """Read a finished run's aggregates. Raises StoreError when they are missing, damaged or edited.
-
-    Results of older runs have no checksum and are read as they are.
-    """
-    path = folder / "results.json"
-    raw = read_json(path, StoreError)
-    if not isinstance(raw, dict) or raw.keys() - {"settings", "results", "failed", "checksum"}:
-        raise StoreError(f"{path}: not the results of a run")
-    if "checksum" in raw and raw.pop("checksum") != _checksum(raw):
-        raise StoreError(f"{path} is damaged or was edited: its checksum does not fit; start the same run again")
-    try:
-        return [_result(row) for row in raw["results"]]
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{path}: not the results of a run ({error})") from None
-
-
-def _checksum(results: Mapping[str, Any]) -> str:
-    """Hash what results.json says, as it is read again: keys are texts, sequences lists."""
-    return digest(canonical_json(json.loads(json.dumps(results))))
-
-
-def _result(row: Mapping[str, Any]) -> Result:
-    """Rebuild a result. Raises KeyError or TypeError for anything else."""
-    result = Result(**{**row, **{name: _number(row[name]) for name in ("value", "low", "high")}})
-    for field in fields(Result):
-        value, kind = getattr(result, field.name), str(field.type)
-        if type(value).__name__ not in _ALSO.get(kind, (kind,)):
-            raise TypeError(f"{field.name} is {value!r:.60}")
-    return result
+def _named(cell: Cell) -> str:
+    more = "".join(f", {part}" for part in (cell.variant, cell.template) if part)
+    return f"{cell.task} ({cell.protocol}, {cell.shots} shots, seed {cell.seed}{more})"
 
 
 def record_to_json(record: Record) -> dict[str, Any]:
@@ -203,24 +174,9 @@ def _fields(item: Cell | Prompt | Response | Record) -> dict[str, Any]:
     return {name: getattr(item, name) for name in item.__slots__}
 
 
-def record_from_json(raw: Mapping[str, Any]) -> Record:
-    """Rebuild a record. Raises KeyError or TypeError for anything else."""
-    fields = dict(raw)
-    fields["cell"] = Cell(**raw["cell"])
-    fields["prompt"] = Prompt(**{**raw["prompt"], "contexts": tuple(raw["prompt"]["contexts"])})
-    fields["continuations"] = tuple(raw["continuations"])
-    fields["responses"] = tuple(Response(**response) for response in raw["responses"])
-    return Record(**fields)
-
-
 def _plain(value: Any) -> Any:
     """Turn NaN and infinity, which JSON does not have, into null."""
     return None if isinstance(value, float) and value - value != 0 else value
-
-
-def _number(value: float | None) -> float:
-    """Undo _plain."""
-    return float("nan") if value is None else value
 
 
 def _short(value: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import StoreError
-from evalkit.harness.store import read_manifest, read_records, read_results
+from evalkit.harness.store import StoredRun, open_run
 from evalkit.report.seeds import Scored, Spread, difference, over_seeds, value_of
 from evalkit.types import Result
 
@@ -94,16 +94,15 @@ def read(folders: Iterable[Path]) -> Comparison:
 
     Raises StoreError for a broken one, when none is a fine-tuning, or when they are of several models or settings.
     """
-    variants, others, runs = [], [], []
+    variants, runs = [], []
+    others: list[tuple[Path, str, Sequence[Result]]] = []
     for folder in _runs(folders):
-        manifest = read_manifest(folder)
-        if not (folder / "results.json").is_file():
-            raise StoreError(f"{folder} is half-written: start the same command again to finish it")
-        runs.append(manifest["settings"])
-        if "finetune" in manifest["settings"]:
-            variants.append(_variant(folder, manifest))
+        run = open_run(folder)
+        runs.append(run.settings)
+        if "finetune" in run.settings:
+            variants.append(_variant(run))
         else:
-            others.append((folder, manifest["settings"]["model"].get("hash", ""), read_results(folder)))
+            others.append((folder, run.settings["model"].get("hash", ""), run.results))
     if not variants:
         raise StoreError("none of the runs is one of evalkit finetune")
     if len(bases := {variant.base for variant in variants}) > 1:
@@ -162,11 +161,11 @@ def _joined(one: Variant, other: Variant) -> Variant:
     return replace(one, tasks=tasks)
 
 
-def _variant(folder: Path, manifest: Mapping[str, Any]) -> Variant:
-    settings = manifest["settings"]
+def _variant(run: StoredRun) -> Variant:
+    settings = run.settings
     rows: dict[str, dict[int, _Rows]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     majority: dict[str, dict[str, Scored]] = defaultdict(dict)
-    for record in read_records(folder):
+    for record in run.records():
         name = settings["tasks"][record.cell.task]["metrics"][0]
         cluster = record.cluster or record.doc_id
         scored = Scored(statistics=record.scores[name], cluster=cluster)
@@ -174,12 +173,12 @@ def _variant(folder: Path, manifest: Mapping[str, Any]) -> Variant:
         if "majority" in record.baselines:
             answer = Scored(statistics=record.baselines["majority"][name], cluster=cluster)
             majority[record.cell.task][record.doc_id] = answer
-    units = _units(folder / "units.jsonl")
+    units = _units(run.folder / "units.jsonl")
     return Variant(
         name=settings["model"]["model"],
         base=settings["model"]["base"],
         settings=settings,
-        training=manifest["training"],
+        training=run.training,
         tasks={
             task: Tuned(
                 task=task,

@@ -10,11 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import StoreError
-from evalkit.harness.store import read_manifest, read_records
+from evalkit.harness.store import StoredRun, open_run
 from evalkit.report.measurements import ModelFacts, model_facts
 from evalkit.report.seeds import Scored, Spread, bracketed, over_seeds, value_of
 
@@ -112,26 +111,26 @@ def read(folders: Iterable[Path]) -> tuple[list[Rung], list[Line], list[ModelFac
     table: dict[_Key, dict[str, _Rows]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     facts: dict[str, ModelFacts] = {}  # a model may have several runs: of other tasks, or at other shots
     for folder in folders:
-        manifest = read_manifest(folder)
-        model = manifest["settings"]["model"]
+        run = open_run(folder, unfinished=True)
+        model = run.settings["model"]
         name, seed = name_and_seed(model["model"])
         rungs[name] = Rung(
             name=name, parameters=int(model["parameters"]), block_parameters=int(model["block_parameters"])
         )
-        found = model_facts(manifest)
+        found = model_facts({"settings": run.settings, "training": run.training})
         ran, known = (each.provenance for each in (found, facts.setdefault(model["model"], found)))
         if (ran.content, ran.reading) != (known.content, known.reading):
             raise StoreError(f"{folder}: not the {model['model']} of the other runs; a rung is one model, run one way")
-        for key, row in _rows(folder, manifest["settings"]["tasks"]):
+        for key, row in _rows(run):
             table[key][name][seed].append(row)
     order = sorted(rungs.values(), key=lambda rung: rung.parameters)
     return order, [_line(key, by_rung, order) for key, by_rung in table.items()], list(facts.values())
 
 
-def _rows(folder: Path, tasks: Mapping[str, Any]) -> Iterator[tuple[_Key, _Row]]:
+def _rows(run: StoredRun) -> Iterator[tuple[_Key, _Row]]:
     """Yield each scored record once for all documents and once for its level."""
-    for record in read_records(folder):
-        metric = tasks[record.cell.task]["metrics"][0]
+    for record in run.records():
+        metric = run.settings["tasks"][record.cell.task]["metrics"][0]
         if record.error or metric not in record.scores:
             continue
         row = _Row(

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 
 from evalkit import metrics
-from evalkit.errors import StoreError
 from evalkit.files import make_folder, write_atomic
 from evalkit.harness.aggregate import unit_of
-from evalkit.harness.store import read_manifest, read_records, read_results
+from evalkit.harness.store import open_run
 from evalkit.metrics import stats
 from evalkit.metrics.stderr import of_group, standard_error
 from evalkit.metrics.values import ValueMetric
@@ -47,13 +46,12 @@ def export(run: Path, out: Path, *, iterations: int = 100_000) -> Exported:
     iterations: resamples of the standard errors that have a bootstrap there. Raises StoreError for a run that is not
     finished or broken, or a folder that cannot be written.
     """
-    manifest = read_manifest(run)
-    if not (run / "results.json").exists():
-        raise StoreError(f"{run} is half-written: results.json is missing; start the same run again to finish it")
-    results = read_results(run)
+    stored = open_run(run)
+    manifest = {"settings": stored.settings, "timing": stored.timing}
+    results = stored.results
     kept = [r for r in results if r.source == "model" and not r.level and not r.template and not math.isnan(r.value)]
     cells: dict[tuple[str, int], list[Record]] = {}
-    for record in read_records(run):
+    for record in stored.records():
         if not (record.error or record.cell.variant or record.cell.template):
             cells.setdefault((record.cell.task, record.cell.shots), []).append(record)
     for records in cells.values():

@@ -13,7 +13,7 @@ from typing import Any
 from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
-from evalkit.harness.store import read_manifest, read_results
+from evalkit.harness.store import open_run
 from evalkit.plugins import Registry, later
 from evalkit.report import published
 from evalkit.types import Result
@@ -209,11 +209,9 @@ def _read_file(path: Path, *, asked: bool) -> list[Measurement]:
 
 def _read_run(folder: Path) -> list[Measurement]:
     """Read a finished run of evalkit. Raises StoreError for a broken one, or one that was stopped on its way."""
-    manifest = read_manifest(folder)
-    if not (folder / "results.json").exists():
-        raise StoreError(f"{folder} is half-written: results.json is missing; start the same run again to finish it")
-    facts = model_facts(manifest)
-    return [_measurement(result, facts, folder) for result in read_results(folder)]
+    run = open_run(folder)
+    facts = model_facts({"settings": run.settings, "training": run.training})
+    return [_measurement(result, facts, folder) for result in run.results]
 
 
 def _measurement(result: Result, facts: ModelFacts, folder: Path) -> Measurement:

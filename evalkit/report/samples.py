@@ -16,7 +16,7 @@ import numpy as np
 from evalkit import metrics
 from evalkit.errors import EvalkitError
 from evalkit.files import digest
-from evalkit.harness.store import read_records
+from evalkit.harness.store import open_run
 from evalkit.report.measurements import Measurement, Problem
 from evalkit.report.selection import Selection, training
 from evalkit.types import Record
@@ -60,7 +60,7 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
     problems = []
     for label, folder in _runs(selection):
         try:
-            groups = _smallest(read_records(folder), _names(selection, folder))
+            groups = _smallest(open_run(folder).records(), _names(selection, folder))
         except (EvalkitError, OSError) as error:
             problems.append(Problem(path=folder, reason=f"no samples: {error}"))
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from evalkit.types import Cell, Prompt, Record, Response
 class Made:
     """A task of a made-up run. scores: per document, a mapping metric -> statistics; None is a failed item.
 
-    With several seeds a document's entry is a list of such mappings.
+    With several seeds a document's entry is a list of such mappings. wordings: the same by further templates.
     """
 
     scores: Mapping[str, object]
@@ -27,6 +28,7 @@ class Made:
     shots: int = 0
     seeds: Sequence[int] = (1,)
     documents: int | None = None
+    wordings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 def binary(bits: str) -> dict[str, object]:
@@ -51,7 +53,7 @@ def write_run(folder: Path, tasks: Mapping[str, Made], *, model: str = "m", orde
             for name, task in tasks.items()
         },
         "shots": [0],
-        "seeds": [1],
+        "seeds": sorted({seed for task in tasks.values() for seed in task.seeds}),
         "limit": None,
     }
     records = [record for name, task in tasks.items() for record in _records(name, task)][::order]
@@ -61,14 +63,25 @@ def write_run(folder: Path, tasks: Mapping[str, Made], *, model: str = "m", orde
     return folder
 
 
+def unbind(folder: Path) -> None:
+    """Take from a run's results what binds the manifest and the records to them, as older versions wrote them."""
+    raw = json.loads((folder / "results.json").read_text())
+    for name in ("records", "checksum"):
+        raw.pop(name, None)
+    (folder / "results.json").write_text(json.dumps(raw))
+
+
 def _records(name: str, task: Made) -> list[Record]:
     found = []
-    for doc_id, scores in task.scores.items():
+    named = [
+        (template, pair) for template, scores in {"": task.scores, **task.wordings}.items() for pair in scores.items()
+    ]
+    for template, (doc_id, scores) in named:
         per_seed = scores if isinstance(scores, list) else [scores]
         for seed, one in zip(task.seeds, per_seed, strict=True):
             found.append(
                 Record(
-                    cell=Cell(task=name, protocol=task.protocol, shots=task.shots, seed=seed),
+                    cell=Cell(task=name, protocol=task.protocol, shots=task.shots, seed=seed, template=template),
                     doc_id=doc_id,
                     cluster=task.clusters.get(doc_id, ""),
                     level="",

@@ -82,9 +82,11 @@ def test_ten_thousand_documents_take_less_than_100_kilobytes(tmp_path):
             ids=np.sort(hash_ids([f"document {i}" for i in range(n)])), scored=np.ones((n, 1), dtype=bool),
             statistics={name: grid}, rules={name: ""}, values={name: Value(value=1.0, low=0.5, high=1.5)},
         )  # fmt: skip
-        evidence = Evidence(path=tmp_path, model={}, evalkit="0", sheets={("t", 0): sheet})
+        evidence = Evidence(
+            path=tmp_path, model={"model": "m", "hash": "h", "dtype": "float32"}, evalkit="0", sheets={sheet.key: sheet}
+        )
         assert save(evidence, tmp_path / "big.json") <= 100_000
-        assert np.array_equal(read(tmp_path / "big.json").sheets["t", 0].statistics[name], grid)
+        assert np.array_equal(read(tmp_path / "big.json").sheets[sheet.key].statistics[name], grid)
 
 
 def edited(file, change):
@@ -96,7 +98,7 @@ def edited(file, change):
 BROKEN = {
     "cut": (lambda file: file.write_text(file.read_text()[:-500]), "is the file cut"),
     "edited": (lambda file: edited(file, lambda raw: raw["sheets"][0].update(expected=7)), "checksum does not fit"),
-    "later": (lambda file: edited(file, lambda raw: raw.update(version=2)), "version 2, this evalkit reads version 1"),
+    "later": (lambda file: edited(file, lambda raw: raw.update(version=3)), "version 3, this evalkit reads version 2"),
     "other": (lambda file: file.write_text('{"results": []}'), "neither a run folder nor a baseline file"),
     "list": (lambda file: file.write_text("[]"), "neither a run folder nor a baseline file"),
     "binary": (lambda file: file.write_bytes(b"\xff\xfe\x00"), "not UTF-8"),

@@ -7,6 +7,10 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from evalkit.files import canonical_json
+from evalkit.harness.journal import seal, unseal
+from evalkit.harness.stored import checksum
+
 # What takes the place of a JSON value: other types, numbers that cannot be, texts that look like something else.
 _ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, float("nan"), float("inf"),
@@ -37,6 +41,27 @@ def any_damage(data: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.choice((1, 1, 1, 2, 3))):
         data = chance.choice(ways)(data, chance)
     return data
+
+
+def resealed(data: bytes, chance: random.Random) -> bytes:
+    """Return a run's or a baseline's file with values of other types and a checksum that fits them."""
+    if data.lstrip().startswith(b"{\n"):
+        raw = json.loads(data)
+        raw.pop("checksum", None)
+        raw = _odd(raw, chance)
+        return json.dumps(raw | {"checksum": checksum(raw)} if isinstance(raw, dict) else raw).encode()
+    lines = data.splitlines(keepends=True)
+    place = chance.randrange(len(lines))
+    run = json.loads(lines[place])["check"].split("-")[2]
+    lines[place] = seal(canonical_json(_odd(unseal(lines[place]), chance)), run)
+    return b"".join(lines)
+
+
+def _odd(value: Any, chance: random.Random) -> Any:
+    """Change values as `_replaced` and `_rekeyed` do, and read them back."""
+    for _ in range(chance.choice((1, 1, 2, 3))):
+        value = json.loads(chance.choice((_replaced, _replaced, _rekeyed))(value, chance))
+    return value
 
 
 def _cut(data: bytes, chance: random.Random) -> bytes:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.compare import baseline, comparison, evidence
+from evalkit.compare import baseline, comparable, comparison, evidence, history
 from evalkit.engine.cache import ResponseCache
 from evalkit.errors import StoreError
 from evalkit.harness import store
+from evalkit.harness.stored import checksum
 from evalkit.report import lm_eval_samples, measurements
 from evalkit.types import Response
 from tests.fuzz import checkpoints, datasets, taskfiles
+from tests.fuzz.damage import resealed
 from tests.fuzz.trial import Kind
 
 
@@ -25,6 +27,21 @@ def _run_folder(folder: Path) -> None:
     tasks = {"a": Made(scores=binary("0110111010")), "b": Made(scores=binary("011"), metrics=("acc",))}
     for name in ("base", "new"):
         write_run(folder / name, tasks, model=name)
+
+
+def _unbound(folder: Path) -> None:
+    """Write runs whose results hold no digest of their records: those of any record may be read."""
+    _run_folder(folder)
+    for path in folder.rglob("results.json"):
+        raw = json.loads(path.read_text())
+        del raw["records"], raw["checksum"]
+        path.write_text(json.dumps(raw | {"checksum": checksum(raw)}, indent=1))
+
+
+def _all_of(folder: Path) -> object:
+    """Read what calibration and the exports read of a run, and compare it."""
+    run = store.open_run(folder / "new")
+    return len(list(run.records())), _report(folder), _compare(folder)
 
 
 def _report(folder: Path) -> list[str]:
@@ -71,6 +88,13 @@ def _baseline(folder: Path) -> None:
 def _read_baseline(folder: Path) -> list[str]:
     found = baseline.read(folder / "base.json")
     return [repr(sheet) for sheet in found.sheets.values()]
+
+
+def _history(folder: Path) -> object:
+    """Read a baseline, compare it and its run, and follow it over time."""
+    run, kept = baseline.read(folder / "base"), baseline.read(folder / "base.json")
+    found, _ = comparison.compare(run, kept, comparison.Settings(resamples=100, allow=tuple(comparable.FIELDS)))
+    return len(found.findings), history.as_csv([run, kept], history.trends([run, kept], all_metrics=True))
 
 
 def _lm_eval(folder: Path) -> None:
@@ -171,6 +195,11 @@ KINDS = (
     Kind(name="run, resumed", make=_run_folder, read=_resume, files=["new/*.json*"]),
     Kind(name="run, compared", make=_run_folder, read=_compare, files=["records.jsonl", "results.json"], whole=True),
     Kind(name="runs that differ", make=_run_folder, read=_compare, files=["manifest.json"]),
+    *(
+        Kind(name=f"sealed again: {file}", make=_unbound, read=_all_of, files=[f"new/{file}"], damage=resealed)
+        for file in ("records.jsonl", "results.json", "manifest.json")
+    ),
+    Kind(name="sealed again: baseline", make=_baseline, read=_history, files=["base.json"], damage=resealed),
     Kind(name="baseline", make=_baseline, read=_read_baseline, files=["base.json"], whole=True),
     Kind(name="lm-eval results", make=_lm_eval, read=_read_lm_eval),
     Kind(

@@ -24,6 +24,7 @@ class Kind:
 
     read: what a user's command does with the folder. task: what a message may name instead of a file.
     whole: the files carry checksums, so that `read` returns what it returns for the good ones, or refuses.
+    damage: how a file is damaged.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Kind:
     files: Sequence[str] = ("*",)
     task: str = ""
     whole: bool = False
+    damage: Callable[[bytes, random.Random], bytes] = any_damage
 
 
 @dataclass(kw_only=True)
@@ -56,7 +58,7 @@ def run(kind: Kind, folder: Path, *, inputs: int, seed: int) -> Tally:
     tally = Tally(kind=kind.name)
     for _ in range(inputs):
         path = chance.choice(sorted(good))
-        damaged = any_damage(good[path], chance)
+        damaged = kind.damage(good[path], chance)
         path.write_bytes(damaged)
         _try(kind, folder, tally, expected)
         for each, content in good.items():

@@ -13,6 +13,7 @@ from evalkit.errors import UsageError
 from evalkit.harness.store import RunStore
 from evalkit.report.measurements import Measurement, ModelFacts, read, series
 from evalkit.types import Result
+from tests.compare.made import unbind
 
 TRAINING = {"corpus": "world", "tokens": 1000, "flops": 5e6, "seed": 3, "step": 10, "loss": 1.25}
 
@@ -48,6 +49,7 @@ def test_a_run_and_what_is_known_of_its_model(tmp_path):
 def test_a_run_without_a_training_record(tmp_path):
     stored(tmp_path / "run", name="hf:EleutherAI/pythia-160m", training={})
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    unbind(tmp_path / "run")
     del manifest["training"], manifest["settings"]["model"]["block_parameters"]  # as older versions wrote it
     (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
     [m], problems = read([tmp_path])
@@ -71,12 +73,14 @@ def test_broken_and_half_written_runs_are_named_and_left_out(tmp_path):
         "half": lambda f: (f / "results.json").unlink(),
         "cut": lambda f: (f / "results.json").write_text((f / "results.json").read_text()[:50]),
         "no-manifest": lambda f: ((f / "manifest.json").unlink(), (f / "records.jsonl").write_text("")),
-        "no-model": lambda f: (f / "manifest.json").write_text('{"settings": {}}'),
-        "odd-figure": lambda f: (f / "manifest.json").write_text(
-            (f / "manifest.json").read_text().replace("900", "9e")
+        "no-model": lambda f: (unbind(f), (f / "manifest.json").write_text('{"settings": {}}')),
+        "odd-figure": lambda f: (
+            unbind(f),
+            (f / "manifest.json").write_text((f / "manifest.json").read_text().replace("900", "9e")),
         ),
-        "too-large": lambda f: (f / "manifest.json").write_text(
-            (f / "manifest.json").read_text().replace("900", "9" * 60)
+        "too-large": lambda f: (
+            unbind(f),
+            (f / "manifest.json").write_text((f / "manifest.json").read_text().replace("900", "9" * 60)),
         ),
         "odd-metric": lambda f: (f / "results.json").write_text(
             (f / "results.json").read_text().replace("acc", "luck")

@@ -11,6 +11,7 @@ import shutil
 import pytest
 
 from evalkit.cli import main
+from tests.compare.made import unbind
 
 SIZES = ("atto", "femto", "pico", "nano", "micro")
 
@@ -47,6 +48,7 @@ def test_damaged_runs_are_told_on_the_terminal(runs, tmp_path, capsys):
     damaged = tmp_path / "runs" / "damaged"
     shutil.copytree(runs / "atto", damaged)
     (damaged / "records.jsonl").write_text("{]\n")
+    unbind(damaged)
     given = [str(damaged.parent), str(runs / "broken")]
     assert main(["report", *given, "--out", str(tmp_path / "r")]) == 0
     said = capsys.readouterr().err
@@ -141,6 +143,7 @@ def test_runs_of_one_model_stand_together_unless_they_ask_the_same(tmp_path):
         lines = path.read_text().splitlines(keepends=True)
         kept = [line for line in lines if json.loads(line)["cell"]["shots"] == shots]
         path.write_text("".join(kept))
+        unbind(run)
 
     def models(*runs):
         return samples.collect(select(measurements.read(runs)[0]))[0].models

@@ -13,6 +13,7 @@ from evalkit.report.grid import Entry, Grid, markdown, tex
 from evalkit.report.measurements import Measurement, ModelFacts, read
 from evalkit.report.reference import Reference, printed
 from evalkit.report.selection import mean, nest, select
+from tests.compare.made import unbind
 
 
 def measurement(task, model="m-1b", value=50.0, **more):
@@ -144,6 +145,7 @@ def test_broken_records_are_named_and_the_rest_goes_on(runs, tmp_path):
 
     shutil.copytree(runs / "micro", tmp_path / "run")
     (tmp_path / "run" / "records.jsonl").write_text("{]\n")
+    unbind(tmp_path / "run")
     found, _ = read([tmp_path / "run"])
     collected, [problem] = samples.collect(select(found))
     assert not collected.groups and "line 1" in problem.reason

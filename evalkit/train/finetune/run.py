@@ -118,9 +118,9 @@ def finetune(
     units = [unit for data in tasks for unit in _units(data, settings)]
     known = training if settings.config.pretrained else {}
     with RunStore(out, describe(base, tasks, settings), training=known) as store:
+        store.check_plan({unit.cell: {document.id for document, _ in _asked(unit)} for unit in units})
         for number, unit in enumerate(units, start=1):
-            asked = (*unit.data.documents, *unit.data.unlabelled)
-            missing = {document.id for document, _ in asked if (unit.cell, document.id) not in store.done}
+            missing = {document.id for document, _ in _asked(unit) if (unit.cell, document.id) not in store.done}
             if missing:
                 label = f"{unit.name} ({number}/{len(units)})"
                 done = _run_unit(base, unit, _config_of(base, unit.data, settings, out), settings, out, label=label)
@@ -187,6 +187,10 @@ def _describe_task(data: TaskData) -> dict[str, Any]:
         "training_cut": sum(example.cut > 0 for example in data.training),
         **({"pool": f"{kept} of {data.of}"} if kept < data.of else {}),
     }
+
+
+def _asked(unit: Unit) -> Iterator[tuple[Document, Example]]:
+    yield from (*unit.data.documents, *unit.data.unlabelled)
 
 
 def _units(data: TaskData, settings: Settings) -> Iterator[Unit]:
