@@ -198,6 +198,8 @@ def _sheet_from_json(raw: Mapping[str, Any], documents: list[dict[str, Any]], co
     counts = {len(raw["scored"]), *(len(metric["columns"]) for metric in raw["metrics"])}
     if counts != {len(seeds)} or seeds != sorted(set(seeds)) or not raw["metrics"]:
         raise ValueError(f"{raw['task']}: seeds {seeds} are not those of its columns")
+    if not all(len({len(seed) for seed in m["columns"]} - {0}) == 1 and all(m["columns"]) for m in raw["metrics"]):
+        raise ValueError(f"{raw['task']}: a metric without columns, or with more of them for one seed")
     # (seeds, k, n) in the file, (n, seeds, k) in memory.
     grids = {m["name"]: np.moveaxis(np.asarray([row(seed) for seed in m["columns"]]), -1, 0) for m in raw["metrics"]}
     return Sheet(

@@ -125,6 +125,18 @@ def test_a_whole_checksum_over_half_a_file_is_not_enough(file, key):
         read(file)
 
 
+@pytest.mark.parametrize("columns", [[[]], [[{}]], [[True]], [{}], [[-1]], [[99]], []])
+def test_columns_that_are_none_are_refused(file, columns):
+    from evalkit.files import canonical_json, digest
+
+    raw = json.loads(file.read_text())
+    del raw["checksum"]
+    raw["sheets"][0]["metrics"][0]["columns"] = columns
+    file.write_text(json.dumps(raw | {"checksum": digest(canonical_json(raw))}))
+    with pytest.raises(StoreError, match="not a whole baseline file"):
+        read(file)
+
+
 def test_ids_that_meet_are_hashed_again(monkeypatch):
     monkeypatch.setattr("evalkit.compare.evidence.ID_BITS", 8)
     names = [f"n{i}" for i in range(200)]
