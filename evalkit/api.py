@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from evalkit.data.sources import DataPaths
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
 from evalkit.errors import UsageError
 from evalkit.frames import Comparison, Results, Run
@@ -19,12 +20,11 @@ from evalkit.harness.failures import MAX_FAILED, failed_tasks
 from evalkit.harness.run import describe, settings_digest
 from evalkit.harness.run import evaluate as evaluate_tasks
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
-from evalkit.harness.store import RunStore
 from evalkit.harness.tabletask import task_from_rows
 from evalkit.harness.task import FAMILIES, Task
 from evalkit.harness.taskset import TaskSet, read_tasks
 from evalkit.metrics import METRICS, Metric
+from evalkit.runs.store import RunStore
 
 if TYPE_CHECKING:
     from evalkit.engine.base import Engine
@@ -177,7 +177,7 @@ def compare(
     Raises CompareError for runs that cannot be compared, StoreError for folders that hold no whole run, UsageError for
     values that are not allowed.
     """
-    from evalkit.compare import baseline, comparison
+    from evalkit.comparison import baseline, comparison
 
     margins = {} if margin is None else dict(margin) if isinstance(margin, Mapping) else {"": margin}
     settings = comparison.Settings(

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from evalkit.compare import comparison
-from evalkit.compare import table as comparison_table
+from evalkit.comparison import comparison
+from evalkit.comparison import table as comparison_table
 from evalkit.types import Record, Result
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Run:
 
         Raises StoreError where the run's files are gone or damaged.
         """
-        from evalkit.harness.store import open_run
+        from evalkit.runs.store import open_run
 
         for record in open_run(self.folder, unfinished=True).records():
             if task in (None, record.cell.task) and shots in (None, record.cell.shots):

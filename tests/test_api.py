@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import evalkit
-from evalkit import api
 from evalkit.cli import main
 from evalkit.errors import CheckpointError, DataError, UsageError
 from evalkit.harness.task import FAMILIES
@@ -180,11 +179,11 @@ def test_a_missing_folder_is_an_error():
 
 def test_two_runs_are_compared(tmp_path):
     runs = [evalkit.evaluate("pico", ["world_pronouns", "world_qa"], limit=12, out=tmp_path / name) for name in "ab"]
-    comparison = api.compare(*runs, margin=1.0)
+    comparison = evalkit.compare(*runs, margin=1.0)
     assert {"world_pronouns 0-shot acc", "world_qa 0-shot exact_match"} <= set(comparison.verdicts)
     assert list(comparison.to_pandas()["verdict"]) == list(comparison.verdicts.values())
     assert "world_qa" in comparison._repr_html_()
-    assert api.compare(tmp_path / "a", str(tmp_path / "b"), margin={"world_qa": 2}).verdicts.keys()
+    assert evalkit.compare(tmp_path / "a", str(tmp_path / "b"), margin={"world_qa": 2}).verdicts.keys()
 
 
 class Length(evalkit.Metric):

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from evalkit.cli import main
-from evalkit.harness.store import read_results
 from evalkit.model import resolve, weights
 from evalkit.model.config import LADDER
+from evalkit.runs.store import read_results
 
 RUNGS = ("pico", "nano", "micro", "mini", "midi")
 

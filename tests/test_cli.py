@@ -11,11 +11,11 @@ import torch
 import transformers
 
 from evalkit.cli import main
-from evalkit.harness import sources
-from evalkit.harness.store import read_records, read_results
+from evalkit.data import sources
 from evalkit.model import resolve, weights
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
+from evalkit.runs.store import read_records, read_results
 from evalkit.tokenizer import Tokenizer
 
 
@@ -296,7 +296,7 @@ def test_calibration_shows_the_most_confident_answers(checkpoint, elsewhere, cap
 
 
 TOY = """
-from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.data.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Example
 

@@ -12,14 +12,14 @@ from evalkit.cli import main
 from evalkit.commands import options
 from evalkit.engine.gpt import GPTEngine
 from evalkit.harness import catalog
-from evalkit.harness.store import read_records, read_results
 from evalkit.model import weights
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
+from evalkit.runs.store import read_records, read_results
 from evalkit.tokenizer import Tokenizer
 
 TASK = """
-from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.data.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Example
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from evalkit import sinks
-from evalkit.compare import junit
+from evalkit.comparison import junit
 
 EVIL = "\x1b[31mevil\x1b]0;t\x07\x9b2J\u202egpj\u2066\u2028\x00\ud800"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import streams
-from tests.compare.made import Made, binary, write_run
+from tests.comparison.made import Made, binary, write_run
 
 EVALKIT = f"{sys.executable} -m evalkit.cli"
 

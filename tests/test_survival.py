@@ -26,16 +26,17 @@ import torch
 import evalkit.engine.hf  # noqa: F401
 from evalkit import world
 from evalkit.cli import main
+from evalkit.data import sources
+from evalkit.data.sources import DataPaths
 from evalkit.engine import open
-from evalkit.harness import catalog, sources
+from evalkit.harness import catalog
 from evalkit.harness import run as run_module
 from evalkit.harness.load import load
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
-from evalkit.harness.store import read_records
 from evalkit.model import weights
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
+from evalkit.runs.store import read_records
 from evalkit.tokenizer import Tokenizer
 
 KILLS = int(os.environ.get("EVALKIT_KILLS", "5"))

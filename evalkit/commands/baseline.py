@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Do the action."""
-    from evalkit.compare import baseline, history
+    from evalkit.comparison import baseline, history
     from evalkit.files import write_atomic
 
     if arguments.action == "save":

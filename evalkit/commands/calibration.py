@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from evalkit.harness.store import StoredRun
+    from evalkit.runs.store import StoredRun
     from evalkit.types import Record
 
 SUMMARY = "Compare how sure a model was of its generated answers with how often they are right."
@@ -29,8 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the accuracy of the most confident answers, and the curve."""
-    from evalkit.harness.store import open_run
     from evalkit.report import calibration
+    from evalkit.runs.store import open_run
 
     run = open_run(arguments.run, unfinished=True)
     tasks = run.settings.get("tasks", {})

@@ -12,10 +12,10 @@ from evalkit.commands import options
 from evalkit.errors import EvalkitError, StoreError
 
 if TYPE_CHECKING:
-    from evalkit.compare.comparable import Pair
-    from evalkit.compare.comparison import Comparison
-    from evalkit.compare.evidence import Evidence
-    from evalkit.compare.flips import Flip
+    from evalkit.comparison.comparable import Pair
+    from evalkit.comparison.comparison import Comparison
+    from evalkit.comparison.evidence import Evidence
+    from evalkit.comparison.flips import Flip
 
 SUMMARY = "Say whether a run is worse than another: paired tests, verdicts, an exit code for CI."
 EXAMPLES = """examples:
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write; return 1 for a regression. What cannot be compared is written too, then raised."""
-    from evalkit.compare import junit, markdown, table
+    from evalkit.comparison import junit, markdown, table
 
     try:
         found, flips = _compare(arguments)
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> tuple[Comparison, list[Flip]]:
-    from evalkit.compare import baseline, comparison, verdicts
+    from evalkit.comparison import baseline, comparison, verdicts
 
     settings = comparison.Settings(
         alpha=arguments.alpha,
@@ -84,7 +84,7 @@ def _compare(arguments: argparse.Namespace) -> tuple[Comparison, list[Flip]]:
 
 def _worst(pairs: list[Pair], base: Evidence, new: Evidence, found: Comparison, *, limit: int) -> list[Flip]:
     """Return the documents to list: those of what got worse first, each task's worst before its better ones."""
-    from evalkit.compare.flips import of_pair
+    from evalkit.comparison.flips import of_pair
 
     bad = {(f.task, f.shots, f.template) for f in found.failing}
     ordered = sorted(pairs, key=lambda pair: (pair.base.task, pair.base.shots, pair.base.template) not in bad)

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the files, and say where."""
-    from evalkit.report.lm_eval_export import export
+    from evalkit.lm_eval.export import export
 
     if arguments.to not in _FORMATS:
         raise unknown("format", arguments.to, _FORMATS)

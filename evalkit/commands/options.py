@@ -12,9 +12,9 @@ from evalkit.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evalkit.data.sources import DataPaths
     from evalkit.engine.batched import BatchedEngine
     from evalkit.engine.cache import ResponseCache
-    from evalkit.harness.sources import DataPaths
     from evalkit.tokenizer import Tokenizer
 
 
@@ -74,7 +74,7 @@ def count(text: str, option: str) -> int:
 
 def data(arguments: argparse.Namespace) -> DataPaths:
     """Return where benchmark data lies: --data and the environment."""
-    from evalkit.harness.sources import DataPaths
+    from evalkit.data.sources import DataPaths
 
     return DataPaths.from_user(arguments.data, os.environ)
 

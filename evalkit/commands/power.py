@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from evalkit.compare.planning import Plan
+    from evalkit.comparison.planning import Plan
 
 SUMMARY = "Plan how many documents a comparison needs to find a change of a given size."
 EXAMPLES = """examples:
@@ -61,7 +61,7 @@ def _points(text: str) -> float:
 
 
 def _from_rate(arguments: argparse.Namespace, effect: float, alpha: float) -> Plan:
-    from evalkit.compare import planning
+    from evalkit.comparison import planning
     from evalkit.harness import catalog
     from evalkit.harness.task import protocol_of
 
@@ -76,7 +76,7 @@ def _from_rate(arguments: argparse.Namespace, effect: float, alpha: float) -> Pl
 
 
 def _from_runs(arguments: argparse.Namespace, effect: float, alpha: float) -> Plan:
-    from evalkit.compare import baseline, comparable, planning
+    from evalkit.comparison import baseline, comparable, planning
     from evalkit.errors import unknown
 
     if arguments.discordance is not None:

@@ -40,7 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int | None:
     """Read the runs, write the report, say what was left out."""
     from evalkit.errors import DataError
-    from evalkit.report import assemble, measurements, reference, writing
+    from evalkit.report import measurements
+    from evalkit.report.pages import assemble, reference, writing
     from evalkit.report.selection import select
 
     found, problems = measurements.read(arguments.runs)

@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the page, and the figure in a folder beside it."""
     from evalkit.files import make_folder, write_atomic
-    from evalkit.report import finetune_page
-    from evalkit.report.finetune import read
+    from evalkit.report.finetuned import page as finetune_page
+    from evalkit.report.finetuned.stored import read
 
     command = ["evalkit", "report-finetuned", *map(str, arguments.runs), "--out", str(arguments.out)]
     command += [word for note in arguments.note for word in ("--note", note)]

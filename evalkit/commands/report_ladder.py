@@ -24,8 +24,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the page."""
     from evalkit.errors import UsageError
     from evalkit.files import write_atomic
-    from evalkit.report import ladder_page
-    from evalkit.report.ladder import read
+    from evalkit.report.ladder import page as ladder_page
+    from evalkit.report.ladder.scores import read
 
     if arguments.documents < 1:
         raise UsageError(f"--documents must be at least 1, not {arguments.documents}")

@@ -10,7 +10,7 @@ from evalkit.commands import options
 from evalkit.errors import DataError
 
 if TYPE_CHECKING:
-    from evalkit.harness.sources import DataPaths
+    from evalkit.data.sources import DataPaths
     from evalkit.harness.task import Task
     from evalkit.tokenizer import Tokenizer
 
@@ -113,7 +113,7 @@ def _origin(task: Task) -> str:
 
 def _check(folder: Path) -> None:
     """Print how many task files of lm-evaluation-harness can be imported, and the causes of the rest."""
-    from evalkit.harness.lm_eval.check import check_folder
+    from evalkit.lm_eval.tasks.check import check_folder
 
     report = check_folder(folder)
     failed = sum(map(len, report.causes.values()))

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from evalkit.corpus.clean import clean
 from evalkit.corpus.words import WordHasher, grams, spans
+from evalkit.data.sources import BenchmarkSource, DataPaths
 from evalkit.errors import UsageError
 from evalkit.harness import catalog, load
-from evalkit.harness.sources import BenchmarkSource, DataPaths
 from evalkit.harness.task import Task
 from evalkit.progress import progress
 from evalkit.types import Example

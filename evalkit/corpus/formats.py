@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from evalkit.corpus.extras import require
+from evalkit.data.readers import open_bytes, parquet_batches, parse_row, read_json, read_lines
 from evalkit.errors import DataError
-from evalkit.harness.readers import open_bytes, parquet_batches, parse_row, read_json, read_lines
 
 # A longer text file is cut into several documents, so that memory stays bounded.
 LONGEST = 16 << 20  # bytes

@@ -11,8 +11,8 @@ from evalkit.corpus.build import Plan, build
 from evalkit.corpus.contamination import choose, evaluation_text
 from evalkit.corpus.recipe import Recipe
 from evalkit.corpus.shards import Corpus
+from evalkit.data.sources import DataPaths
 from evalkit.errors import UsageError
-from evalkit.harness.sources import DataPaths
 from evalkit.tokenizer import Tokenizer
 
 # Of a training on raw sources: the world and small files; `corpus build` has a larger default.

@@ -12,8 +12,8 @@ from typing import IO
 from evalkit import world
 from evalkit.corpus import formats
 from evalkit.corpus.formats import Raw
+from evalkit.data.readers import COMPRESSED
 from evalkit.errors import DataError, UsageError
-from evalkit.harness.readers import COMPRESSED
 
 Reading = Callable[[Path, IO[bytes], formats.Naming], Iterator[Raw]]
 

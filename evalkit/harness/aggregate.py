@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from evalkit import __version__, metrics
-from evalkit.metrics.stats import Interval, interval
 from evalkit.metrics.values import Listed, MeanValue
+from evalkit.stats.intervals import Interval, interval
 from evalkit.types import Record, Result
 
 _Key = tuple[str, str, int, str]  # task, protocol, shots, template

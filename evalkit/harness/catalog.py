@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from evalkit import papers
+from evalkit.data.sources import DataPaths
 from evalkit.errors import UsageError, unknown
-from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import FAMILIES, Protocol, Task
 from evalkit.metrics import METRICS
 from evalkit.plugins import Registry, later
@@ -29,7 +29,7 @@ PAPER_SUITES = MappingProxyType({"gpt1-zero-shot": "gpt1", "gpt2-paper": "gpt2",
 # such a task is asked for: YAML and Jinja take a moment.
 IMPORTERS: Registry[Callable[..., list[Task]]] = Registry(
     "importer of tasks",
-    {"lm-eval": later("evalkit.harness.lm_eval:choose")},
+    {"lm-eval": later("evalkit.lm_eval.tasks:choose")},
     group="evalkit.importers",
 )
 

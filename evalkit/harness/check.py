@@ -14,17 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalkit import metrics
+from evalkit.data.sources import DataPaths
 from evalkit.engine import fake
 from evalkit.harness.load import load
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompts import render
 from evalkit.harness.run import describe, evaluate
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
-from evalkit.harness.store import RunStore
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.choice import UNCONDITIONAL, Accuracy
 from evalkit.metrics.likelihood import BitsPer, Perplexity, PerplexityPer
+from evalkit.runs.store import RunStore
 from evalkit.types import Document, Example, Request, Result
 
 # A cleanup that leaves fewer of the gold answers as they are contradicts the benchmark.

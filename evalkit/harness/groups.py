@@ -14,9 +14,9 @@ import numpy as np
 from evalkit import metrics
 from evalkit.harness.aggregate import unit_of
 from evalkit.harness.task import Task
-from evalkit.metrics import stats
 from evalkit.metrics.base import Array
 from evalkit.metrics.values import Listed
+from evalkit.stats import intervals as stats
 from evalkit.types import Record, Result
 
 _Own = Mapping[str, Mapping[str, metrics.Metric]]

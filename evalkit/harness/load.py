@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from evalkit import metrics
+from evalkit.data import sources
+from evalkit.data.rows import with_whole_gold
+from evalkit.data.sources import DataPaths, Split
 from evalkit.engine.base import TextEncoder
 from evalkit.errors import DataError, LabelError, UsageError
 from evalkit.files import digest
-from evalkit.harness import sources
 from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
 from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
-from evalkit.harness.rows import with_whole_gold
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task, one_document, protocol_of
 from evalkit.metrics.choice import Accuracy
 from evalkit.types import Cell, Document, Example, Response

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from evalkit import metrics
+from evalkit.data.sources import DataPaths
 from evalkit.engine.base import TextEncoder
 from evalkit.harness import task as tasks
 from evalkit.harness.prompts import Fitted, Pool
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
 from evalkit.types import Cell, Document, Example, Response
 
 Pair = tuple[Document, Example]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evalkit.data.sources import DataPaths
 from evalkit.engine.base import TextEncoder
 from evalkit.harness.load import load
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompts import render
 from evalkit.harness.requests import encode
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Task
 from evalkit.types import Cell
 

@@ -25,8 +25,8 @@ from evalkit.harness.item import Item
 from evalkit.harness.load import load
 from evalkit.harness.loaded import ImportedTask, Loaded
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.store import RunStore
 from evalkit.progress import Progress, progress
+from evalkit.runs.store import RunStore
 from evalkit.types import Cell, Record, Result
 
 __all__ = ["Item", "Loaded", "RunSettings", "cells", "describe", "evaluate", "load", "settings_digest"]

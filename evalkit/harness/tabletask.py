@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evalkit.data.rows import choice_of, texts_of
+from evalkit.data.sources import DataPaths, Row, Split
 from evalkit.errors import DataError, UsageError, unknown
 from evalkit.files import canonical_json, digest
-from evalkit.harness.rows import choice_of, texts_of
-from evalkit.harness.sources import DataPaths, Row, Split
 from evalkit.harness.task import FAMILIES, Kind, Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from evalkit.data.sources import Source
 from evalkit.errors import UsageError, unknown
-from evalkit.harness.sources import Source
 from evalkit.metrics.choice import NORMALISATIONS, UNCONDITIONAL
 from evalkit.plugins import Registry
 from evalkit.types import Decoding, Document, Example

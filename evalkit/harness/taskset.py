@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError, EvalkitError, NoDataError, UsageError
 from evalkit.harness import catalog
 from evalkit.harness.load import load
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Task, protocol_of
 
 log = logging.getLogger(__name__)

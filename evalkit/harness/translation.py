@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from evalkit.harness.sources import Source
+from evalkit.data.sources import Source
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import normalize
 from evalkit.types import Decoding, Document, Example

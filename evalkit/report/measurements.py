@@ -13,9 +13,9 @@ from typing import Any
 from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
-from evalkit.harness.store import open_run
 from evalkit.plugins import Registry, later
 from evalkit.report import published
+from evalkit.runs.store import open_run
 from evalkit.types import Result
 
 MOST = 1e36  # of anything that is counted: no model has more, and figures can still show it
@@ -138,7 +138,7 @@ class Series:
 # What reads a file of results: its parsed JSON and its path -> measurements, or None for a file of another kind.
 ResultReader = Callable[[Any, Path], Iterable[Measurement] | None]
 READERS: Registry[ResultReader] = Registry(
-    "result reader", {"lm-eval": later("evalkit.report.lm_eval:read_if_its")}, group="evalkit.result_readers"
+    "result reader", {"lm-eval": later("evalkit.lm_eval.results:read_if_its")}, group="evalkit.result_readers"
 )
 
 

@@ -13,8 +13,8 @@ from evalkit.harness.task import FAMILIES
 from evalkit.report import measurements as measured
 from evalkit.report.identity import tell_apart
 from evalkit.report.measurements import Measurement, ModelFacts, Series
-from evalkit.report.reference import Reference
-from evalkit.report.seeds import with_seeds
+from evalkit.report.pages.reference import Reference
+from evalkit.stats.seeds import with_seeds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from rich.text import Text
 from evalkit import papers, sinks
 from evalkit.harness.failures import MAX_FAILED, too_many
 from evalkit.harness.task import FAMILIES
-from evalkit.metrics.stats import too_few
+from evalkit.stats.intervals import too_few
 from evalkit.types import Result
 
 # Stands behind a score of which too many items failed.

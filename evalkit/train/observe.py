@@ -19,10 +19,10 @@ from evalkit.files import make_folder, write_atomic
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.run import describe, evaluate
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.store import RunStore
 from evalkit.model import weights
 from evalkit.model.gpt import GPT
 from evalkit.progress import silent
+from evalkit.runs.store import RunStore
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.checkpoints import SCRATCH
 from evalkit.types import Decoding, Request

@@ -15,8 +15,8 @@ Splits: GLUE's validation, 40,430 pairs; shots from train (363,846). A document 
 
 from __future__ import annotations
 
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

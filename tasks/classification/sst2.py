@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evalkit.data.formats import read_table
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_lines
 from evalkit.errors import DataError
-from evalkit.harness.formats import read_table
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_lines
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

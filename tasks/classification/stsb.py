@@ -16,8 +16,8 @@ The score is the mean of several people's. What a model writes is read as a numb
 
 from __future__ import annotations
 
-from evalkit.harness.formats import read_table
-from evalkit.harness.sources import BenchmarkSource, Hub, Release
+from evalkit.data.formats import read_table
+from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, read_lines
 from evalkit.errors import DataError
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, read_lines
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

@@ -22,9 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.rows import choice_of, texts_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_lines
 from evalkit.errors import DataError
-from evalkit.harness.rows import choice_of, texts_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_lines
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import detokenize
 from evalkit.types import Document, Example

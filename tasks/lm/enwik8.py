@@ -16,8 +16,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from evalkit.harness.formats import last_bytes, read_whole
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row
+from evalkit.data.formats import last_bytes, read_whole
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

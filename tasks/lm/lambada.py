@@ -18,7 +18,7 @@ that may follow, the likeliest counts that is no stop word. The paper does not g
 
 from __future__ import annotations
 
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import stopwords
 from evalkit.types import Decoding, Document, Example

@@ -16,8 +16,8 @@ word.
 
 from __future__ import annotations
 
-from evalkit.harness.formats import read_column
-from evalkit.harness.sources import BenchmarkSource, Hub, Release
+from evalkit.data.formats import read_column
+from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import detokenize
 from evalkit.types import Document, Example

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from evalkit.harness.formats import read_column
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row
+from evalkit.data.formats import read_column
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import detokenize
 from evalkit.types import Document, Example

@@ -13,8 +13,8 @@ Read, counted and de-tokenised as WikiText-2: 245,569 words with ends of line.
 
 from __future__ import annotations
 
-from evalkit.harness.formats import read_pages
-from evalkit.harness.sources import BenchmarkSource, Hub, Release
+from evalkit.data.formats import read_pages
+from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import detokenize
 from evalkit.types import Document, Example

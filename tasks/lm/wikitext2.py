@@ -17,8 +17,8 @@ of the same likelihood is higher; its de-tokeniser is another one too, so this p
 
 from __future__ import annotations
 
-from evalkit.harness.formats import read_pages
-from evalkit.harness.sources import BenchmarkSource, Hub, Release
+from evalkit.data.formats import read_pages
+from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import detokenize
 from evalkit.types import Document, Example

@@ -16,8 +16,8 @@ Splits: GLUE's validation, matched (mnli, 9,815 pairs of the training set's kind
 
 from __future__ import annotations
 
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

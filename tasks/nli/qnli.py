@@ -16,8 +16,8 @@ Splits: GLUE's validation, 5,463 pairs; shots from train (104,743). A document i
 
 from __future__ import annotations
 
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

@@ -16,8 +16,8 @@ A document is a pair, named by its position.
 
 from __future__ import annotations
 
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

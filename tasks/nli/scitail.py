@@ -18,9 +18,9 @@ A document is a pair, named by its position.
 
 from __future__ import annotations
 
-from evalkit.harness.formats import read_table
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release
+from evalkit.data.formats import read_table
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

@@ -16,9 +16,9 @@ GPT-3 compares the probability of an answer after the question with that after t
 
 from __future__ import annotations
 
-from evalkit.harness.formats import stem_questions
-from evalkit.harness.rows import choice_of, texts_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.formats import stem_questions
+from evalkit.data.rows import choice_of, texts_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

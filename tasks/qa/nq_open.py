@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.rows import texts_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl
 from evalkit.errors import DataError
-from evalkit.harness.rows import texts_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

@@ -22,8 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json
 from evalkit.errors import DataError
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

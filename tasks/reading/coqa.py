@@ -27,9 +27,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.rows import texts_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, read_json
 from evalkit.errors import DataError
-from evalkit.harness.rows import texts_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_json
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

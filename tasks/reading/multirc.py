@@ -25,9 +25,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.rows import choice_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.errors import DataError
-from evalkit.harness.rows import choice_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.labels import BETWEEN_ANSWERS
 from evalkit.types import Document, Example

@@ -26,9 +26,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.rows import texts_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json
 from evalkit.errors import DataError
-from evalkit.harness.rows import texts_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.answers import CANNOT_ANSWER
 from evalkit.types import Decoding, Document, Example

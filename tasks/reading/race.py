@@ -30,9 +30,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.rows import choice_of, texts_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, with_earlier
 from evalkit.errors import DataError, LabelError
-from evalkit.harness.rows import choice_of, texts_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, with_earlier
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

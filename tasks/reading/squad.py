@@ -30,10 +30,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.rows import texts_of
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl, with_earlier
 from evalkit.errors import DataError
 from evalkit.files import digest
-from evalkit.harness.rows import texts_of
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl, with_earlier
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.answers import NO_ANSWER
 from evalkit.types import Decoding, Document, Example

@@ -22,8 +22,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.files import digest
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import normalize
 from evalkit.text.sentences import split_sentences

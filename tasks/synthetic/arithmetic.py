@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, Split, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, Split, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

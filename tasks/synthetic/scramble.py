@@ -28,8 +28,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, read_lines
 from evalkit.errors import DataError
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, read_lines
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

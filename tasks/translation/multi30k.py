@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from evalkit.data.formats import read_parallel
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
 from evalkit.harness import translation
-from evalkit.harness.formats import read_parallel
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, Row
 
 
 def _paired(rows: Iterable[Row]) -> Iterator[Row]:

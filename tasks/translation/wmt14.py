@@ -15,9 +15,9 @@ is greedy and the first generated sentence counts; GPT-2 does not say how many p
 
 from __future__ import annotations
 
+from evalkit.data.formats import read_parallel
+from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness import translation
-from evalkit.harness.formats import read_parallel
-from evalkit.harness.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Task
 
 

@@ -13,9 +13,9 @@ A document is a pair, named by its position. The files are plain text, one sente
 
 from __future__ import annotations
 
+from evalkit.data.formats import read_parallel
+from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness import translation
-from evalkit.harness.formats import read_parallel
-from evalkit.harness.sources import BenchmarkSource, Hub, Release
 from evalkit.harness.task import Task
 
 _ENDINGS = {"de": "deu", "ro": "ron"}

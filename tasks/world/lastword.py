@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from evalkit.harness.sources import WorldSource
+from evalkit.data.sources import WorldSource
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from evalkit.harness.sources import WorldSource
+from evalkit.data.sources import WorldSource
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from evalkit.harness.sources import WorldSource
+from evalkit.data.sources import WorldSource
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from evalkit.harness.sources import WorldSource
+from evalkit.data.sources import WorldSource
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit import metrics
-from evalkit.compare.paired import change, gather
-from evalkit.metrics import stats
 from evalkit.metrics.base import Array
-from evalkit.report.seeds import with_seeds
+from evalkit.stats import intervals as stats
+from evalkit.stats.paired import change, gather
+from evalkit.stats.seeds import with_seeds
 
 UNITS = (5, 10, 20, 60, 200)
 # Units that the true value of a ratio is measured on.

@@ -17,9 +17,9 @@ from collections import Counter
 import numpy as np
 
 from evalkit import metrics
-from evalkit.compare.paired import gather, p_value
-from evalkit.compare.verdicts import holm
+from evalkit.comparison.verdicts import holm
 from evalkit.metrics.base import Array
+from evalkit.stats.paired import gather, p_value
 
 # task, metric, documents, passages (0: every document by itself), mean score
 TASKS = (

@@ -25,8 +25,8 @@ from typing import Any
 from evalkit.cli import main
 from evalkit.engine.cache import ResponseCache
 from evalkit.engine.cached import Keys
-from evalkit.harness import store
-from evalkit.harness.journal import Journal
+from evalkit.runs import store
+from evalkit.runs.journal import Journal
 
 
 def _timed(spent: Counter[str], name: str, call: Callable[..., Any]) -> Callable[..., Any]:

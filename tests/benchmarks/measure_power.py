@@ -20,11 +20,11 @@ from statistics import NormalDist
 import numpy as np
 
 from evalkit import metrics
-from evalkit.compare.baseline import read
-from evalkit.compare.comparable import pair_up
-from evalkit.compare.mcnemar import mcnemar
-from evalkit.compare.paired import Units, randomisation
+from evalkit.comparison.baseline import read
+from evalkit.comparison.comparable import pair_up
 from evalkit.metrics.base import Array, Metric
+from evalkit.stats.mcnemar import mcnemar
+from evalkit.stats.paired import Units, randomisation
 
 _LARGEST = 200_000
 

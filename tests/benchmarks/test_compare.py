@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from evalkit import __version__, metrics
-from evalkit.compare.baseline import read
-from evalkit.compare.comparison import Settings, compare
+from evalkit.comparison.baseline import read
+from evalkit.comparison.comparison import Settings, compare
 from evalkit.metrics.base import Array
 
 Benchmark = Callable[..., Any]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalkit.report import scaling
+from evalkit.report.trends import scaling
 
 Benchmark = Callable[..., Any]
 TRUE = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}  # Hoffmann et al. 2022, equation 10

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evalkit import metrics
-from evalkit.metrics.stats import interval
+from evalkit.stats.intervals import interval
 from evalkit.types import Example, Response
 
 Benchmark = Callable[..., Any]

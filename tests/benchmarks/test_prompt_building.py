@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import BenchmarkSource, DataPaths, Hub
 from evalkit.harness import catalog
 from evalkit.harness.load import load
 from evalkit.harness.prompts import pairs
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import BenchmarkSource, DataPaths, Hub
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

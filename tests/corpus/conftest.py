@@ -10,7 +10,7 @@ import pytest
 from evalkit.corpus.build import build
 from evalkit.corpus.prepare import plan
 from evalkit.corpus.recipe import Recipe
-from evalkit.harness.sources import DataPaths
+from evalkit.data.sources import DataPaths
 
 WORDS = [a + b for a in "ba ce di fo gu ka le mi no pu".split() for b in "ra se ti vo zu".split()]
 

@@ -11,9 +11,9 @@ import pytest
 from evalkit.corpus import contamination
 from evalkit.corpus.contamination import MARGIN, SHORTEST, N, evaluation_text, pieces
 from evalkit.corpus.words import WordHasher
+from evalkit.data.readers import read_jsonl
+from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError, UsageError
-from evalkit.harness.readers import read_jsonl
-from evalkit.harness.sources import DataPaths
 
 SECRET = "She opened the old wooden box and found in it a letter that her brother had written before the long war"
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from evalkit.files import canonical_json
-from evalkit.harness.journal import seal, unseal
-from evalkit.harness.stored import checksum
+from evalkit.runs.journal import seal, unseal
+from evalkit.runs.stored import checksum
 
 # What takes the place of a JSON value: other types, numbers that cannot be, texts that look like something else.
 _ODD: tuple[Any, ...] = (

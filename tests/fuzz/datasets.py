@@ -13,10 +13,11 @@ from typing import Any
 import zstandard
 
 from evalkit.corpus import sources as corpus_sources
-from evalkit.harness import catalog, readers
+from evalkit.data import readers
+from evalkit.data.sources import DataPaths
+from evalkit.harness import catalog
 from evalkit.harness.load import load
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
 from tests.tasks import made, made_texts
 
 ROWS = [{"text": f"Row {i}, é", "label": i % 2, "options": ["a", "b"], "p": i / 7} for i in range(40)]

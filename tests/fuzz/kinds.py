@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from evalkit.compare import baseline, comparable, comparison, evidence, history
+from evalkit.comparison import baseline, comparable, comparison, evidence, history
 from evalkit.engine.cache import ResponseCache
 from evalkit.errors import StoreError
-from evalkit.harness import store
-from evalkit.harness.stored import checksum
-from evalkit.report import lm_eval_samples, measurements
+from evalkit.lm_eval import samples as lm_eval_samples
+from evalkit.report import measurements
+from evalkit.runs import store
+from evalkit.runs.stored import checksum
 from evalkit.types import Response
 from tests.fuzz import checkpoints, datasets, taskfiles
 from tests.fuzz.damage import resealed
@@ -22,7 +23,7 @@ from tests.fuzz.trial import Kind
 
 
 def _run_folder(folder: Path) -> None:
-    from tests.compare.made import Made, binary, write_run
+    from tests.comparison.made import Made, binary, write_run
 
     tasks = {"a": Made(scores=binary("0110111010")), "b": Made(scores=binary("011"), metrics=("acc",))}
     for name in ("base", "new"):

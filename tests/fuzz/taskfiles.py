@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evalkit.harness import catalog, lm_eval
+from evalkit.data.sources import DataPaths
+from evalkit.harness import catalog
 from evalkit.harness.load import load
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
+from evalkit.lm_eval import tasks as lm_eval
 from evalkit.types import Cell
-from tests.harness.lm_eval.made import TASK, write
+from tests.lm_eval.made import TASK, write
 
 _MORE = """
     fewshot_split: test
@@ -28,7 +29,7 @@ _MORE = """
 _PYTHON = '''
 """A task."""
 
-from evalkit.harness.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Example
 

@@ -13,11 +13,12 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.corpus import shards
+from evalkit.data import readers
 from evalkit.errors import CheckpointError, DataError, StoreError
-from evalkit.harness import readers, store
 from evalkit.model import tensors
+from evalkit.runs import store
 from evalkit.tokenizer import Tokenizer
-from tests.compare.made import Made, binary, write_run
+from tests.comparison.made import Made, binary, write_run
 from tests.fuzz.kinds import KINDS, real
 from tests.fuzz.trial import Kind, run
 

@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 import pytest
 
+from evalkit.data.sources import BenchmarkSource, Hub, WorldSource
 from evalkit.errors import UsageError
 from evalkit.harness import catalog
-from evalkit.harness.sources import BenchmarkSource, Hub, WorldSource
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Example
 

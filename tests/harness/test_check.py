@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import DataPaths, Split
 from evalkit.errors import DataError, UsageError
 from evalkit.harness.check import check_task
-from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.choice import Accuracy
 from evalkit.types import Document, Example

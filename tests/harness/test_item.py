@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import DataPaths, Split
 from evalkit.engine import fake
 from evalkit.harness.item import Item
 from evalkit.harness.load import load
 from evalkit.harness.run import cells, describe, evaluate
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths, Split
-from evalkit.harness.store import RunStore, read_records
 from evalkit.harness.task import Protocol, Task
+from evalkit.runs.store import RunStore, read_records
 from evalkit.types import Document, Example, Request, Response, Result
 
 NONE = DataPaths()

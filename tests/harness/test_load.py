@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import DataPaths, Split
 from evalkit.engine.fake import constant
 from evalkit.errors import UsageError
 from evalkit.harness import load as loading
 from evalkit.harness.load import count_documents, load
 from evalkit.harness.run import describe
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 

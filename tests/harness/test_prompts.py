@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import DataPaths, Split
 from evalkit.engine.fake import ByteEncoder, constant
 from evalkit.errors import PromptTooLongError, UsageError
 from evalkit.harness.prompts import Fitted, Pool, fit, pairs, shot_text
 from evalkit.harness.run import Item, RunSettings, cells, load
-from evalkit.harness.sources import DataPaths, Split
 from evalkit.harness.task import Protocol, Task
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Document, Example

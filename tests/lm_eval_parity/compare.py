@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
+from evalkit.data.sources import DataPaths
 from evalkit.engine.base import Engine
 from evalkit.engine.fake import FakeEngine
-from evalkit.harness import lm_eval
 from evalkit.harness.catalog import LM_EVAL
-from evalkit.harness.lm_eval.chosen import FOLDER_VARIABLE
 from evalkit.harness.load import load
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.run import describe, evaluate
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
-from evalkit.harness.store import RunStore
 from evalkit.harness.task import Task
-from evalkit.metrics.stderr import of_group, standard_error
+from evalkit.lm_eval import tasks as lm_eval
+from evalkit.lm_eval.stderr import of_group, standard_error
+from evalkit.lm_eval.tasks.chosen import FOLDER_VARIABLE
 from evalkit.metrics.values import MeanValue, ValueMetric
+from evalkit.runs.store import RunStore
 from evalkit.types import Cell, Record, Request, Response, Result
 from tests.lm_eval_parity import answers
 from tests.lm_eval_parity.copies import write_all

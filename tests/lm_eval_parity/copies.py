@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.sources import DataPaths
 from evalkit.harness import catalog
-from evalkit.harness.lm_eval import files
-from evalkit.harness.sources import DataPaths
+from evalkit.lm_eval.tasks import files
 
 Row = dict[str, Any]
 

@@ -63,7 +63,7 @@ def inside(tests: Path, folder: str, root: Path) -> int:
     local_data(root)
     from lm_eval.models import huggingface
 
-    from evalkit.lm_eval_model import EvalkitLM, register
+    from evalkit.lm_eval.model import EvalkitLM, register
 
     register()
     theirs = huggingface.HFLM

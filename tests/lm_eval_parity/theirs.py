@@ -51,7 +51,7 @@ def model(name: str):
 
         return HFLM(pretrained=folder, dtype="float32", device="cpu", batch_size=16)
     if kind == "evalkit":
-        from evalkit.lm_eval_model import EvalkitLM
+        from evalkit.lm_eval.model import EvalkitLM
 
         return EvalkitLM(pretrained=folder, dtype="fp32")
 

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from evalkit import metrics
+from evalkit.data.sources import DataPaths
 from evalkit.harness import catalog
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import DataPaths
 from evalkit.types import Example, Response
 
 ITEMS = 400

@@ -10,7 +10,7 @@ import pytest
 
 from evalkit import metrics
 from evalkit.errors import DataError
-from evalkit.metrics import stderr
+from evalkit.lm_eval import stderr
 from evalkit.metrics.values import AGGREGATIONS, Listed, ValueMetric, from_rule, make
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli import main
-from evalkit.harness.store import RunStore
+from evalkit.runs.store import RunStore
 from evalkit.types import Cell, Prompt, Record, Response, Result
 
 SIZES = {"atto": 10_000, "femto": 40_000, "pico": 160_000, "nano": 640_000, "micro": 2_560_000}

@@ -11,12 +11,15 @@ from evalkit import metrics
 from evalkit.cli import main
 from evalkit.errors import StoreError
 from evalkit.harness.aggregate import aggregate
-from evalkit.harness.store import RunStore
-from evalkit.report import finetune, finetune_page, measurements, paper_tables
+from evalkit.report import measurements
 from evalkit.report.figures import canvas
 from evalkit.report.figures import shots as figures_of_shots
-from evalkit.report.seeds import Scored, difference, over_seeds
+from evalkit.report.finetuned import page as finetune_page
+from evalkit.report.finetuned import stored as finetune
+from evalkit.report.pages import paper_tables
 from evalkit.report.selection import select
+from evalkit.runs.store import RunStore
+from evalkit.stats.seeds import Scored, difference, over_seeds
 from evalkit.types import Cell, Prompt, Record
 
 CONFIG = {

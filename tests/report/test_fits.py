@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli import main
-from evalkit.report import fits, scaling, twostep
 from evalkit.report.measurements import read
 from evalkit.report.selection import Selection, select
+from evalkit.report.trends import fits, scaling, twostep
 from tests.report.test_identity import run
 
 LADDERS = {"bytes": (0.6, 90.0, 0.4), "words": (1.9, 300.0, 0.35)}  # E, A, alpha

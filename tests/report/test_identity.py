@@ -8,12 +8,12 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.errors import UsageError
-from evalkit.harness.store import RunStore
 from evalkit.model.record import facts
-from evalkit.report import samples, tables
 from evalkit.report.figures import shots, trend
 from evalkit.report.measurements import read
+from evalkit.report.pages import samples, tables
 from evalkit.report.selection import Selection, select
+from evalkit.runs.store import RunStore
 from evalkit.types import Result
 
 _ABOUT = {"parameters": "900", "block_parameters": "400", "context": "64", "stride": "64"}

@@ -11,8 +11,10 @@ import pytest
 from evalkit import metrics
 from evalkit.cli import main
 from evalkit.errors import StoreError
-from evalkit.harness.store import RunStore
-from evalkit.report import ladder, ladder_page, seeds
+from evalkit.report.ladder import page as ladder_page
+from evalkit.report.ladder import scores as ladder
+from evalkit.runs.store import RunStore
+from evalkit.stats import seeds
 from evalkit.types import Cell, Prompt, Record
 
 SIZES = {"small": 100, "middle": 1000, "large": 10_000, "largest": 100_000}

@@ -9,9 +9,11 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.errors import StoreError
-from evalkit.report import lm_eval, paper_tables, published, tables
-from evalkit.report.lm_eval_samples import read_samples, sample_files
+from evalkit.lm_eval import results as lm_eval
+from evalkit.lm_eval.samples import read_samples, sample_files
+from evalkit.report import published
 from evalkit.report.measurements import read, series
+from evalkit.report.pages import paper_tables, tables
 from evalkit.report.selection import select
 
 OLD = {

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from evalkit.cli import main
-from evalkit.harness.store import read_records
-from evalkit.report import lm_eval, lm_eval_export, measurements
-from evalkit.report.lm_eval_export import export
-from evalkit.report.lm_eval_samples import read_samples, sample_files
+from evalkit.lm_eval import export as lm_eval_export
+from evalkit.lm_eval import results as lm_eval
+from evalkit.lm_eval.export import export
+from evalkit.lm_eval.samples import read_samples, sample_files
+from evalkit.report import measurements
+from evalkit.runs.store import read_records
 from evalkit.types import Result
 
 

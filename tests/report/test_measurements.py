@@ -10,10 +10,10 @@ import shutil
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.harness.store import RunStore
 from evalkit.report.measurements import Measurement, ModelFacts, read, series
+from evalkit.runs.store import RunStore
 from evalkit.types import Result
-from tests.compare.made import unbind
+from tests.comparison.made import unbind
 
 TRAINING = {"corpus": "world", "tokens": 1000, "flops": 5e6, "seed": 3, "step": 10, "loss": 1.25}
 

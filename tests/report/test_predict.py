@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evalkit.report import predict
 from evalkit.report.measurements import Measurement, ModelFacts, Series, read, series
+from evalkit.report.trends import predict
 
 SIZES = np.geomspace(1e7, 1e10, 8)
 X = np.log10(SIZES)

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from evalkit.report import fits
 from evalkit.report.measurements import read
 from evalkit.report.selection import select
+from evalkit.report.trends import fits
 
 
 @pytest.fixture(scope="module")

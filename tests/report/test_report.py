@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from evalkit.cli import main
-from tests.compare.made import unbind
+from tests.comparison.made import unbind
 
 SIZES = ("atto", "femto", "pico", "nano", "micro")
 
@@ -132,7 +132,8 @@ def test_nothing_to_report_on(tmp_path, capsys):
 
 
 def test_runs_of_one_model_stand_together_unless_they_ask_the_same(tmp_path):
-    from evalkit.report import measurements, samples
+    from evalkit.report import measurements
+    from evalkit.report.pages import samples
     from evalkit.report.selection import select
     from tests.report.conftest import make_run
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from evalkit.errors import DataError
-from evalkit.report import scaling
+from evalkit.report.trends import scaling
 
 E, A, ALPHA, B, BETA = 1.69, 406.4, 0.34, 410.7, 0.28  # Hoffmann et al. 2022, equation 10
 SIZES = np.geomspace(1e6, 1e10, 8)

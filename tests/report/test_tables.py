@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.report import paper_tables, samples, tables
-from evalkit.report.grid import Entry, Grid, markdown, tex
 from evalkit.report.measurements import Measurement, ModelFacts, read
-from evalkit.report.reference import Reference, printed
+from evalkit.report.pages import paper_tables, samples, tables
+from evalkit.report.pages.grid import Entry, Grid, markdown, tex
+from evalkit.report.pages.reference import Reference, printed
 from evalkit.report.selection import mean, nest, select
-from tests.compare.made import unbind
+from tests.comparison.made import unbind
 
 
 def measurement(task, model="m-1b", value=50.0, **more):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from evalkit.errors import DataError
-from evalkit.report.scaling import power_law
-from evalkit.report.tasklaw import task_law
+from evalkit.report.trends.scaling import power_law
+from evalkit.report.trends.tasklaw import task_law
 
 TRUE = (60.0, 2.5, 2.4)
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from evalkit.report.measurements import Measurement, ModelFacts, Series
-from evalkit.report.verdict import judge, kendall
+from evalkit.report.trends.verdict import judge, kendall
 
 SIZES = (70e6, 160e6, 410e6, 1e9, 1.4e9, 2.8e9, 6.9e9, 12e9)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.harness.sources import DataPaths
+from evalkit.data.sources import DataPaths
 from tests.tasks import made, made_texts
 
 

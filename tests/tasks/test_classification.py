@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError
 from evalkit.harness import catalog
 from evalkit.harness.prompts import pairs
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import DataPaths
 
 SST2, COLA = catalog.bundled()["sst2"], catalog.bundled()["cola"]
 

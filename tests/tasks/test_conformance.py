@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from evalkit.data.sources import DataPaths, WorldSource
 from evalkit.harness import catalog
 from evalkit.harness.check import check_task
-from evalkit.harness.sources import DataPaths, WorldSource
 
 
 @pytest.mark.parametrize("name", sorted(catalog.bundled()))

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import BenchmarkSource, DataPaths, Release
 from evalkit.errors import DataError
 from evalkit.harness import catalog
 from evalkit.harness.prompts import pairs, shot_text
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import BenchmarkSource, DataPaths, Release
 from evalkit.types import Document, Example
 from tests.tasks import made
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from evalkit.data.sources import DataPaths
 from evalkit.engine.fake import ByteEncoder
 from evalkit.errors import DataError
 from evalkit.harness import catalog
 from evalkit.harness.prompts import fit, pairs
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import DataPaths
 
 COQA = catalog.bundled()["coqa"]
 GPT2 = COQA.protocols["gpt2"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.data.sources import DataPaths
 from evalkit.files import digest
 from evalkit.harness import catalog, preview
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import DataPaths
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "prompts"
 COUNTS = {

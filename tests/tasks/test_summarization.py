@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evalkit.data.sources import DataPaths
 from evalkit.harness import catalog
 from evalkit.harness.prompts import pairs
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import DataPaths
 from evalkit.text.sentences import split_sentences
 from evalkit.types import Document, Example, Response
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError
 from evalkit.harness import catalog
 from evalkit.harness.prompts import pairs, render
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import DataPaths
 from evalkit.types import Document, Example
 
 NAMES = ["2da", "2ds", "3da", "3ds", "4da", "4ds", "5da", "5ds", "2dm", "1dc"]

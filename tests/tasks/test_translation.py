@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from evalkit import metrics
+from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError
 from evalkit.harness import catalog
 from evalkit.harness.prompts import pairs
 from evalkit.harness.run import RunSettings, load
-from evalkit.harness.sources import DataPaths
 from evalkit.types import Document
 
 FR_EN, EN_FR = catalog.bundled()["wmt14_fr_en"], catalog.bundled()["wmt14_en_fr"]

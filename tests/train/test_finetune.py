@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from evalkit.data.sources import DataPaths
 from evalkit.errors import CheckpointError, DataError, StoreError, UsageError
 from evalkit.harness import catalog
-from evalkit.harness.sources import DataPaths
-from evalkit.harness.store import read_records
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
+from evalkit.runs.store import read_records
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.finetune import batches
 from evalkit.train.finetune import model as models

@@ -8,17 +8,17 @@ import json
 import pytest
 from processes import CONFIG, SHAPE
 
+from evalkit.data.sources import DataPaths
 from evalkit.errors import UsageError
 from evalkit.files import read_json
 from evalkit.harness import catalog
 from evalkit.harness.load import load
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
-from evalkit.harness.store import read_manifest, read_results
 from evalkit.model import weights
 from evalkit.report import measurements
 from evalkit.report.figures import curves
 from evalkit.report.selection import select
+from evalkit.runs.store import read_manifest, read_results
 from evalkit.train.log import read_metrics
 from evalkit.train.loop import Surroundings, train
 from evalkit.train.observe import Evaluation, Samples, due

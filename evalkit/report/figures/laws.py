@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from evalkit.report.figures import canvas
-from evalkit.report.fits import FittedLaw
 from evalkit.report.selection import Selection
-from evalkit.report.twostep import TwoStep
+from evalkit.report.trends.fits import FittedLaw
+from evalkit.report.trends.twostep import TwoStep
 
 _NAMES = {"N": "parameters (N)", "D": "tokens (D)", "C": "training FLOPs (C)"}
 _PANELS = 9

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError, UsageError
 from evalkit.files import digest
 from evalkit.harness import load
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.sources import DataPaths
 from evalkit.harness.task import Task
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.finetune.inputs import Encoded, Encoder, Form, form_of, labelled

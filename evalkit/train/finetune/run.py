@@ -20,9 +20,9 @@ from evalkit import __version__, metrics
 from evalkit.errors import StoreError, UsageError
 from evalkit.files import read_json, write_atomic
 from evalkit.harness.aggregate import aggregate
-from evalkit.harness.store import RunStore
 from evalkit.harness.task import FINETUNED
 from evalkit.model.gpt import GPT
+from evalkit.runs.store import RunStore
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.finetune import model as models
 from evalkit.train.finetune import rates

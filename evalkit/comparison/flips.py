@@ -1,0 +1,87 @@
+"""The documents on which two runs differ, worst first, with what the models said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit import metrics
+from evalkit.comparison.comparable import Pair, pair_up
+from evalkit.comparison.evidence import Evidence, Sheet
+from evalkit.metrics.base import Array, Metric
+from evalkit.runs.store import read_record
+from evalkit.types import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """A document whose score differs. base, new: its scores in points, over all seeds; gain: above zero is better.
+
+    document: its id, or its hashed id where both sides are baseline files. prompt, gold and the predictions are empty
+    where no run is at hand that holds them.
+    """
+
+    task: str
+    protocol: str
+    shots: int
+    template: str
+    metric: str
+    document: str
+    base: float
+    new: float
+    gain: float
+    prompt: str
+    gold: str
+    base_prediction: str
+    new_prediction: str
+
+
+def flips(base: Evidence, new: Evidence, *, allow: Sequence[str] = (), limit: int | None = None) -> list[Flip]:
+    """Return what differs in each task's primary metric, worst first; of each task and shots at most `limit`.
+
+    Raises CompareError when the runs cannot be compared.
+    """
+    pairs, _ = pair_up(base, new, allow=allow)
+    found = [flip for pair in pairs for flip in of_pair(pair, base=base, new=new, limit=limit)]
+    return sorted(found, key=lambda flip: flip.gain)
+
+
+def of_pair(pair: Pair, *, base: Evidence, new: Evidence, limit: int | None = None) -> Iterator[Flip]:
+    """Yield what differs in one task's primary metric, worst first."""
+    name = pair.metrics[0]
+    metric = metrics.get(name, pair.base.rules[name])
+    before, after = _document_scores(pair, metric)
+    gains = np.nan_to_num((after - before) * (1.0 if metric.higher_is_better else -1.0))
+    order = [int(i) for i in np.argsort(gains, kind="stable") if gains[i] != 0][:limit]
+    for i in order:
+        seed = int(pair.shared[i].argmax())  # the first that both have scored
+        ours = _record(base, pair.base, int(pair.base_rows[i]), int(pair.base_seeds[seed]))
+        theirs = _record(new, pair.new, int(pair.new_rows[i]), int(pair.new_seeds[seed]))
+        known = theirs or ours
+        yield Flip(
+            **pair.base.key._asdict(), metric=name,
+            document=known.doc_id if known else f"{int(pair.base.ids[pair.base_rows[i]]):08x}",
+            base=float(before[i]), new=float(after[i]), gain=float(gains[i]),
+            prompt=known.prompt.contexts[0] if known and known.prompt.contexts else "",
+            gold=known.gold if known else "",
+            base_prediction=ours.prediction if ours else "", new_prediction=theirs.prediction if theirs else "",
+        )  # fmt: skip
+
+
+def _document_scores(pair: Pair, metric: Metric) -> tuple[Array, Array]:
+    """Score every document by itself, in points -> two (n,)."""
+    counts = np.maximum(1, pair.shared.sum(axis=1))
+    scores = []
+    for statistics in pair.statistics(metric.name):
+        table = np.where(pair.shared[..., None], statistics, 0.0).sum(axis=1)
+        scores.append(metric.aggregate(table, counts) * metric.scale)
+    return scores[0], scores[1]
+
+
+def _record(evidence: Evidence, sheet: Sheet, row: int, seed: int) -> Record | None:
+    """Read a document's record of a seed, given by its column; a baseline file has none."""
+    if sheet.places is None:
+        return None
+    return read_record(evidence.path, int(sheet.places[row, seed]))

@@ -1,0 +1,115 @@
+"""The trend of each metric over many baselines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evalkit.comparison import words
+from evalkit.comparison.evidence import Evidence, Key, Sheet, Value, label
+from evalkit.sinks import csv_cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """One metric of one task by one protocol and wording at one number of shots.
+
+    points: (value, comparable) per baseline, None where it lacks.
+
+    comparable: documents and versions are those of the last baseline that has the metric.
+    """
+
+    task: str
+    protocol: str
+    shots: int
+    template: str
+    metric: str
+    points: Sequence[tuple[Value, bool] | None]
+
+    @property
+    def key(self) -> Key:
+        """What it is of."""
+        return Key(self.task, self.protocol, self.shots, self.template)
+
+    @property
+    def change(self) -> float:
+        """Return last - first of the comparable values; NaN with fewer than two."""
+        values = [point[0].value for point in self.points if point and point[1]]
+        return values[-1] - values[0] if len(values) > 1 else math.nan
+
+
+def trends(history: Sequence[Evidence], *, all_metrics: bool = False) -> list[Trend]:
+    """Follow each metric (of each task the first one, or all) through baselines, oldest first."""
+    keys: dict[tuple[Key, str], None] = {}
+    for evidence in history:
+        for key, sheet in evidence.sheets.items():
+            keys |= {(key, name): None for name in list(sheet.statistics)[: None if all_metrics else 1]}
+    return [_trend(history, *key) for key in keys]
+
+
+def _trend(history: Sequence[Evidence], key: Key, metric: str) -> Trend:
+    sheets = [evidence.sheets.get(key) for evidence in history]
+    known = [sheet if sheet and metric in sheet.statistics else None for sheet in sheets]
+    last = next(_rules(sheet, metric) for sheet in reversed(known) if sheet)
+    points = [(sheet.values[metric], _rules(sheet, metric) == last) if sheet else None for sheet in known]
+    return Trend(**key._asdict(), metric=metric, points=points)
+
+
+def _rules(sheet: Sheet, metric: str) -> tuple[object, ...]:
+    """Return what has to agree for two values to be comparable."""
+    return dict(sheet.signature), sheet.rules[metric], sheet.seeds, sheet.ids.tolist()
+
+
+def show(history: Sequence[Evidence], found: Sequence[Trend], console: Console) -> None:
+    """Print a row per metric and a column per baseline."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "shots", "metric", *(evidence.path.stem for evidence in history), "last - first"):
+        table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
+    for trend in found:
+        called = _called(trend, found)
+        cells = [_point(point) for point in trend.points]
+        table.add_row(*map(Text, (called, str(trend.shots), trend.metric, *cells, words.signed(trend.change))))
+    console.print(table)
+    if any(point and not point[1] for trend in found for point in trend.points):
+        console.print(Text("* other documents or version than the last: not comparable", style="yellow"))
+
+
+def _called(trend: Trend, found: Sequence[Trend]) -> str:
+    """Return the task with its wording, and its protocol where the task ran by several."""
+
+    def alike(other: Trend) -> bool:
+        return (other.task, other.shots, other.template) == (trend.task, trend.shots, trend.template)
+
+    called = label(trend.task, trend.template)
+    return f"{called} by {trend.protocol}" if len({other.protocol for other in found if alike(other)}) > 1 else called
+
+
+def _point(point: tuple[Value, bool] | None) -> str:
+    if point is None:
+        return ""
+    return words.figure(point[0].value) + ("" if point[1] else "*")
+
+
+def as_csv(history: Sequence[Evidence], found: Sequence[Trend]) -> str:
+    """Return a line per metric and baseline."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    figures_of = ("value", "low", "high", "documents", "comparable")
+    writer.writerow(["file", "model", "hash", "task", "shots", "metric", *figures_of, "protocol", "template"])
+    for trend in found:
+        for evidence, point in zip(history, trend.points, strict=True):
+            if point:
+                value, comparable = point
+                origin = [evidence.path.name, evidence.model["model"], evidence.model["hash"]]
+                figures = [f"{x:.9g}" if math.isfinite(x) else "" for x in (value.value, value.low, value.high)]
+                documents = int(evidence.sheets[trend.key].scored.any(axis=1).sum())
+                row = [*origin, trend.task, trend.shots, trend.metric, *figures, documents, int(comparable)]
+                writer.writerow(map(csv_cell, map(str, [*row, trend.protocol, trend.template])))
+    return out.getvalue()

@@ -1,0 +1,61 @@
+"""A comparison as Markdown: for a comment on a pull request and for a job's summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evalkit.comparison import words
+from evalkit.comparison.comparison import Comparison
+from evalkit.comparison.evidence import label
+from evalkit.comparison.flips import Flip
+from evalkit.sinks import markdown, markdown_code
+
+_MARKS: Mapping[str, str] = {"worse": "❌", "better": "✅", "same": "✅", "undecided": "❔"}
+_TEXT = 120  # characters of a document's texts that are shown
+
+
+def page(found: Comparison, flips: Sequence[Flip]) -> str:
+    """Return the findings as a table, and the documents that flipped, worst first, to unfold."""
+    out = [f"### evalkit: {words.headline(found)}", ""]
+    out += [f"base {markdown_code(words.side(found.base))}, new {markdown_code(words.side(found.new))}", ""]
+    out += [f"- allowed: {markdown(note)}" for note in found.notes] + [""] * bool(found.notes)
+    gating = [f for f in found.findings if f.gates]
+    rows = [[*map(markdown, words.columns(f)[:-1]), f"{_MARKS[f.verdict]} {words.judgement(f)}"] for f in gating]
+    out += [*_table(words.HEADER, rows), "", words.method(found), ""]
+    shown = [words.columns(f) for f in found.findings if not f.gates]
+    if shown:
+        table = _table(words.HEADER, [[markdown(cell) for cell in row] for row in shown])
+        out += _folded("Metrics that do not gate, each by itself", table)
+    if flips:
+        out += _folded(f"Documents that changed, worst first ({len(flips)})", _flips(flips))
+    return "\n".join(out).rstrip() + "\n"
+
+
+def failure(message: str) -> str:
+    """Return what stands in the place of a comparison that could not be made."""
+    return f"### evalkit: not compared\n\n{markdown(message)}\n"
+
+
+def _flips(flips: Sequence[Flip]) -> list[str]:
+    header = ("task", "shots", "document", "score", "gold", "base said", "new said")
+    rows = []
+    for f in flips:
+        score = f"{words.figure(f.base)} → {words.figure(f.new)}"
+        said = (markdown_code(_short(text)) for text in (f.gold, f.base_prediction, f.new_prediction))
+        rows.append([markdown(label(f.task, f.template)), str(f.shots), markdown_code(f.document), score, *said])
+    return _table(header, rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    numbers = ("shots", "n", "base", "new", "change", "95% interval", "p (Holm)", "score")
+    rule = "|".join(" ---: " if name in numbers else " --- " for name in header)
+    return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _folded(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _TEXT else flat[: _TEXT - 1] + "…"

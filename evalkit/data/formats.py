@@ -1,0 +1,173 @@
+"""Formats that several benchmarks were published in: Wikipedia pages, parallel lines, pronoun problems, tables of text.
+
+Each reader takes the files of a release and yields rows with the columns of the hub's dataset.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from evalkit.data.readers import Row, open_text, read_jsonl, read_lines
+from evalkit.errors import DataError
+
+# One pair of signs opens a page; " = = Career = = " is a section of it.
+_TITLE = re.compile(r"\s*= (?!= ).*(?<! =) =\s*")
+
+# The bytes of a UTF-8 character beyond its first.
+_CONTINUATION = bytes(range(0x80, 0xC0))
+
+
+def read_pages(paths: Sequence[Path]) -> Iterator[Row]:
+    """Cut WikiText into pages, whose concatenation is the file: what stands above the first title joins it."""
+    for path in paths:
+        page: list[str] = []
+        titled = False
+        for _, line in read_lines(path):
+            if _TITLE.fullmatch(line):
+                if titled:
+                    yield {"page": "".join(page)}
+                    page = []
+                titled = True
+            page.append(line + "\n")
+        yield {"page": "".join(page)}
+
+
+def read_column(name: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of plain text whose every line is a row with this one column."""
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for path in paths:
+            yield from ({name: line} for _, line in read_lines(path))
+
+    return read
+
+
+def read_parallel(*languages: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader that pairs the lines of one file per language, in this order.
+
+    It raises DataError where one file ends before the other.
+    """
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for lines in zip_longest(*(read_lines(path) for path in paths)):
+            if None in lines:
+                number = next(line[0] for line in lines if line)
+                raise DataError(
+                    f"{paths[lines.index(None)]} ends before its line {number}: "
+                    "expected as many lines as in the other language"
+                )
+            yield {"translation": {language: line[1] for language, line in zip(languages, lines, strict=True)}}
+
+    return read
+
+
+def read_problems(paths: Sequence[Path]) -> Iterator[Row]:
+    """Yield the pronoun problems of Rahman and Ng's format: sentence, pronoun, two candidates, the right one, a blank.
+
+    Rows have the columns sentence, pronoun, candidates, label (as the hub's dataset of the same paper) and line.
+    """
+    for path in paths:
+        lines = [line.strip() for _, line in read_lines(path)]
+        while lines and not lines[-1]:
+            lines.pop()
+        for start in range(0, len(lines), 5):
+            sentence, pronoun, candidates, answer, blank = (*lines[start : start + 5], *[""] * 5)[:5]
+            options = [option.strip() for option in candidates.split(",")]
+            if blank or not (sentence and pronoun) or answer not in options or len(options) != 2:
+                raise DataError(
+                    f"{path} line {start + 1}: expected a sentence, its pronoun, two candidates parted by a comma, "
+                    "the right candidate and an empty line"
+                )
+            yield {
+                "sentence": sentence,
+                "pronoun": pronoun,
+                "candidates": options,
+                "label": options.index(answer),
+                "line": start + 1,
+            }
+
+
+def read_table(
+    columns: Mapping[str, str] | Sequence[str], *, delimiter: str, quoted: bool = False
+) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of tables with one record a line.
+
+    columns: the columns in order, for a file without a header; or header -> column, for a file that has one.
+    It raises DataError naming the line that has another number of fields, or a header that lacks a column.
+    """
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for path in paths:
+            yield from _table(path, columns, delimiter, quoted)
+
+    return read
+
+
+def _table(path: Path, columns: Mapping[str, str] | Sequence[str], delimiter: str, quoted: bool) -> Iterator[Row]:
+    lines = (line for _, line in read_lines(path))
+    records = csv.reader(
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=quoted
+    )
+    try:
+        names = list(columns)
+        header = next(records) if isinstance(columns, Mapping) else names
+        header[:1] = [header[0].removeprefix("\ufeff")]
+        if missing := [name for name in names if name not in header]:
+            raise DataError(f"{path} line 1: expected a header with {', '.join(names)}; {missing[0]} is missing")
+        for record in records:
+            if len(record) != len(header):
+                raise DataError(f"{path} line {records.line_num}: expected {len(header)} fields, found {len(record)}")
+            row: dict[str, Any] = dict(zip(header, record, strict=True))
+            yield {columns[name]: row[name] for name in names} if isinstance(columns, Mapping) else row
+    except csv.Error as error:
+        raise DataError(f"{path} line {records.line_num}: not a table ({error}); is the file cut?") from None
+
+
+def read_whole(*, size: int) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of a text file of `size` bytes as one row `text`; a character cut at its end is left out.
+
+    It raises DataError for a file of another size, or one that is not UTF-8.
+    """
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for path in paths:
+            with open_text(path) as file:
+                whole = bytes(file.buffer.read())
+            if len(whole) != size:
+                raise DataError(f"{path} has {len(whole):,} bytes, expected {size:,}; is the file cut?")
+            try:
+                yield {"text": codecs.getincrementaldecoder("utf-8")().decode(whole)}
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path} byte {error.start}: not UTF-8 text ({error.reason})") from None
+
+    return read
+
+
+def last_bytes(text: str, count: int) -> str:
+    """Return the end of a text, at most `count` bytes of UTF-8; a character that the cut would split is left out."""
+    return text.encode()[-count:].lstrip(_CONTINUATION).decode()
+
+
+def stem_questions(column: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of AI2's releases of multiple-choice questions, the question's words in this column of the hub.
+
+    {"question": {"stem": ..., "choices": [{"text", "label"}, ...]}} becomes {column: ..., "choices": {"text": [...],
+    "label": [...]}}; rows that are not of the release's form are left as they are.
+    """
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for row in read_jsonl(paths):
+            asked = row.get("question")
+            if isinstance(asked, dict) and isinstance(asked.get("choices"), list):
+                options = [option for option in asked["choices"] if isinstance(option, dict)]
+                columns = {key: [option.get(key) for option in options] for key in ("text", "label")}
+                row = {**row, column: asked.get("stem"), "choices": columns}
+            yield row
+
+    return read

@@ -1,0 +1,205 @@
+"""Where a task file's rows come from: the `datasets` library, from local copies first.
+
+A data set `ORGANISATION/NAME` is looked for where `--data ORGANISATION/NAME=PATH` says, then in EVALKIT_DATA, then, by
+`datasets` itself, in the working directory, its cache and the hub.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from evalkit.data.sources import DataPaths, Split, open_dataset
+from evalkit.errors import DataError, NoDataError
+from evalkit.files import canonical_json, digest
+from evalkit.lm_eval.tasks.functions import plain, references
+from evalkit.lm_eval.tasks.taskfile import TaskFile
+
+Row = Mapping[str, Any]
+
+_HUB_FILES = "hf://datasets/"
+
+# Rows of the pool that enter the fingerprint of a task's data: reading all of a large one would take a minute.
+_SAMPLED = 100
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """The data of a task file, as the harness knows sources. name: what `--data NAME=PATH` calls it."""
+
+    file: TaskFile
+
+    @property
+    def name(self) -> str:
+        """The hub's name of the data set; of arithmetic and the like, the task's name."""
+        return hub_name(self.file) or self.file.task
+
+    def rows(self, split: Split, data: DataPaths) -> Iterator[Row]:
+        """Yield the rows of a split."""
+        tables = Tables(self.file, data)
+        yield from tables.scored if split == "test" else tables.pool
+
+    def fingerprint(self, split: Split, data: DataPaths) -> str:
+        """Hash the rows of a split."""
+        tables = Tables(self.file, data)
+        rows = tables.scored if split == "test" else tables.pool
+        return fingerprint(rows, whole=split == "test", path=self.file.path)
+
+    def at_hand(self, data: DataPaths) -> str:
+        """Name the local copy, if there is one."""
+        return str(local_copy(self.name, data) or "")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A task file's data set, opened once: its splits after process_docs. A row is read when it is asked for."""
+
+    file: TaskFile
+    data: DataPaths
+
+    @cached_property
+    def scored(self) -> Sequence[Row]:
+        """The documents to score."""
+        return self._split(self.file.scored_split, self.file.process_docs)
+
+    @cached_property
+    def pool(self) -> Sequence[Row]:
+        """The documents that shots are drawn from."""
+        shots = self.file.shots
+        if shots.split is not None:
+            return self._split(shots.split, shots.process_docs)
+        if shots.samples is not None:
+            found = shots.samples() if callable(shots.samples) else shots.samples
+            if not isinstance(found, list):
+                raise DataError(f"{self.file.path}: fewshot_config.samples: the function returns no list of documents")
+            return found
+        split = self.file.pool_split
+        return self.scored if split == self.file.scored_split else self._split(split, self.file.process_docs)
+
+    @cached_property
+    def _splits(self) -> Mapping[str, Any]:
+        return _opened(self.file, self.data)
+
+    def _split(self, name: str | None, process: Callable[[Any], Any] | None) -> Sequence[Row]:
+        if name is None or name not in self._splits:
+            there = ", ".join(self._splits) or "none"
+            raise DataError(f"{self.file.path}: {self.file.dataset_path} has no split {name!r} (it has: {there})")
+        table = self._splits[name]
+        if process is None:
+            return table  # type: ignore[no-any-return]
+        try:
+            return process(table)  # type: ignore[no-any-return]
+        except Exception as error:  # the task's own code may fail in any way
+            raise DataError(f"{self.file.path}: process_docs: {type(error).__name__}: {error}") from error
+
+
+def fingerprint(rows: Sequence[Row], *, whole: bool, path: Path) -> str:
+    """Hash rows: all, or how many there are and some of them, evenly spread. path: of the task file, for errors."""
+    step = 1 if whole else max(1, len(rows) // _SAMPLED)
+    texts = (str(sorted(rows[i].items(), key=lambda pair: pair[0])) for i in range(0, len(rows), step))
+    try:
+        return digest(f"{len(rows)}\n" + "\n".join(texts))
+    except UnicodeDecodeError as error:  # Arrow reads any bytes as text, and decodes them when they are asked for
+        raise DataError(f"{path}: its data holds a text that is not UTF-8 ({error.reason})") from None
+
+
+def config_digest(file: TaskFile) -> str:
+    """Hash what a task file says, and the text of the modules that it names."""
+    modules = {reference.digest() for _, reference in references(file.config)}
+    keys = {key: plain(value) for key, value in file.config.items() if key != "metadata"}
+    return digest(canonical_json([keys, sorted(modules)]))
+
+
+def hub_name(file: TaskFile) -> str:
+    """Return the data set's name on the hub, also where single files of it are named; empty for none."""
+    if file.dataset_path and "/" in file.dataset_path:
+        return file.dataset_path
+    for name in _data_files(file.dataset_kwargs.get("data_files")):
+        if name.startswith(_HUB_FILES):
+            return "/".join(name.removeprefix(_HUB_FILES).split("/")[:2]).partition("@")[0]
+    return file.dataset_path if file.dataset_path not in ("json", "csv", "parquet", "text", None) else ""
+
+
+def local_copy(name: str, data: DataPaths) -> Path | None:
+    """Find a local copy of a data set: a folder in the hub's layout, or one file."""
+    if name in data.named:
+        return data.named[name]
+    folder = data.root / name if data.root and name else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _opened(file: TaskFile, data: DataPaths) -> Mapping[str, Any]:
+    """Open the data set, all splits. Raises NoDataError where it is nowhere, DataError where it cannot be read."""
+    if file.custom_dataset is not None:
+        try:
+            return dict(file.custom_dataset(**file.metadata, **file.dataset_kwargs))
+        except Exception as error:  # the task's own code may fail in any way
+            raise DataError(f"{file.path}: custom_dataset: {type(error).__name__}: {error}") from error
+    copy, path = local_copy(hub_name(file), data), str(file.dataset_path)
+    options = {key: value for key, value in file.dataset_kwargs.items() if key != "trust_remote_code"}
+    if "data_files" in options:
+        options["data_files"] = _placed(options["data_files"], file, copy)
+    elif copy is not None and copy.is_file():
+        return {str(file.scored_split): _from_file(copy)}
+    if copy is None and not Path(path).exists() and "data_files" not in options:
+        print(f"loading {path} from the hub or its cache", file=sys.stderr, flush=True)
+    try:
+        if copy is not None and "data_files" not in options:
+            return _from_folder(copy, file, options)
+        return open_dataset(path, file.dataset_name, **options)  # type: ignore[no-any-return]
+    except Exception as error:  # the library has no common base class for its failures
+        name = hub_name(file) or file.task
+        where = f"{copy}: cannot be read" if copy else f"{file.path}: no data for {file.task}: {path} cannot be loaded"
+        hint = "" if copy else (
+            f". Give one of: --data {name}=PATH (a folder in the hub's layout, JSONL or parquet with its columns); "
+            f"EVALKIT_DATA=FOLDER that holds {name}; or a network connection"
+        )  # fmt: skip
+        cause = error.__cause__ or error  # that of a DatasetGenerationError says more than it does
+        reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+        raise (DataError if copy else NoDataError)(f"{where} ({reason}){hint}") from error
+
+
+def _from_folder(folder: Path, file: TaskFile, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read a folder in the hub's layout; a configuration without a word in its README is a folder of its name."""
+    named = folder / file.dataset_name if file.dataset_name else folder
+    if named != folder and named.is_dir() and not (folder / "README.md").is_file():
+        return open_dataset(str(named), None, **options)  # type: ignore[no-any-return]
+    return open_dataset(str(folder), file.dataset_name, **options)  # type: ignore[no-any-return]
+
+
+def _from_file(path: Path) -> Any:
+    import datasets
+
+    from evalkit.data.readers import read_tables
+
+    return datasets.Dataset.from_list([dict(row) for row in read_tables([path])])
+
+
+def _data_files(value: Any) -> list[str]:
+    """List the files that `data_files` names, whatever its form."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [name for item in inner for name in _data_files(item)]
+
+
+def _placed(value: Any, file: TaskFile, copy: Path | None) -> Any:
+    """Name local files in place of the hub's; a relative path counts from the working directory, or from the YAML."""
+    if isinstance(value, Mapping):
+        return {key: _placed(item, file, copy) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_placed(item, file, copy) for item in value]
+    if str(value).startswith(_HUB_FILES) and copy is not None:
+        if copy.is_file():
+            return str(copy)
+        inside = Path(*str(value).removeprefix(_HUB_FILES).split("/")[2:])
+        found = copy / inside
+        if not found.is_file():
+            raise NoDataError(f"{copy}: {inside} is missing; {file.task} reads it")
+        return str(found)
+    beside = file.path.parent / str(value)
+    return str(beside) if "://" not in str(value) and not Path(value).exists() and beside.exists() else value

@@ -1,0 +1,302 @@
+"""A task file as a Task of the harness, and its data as Loaded: same corridor, other prompts and scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from evalkit.data.sources import DataPaths
+from evalkit.engine.base import TextEncoder
+from evalkit.errors import DataError, LabelError, PromptTooLongError, UsageError
+from evalkit.files import digest
+from evalkit.harness.load import tell_unlabelled
+from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
+from evalkit.harness.prompts import Fitted, Pool
+from evalkit.harness.requests import Encoded, Pairs, encode_all
+from evalkit.harness.settings import RunSettings
+from evalkit.harness.task import Group, Kind, Protocol, Task, protocol_of
+from evalkit.lm_eval.tasks import data as filedata
+from evalkit.lm_eval.tasks import functions
+from evalkit.lm_eval.tasks.draws import Draws
+from evalkit.lm_eval.tasks.fields import Fields, columns_of, places
+from evalkit.lm_eval.tasks.prompts import Prompts
+from evalkit.lm_eval.tasks.scores import Scores, metric_name, plain_text
+from evalkit.lm_eval.tasks.taskfile import TaskFile
+from evalkit.metrics.values import SHARES, MeanValue, ValueMetric, make
+from evalkit.types import Cell, Document, Example, Response
+
+PROTOCOL = "lm-eval"
+
+_KINDS: Mapping[str, Kind] = {
+    "multiple_choice": "choice",
+    "loglikelihood": "loglikelihood",
+    "loglikelihood_rolling": "rolling",
+    "generate_until": "generate",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTask(ImportedTask):
+    """A task file. config: a digest of the file as it stands."""
+
+    file: TaskFile
+    config: str
+
+    def load(self, settings: RunSettings, data: DataPaths) -> Loaded:
+        """Read the first documents up to the limit, and the pool of shots where there are any.
+
+        Raises DataError, NoDataError and UsageError as harness.load.load does.
+        """
+        file = self.file
+        name, protocol = protocol_of(self, settings.protocol)
+        shots = _counts(file, settings, protocol)
+        if not shots:
+            raise UsageError(f"--shots paper: {file.path} has no num_fewshot; give a number")
+        tables = filedata.Tables(file, data)
+        rows = tables.scored
+        if not len(rows):
+            raise DataError(f"{file.path}: its split {file.scored_split!r} holds no documents")
+        fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
+        first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
+        fields.renderer.follow(first)
+        prompts = Prompts.of(file, fields, first)
+        scores = Scores(file, prompts)
+        hashes = [self.config, filedata.fingerprint(rows, whole=True, path=file.path)]
+        pool: Sequence[Mapping[str, Any]] = ()
+        if any(shots):
+            pool = tables.pool
+            hashes.append(filedata.fingerprint(pool, whole=False, path=file.path))
+        documents = [(document, _example(document, prompts, scores)) for document in map(_document, count(), first)]
+        tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], of=len(documents))
+        choosing = file.output_type == "multiple_choice" and file.process_results is None
+        classes = max(len(example.choices) for _, example in documents) if choosing else None
+        # None == None counts as the same split there, and so it has to here.
+        own = file.shots.split == file.test_split
+        draws = Draws(file.task, file.shots.sampler, pool, first, own=own, solved=prompts.solved)
+        return Loaded(
+            task=self, name=name, protocol=protocol, documents=documents, pool=Pool(self.name),
+            data=digest("".join(hashes)), rules=FileRules(file=file, prompts=prompts, draws=draws, scores=scores),
+            metrics=metrics_of(file, classes=classes), shots=shots, wordings={"": protocol}, first=True,
+        )  # fmt: skip
+
+
+def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -> Task:
+    """Make a task of a file. said: as it stands; file: with its functions loaded, which is what runs."""
+    metrics = metrics_of(file)
+    protocol = Protocol(
+        kind=_KINDS[file.output_type],
+        query="",
+        target=file.target_delimiter.replace("{", "{{").replace("}", "}}") + "{output}",
+        metrics=tuple(metrics),
+        decoding=file.decoding,
+        cleanup=str,
+        paper_shots=file.num_fewshot,
+    )
+    return FileTask(
+        name=file.task,
+        family="lm" if file.output_type == "loglikelihood_rolling" else "imported",
+        title=f"{file.path.name} of lm-evaluation-harness",
+        source=filedata.FileSource(file),
+        to_example=partial(_no_example, file),
+        protocols={PROTOCOL: protocol},
+        file=file,
+        config=filedata.config_digest(said),
+        groups=groups,
+        notes={
+            "lm_eval": {"config": functions.plain(said.config), "filters": list(file.filters), "repeats": file.repeats}
+        },
+        version=_version(file),
+    )
+
+
+def metrics_of(file: TaskFile, *, classes: int | None = None) -> dict[str, ValueMetric]:
+    """Make the metrics of a file, by the name in results. classes: the most options that a document has, if known."""
+    own_code = file.process_results is not None
+    found = {}
+    for filter_name in file.filters:
+        for entry in file.metrics:
+            name = metric_name(entry.name, filter_name)
+            share = not own_code and entry.metric in SHARES
+            found[name] = make(
+                name, aggregation=entry.aggregation, higher_is_better=entry.higher_is_better, share=share,
+                classes=classes,
+            )  # fmt: skip
+            if entry.metric == "exact_match" and file.output_type == "generate_until" and not own_code:
+                found[name].normalizer = partial(plain_text, **entry.options)
+    return found
+
+
+def _version(file: TaskFile) -> int:
+    """Read the version in the file's notes; some have none, or a text."""
+    try:
+        return int(float(file.metadata.get("version", 1)))
+    except (TypeError, ValueError):
+        return 1
+
+
+def _no_example(file: TaskFile, document: Document) -> Example:
+    """Stand for Task.to_example: what a document's row is depends on the whole data set (its columns)."""
+    raise AssertionError(f"{file.task}: an imported task makes its examples when it is loaded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRules:
+    """Prompts, draws of shots, truncation and scores of a task file, as lm-evaluation-harness makes them."""
+
+    file: TaskFile
+    prompts: Prompts
+    draws: Draws
+    scores: Scores
+    written: dict[int, str] = field(default_factory=dict)
+
+    def texts(self, loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
+        """Return (context, continuation) of each request; of a sampled answer, as often as the file repeats it."""
+        try:
+            asked = self.prompts.requests(document.row, self._shots(document, cell))
+        except DataError as error:
+            raise DataError(f"{error} (document {document.id})") from None
+        return [pair for pair in asked for _ in range(self.file.repeats if loaded.protocol.decoding.top_k != 1 else 1)]
+
+    def fit(
+        self, loaded: Loaded, documents: Sequence[Pair], cell: Cell, *, encoder: TextEncoder, context: int
+    ) -> list[Fitted]:
+        """Cut what is too long from the left, token by token, as lm-eval does: the description goes first."""
+        found = []
+        prompts = [self.texts(loaded, document, example, cell) for document, example in documents]
+        for texts, encoded in encode_all(prompts, encoder):
+            try:
+                found.append(_fitted(loaded.protocol, texts, encoded, cell, encoder=encoder, context=context))
+            except PromptTooLongError as error:
+                found.append(Fitted.failed(str(error)))
+        return found
+
+    def answer(self, loaded: Loaded, example: Example, responses: Sequence[Response]) -> str:
+        """Say a document's answer in words: a choice as the first metric of the file that scores one takes it."""
+        if loaded.protocol.kind != "choice":
+            return responses[0].text
+        return example.choices[self.scores.chosen(example.choices, responses)]
+
+    def judge(self, loaded: Loaded, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
+        """Score a document's responses by the file's process_results, or as lm-eval does without one."""
+        statistics: dict[str, Sequence[float]] = {}
+        kept: dict[str, Any] = {}
+        for name, value in self.scores.values(document.row, responses).items():
+            metric = loaded.metrics.get(name) or MeanValue(name)
+            assert isinstance(metric, ValueMetric), "an imported task has metrics of values"
+            try:
+                statistics[name] = metric.of(value)
+                if not statistics[name]:
+                    kept[name] = json.loads(json.dumps(value, default=_json))
+            except (TypeError, ValueError, IndexError) as error:
+                where = f"{self.file.path}: metric {name} of document {document.id}"
+                raise DataError(f"{where}: no value to aggregate ({error}): {value!r}") from None
+        return Judgement(statistics, kept)
+
+    def _shots(self, document: Document, cell: Cell) -> list[str]:
+        places = self.draws.draw(int(document.id), count=cell.shots, seed=cell.seed)
+        for place in places:
+            if place not in self.written:
+                self.written[place] = self.prompts.shot(self.draws.pool[place])
+        return [self.written[place] for place in places]
+
+
+def _fitted(
+    protocol: Protocol, texts: Pairs, encoded: Sequence[Encoded], cell: Cell, *, encoder: TextEncoder, context: int
+) -> Fitted:
+    generating = protocol.kind == "generate"
+    room = context - (protocol.decoding.max_tokens if generating else 0)
+    if protocol.kind != "rolling":
+        short = [_cut(one, room) for one in encoded]
+        gone = max(len(one.context) - len(cut.context) for one, cut in zip(encoded, short, strict=True))
+        longest = max(texts, key=lambda pair: len(pair[0]))[0]
+        characters = encoder.offsets(longest)[gone][0] if gone else 0
+    else:
+        short, characters = list(encoded), 0
+    return Fitted.of(texts, short, shots=cell.shots, cut=characters)
+
+
+def _json(value: Any) -> Any:
+    """Turn numpy's numbers and arrays, and sets, into what JSON has."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _cut(encoded: Encoded, room: int) -> Encoded:
+    """Keep the last tokens of a context; the last scored token is never fed. Raises PromptTooLongError."""
+    kept = room - max(len(encoded.continuation) - 1, 0)
+    if kept < 1:
+        what = f"{len(encoded.continuation)} tokens to score" if encoded.continuation else "what is to be generated"
+        raise PromptTooLongError(f"the context has no room for a prompt beside {what} ({room} tokens are left)")
+    return replace(encoded, context=encoded.context[-kept:])
+
+
+def _counts(file: TaskFile, settings: RunSettings, protocol: Protocol) -> tuple[int, ...]:
+    """Return the numbers of shots: the file's where nobody asked for others, and where it is a 0, always."""
+    if file.num_fewshot == 0 or file.output_type == "loglikelihood_rolling":
+        return (0,)
+    if settings.unsaid and file.num_fewshot is not None:
+        return (file.num_fewshot,)
+    return settings.shots_of(protocol)
+
+
+def _document(place: int, row: Mapping[str, Any]) -> Document:
+    return Document(id=str(place), row=row)
+
+
+def _example(document: Document, prompts: Prompts, scores: Scores) -> Example:
+    """Say what a document asks and what is right, for people and for chances; prompts are made of its row."""
+    try:
+        return _told(document.row, prompts, scores)
+    except LabelError as error:
+        return Example.failed(f"row {int(document.id) + 1} of its {prompts.file.scored_split} split: {error}")
+    except DataError as error:
+        raise DataError(f"{error} (document {document.id})") from None
+
+
+def _told(row: Mapping[str, Any], prompts: Prompts, scores: Scores) -> Example:
+    file, fields = prompts.file, prompts.fields
+    if file.output_type == "multiple_choice":
+        choices = fields.choices(row)
+        golds = _golds(row, choices, scores)
+        shown = choices[golds[0]] if golds else ""
+        asked = "" if prompts.several_inputs else str(fields.text(row))
+        return Example(
+            task=file.task, input=asked, output=shown, choices=tuple(choices),
+            gold=golds[0] if len(golds) == 1 else None, golds=golds if len(golds) > 1 else (),
+        )  # fmt: skip
+    answers = _answers(row, prompts)
+    if file.output_type == "loglikelihood_rolling":
+        return Example(task=file.task, input=answers[0], output="")
+    return Example(task=file.task, input=str(fields.text(row)), output=(*answers, "")[0], references=answers)
+
+
+def _golds(row: Mapping[str, Any], choices: Sequence[str], scores: Scores) -> tuple[int, ...]:
+    """Return the right choices; none where only the file's own code knows them. Raises LabelError."""
+    try:
+        return tuple(scores.golds(row, choices))
+    except LabelError:
+        if scores.file.process_results is None:
+            raise
+        return ()
+
+
+def _answers(row: Mapping[str, Any], prompts: Prompts) -> tuple[str, ...]:
+    """Return the accepted answers. Raises LabelError where there is none: null would be compared as a word."""
+    target, file = prompts.fields.target(row), prompts.file
+    told = target if isinstance(target, list) else [target]
+    if file.process_results is None:
+        if not told or any(answer is None or answer != answer for answer in told):
+            raise LabelError(f"doc_to_target is no answer but {'null' if target is None else repr(target)[:60]}")
+        if file.doc_to_choice is not None and file.output_type == "generate_until":
+            choices = prompts.fields.choices(row)
+            told = [choices[place] for place in places(target, choices)]
+    return tuple(map(str, told))

@@ -1,0 +1,75 @@
+"""From measurements to a report's content: which figures, tables and fits there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evalkit.report.figures import canvas, curves, laws, shots, trend
+from evalkit.report.measurements import Problem
+from evalkit.report.pages import paper_tables, samples, tables
+from evalkit.report.pages.grid import Grid
+from evalkit.report.pages.page import Content
+from evalkit.report.selection import Selection
+from evalkit.report.trends import fits, twostep
+
+
+def content(selection: Selection, problems: Sequence[Problem], *, title: str, command: str) -> Content:
+    """Compute everything that a report says."""
+    verdicts = tables.judged(selection)
+    found_laws = fits.laws(selection)
+    two_step = twostep.fitted(selection)
+    choices, predictions = fits.predictions(selection)
+    made = {
+        "trend": trend.figure(selection),
+        "shots": shots.figure(selection),
+        "laws of the loss": laws.figure(selection, found_laws),
+        "loss to score": laws.task_figure(selection, two_step),
+        "learning curves": curves.figure(selection),
+    }
+    found_samples, unread = samples.collect(selection)
+    extra = [paper_tables.language_modelling(selection), *paper_tables.by_setting(selection)]
+    shown = [
+        tables.models(selection), tables.results(selection, verdicts), tables.levels(selection), *filter(None, extra),
+        tables.other_metrics(selection),
+    ]  # fmt: skip
+    fitted: list[Grid | None] = [tables.verdict_table(selection, verdicts)]
+    if predictions:
+        fitted += [fits.error_table(selection, predictions), fits.prediction_table(selection, predictions)]
+        fitted.append(fits.choice_table(choices))
+    fitted += [fits.law_table(found_laws), twostep.table(selection, two_step, found_laws)]
+    return Content(
+        title=title,
+        command=command,
+        facts=_facts(selection),
+        figures=[canvas.render(figure) for figure in made.values() if isinstance(figure, canvas.Figure)],
+        missing=[(name, figure) for name, figure in made.items() if isinstance(figure, str)],
+        tables=[grid for grid in shown if grid.rows],
+        fits=[grid for grid in fitted if grid and grid.rows],
+        notes=[f"No law of the loss in {law.of}: {law.reason}." for law in found_laws if not law.law],
+        warnings=[*selection.notes, *fits.flat_laws(found_laws)],
+        samples=found_samples,
+        problems=[*problems, *unread],
+    )
+
+
+def _facts(selection: Selection) -> list[str]:
+    """Say in short sentences what the report is about."""
+    sized = sorted({m.model.parameters for m in selection.main if m.model.parameters})
+    models, tasks = len(selection.sizes), len(selection.tasks)
+    size = ""
+    if sized:
+        size = (
+            f" of {canvas.count(sized[0])}"
+            + (f" to {canvas.count(sized[-1])}" if len(sized) > 1 else "")
+            + " parameters"
+        )
+    counts = ", ".join(map(str, selection.shots))
+    facts = [
+        f"{models} {'model' if models == 1 else 'models'}{size}, {tasks} {'task' if tasks == 1 else 'tasks'}, "
+        f"{counts} {'example' if counts == '1' else 'examples'} in the prompt.",
+        "Values stand with 95% intervals over documents.",
+    ]
+    if len(sized) > 1 and selection.held_out:
+        held = ", ".join(selection.labels[name] for name in selection.sizes if name in selection.held_out)
+        facts.append(f"Held out of the fits: {held}.")
+    return facts

@@ -1,0 +1,61 @@
+"""report.html: one page that holds everything and asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evalkit import __version__
+from evalkit.report.figures.canvas import Drawn
+from evalkit.report.measurements import Problem
+from evalkit.report.pages.grid import Grid
+from evalkit.report.pages.samples import Samples
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a report says, in the order in which it says it.
+
+    command: the one that makes it. facts: short sentences under the title. missing: figures that have no data, and why.
+    problems: runs that were left out, and why. warnings: what a reader must know before he trusts a value.
+    """
+
+    title: str
+    command: str
+    facts: Sequence[str]
+    figures: Sequence[Drawn]
+    missing: Sequence[tuple[str, str]]
+    tables: Sequence[Grid]
+    fits: Sequence[Grid]
+    notes: Sequence[str] = ()
+    samples: Samples = field(default_factory=Samples)
+    problems: Sequence[Problem] = ()
+    warnings: Sequence[str] = ()
+
+
+def html(content: Content) -> str:
+    """Return the page. Everything from models and data passes through Jinja's escaping or through escaped JSON."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    # The policy names the one script that may run, so not even a hole in the escaping could run another.
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("page.html.j2").render(
+        content=content,
+        version=__version__,
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; img-src data:",
+        style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        data=Markup(content.samples.script()),
+        panels={drawn.figure.name: [Markup(panel) for panel in drawn.panels] for drawn in content.figures},
+    )

@@ -1,0 +1,207 @@
+"""What the sample browser shows: the same documents as each model saw and answered them."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalkit import metrics
+from evalkit.errors import EvalkitError
+from evalkit.files import digest
+from evalkit.report.measurements import Measurement, Problem
+from evalkit.report.selection import Selection, training
+from evalkit.runs.store import open_run
+from evalkit.types import Record
+
+# The page has to stay small: so many characters of samples at most, and of one context or continuation.
+BUDGET = 600_000
+_CONTEXT, _CONTINUATION = 4_000, 1_500
+_CAP, _MODELS = 50, 8
+
+Group = tuple[str, int, str]  # task, shots, variant
+
+
+@dataclass
+class Samples:
+    """Samples as the page embeds them.
+
+    cap: documents per task, number of shots and control; of: the most that a run has. models: names, by size.
+    """
+
+    models: list[str] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    cap: int = 0
+    cut: bool = False
+
+    def script(self) -> str:
+        """Return JSON that can stand inside a script element: no character of it can end the element or the string."""
+        body = json.dumps(
+            {"models": self.models, "groups": self.groups, "texts": self.texts},
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        for mark in "<>&\u2028\u2029":
+            body = body.replace(mark, f"\\u{ord(mark):04x}")
+        return body.encode("utf-8", "replace").decode("utf-8")
+
+
+def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
+    """Read the records of the runs at each training's last checkpoint. What cannot be read is named and left out."""
+    found: dict[str, dict[Group, list[Record]]] = {}
+    problems = []
+    for label, folder in _runs(selection):
+        try:
+            groups = _smallest(open_run(folder).records(), _names(selection, folder))
+        except (EvalkitError, OSError) as error:
+            problems.append(Problem(path=folder, reason=f"no samples: {error}"))
+            continue
+        # Runs of other tasks or shots belong together; of the same ones they are shown apart.
+        names = (label if i == 1 else f"{label} #{i}" for i in count(1))
+        name = next(name for name in names if not found.get(name, {}).keys() & groups.keys())
+        found.setdefault(name, {}).update(groups)
+    cap = _CAP
+    samples = _build(found, selection, cap)
+    while len(samples.script()) > BUDGET and cap > 1:
+        cap = max(1, int(cap * min(0.9, BUDGET / len(samples.script()))))
+        samples = _build(found, selection, cap)
+    return samples, problems
+
+
+def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
+    """Yield (model, run folder) of the models that have records, at most _MODELS of them, the sizes spread evenly."""
+    folders: dict[tuple[object, ...], dict[Path, Measurement]] = {}
+    last = {(training(m.model), m.model.step) for m in selection.final}
+    again = [m for m in selection.twins if (training(m.model), m.model.step) in last]
+    for m in (*selection.final, *again):
+        if (m.origin / "records.jsonl").is_file():
+            folders.setdefault(training(m.model), {})[m.origin] = m
+    trainings = [(next(iter(runs.values())).model, sorted(runs)) for runs in folders.values()]
+    trainings.sort(key=lambda pair: (pair[0].parameters or 0, pair[0].name, pair[0].seed or 0))
+    if len(trainings) > _MODELS:
+        trainings = [trainings[round(i * (len(trainings) - 1) / (_MODELS - 1))] for i in range(_MODELS)]
+    alike = Counter(model.name for model, _ in trainings)
+    for model, runs in trainings:
+        label = f"{model.name} (seed {model.seed})" if alike[model.name] > 1 else model.name
+        yield from ((label, folder) for folder in runs)
+
+
+Asked = tuple[str, str, str]  # task as the run names it, protocol, template
+
+
+def _names(selection: Selection, folder: Path) -> dict[Asked, str]:
+    """Return how the report names what a run asked."""
+    shown = {(m.asked or m.task, m.protocol, m.template): m.task for m in selection.raw}
+    own = {(m.asked or m.task, m.protocol, m.template): m.task for m in selection.raw if m.origin == folder}
+    return {**shown, **own}
+
+
+def _smallest(records: Iterable[Record], names: Mapping[Asked, str]) -> dict[Group, list[Record]]:
+    """Keep of each group the documents whose ids have the smallest hashes: the same ones for every model."""
+    heaps: dict[Group, list[tuple[int, str, Record]]] = {}
+    seeds: dict[Group, int] = {}
+    for record in records:
+        task = names.get((record.cell.task, record.cell.protocol, record.cell.template))
+        if task is None:
+            continue
+        group = (task, record.cell.shots, record.cell.variant)
+        if record.cell.seed != seeds.setdefault(group, record.cell.seed):
+            continue
+        heap = heaps.setdefault(group, [])
+        rank = -int(digest(record.doc_id), 16)
+        if len(heap) < _CAP:
+            heapq.heappush(heap, (rank, record.doc_id, record))
+        elif rank > heap[0][0]:
+            heapq.heapreplace(heap, (rank, record.doc_id, record))
+    return {group: [item[2] for item in sorted(heap, key=lambda i: (-i[0], i[1]))] for group, heap in heaps.items()}
+
+
+def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Selection, cap: int) -> Samples:
+    samples = Samples(models=list(found), cap=cap)
+    places: dict[str, int] = {}
+
+    def text(value: str) -> int:
+        if value not in places:
+            places[value] = len(samples.texts)
+            samples.texts.append(value)
+        return places[value]
+
+    rules = {(m.task, m.metric): metrics.rule_of(m.signature) for m in selection.measurements}
+    order = {task: i for i, task in enumerate(selection.tasks)}
+    groups = {group for runs in found.values() for group in runs if group[0] in order}
+    for group in sorted(groups, key=lambda g: (order[g[0]], g[2], g[1])):
+        documents: dict[str, dict[str, Any]] = {}
+        own = {metric: rule for (task, metric), rule in rules.items() if task == group[0]}
+        for i, runs in enumerate(found.values()):
+            kept = runs.get(group, ())
+            samples.cut = samples.cut or len(kept) > cap
+            for record in kept[:cap]:
+                entry = documents.setdefault(
+                    record.doc_id, {"id": record.doc_id, "level": record.level, "gold": record.gold, "answers": {}}
+                )
+                entry["answers"][str(i)] = _answer(record, selection.metrics[group[0]], text, own)
+        task, shots, variant = group
+        samples.groups.append(
+            {
+                "task": task, "shots": shots, "variant": variant, "metric": selection.metrics[task],
+                "documents": list(documents.values()),
+            }
+        )  # fmt: skip
+    return samples
+
+
+def _answer(record: Record, metric: str, text: Any, rules: Mapping[str, str]) -> dict[str, Any]:
+    """Return one model's answer: the prompt it saw, what it said, and every score of it."""
+    known = {name: metrics.get(name, rules.get(name, "")) for name in record.scores}
+    scores = {name: _score(known[name], statistics) for name, statistics in record.scores.items() if statistics}
+    value = scores.get(metric)
+    share = value is not None and known[metric].share
+    return {
+        "contexts": [text(_tail(context)) for context in record.prompt.contexts],
+        "continuations": [text(_head(continuation)) for continuation in record.continuations],
+        "responses": [
+            {"ll": round(r.loglikelihood, 3), "greedy": r.is_greedy, "tokens": r.tokens, "text": text(_head(r.text))}
+            for r in record.responses
+        ],
+        "prediction": text(_head(record.prediction)),
+        "scores": {name: round(score, 2) for name, score in scores.items() if score == score},
+        "right": None if value is None or not share else value >= 50,
+        "gold": _gold(record),
+        "error": record.error,
+        "short": record.prompt.dropped + record.prompt.cut,
+    }
+
+
+def _gold(record: Record) -> int:
+    """Return the index of the gold option, or -1 where it cannot be told.
+
+    The options stand in the continuations or, under partial scoring, in the contexts.
+    """
+    places = record.continuations if len(set(record.continuations)) > 1 else record.prompt.contexts
+    found = [i for i, place in enumerate(places) if place.strip() == record.gold.strip()]
+    if not found and len(record.prompt.contexts) > 1:
+        found = [i for i, place in enumerate(places) if record.gold.strip() in place]
+    return found[0] if len(found) == 1 else -1
+
+
+def _score(metric: metrics.Metric, statistics: Sequence[float]) -> float:
+    """Return a document's own score, as shown (percent where the metric is)."""
+    with np.errstate(all="ignore"):
+        return float(metric.aggregate(np.asarray(statistics, dtype=np.float64), np.asarray(1.0))) * metric.scale
+
+
+def _tail(text: str) -> str:
+    """Shorten a context at its left, where it matters least."""
+    return text if len(text) <= _CONTEXT else f"[{len(text) - _CONTEXT:,} characters left out]…{text[-_CONTEXT:]}"
+
+
+def _head(text: str) -> str:
+    return text if len(text) <= _CONTINUATION else f"{text[:_CONTINUATION]}…[{len(text) - _CONTINUATION:,} more]"

@@ -1,0 +1,1 @@
+"""Laws, predictions and verdicts."""

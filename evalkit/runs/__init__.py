@@ -1,0 +1,1 @@
+"""The run folder: its journal, its settings and its results."""

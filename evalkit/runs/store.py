@@ -1,0 +1,184 @@
+"""The run folder: manifest.json (what was asked), records.jsonl (every item), results.json (the aggregates).
+
+Records are appended as they come (journal.py), so a killed run loses at most the unit of work in hand. Each line names
+the run by a digest of its settings. results.json holds the settings, the aggregates, a digest of the records that they
+were made from, and a checksum; nothing in it differs between two runs of the same command, interrupted or not: times
+stand in the manifest. stored.py reads such a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import StoreError
+from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
+from evalkit.runs.journal import Journal, seal
+from evalkit.runs.stored import (
+    StoredRun,
+    checksum,
+    digest_of_records,
+    open_run,
+    read_manifest,
+    read_record,
+    read_records,
+    read_results,
+    record_from_json,
+    run_digest,
+)
+from evalkit.types import Cell, Prompt, Record, Response, Result
+
+__all__ = [
+    "RunStore",
+    "StoredRun",
+    "open_run",
+    "read_manifest",
+    "read_record",
+    "read_records",
+    "read_results",
+    "record_to_json",
+]
+
+log = logging.getLogger(__name__)
+
+# Changed settings that the refusal of a run folder names.
+_NAMED = 6
+
+
+class RunStore:
+    """Writes one run. Use as a context manager; opening a folder that holds the same run goes on with it.
+
+    training: what is known of how the model came about, for reports; it decides no number and hinders no resumption.
+    done: the records that the folder holds, once it is open. failed: tasks that could not be run, and why; of them
+    nothing is aggregated.
+
+    Raises StoreError when the folder cannot be written, holds a run with other settings, or is written by another
+    process.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, training: Mapping[str, Any] | None = None):
+        self.folder, self.settings, self.training = make_folder(folder), dict(settings), dict(training or {})
+        self.done: dict[tuple[Cell, str], Record] = {}
+        self.failed: dict[str, str] = {}
+        self.run = run_digest(settings)
+        self._journal = Journal(folder / "records.jsonl", run=self.run)
+        if (folder / "manifest.json").exists():
+            self._check_same()
+        elif set(folder.iterdir()) - set(self._leftovers()):
+            raise StoreError(f"{folder} is not empty and holds no run (no manifest.json); choose another --out")
+        else:
+            self._write_manifest({})
+
+    def __enter__(self) -> RunStore:
+        self._journal.__enter__()
+        try:
+            for path in self._leftovers():
+                path.unlink(missing_ok=True)
+            for record in self._journal.recover(self._new_record):
+                self.done[record.key] = record
+        except BaseException:
+            self._journal.__exit__()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self._journal.__exit__()
+        if kind and self.done:
+            log.warning("%s finished items are kept in %s", f"{len(self.done):,}", self.folder)
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Add records, as one batch. Raises DiskError when the disk is full."""
+        new = {record.key: record for record in records}
+        self._journal.append(seal(canonical_json(record_to_json(record)), self.run) for record in new.values())
+        self.done |= new
+
+    def check_plan(self, planned: Mapping[Cell, Collection[str]]) -> None:
+        """Raise StoreError naming a record that the folder holds of a cell or a document that the run does not have.
+
+        planned: the ids of the documents of each cell.
+        """
+        for cell, name in self.done:
+            if name not in planned.get(cell, ()):
+                what = f"document {name!r:.60} of {cell.task}" if cell in planned else _named(cell)
+                path = self.folder / "records.jsonl"
+                raise StoreError(f"{path} holds {what}, which is none of this run's; choose another --out")
+
+    def _new_record(self, raw: Mapping[str, Any]) -> Record:
+        """Rebuild a record that is read again. Raises ValueError for one that came before: the first one counts."""
+        record = record_from_json(raw)
+        if record.key in self.done:
+            raise ValueError(f"a second record of document {record.doc_id!r:.60} of {_named(record.cell)}")
+        return record
+
+    def finish(self, results: Sequence[Result], timing: Mapping[str, Any]) -> None:
+        """Write results.json, and the times into the manifest."""
+        self._journal.sync()
+        rows = [{k: _plain(v) for k, v in asdict(result).items()} for result in results]
+        whole = {"settings": self.settings, "results": rows, **({"failed": self.failed} if self.failed else {})}
+        whole["records"] = digest_of_records(self.folder)
+        whole["checksum"] = checksum(whole)
+        body = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
+        write_atomic(self.folder / "results.json", body + "\n")
+        self._write_manifest(timing)
+
+    def _leftovers(self) -> list[Path]:
+        return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json")
+
+    def _write_manifest(self, timing: Mapping[str, Any]) -> None:
+        body = {"settings": self.settings, "training": self.training, "timing": dict(timing)}
+        write_atomic(self.folder / "manifest.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
+
+    def _check_same(self) -> None:
+        changed = list(_differences(read_manifest(self.folder)["settings"], self.settings))
+        if changed:
+            more = f"; and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+            raise StoreError(
+                f"{self.folder} holds a run with other settings ({'; '.join(changed[:_NAMED])}{more}); "
+                f"choose another --out"
+            )
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """Yield "NAME: OLD -> NEW" for each setting that differs, parts of parts with dots between."""
+    if old == new:
+        return
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        yield f"{name}: {_short(old)} -> {_short(new)}"
+        return
+    for key in sorted(old.keys() | new.keys()):
+        yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+
+
+def _named(cell: Cell) -> str:
+    more = "".join(f", {part}" for part in (cell.variant, cell.template) if part)
+    return f"{cell.task} ({cell.protocol}, {cell.shots} shots, seed {cell.seed}{more})"
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Return a record as plain values (dataclasses.asdict would copy every list and text once more)."""
+    fields = _fields(record)
+    if not record.values:
+        del fields["values"]  # few tasks have any
+    return fields | {
+        "cell": _fields(record.cell),
+        "prompt": _fields(record.prompt),
+        "responses": [_fields(response) for response in record.responses],
+    }
+
+
+def _fields(item: Cell | Prompt | Response | Record) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__slots__}
+
+
+def _plain(value: Any) -> Any:
+    """Turn NaN and infinity, which JSON does not have, into null."""
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def _short(value: Any) -> str:
+    text = canonical_json(value)
+    return text if len(text) <= 60 else text[:57] + "..."

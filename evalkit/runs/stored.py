@@ -1,0 +1,319 @@
+"""A stored run, read: one typed way in, at which all that can be checked is checked.
+
+What a file says is believed as far as it is bound: records name their run by a digest of its settings, results.json
+holds a digest of the records, its own settings and a checksum over all of it. Folders of older versions lack some of
+this; of them the rest is checked. Whatever does not fit is a StoreError that names the file and the place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import StoreError, cannot
+from evalkit.files import canonical_json, digest, read_json
+from evalkit.runs.journal import open_lines, read_lines, unseal
+from evalkit.runs.shapes import check, fits
+from evalkit.types import Cell, Prompt, Record, Response, Result
+
+log = logging.getLogger(__name__)
+
+# Seconds beyond which no date is.
+_LATEST = 1e11
+
+_Rows = tuple[str, str, int, str]  # task, protocol, shots, template: what a row of results is of
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutTask:
+    """What settings say of a task; more stands beside it."""
+
+    metrics: Sequence[str]
+    version: int = 0
+    family: str = ""
+    protocol: str = ""
+    data: str = ""
+    documents: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutModel:
+    """What settings say of a model; more stands beside it."""
+
+    model: str
+    hash: str = ""
+    dtype: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutRun:
+    """What settings say, as far as they do; more stands beside it. draws: how often a fine-tuning drew its examples."""
+
+    evalkit: str = ""
+    model: AboutModel | None = None
+    tasks: Mapping[str, AboutTask] = field(default_factory=dict)
+    shots: Sequence[int | str] = ()
+    seeds: Sequence[int] = ()
+    limit: int | None = None
+    draws: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """A run folder whose manifest and results are whole and belong to each other.
+
+    settings: those that its numbers were made with, of results.json where that has a checksum. results: of a finished
+    run. failed: tasks that could not be run, and why.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+    timing: Mapping[str, float] = field(default_factory=dict)
+    results: Sequence[Result] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    finished: bool = False
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records, checked as `scan` does."""
+        return (_record(raw) for _, raw in self.scan())
+
+    def scan(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield each record's place in bytes and its plain values, faster than the records themselves.
+
+        Raises StoreError, naming the line, for one that is damaged, of another run, of a cell outside the plan, or
+        that comes twice; and at the end for a task with more documents than planned.
+        """
+        path = self.folder / "records.jsonl"
+        rows = {(r.task, r.protocol, r.shots, r.template) for r in self.results}
+        seen: dict[tuple[Any, ...], set[str]] = {}
+        for number, place, raw in _lines(path, run_digest(self.settings)):
+            cell = raw["cell"]
+            key = tuple(sorted(cell.items()))
+            if key not in seen:
+                if problem := self._outside(Cell(**cell), rows):
+                    raise StoreError(f"{path} line {number}: {problem}")
+                seen[key] = set()
+            if raw["doc_id"] in seen[key]:
+                name = f"document {raw['doc_id']!r:.60} of {cell['task']}"
+                raise StoreError(f"{path} line {number}: a second record of {name}; start the same run again")
+            seen[key].add(raw["doc_id"])
+            yield place, raw
+        self._check_documents(path, seen)
+
+    def _outside(self, cell: Cell, rows: set[_Rows]) -> str:
+        """Say what puts a cell outside the run's plan; nothing for one inside."""
+        if "tasks" not in self.settings:
+            return ""
+        about = self.settings["tasks"].get(cell.task)
+        if about is None:
+            return f"a record of {cell.task!r:.60}, which is none of the run's tasks"
+        if cell.protocol != (protocol := about.get("protocol", cell.protocol)):
+            return f"a record of {cell.task} by protocol {cell.protocol!r:.60}, not {protocol!r:.60}"
+        seeds = self.settings.get("seeds", [cell.seed])
+        if cell.seed not in seeds and not 0 <= cell.seed < self.settings.get("draws", 0):
+            return f"a record of {cell.task} with seed {cell.seed}, which the run does not have"
+        known = {row for row in rows if row[0] == cell.task}
+        if known and (cell.task, cell.protocol, cell.shots, cell.template) not in known:
+            wording = f" and template {cell.template!r:.60}" if cell.template else ""
+            return f"a record of {cell.task} with {cell.shots} shots{wording}, which the run does not have"
+        return ""
+
+    def _check_documents(self, path: Path, seen: Mapping[tuple[Any, ...], set[str]]) -> None:
+        names: dict[str, set[str]] = {}
+        for key, ids in seen.items():
+            names.setdefault(dict(key)["task"], set()).update(ids)
+        for task, ids in names.items():
+            _check_count(path, task, len(ids), self.settings)
+
+
+def open_run(folder: Path, *, unfinished: bool = False) -> StoredRun:
+    """Open a run folder. unfinished: one without results.json will do.
+
+    Raises StoreError for a folder that holds no run, a half-written, damaged or edited one, and one whose records are
+    not those that its results were made from. A manifest that says something else than results.json, which has a
+    checksum, is not believed; a warning says so.
+    """
+    manifest = read_manifest(folder)
+    training, timing = _told(folder, manifest)
+    path = folder / "results.json"
+    if not path.exists():
+        if not unfinished:
+            raise StoreError(
+                f"{folder} is half-written: results.json is missing; start the same run again to finish it"
+            )
+        settings = _settings(folder / "manifest.json", manifest["settings"])
+        return StoredRun(folder=folder, settings=settings, training=training, timing=timing)
+    raw = _read_results(path)
+    own = raw.get("settings", manifest["settings"]) if "checksum" in raw else manifest["settings"]
+    settings = _settings(path if "checksum" in raw else folder / "manifest.json", own)
+    if settings != manifest["settings"]:
+        log.warning("%s was edited: its settings are not those of results.json, which count", folder / "manifest.json")
+    results = _parsed(path, raw)
+    _check_results(path, results, settings)
+    if "records" in raw and (folder / "records.jsonl").exists() and raw["records"] != digest_of_records(folder):
+        raise StoreError(
+            f"{folder / 'records.jsonl'} was changed: its records are not those that results.json was made from; "
+            "start the same run again"
+        )
+    return StoredRun(
+        folder=folder, settings=settings, results=results, failed=raw.get("failed", {}), finished=True,
+        training=training, timing=timing,
+    )  # fmt: skip
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a run's manifest. Raises StoreError when it is missing or broken."""
+    manifest = read_json(folder / "manifest.json", StoreError)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
+        raise StoreError(f"{folder / 'manifest.json'}: not the manifest of a run")
+    return manifest
+
+
+def read_results(folder: Path) -> list[Result]:
+    """Read a finished run's aggregates alone. Raises StoreError when they are missing, damaged or edited.
+
+    Results of older runs have no checksum and are read as they are.
+    """
+    path = folder / "results.json"
+    return _parsed(path, _read_results(path))
+
+
+def read_records(folder: Path) -> Iterator[Record]:
+    """Yield the records of a folder, whatever run they are of. Raises StoreError naming the line that is broken."""
+    return (_record(raw) for _, _, raw in _lines(folder / "records.jsonl", ""))
+
+
+def read_record(folder: Path, place: int) -> Record:
+    """Read the one record that starts at this byte, as `StoredRun.scan` gave it."""
+    path = folder / "records.jsonl"
+    with open_lines(path) as file:
+        file.seek(place)
+        try:
+            return record_from_json(unseal(file.readline()))
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"{path}: no record at byte {place} ({error}); was it changed meanwhile?") from None
+
+
+def record_from_json(raw: Mapping[str, Any]) -> Record:
+    """Rebuild a record. Raises TypeError for anything else."""
+    check(Record, raw)
+    return _record(raw)
+
+
+def _record(raw: Mapping[str, Any]) -> Record:
+    fields = dict(raw)
+    fields["cell"] = Cell(**raw["cell"])
+    fields["prompt"] = Prompt(**{**raw["prompt"], "contexts": tuple(raw["prompt"]["contexts"])})
+    fields["continuations"] = tuple(raw["continuations"])
+    fields["responses"] = tuple(Response(**response) for response in raw["responses"])
+    return Record(**fields)
+
+
+def run_digest(settings: Mapping[str, Any]) -> str:
+    """Return the digest of a run's settings that its records carry."""
+    return checksum(settings)
+
+
+def checksum(value: Mapping[str, Any]) -> str:
+    """Hash plain values as they are read again from a file: keys are texts, sequences lists."""
+    return digest(canonical_json(json.loads(json.dumps(value))))
+
+
+def digest_of_records(folder: Path) -> str:
+    """Hash a run's records, whatever order they were stored in. Raises StoreError when they cannot be read."""
+    path = folder / "records.jsonl"
+    if not path.exists():
+        return digest("")
+    with open_lines(path) as file:
+        lines = sorted(hashlib.sha256(line).digest() for line in file)
+    return hashlib.sha256(b"".join(lines)).hexdigest()[:16]
+
+
+def _lines(path: Path, run: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield (number, place in bytes, plain values of a record) of each line."""
+    place = 0
+    with open_lines(path) as file:
+        try:
+            for number, (line, raw) in enumerate(read_lines(file, run), start=1):
+                try:
+                    if isinstance(raw, ValueError):
+                        raise raw
+                    check(Record, raw)
+                except (TypeError, ValueError) as error:
+                    raise StoreError(
+                        f"{path} line {number}: not a record of this run ({error}); its own command computes it again"
+                    ) from None
+                yield number, place, raw
+                place += len(line)
+        except OSError as error:
+            raise cannot("read", path, error) from error
+
+
+def _read_results(path: Path) -> dict[str, Any]:
+    raw = read_json(path, StoreError)
+    if not isinstance(raw, dict) or raw.keys() - {"settings", "results", "failed", "records", "checksum"}:
+        raise StoreError(f"{path}: not the results of a run")
+    if "checksum" in raw and raw["checksum"] != checksum({k: v for k, v in raw.items() if k != "checksum"}):
+        raise StoreError(f"{path} is damaged or was edited: its checksum does not fit; start the same run again")
+    failed = raw.get("failed", {})
+    if type(failed) is not dict or not all(type(reason) is str for reason in failed.values()):
+        raise StoreError(f"{path}: not the results of a run (failed is {failed!r:.60})")
+    return raw
+
+
+def _parsed(path: Path, raw: Mapping[str, Any]) -> list[Result]:
+    try:
+        return [_result(row) for row in raw["results"]]
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"{path}: not the results of a run ({error})") from None
+
+
+def _result(row: Mapping[str, Any]) -> Result:
+    """Rebuild a result: null is NaN. Raises KeyError or TypeError for anything else."""
+    plain = {**row, **{name: float("nan") for name in ("value", "low", "high") if row[name] is None}}
+    check(Result, plain)
+    return Result(**plain)
+
+
+def _settings(path: Path, raw: Any) -> dict[str, Any]:
+    try:
+        check(AboutRun, raw, more=True)
+    except TypeError as error:
+        raise StoreError(f"{path}: not the settings of a run ({error})") from None
+    return dict(raw)
+
+
+def _told(folder: Path, manifest: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, float]]:
+    """Return what the manifest says beside the settings, which decides no number: of the training, and the times."""
+    path = folder / "manifest.json"
+    training, timing = (manifest.get(name) or {} for name in ("training", "timing"))
+    if type(training) is not dict:
+        raise StoreError(f"{path}: training is {training!r:.60}")
+    if not fits(Mapping[str, float])(timing) or not all(abs(figure) < _LATEST for figure in timing.values()):
+        raise StoreError(f"{path}: timing is {timing!r:.60}")
+    return training, timing
+
+
+def _check_results(path: Path, results: Sequence[Result], settings: Mapping[str, Any]) -> None:
+    seen = set()
+    for row in results:
+        key = (row.task, row.protocol, row.shots, row.template, row.metric, row.source, row.level)
+        if key in seen:
+            raise StoreError(f"{path}: {row.task} {row.metric} stands there twice; start the same run again")
+        seen.add(key)
+        _check_count(path, row.task, max(row.n, row.failed), settings)
+
+
+def _check_count(path: Path, task: str, documents: int, settings: Mapping[str, Any]) -> None:
+    """Raise StoreError for more documents of a task than the run was to have; a group's mean is of no task."""
+    about = settings.get("tasks", {}).get(task)
+    if about is not None and documents > (planned := about.get("documents", documents)):
+        raise StoreError(
+            f"{path} holds {documents:,} documents of {task}, but the run's plan has {planned:,}: some are foreign"
+        )

@@ -1,0 +1,66 @@
+"""Holm, margins, verdicts and the number of documents that would decide."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from evalkit.comparison.verdicts import check_margins, documents_needed, holm, parse_margins, verdict
+from evalkit.errors import UsageError
+
+
+def test_holm_is_the_step_down_of_the_paper():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == [] and holm([0.7, 0.9]) == [1.0, 1.0]
+    rng = np.random.default_rng(0)
+    for ps in rng.random((50, 6)) ** 3:
+        rejected = {i for i, p in enumerate(holm(list(ps))) if p <= 0.05}
+        expected = set()
+        for rank, i in enumerate(np.argsort(ps)):
+            if ps[i] > 0.05 / (6 - rank):
+                break
+            expected.add(i)
+        assert rejected == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "adjusted", "margin", "expected"),
+    [
+        (-3.0, -1.0, 0.01, None, "worse"),
+        (1.0, 3.0, 0.01, None, "better"),
+        (-0.2, 0.3, 0.6, None, "undecided"),
+        (-0.2, 0.3, 0.6, 0.5, "same"),
+        (-0.4, -0.1, 0.01, 0.5, "same"),
+        (-0.6, -0.1, 0.01, 0.5, "worse"),
+        (-0.6, 0.1, 0.2, 0.5, "undecided"),
+        (-0.1, 0.6, 0.2, 0.5, "undecided"),
+        (math.nan, math.nan, 1.0, 0.5, "undecided"),
+    ],
+)
+def test_verdicts(low, high, adjusted, margin, expected):
+    gain = (low + high) / 2
+    found = verdict(gain=gain, low=low, high=high, adjusted=adjusted, alpha=0.05, margin=margin, identical=False)
+    assert found == expected
+
+
+def test_identical_records_are_the_same():
+    assert verdict(gain=0, low=0, high=0, adjusted=1, alpha=0.05, margin=None, identical=True) == "same"
+
+
+def test_documents_needed_is_the_textbook_number():
+    # A standard error of 1 at 100 documents: (1.96 + 0.84)^2 * 100 for an effect of 1.
+    assert documents_needed(100, effect=1.0, error=1.0, alpha=0.05) == pytest.approx(785, abs=1)
+    assert documents_needed(100, effect=0.0, error=1.0, alpha=0.05) == math.inf
+    assert documents_needed(100, effect=0.0, error=1.0, alpha=0.05, margin=0.98) == pytest.approx(400, abs=1)
+    assert documents_needed(100, effect=2.0, error=1.0, alpha=0.05, margin=0.5) == pytest.approx(197, abs=1)
+
+
+def test_margins_are_read():
+    assert parse_margins(["1.0", "lambada=0.5", "a=b=2"]) == {"": 1.0, "lambada": 0.5, "a=b": 2.0}
+    for wrong in ("x", "lambada=", "-1", "t=nan", "t=inf"):
+        with pytest.raises(UsageError, match="--margin"):
+            parse_margins([wrong])
+    with pytest.raises(UsageError, match="did you mean 'coqa'"):
+        check_margins({"coca": 1.0}, ["coqa"])
