@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError
 from evalkit.metrics.base import Array
+from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.types import Result
 
@@ -178,13 +179,14 @@ def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> She
     for i, name in sorted(zip(row.tolist(), rows.clusters, strict=True)):
         clusters[i] = shared.setdefault(name or i, len(shared))
     first = next(iter(results.values()))
-    signatures = {metric: parse_signature(result.signature) for metric, result in results.items()}
+    signatures = {metric: Signature.parse(result.signature) for metric, result in results.items()}
     done = np.asarray(rows.scored, dtype=np.bool_)
     return Sheet(
         task=first.task, family=first.family, shots=first.shots, seeds=tuple(seeds),
-        signature=signatures[first.metric][0], expected=documents, ids=hashes[order], clusters=clusters, scored=scored,
+        signature=_comparable(signatures[first.metric]), expected=documents, ids=hashes[order], clusters=clusters,
+        scored=scored,
         statistics={m: _grid(rows.statistics.get(m), row[done], column[done], scored.shape) for m in results},
-        rules={metric: rule for metric, (_, rule) in signatures.items()},
+        rules={metric: signature.rule for metric, signature in signatures.items()},
         values={m: Value(value=r.value, low=r.low, high=r.high) for m, r in results.items()},
         protocol=first.protocol, template=first.template,
         names=tuple(names[i] for i in order), places=places,
@@ -217,15 +219,9 @@ def check_statistics(sheet: Sheet) -> None:
             raise ValueError(f"{sheet.key}: {grid.shape[-1]} statistics per document are not those of {name}") from None
 
 
-def parse_signature(text: str) -> tuple[dict[str, str], str]:
-    """Split a result's signature into the fields that must agree, and the metric's own rule, which ends it."""
-    fields: dict[str, str] = {}
-    rest = text
-    while rest and "evalkit" not in fields:
-        part, _, rest = rest.partition("|")
-        name, _, value = part.partition(":")
-        fields[name] = value
-    return {name: value for name, value in fields.items() if name not in _OF_THE_MODEL}, rest
+def _comparable(signature: Signature) -> dict[str, str]:
+    """Return the fields that must agree between two runs."""
+    return {name: value for name, value in signature.fields.items() if name not in _OF_THE_MODEL}
 
 
 def hash_ids(names: Sequence[str]) -> NDArray[np.uint64]:

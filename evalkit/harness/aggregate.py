@@ -13,6 +13,7 @@ import numpy as np
 
 from evalkit import __version__, metrics
 from evalkit.metrics.values import Listed, MeanValue
+from evalkit.runs.signature import Signature
 from evalkit.stats.intervals import Interval, interval
 from evalkit.types import Record, Result
 
@@ -117,7 +118,7 @@ def _result(
         failed=len({r.doc_id for r in records if r.error}),
         truncated=len({r.doc_id for r in records if r.prompt.dropped or r.prompt.cut}),
         chance=sum(chances) / len(chances) * scale if chances else None,
-        signature=_signature(metric, key, settings),
+        signature=str(_signature(metric, key, settings)),
         template=template,
         units=found.units,
     )
@@ -128,15 +129,15 @@ def unit_of(record: Record) -> str:
     return f"passage {record.cluster}" if record.cluster else f"document {record.doc_id}"
 
 
-def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> str:
-    """Say in one line everything that the value depends on."""
+def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> Signature:
+    """Return everything that the value depends on."""
     task, protocol, shots, template = key
     about, model = settings["tasks"][task], settings["model"]
-    parts = {
+    fields = {
         "task": f"{task}.v{about['version']}",
         "protocol": protocol,
         **({"template": template} if template else {}),
-        "shots": shots,
+        "shots": str(shots),
         **({"pool": about["pool"].replace(" of ", "/")} if "pool" in about else {}),
         **({"levels": ",".join(about["levels"])} if "levels" in about else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
@@ -146,5 +147,4 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         "dtype": model["dtype"],
         "evalkit": __version__,
     }
-    tail = metric.signature()
-    return "|".join(f"{k}:{v}" for k, v in parts.items()) + (f"|{tail}" if tail else "")
+    return Signature(fields, metric.signature())

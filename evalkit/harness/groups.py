@@ -16,8 +16,12 @@ from evalkit.harness.aggregate import unit_of
 from evalkit.harness.task import Task
 from evalkit.metrics.base import Array
 from evalkit.metrics.values import Listed
+from evalkit.runs.signature import Signature
 from evalkit.stats import intervals as stats
 from evalkit.types import Record, Result
+
+# Fields of its tasks' signatures that a group's has too.
+_OF_GROUPS = ("protocol", "shots", "seeds", "limit", "model", "dtype", "evalkit")
 
 _Own = Mapping[str, Mapping[str, metrics.Metric]]
 _Chosen = Mapping[tuple[str, int], Sequence[Record]]  # by task and shots
@@ -78,17 +82,15 @@ def _mean(
     low, high, units = _bounds(value, members, weights, chosen, settings, own)
     first = max(members, key=lambda r: r.shots)
     chances = [r.chance for r in members]
-    parts = dict(part.partition(":")[::2] for part in first.signature.split("|"))
-    kept = "|".join(
-        f"{k}:{parts[k]}" for k in ("protocol", "shots", "seeds", "limit", "model", "dtype", "evalkit") if k in parts
-    )
-    rule = metrics.rule_of(first.signature)
+    signature = Signature.parse(first.signature)
+    fields = {"group": name, "tasks": str(len(members)), "weights": weighting}
+    fields |= {field: signature.fields[field] for field in _OF_GROUPS if field in signature.fields}
     return Result(
         model=first.model, task=name, family=first.family, protocol=first.protocol, shots=first.shots,
         metric=first.metric, source="model", level="", value=value, low=low, high=high,
         n=sum(r.n for r in members), failed=sum(r.failed for r in members), truncated=sum(r.truncated for r in members),
         chance=float(weights @ np.asarray(chances)) if None not in chances else None,
-        signature="|".join(filter(None, (f"group:{name}|tasks:{len(members)}|weights:{weighting}|{kept}", rule))),
+        signature=str(Signature(fields, signature.rule)),
         units=units,
     )  # fmt: skip
 

@@ -24,6 +24,7 @@ from evalkit.harness.aggregate import unit_of
 from evalkit.lm_eval.samples import METRICS_THERE, sample
 from evalkit.lm_eval.stderr import of_group, standard_error
 from evalkit.metrics.values import ValueMetric
+from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.stats import intervals as stats
 from evalkit.types import Record, Result
@@ -143,7 +144,7 @@ def name_and_filter(metric: str) -> tuple[str, str]:
 
 
 def _metric(row: Result) -> metrics.Metric:
-    return metrics.get(row.metric, metrics.rule_of(row.signature))
+    return metrics.get(row.metric, Signature.parse(row.signature).rule)
 
 
 def _error(row: Result, metric: metrics.Metric, records: Sequence[Record], *, iterations: int) -> float | None:

@@ -31,7 +31,7 @@ from evalkit.metrics.threshold import Matthews
 from evalkit.plugins import Registry
 from evalkit.text import normalize, units
 
-__all__ = ["METRICS", "Array", "Metric", "get", "rule_of"]
+__all__ = ["METRICS", "Array", "Metric", "get"]
 
 _ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
@@ -91,8 +91,3 @@ def get(name: str, rule: str = "") -> Metric:
     if name not in METRICS:
         raise errors.unknown("metric", name, METRICS)
     return METRICS[name]()
-
-
-def rule_of(signature: str) -> str:
-    """Return the metric's own part of a result's signature: what stands behind evalkit's version."""
-    return signature.partition("|evalkit:")[2].partition("|")[2]

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from evalkit.errors import UsageError
 from evalkit.report.measurements import Measurement, ModelFacts
+from evalkit.runs.signature import Signature
 
 Key = TypeVar("Key", bound=Hashable)
 Way = tuple[tuple[str, str], ...]  # how a task was asked: names and values
@@ -190,9 +191,9 @@ def _way(m: Measurement) -> Way:
 
 @lru_cache(maxsize=100_000)
 def _asking(signature: str, protocol: str, template: str) -> Way:
-    parts = (part.partition(":") for part in signature.split("|"))
-    said = {name: value for name, mark, value in parts if mark and name not in _OF_THE_MODEL}
-    return tuple(sorted({**said, "protocol": protocol, "template": template}.items()))
+    parsed = Signature.parse(signature)
+    fields = {name: value for name, value in parsed.fields.items() if value and name not in _OF_THE_MODEL}
+    return tuple(sorted({**fields, "rule": parsed.rule, "protocol": protocol, "template": template}.items()))
 
 
 def _pools(trainings: Sequence[_Training]) -> list[list[_Training]]:

@@ -15,6 +15,7 @@ from evalkit.errors import EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.plugins import Registry, later
 from evalkit.report import published
+from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.types import Result
 
@@ -216,7 +217,7 @@ def _read_run(folder: Path) -> list[Measurement]:
 
 def _measurement(result: Result, facts: ModelFacts, folder: Path) -> Measurement:
     try:
-        metric = metrics.get(result.metric, metrics.rule_of(result.signature))
+        metric = metrics.get(result.metric, Signature.parse(result.signature).rule)
     except UsageError as error:
         raise StoreError(f"{folder / 'results.json'}: {error}") from None
     return Measurement(

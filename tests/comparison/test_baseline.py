@@ -10,7 +10,7 @@ import pytest
 from evalkit.comparison import history
 from evalkit.comparison.baseline import read, save
 from evalkit.comparison.comparison import Settings, compare
-from evalkit.comparison.evidence import Evidence, Sheet, Value, hash_ids, parse_signature
+from evalkit.comparison.evidence import Evidence, Sheet, Value, hash_ids
 from evalkit.comparison.flips import flips
 from evalkit.errors import StoreError
 from tests.comparison.made import Made, binary, write_run
@@ -142,11 +142,6 @@ def test_ids_that_meet_are_hashed_again(monkeypatch):
     names = [f"n{i}" for i in range(200)]
     assert len(set(hash_ids(names).tolist())) == 200
     assert hash_ids(names).tolist() == hash_ids(names).tolist()
-
-
-def test_signatures_are_split():
-    text = "task:t.v2|protocol:gpt3|shots:4|seeds:1|limit:all|data:ab|model:m:x@1|dtype:f|evalkit:0.1.0|norm:a|refs:max"
-    assert parse_signature(text) == ({"task": "t.v2", "protocol": "gpt3", "data": "ab"}, "norm:a|refs:max")
 
 
 def test_history_shows_a_trend_and_what_is_not_comparable(file, tmp_path):

@@ -12,6 +12,7 @@ from evalkit import metrics
 from evalkit.errors import DataError
 from evalkit.lm_eval import stderr
 from evalkit.metrics.values import AGGREGATIONS, Listed, ValueMetric, from_rule, make
+from evalkit.runs.signature import Signature
 
 
 def value(metric: ValueMetric, values) -> float:
@@ -101,7 +102,7 @@ def test_a_metric_is_made_again_from_its_signature(aggregation, share):
     again = from_rule("odd name", metric.signature())
     assert (type(again), again.name, again.signature()) == (type(metric), "odd name", metric.signature())
     line = f"task:t.v1|model:a@b|evalkit:0.1|{metric.signature()}"
-    assert metrics.get("odd name", metrics.rule_of(line)).scale == metric.scale
+    assert metrics.get("odd name", Signature.parse(line).rule).scale == metric.scale
 
 
 def test_a_function_of_the_tasks_own_is_not_known_again():

@@ -18,6 +18,7 @@ from evalkit.errors import EvalkitError
 from evalkit.files import digest
 from evalkit.report.measurements import Measurement, Problem
 from evalkit.report.selection import Selection, training
+from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.types import Record
 
@@ -134,7 +135,7 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
             samples.texts.append(value)
         return places[value]
 
-    rules = {(m.task, m.metric): metrics.rule_of(m.signature) for m in selection.measurements}
+    rules = {(m.task, m.metric): Signature.parse(m.signature).rule for m in selection.measurements}
     order = {task: i for i, task in enumerate(selection.tasks)}
     groups = {group for runs in found.values() for group in runs if group[0] in order}
     for group in sorted(groups, key=lambda g: (order[g[0]], g[2], g[1])):
