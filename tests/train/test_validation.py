@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from evalkit import corpus as corpora
-from evalkit.commands.options import training as training_of
+from evalkit.engine.open import training_of
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
@@ -118,7 +118,7 @@ def test_log_checkpoint_and_facts_say_what_the_loss_rests_on(tokenizer, tmp_path
     for name in ("validation_loss", "validation_stderr", "validation_tokens"):
         assert record[name] == last[name] > 0
     assert record["validation_tokens"] == min(len(corpus.validation) - 1, 64 * 16)
-    facts = training_of(str(tmp_path / "out"))
+    facts = training_of(tmp_path / "out")
     assert (facts["loss"], facts["loss_stderr"], facts["loss_tokens"]) == (
         record["validation_loss"], record["validation_stderr"], record["validation_tokens"],
     )  # fmt: skip
