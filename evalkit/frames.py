@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from evalkit.comparison import comparison
-from evalkit.comparison import table as comparison_table
+from evalkit.comparison import comparison, display
 from evalkit.types import Record, Result
 
 if TYPE_CHECKING:
@@ -41,19 +40,19 @@ class Results(Sequence[Result]):
 
     def to_markdown(self, *, all_metrics: bool = False, levels: bool = False) -> str:
         """Return the table as Markdown: of each task its first metric, or all; its levels too, if wanted."""
-        from evalkit.report import table
+        from evalkit.report import run_table
 
-        return table.markdown(self._results, all_metrics=all_metrics, levels=levels)
+        return run_table.markdown(self._results, all_metrics=all_metrics, levels=levels)
 
     def __repr__(self) -> str:
-        from evalkit.report import table
+        from evalkit.report import run_table
 
-        return _printed(lambda console: table.show(self._results, console))
+        return _printed(lambda console: run_table.show(self._results, console))
 
     def _repr_html_(self) -> str:
-        from evalkit.report import table
+        from evalkit.report import run_table
 
-        return table.html(self._results)
+        return run_table.html(self._results)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -67,10 +66,10 @@ class Comparison(comparison.Comparison):
         return pd.DataFrame([asdict(finding) for finding in self.findings])
 
     def __repr__(self) -> str:
-        return _printed(lambda console: comparison_table.show(self, console))
+        return _printed(lambda console: display.show(self, console))
 
     def _repr_html_(self) -> str:
-        return comparison_table.html(self)
+        return display.html(self)
 
 
 def _printed(show: Callable[[Console], None]) -> str:

@@ -50,14 +50,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write; return 1 for a regression. What cannot be compared is written too, then raised."""
-    from evalkit.comparison import junit, markdown, table
+    from evalkit.comparison import display, junit, markdown
 
     try:
         found, flips = _compare(arguments)
     except EvalkitError as error:
         _write(arguments, page=markdown.failure(str(error)), xml=junit.failure(str(error)))
         raise
-    table.show(found, options.console())
+    display.show(found, options.console())
     _write(arguments, page=markdown.page(found, flips), xml=junit.suite(found))
     if arguments.json:
         _save(arguments.json, json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")

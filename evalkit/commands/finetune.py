@@ -74,7 +74,7 @@ def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune, or judge again; print the table. Return 1 if too many items failed."""
     from evalkit.engine.open import check_device
-    from evalkit.report import table
+    from evalkit.report import run_table
 
     allowed = options.share(arguments.max_failed, "--max-failed")
 
@@ -82,9 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
     check_device(arguments.device)
     results = _judge_again(arguments) if arguments.evaluate else _finetune(arguments)
-    table.show(results, options.console(), all_metrics=True, allowed=allowed)
+    run_table.show(results, options.console(), all_metrics=True, allowed=allowed)
     print(f"stored in {arguments.out}")
-    marked = dict.fromkeys(f"{r.task} ({r.failed:,} items)" for r in results if table.is_marked(r, allowed=allowed))
+    marked = dict.fromkeys(f"{r.task} ({r.failed:,} items)" for r in results if run_table.is_marked(r, allowed=allowed))
     if marked:
         log.error("too many items failed: %s; records.jsonl says why (field error)", ", ".join(marked))
     return 1 if marked else 0

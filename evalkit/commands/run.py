@@ -168,14 +168,14 @@ def _settings(arguments: argparse.Namespace) -> RunSettings:
 
 def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
-    from evalkit.report import table
+    from evalkit.report import run_table
 
     shown = {"all_metrics": arguments.all_metrics, "levels": arguments.levels, "allowed": outcome.allowed}
-    table.show(outcome.results, options.console(), **shown)
+    run_table.show(outcome.results, options.console(), **shown)
     failed = f"failed: {', '.join(outcome.failures)}\n" if outcome.failures else ""
     print(f"{failed}stored in {', '.join(map(str, outcome.folders))}")
     if arguments.markdown:
-        body = table.markdown(outcome.results, **shown)
+        body = run_table.markdown(outcome.results, **shown)
         write_atomic(arguments.markdown, body + failed)
     if any(r.failed for r in outcome.results if r.source == "model" and not r.level):
         log.warning("some items failed and are not scored; records.jsonl says why (field error)")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.comparison import words
+from evalkit.comparison import formatting
 from evalkit.comparison.evidence import Evidence, Key, Sheet, Value, label
 from evalkit.sinks import csv_cell
 
@@ -75,7 +75,7 @@ def show(history: Sequence[Evidence], found: Sequence[Trend], console: Console) 
     for trend in found:
         called = _called(trend, found)
         cells = [_point(point) for point in trend.points]
-        table.add_row(*map(Text, (called, str(trend.shots), trend.metric, *cells, words.signed(trend.change))))
+        table.add_row(*map(Text, (called, str(trend.shots), trend.metric, *cells, formatting.signed(trend.change))))
     console.print(table)
     if any(point and not point[1] for trend in found for point in trend.points):
         console.print(Text("* other documents or version than the last: not comparable", style="yellow"))
@@ -94,7 +94,7 @@ def _called(trend: Trend, found: Sequence[Trend]) -> str:
 def _point(point: tuple[Value, bool] | None) -> str:
     if point is None:
         return ""
-    return words.figure(point[0].value) + ("" if point[1] else "*")
+    return formatting.figure(point[0].value) + ("" if point[1] else "*")
 
 
 def as_csv(history: Sequence[Evidence], found: Sequence[Trend]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from evalkit.comparison import words
+from evalkit.comparison import formatting
 from evalkit.comparison.comparison import Comparison, Finding
 from evalkit.sinks import xml
 
@@ -20,7 +20,7 @@ def suite(found: Comparison) -> str:
     skipped = [f for f in found.gating if f.verdict == "undecided" and f not in failing]
     root, element = _suite(tests=len(found.gating), failures=len(failing), errors=0, skipped=len(skipped))
     properties = ET.SubElement(element, "properties")
-    for name, value in (("base", words.side(found.base)), ("new", words.side(found.new))):
+    for name, value in (("base", formatting.side(found.base)), ("new", formatting.side(found.new))):
         ET.SubElement(properties, "property", name=name, value=value)
     for finding in found.gating:
         case = ET.SubElement(element, "testcase", classname=f"evalkit.{finding.family}", name=finding.name, time="0")
@@ -50,9 +50,10 @@ def _suite(*, tests: int, failures: int, errors: int, skipped: int) -> tuple[ET.
 
 def _sentence(finding: Finding) -> str:
     f = finding
-    change = f"{words.figure(f.base)} -> {words.figure(f.new)}, {words.signed(f.change)} {words.interval(f)}"
-    p = words.probability(f.adjusted)
-    return f"{words.judgement(f)}: {change}, p {p} (Holm), n {f.documents:,}, {f.method}"
+    values = f"{formatting.figure(f.base)} -> {formatting.figure(f.new)}"
+    change = f"{formatting.signed(f.change)} {formatting.interval(f)}"
+    p = formatting.probability(f.adjusted)
+    return f"{formatting.judgement(f)}: {values}, {change}, p {p} (Holm), n {f.documents:,}, {f.method}"
 
 
 def _text(root: ET.Element) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evalkit.comparison import words
+from evalkit.comparison import formatting
 from evalkit.comparison.comparison import Comparison
 from evalkit.comparison.evidence import label
 from evalkit.comparison.flips import Flip
@@ -16,15 +16,17 @@ _TEXT = 120  # characters of a document's texts that are shown
 
 def page(found: Comparison, flips: Sequence[Flip]) -> str:
     """Return the findings as a table, and the documents that flipped, worst first, to unfold."""
-    out = [f"### evalkit: {words.headline(found)}", ""]
-    out += [f"base {markdown_code(words.side(found.base))}, new {markdown_code(words.side(found.new))}", ""]
+    out = [f"### evalkit: {formatting.headline(found)}", ""]
+    out += [f"base {markdown_code(formatting.side(found.base))}, new {markdown_code(formatting.side(found.new))}", ""]
     out += [f"- allowed: {markdown(note)}" for note in found.notes] + [""] * bool(found.notes)
     gating = [f for f in found.findings if f.gates]
-    rows = [[*map(markdown, words.columns(f)[:-1]), f"{_MARKS[f.verdict]} {words.judgement(f)}"] for f in gating]
-    out += [*_table(words.HEADER, rows), "", words.method(found), ""]
-    shown = [words.columns(f) for f in found.findings if not f.gates]
+    rows = [
+        [*map(markdown, formatting.columns(f)[:-1]), f"{_MARKS[f.verdict]} {formatting.judgement(f)}"] for f in gating
+    ]
+    out += [*_table(formatting.HEADER, rows), "", formatting.method(found), ""]
+    shown = [formatting.columns(f) for f in found.findings if not f.gates]
     if shown:
-        table = _table(words.HEADER, [[markdown(cell) for cell in row] for row in shown])
+        table = _table(formatting.HEADER, [[markdown(cell) for cell in row] for row in shown])
         out += _folded("Metrics that do not gate, each by itself", table)
     if flips:
         out += _folded(f"Documents that changed, worst first ({len(flips)})", _flips(flips))
@@ -40,7 +42,7 @@ def _flips(flips: Sequence[Flip]) -> list[str]:
     header = ("task", "shots", "document", "score", "gold", "base said", "new said")
     rows = []
     for f in flips:
-        score = f"{words.figure(f.base)} → {words.figure(f.new)}"
+        score = f"{formatting.figure(f.base)} → {formatting.figure(f.new)}"
         said = (markdown_code(_short(text)) for text in (f.gold, f.base_prediction, f.new_prediction))
         rows.append([markdown(label(f.task, f.template)), str(f.shots), markdown_code(f.document), score, *said])
     return _table(header, rows)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit.comparison import words
+from evalkit.comparison import formatting
 from evalkit.comparison.baseline import read
 from evalkit.comparison.comparison import Settings, compare
 from evalkit.comparison.flips import flips
@@ -186,5 +186,5 @@ def test_too_few_units_say_so_and_what_a_test_needs_at_least(tmp_path):
     ]
     [found] = compare(*runs, Settings(margins={"": 90.0}))[0].findings
     assert (found.verdict, found.units) == ("undecided", 3) and math.isnan(found.low) and found.needed == 60
-    assert words.interval(found) == "3 passages: too few for an interval"
-    assert words.judgement(found) == "undecided (at least 60 documents are needed)"
+    assert formatting.interval(found) == "3 passages: too few for an interval"
+    assert formatting.judgement(found) == "undecided (at least 60 documents are needed)"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from evalkit.comparison import history, junit, markdown, words
+from evalkit.comparison import formatting, history, junit, markdown
 from evalkit.comparison.baseline import read, save
 from evalkit.comparison.comparison import Settings, compare
 from evalkit.comparison.flips import flips
@@ -36,7 +36,7 @@ def test_a_fall_by_one_wording_is_found_and_named(sides, kept):
         ("", 50.0, 50.0, "same"), ("loud", 50.0, 0.0, "worse"), ("low", 50.0, 50.0, "same"),
     ]  # fmt: skip
     assert [f.name for f in found.failing] == ["t (loud) 0-shot acc"]
-    assert [words.columns(f)[0] for f in found.findings] == ["t", "t (loud)", "t (low)"]
+    assert [formatting.columns(f)[0] for f in found.findings] == ["t", "t (loud)", "t (low)"]
     changed = flips(base, new)
     assert len(changed) == 30 and {flip.template for flip in changed} == {"loud"}
     assert markdown.page(found, changed[:1]).count("t (loud)") == 2 and "t (loud) 0-shot acc" in junit.suite(found)

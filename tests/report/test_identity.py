@@ -11,7 +11,7 @@ from evalkit.errors import UsageError
 from evalkit.model.record import facts
 from evalkit.report.figures import shots, trend
 from evalkit.report.measurements import read
-from evalkit.report.pages import samples, tables
+from evalkit.report.pages import result_tables, samples
 from evalkit.report.selection import Selection, select
 from evalkit.runs.store import RunStore
 from evalkit.types import Result
@@ -45,7 +45,7 @@ def selected(*runs: Path, **options) -> Selection:
 
 def cells(selection: Selection) -> list[dict[str, str]]:
     """The main table: a row per task, what stands under each model."""
-    grid = tables.results(selection, {})
+    grid = result_tables.results(selection, {})
     texts = [[f"{entry.text} {entry.small}".strip() for entry in row] for row in grid.rows]
     names = [selection.labels[name] for name in selection.sizes]
     return [{k: v for k, v in zip(grid.header, row, strict=True) if k in ["task", *names]} for row in texts]
@@ -58,7 +58,7 @@ def test_one_folder_name_with_other_content_is_two_models(tmp_path):
     assert cells(selection) == [
         {"task": "t", "pico (lrA)": "11.7 [6.70, 16.7]", "pico (lrB)": "10.0 [5.00, 15.0]"},
     ]
-    assert [row[-1].text for row in tables.models(selection).rows] == ["1.469", "1.969"]
+    assert [row[-1].text for row in result_tables.models(selection).rows] == ["1.469", "1.969"]
     lines = trend._line(selection.final, "t", "c")
     assert [point[1] for point in lines] == [11.7, 10.0], "the figure averages them no more than the table"
 
@@ -158,7 +158,7 @@ def test_one_content_that_answered_otherwise_is_named_by_its_path(tmp_path):
 
 def test_two_number_types_are_two_models_and_the_table_says_which(tmp_path):
     selection = selected(run(tmp_path / "pico-1f"), run(tmp_path / "pico-2e", dtype="bfloat16", value=49.0))
-    grid = tables.models(selection)
+    grid = result_tables.models(selection)
     assert grid.header[:2] == ["model", "run in"]
     assert [[entry.text for entry in row[:2]] for row in grid.rows] == [
         ["pico (1f)", "float32"], ["pico (2e)", "bfloat16"],

@@ -13,7 +13,7 @@ from evalkit.lm_eval import results as lm_eval
 from evalkit.lm_eval.samples import read_samples, sample_files
 from evalkit.report import published
 from evalkit.report.measurements import read, series
-from evalkit.report.pages import paper_tables, tables
+from evalkit.report.pages import paper_tables, result_tables
 from evalkit.report.selection import select
 
 OLD = {
@@ -103,7 +103,7 @@ def test_unknown_shots_stand_as_such_and_last(tmp_path):
     raw = {**NEW, **GROUP, "n-shot": {"mmlu_anatomy": 5, "mmlu_law": 0}, "n-samples": {}, "higher_is_better": {}}
     path.write_text(json.dumps(raw))
     selection = select(read([path])[0])
-    [row] = tables.results(selection, {}).rows
+    [row] = result_tables.results(selection, {}).rows
     assert (row[0].text, row[2].text, row[2].key) == ("mmlu", "?", None) and selection.shots == [0, 5]
     assert all(grid.name != "h1-zero" or not grid.rows for grid in paper_tables.by_setting(selection))
     assert main(["report", str(path), "--out", str(tmp_path / "out")]) == 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from evalkit.report.figures import canvas
 from evalkit.report.finetuned.stored import Comparison, Tuned, Variant, gains, majority
-from evalkit.report.pages.grid import EMPTY, Entry, Grid, markdown, number, words
+from evalkit.report.pages.cells import EMPTY, Entry, Grid, markdown, number, words
 from evalkit.stats.seeds import Spread, bracketed
 
 # Radford et al. 2018, tables 2 and 5, 117M parameters: fine-tuned, and the same without pre-training where printed.

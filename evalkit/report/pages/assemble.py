@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from evalkit.report.figures import canvas, curves, laws, shots, trend
 from evalkit.report.measurements import Problem
-from evalkit.report.pages import paper_tables, samples, tables
-from evalkit.report.pages.grid import Grid
+from evalkit.report.pages import paper_tables, result_tables, samples
+from evalkit.report.pages.cells import Grid
 from evalkit.report.pages.page import Content
 from evalkit.report.selection import Selection
 from evalkit.report.trends import fits, twostep
@@ -15,7 +15,7 @@ from evalkit.report.trends import fits, twostep
 
 def content(selection: Selection, problems: Sequence[Problem], *, title: str, command: str) -> Content:
     """Compute everything that a report says."""
-    verdicts = tables.judged(selection)
+    verdicts = result_tables.judged(selection)
     found_laws = fits.laws(selection)
     two_step = twostep.fitted(selection)
     choices, predictions = fits.predictions(selection)
@@ -29,10 +29,10 @@ def content(selection: Selection, problems: Sequence[Problem], *, title: str, co
     found_samples, unread = samples.collect(selection)
     extra = [paper_tables.language_modelling(selection), *paper_tables.by_setting(selection)]
     shown = [
-        tables.models(selection), tables.results(selection, verdicts), tables.levels(selection), *filter(None, extra),
-        tables.other_metrics(selection),
+        result_tables.models(selection), result_tables.results(selection, verdicts), result_tables.levels(selection),
+        *filter(None, extra), result_tables.other_metrics(selection),
     ]  # fmt: skip
-    fitted: list[Grid | None] = [tables.verdict_table(selection, verdicts)]
+    fitted: list[Grid | None] = [result_tables.verdict_table(selection, verdicts)]
     if predictions:
         fitted += [fits.error_table(selection, predictions), fits.prediction_table(selection, predictions)]
         fitted.append(fits.choice_table(choices))

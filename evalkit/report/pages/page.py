@@ -11,7 +11,7 @@ from pathlib import Path
 from evalkit import __version__
 from evalkit.report.figures.canvas import Drawn
 from evalkit.report.measurements import Problem
-from evalkit.report.pages.grid import Grid
+from evalkit.report.pages.cells import Grid
 from evalkit.report.pages.samples import Samples
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from evalkit.harness.task import FINETUNED
 from evalkit.report.figures.canvas import count
 from evalkit.report.measurements import Measurement
-from evalkit.report.pages.grid import EMPTY, Entry, Grid, examples, number, words
-from evalkit.report.pages.tables import values
+from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.pages.result_tables import values
+from evalkit.report.run_table import figure
 from evalkit.report.selection import Selection
-from evalkit.report.table import figure
 
 _CAPTION = "Printed values are in italics. ↓: less is better. The best of our own in bold, 95% intervals in small type."
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from evalkit import sinks
 from evalkit.files import make_folder, write_atomic
 from evalkit.report.measurements import Measurement
-from evalkit.report.pages import grid, page
+from evalkit.report.pages import cells, page
 from evalkit.report.pages.page import Content
 from evalkit.report.selection import Selection
 
@@ -67,7 +67,7 @@ def markdown(content: Content) -> str:
             "",
         ]
     for table in [*content.tables, *content.fits]:
-        out += [f"## {table.title}", "", *([table.caption, ""] if table.caption else []), grid.markdown(table), ""]
+        out += [f"## {table.title}", "", *([table.caption, ""] if table.caption else []), cells.markdown(table), ""]
     out += [*map(sinks.markdown, content.notes), ""] if content.notes else []
     return "\n".join(out)
 
@@ -79,7 +79,7 @@ def latex(content: Content) -> str:
         "% Needs \\usepackage{booktabs,longtable}; the tables are wide: \\usepackage{pdflscape} may help.",
         "",
     ]
-    return "\n".join([*head, *(grid.latex(table) + "\n" for table in [*content.tables, *content.fits])])
+    return "\n".join([*head, *(cells.latex(table) + "\n" for table in [*content.tables, *content.fits])])
 
 
 def long_form(selection: Selection) -> str:

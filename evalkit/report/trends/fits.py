@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from evalkit.errors import DataError
 from evalkit.report.measurements import ModelFacts
-from evalkit.report.pages.grid import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.run_table import figure
 from evalkit.report.selection import Selection, training
-from evalkit.report.table import figure
 from evalkit.report.trends import predict, scaling
 
 # Checkpoints count for a law in D from this share of the training on: the first steps follow no power law.

@@ -10,9 +10,9 @@ import numpy as np
 
 from evalkit.errors import DataError
 from evalkit.report.measurements import Measurement, by_shots
-from evalkit.report.pages.grid import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.run_table import figure
 from evalkit.report.selection import Selection, training
-from evalkit.report.table import figure
 from evalkit.report.trends import fits
 from evalkit.report.trends.tasklaw import TaskLaw, task_law
 

@@ -1,4 +1,4 @@
-"""A comparison on the terminal."""
+"""A comparison on the terminal and in a notebook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.comparison import words
+from evalkit.comparison import formatting
 from evalkit.comparison.comparison import Comparison
 
 _STYLES = {"worse": "bold red", "better": "green", "undecided": "yellow", "same": "dim"}
@@ -16,24 +16,24 @@ _STYLES = {"worse": "bold red", "better": "green", "undecided": "yellow", "same"
 
 def show(found: Comparison, console: Console) -> None:
     """Print both sides, the findings and the outcome."""
-    console.print(Text(f"base  {words.side(found.base)}  {found.base['path']}"))
-    console.print(Text(f"new   {words.side(found.new)}  {found.new['path']}"))
+    console.print(Text(f"base  {formatting.side(found.base)}  {found.base['path']}"))
+    console.print(Text(f"new   {formatting.side(found.new)}  {found.new['path']}"))
     for note in found.notes:
         console.print(Text(f"allowed: {note}", style="yellow"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in words.HEADER:
+    for name in formatting.HEADER:
         table.add_column(name, justify="left" if name in ("task", "metric", "verdict") else "right", no_wrap=True)
     for finding in found.findings:
-        *cells, verdict = words.columns(finding)
+        *cells, verdict = formatting.columns(finding)
         table.add_row(*map(Text, cells), Text(verdict, style=_STYLES[finding.verdict] if finding.gates else "dim"))
     console.print(table)
-    console.print(Text(words.method(found), style="dim"))
-    console.print(Text(words.headline(found), style="bold red" if found.failing else "bold green"))
+    console.print(Text(formatting.method(found), style="dim"))
+    console.print(Text(formatting.headline(found), style="bold red" if found.failing else "bold green"))
 
 
 def html(found: Comparison) -> str:
     """Return the findings and the outcome as HTML, for a notebook."""
-    rows = [words.HEADER, *(words.columns(finding) for finding in found.findings)]
+    rows = [formatting.HEADER, *(formatting.columns(finding) for finding in found.findings)]
     cells = ["".join(f"<td>{escape(text)}</td>" for text in row) for row in rows]
     body = "\n".join(f"<tr>{row}</tr>" for row in cells)
-    return f"<table>\n{body}\n</table>\n<p>{escape(words.headline(found))}</p>"
+    return f"<table>\n{body}\n</table>\n<p>{escape(formatting.headline(found))}</p>"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from evalkit.report import table
+from evalkit.report import run_table
 from evalkit.types import Result
 
 OURS = Result(
@@ -32,15 +32,15 @@ OURS = Result(
 
 
 def _header(results: list[Result]) -> list[str]:
-    return table.header(table.Columns.of(results))[3:-3]
+    return run_table.header(run_table.Columns.of(results))[3:-3]
 
 
 def test_the_papers_value_stands_beside_ours_and_says_where_it_is_from() -> None:
-    text = table.markdown([OURS, replace(OURS, shots=1)])
+    text = run_table.markdown([OURS, replace(OURS, shots=1)])
     assert "| 50.0 [49.0, 51.0]; paper 55.0 | 50.0 [49.0, 51.0] |" in text
     assert text.endswith("paper: Radford et al. 2019, section 3.5\n")
     console = Console(width=200, record=True, file=io.StringIO())
-    table.show([OURS], console)
+    run_table.show([OURS], console)
     shown = console.export_text()
     assert "; paper 55.0" in shown and "paper: Radford et al. 2019, section 3.5" in shown
 
@@ -48,28 +48,28 @@ def test_the_papers_value_stands_beside_ours_and_says_where_it_is_from() -> None
 def test_a_baseline_has_its_papers_value_too() -> None:
     ours = replace(OURS, model="nano", task="cnn_dailymail", family="summarization", metric="rouge1")
     lead = replace(ours, source="baseline:lead3", value=41.0)
-    assert "lead3 41.0 (paper 40.4)" in table.markdown([ours, lead])
+    assert "lead3 41.0 (paper 40.4)" in run_table.markdown([ours, lead])
 
 
 def test_nothing_is_said_of_papers_where_nothing_matches() -> None:
-    assert "paper" not in table.markdown([replace(OURS, model="nano")])
+    assert "paper" not in run_table.markdown([replace(OURS, model="nano")])
 
 
 def test_wordings_are_summed_up_beside_the_own_one() -> None:
     others = [replace(OURS, template=name, value=value) for name, value in [("a", 40.0), ("b", 70.0), ("c", 45.0)]]
-    text = table.markdown([OURS, *others])
+    text = run_table.markdown([OURS, *others])
     assert "| 4 wordings at 0 shots: median 47.5 (40.0 to 70.0) |" in text
     assert text.count("| coqa |") == 1
 
 
 def test_a_score_of_which_many_items_failed_is_marked() -> None:
     few, many = replace(OURS, failed=5), replace(OURS, failed=6, shots=1)
-    text = table.markdown([few, many])
+    text = run_table.markdown([few, many])
     assert "| 50.0 [49.0, 51.0]; paper" in text or "| 50.0 [49.0, 51.0] |" in text
     assert text.count("50.0 [49.0, 51.0] (!)") == 1 and "6 of 106 failed at 1 shots" in text
     assert "(!): more than 5% of the items failed" in text
-    assert "(!)" not in table.markdown([few]) and "(!)" not in table.markdown([few, many], allowed=0.06)
-    assert "(!)" in table.markdown([replace(OURS, n=0, failed=3)], allowed=1.0)
+    assert "(!)" not in run_table.markdown([few]) and "(!)" not in run_table.markdown([few, many], allowed=0.06)
+    assert "(!)" in run_table.markdown([replace(OURS, n=0, failed=3)], allowed=1.0)
 
 
 def test_counts_that_many_tasks_share_have_columns() -> None:
@@ -81,11 +81,11 @@ def test_counts_that_many_tasks_share_have_columns() -> None:
 def test_counts_of_a_tasks_own_share_one_column() -> None:
     results = [replace(OURS, task=task, shots=k) for task, own in [("a", 5), ("b", 20), ("c", 64)] for k in (0, own)]
     assert _header(results) == ["0-shot", "K-shot"]
-    assert "| 50.0 [49.0, 51.0] | 20: 50.0 [49.0, 51.0] | 100 |" in table.markdown(results)
+    assert "| 50.0 [49.0, 51.0] | 20: 50.0 [49.0, 51.0] | 100 |" in run_table.markdown(results)
 
 
 def test_why_a_value_has_no_interval_stands_beside_it() -> None:
     few = replace(OURS, low=math.nan, high=math.nan, n=60, units=3)
-    text = table.markdown([few, replace(few, shots=1)])
+    text = run_table.markdown([few, replace(few, shots=1)])
     assert "| 50.0; paper 55.0 | 50.0 |" in text and text.count("3 passages: too few for an interval") == 1
-    assert "too few" not in table.markdown([replace(OURS, units=60)])
+    assert "too few" not in run_table.markdown([replace(OURS, units=60)])

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from evalkit.report.measurements import Measurement, ModelFacts, read
-from evalkit.report.pages import paper_tables, samples, tables
-from evalkit.report.pages.grid import Entry, Grid, markdown, tex
+from evalkit.report.pages import paper_tables, result_tables, samples
+from evalkit.report.pages.cells import Entry, Grid, markdown, tex
 from evalkit.report.pages.reference import Reference, printed
 from evalkit.report.selection import mean, nest, select
 from tests.comparison.made import unbind
@@ -68,7 +68,7 @@ def test_models_are_listed_by_size_with_what_is_known_of_them():
 
     small, large = made("m-1m", 10**6), made("m-2m", 2 * 10**6)
     large = replace(large, model=replace(large.model, loss=3.25))
-    grid = tables.models(select([large, small]))
+    grid = result_tables.models(select([large, small]))
     assert grid.header == ["model", "parameters", "held-out loss ↓"]
     assert [[entry.text for entry in row] for row in grid.rows] == [
         ["1m", "1,000,000", ""],
@@ -77,7 +77,7 @@ def test_models_are_listed_by_size_with_what_is_known_of_them():
 
 
 def test_models_of_which_nothing_is_known_are_no_table():
-    assert not tables.models(select([measurement("a", parameters=None)])).rows
+    assert not result_tables.models(select([measurement("a", parameters=None)])).rows
 
 
 def test_the_largest_is_held_out_unless_told_otherwise():

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evalkit.report.measurements import Measurement, ModelFacts, Series
-from evalkit.report.pages.grid import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
+from evalkit.report.run_table import figure
 from evalkit.report.selection import Selection, mean, training
-from evalkit.report.table import figure
 from evalkit.report.trends.verdict import Verdict, judge
 
 _LOSS = "held-out loss ↓"
