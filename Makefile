@@ -31,7 +31,8 @@ $(LM_EVAL)/ready: constraints.txt
 	$(LM_EVAL)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt 'lm_eval[hf]==0.4.13'
 	touch $@
 
-# The bundled ladder, from nothing: five sizes on the same nine million tokens of the generated world.
+# A ladder like the bundled one, from nothing: five sizes on the same nine million tokens of the generated world. The
+# bundled models read the same pages by an earlier tokenizer, with others held out (docs/log.md, 2026-11-30).
 RUNGS := pico nano micro mini midi
 SEEDED := pico nano micro
 LADDER := checkpoints/ladder
@@ -44,7 +45,7 @@ ladder: $(VENV)/ready
 	$(BIN)/evalkit train --size $(call list,$(RUNGS)) --corpus world --tokens 9M $(RATES) --checkpoint-keep 500 \
 	    --out $(LADDER)
 
-# Two more training seeds of the smaller sizes, to show their noise.
+# Two more training seeds of the smaller sizes, to show their noise. They are pooled with models of the same corpus.
 ladder-seeds: $(VENV)/ready
 	$(BIN)/evalkit train --size $(call list,$(SEEDED)) --seed 1,2 --corpus $(LADDER)/corpus --tokens 9M $(RATES) \
 	    --out $(LADDER)

@@ -67,6 +67,9 @@ def test_all_rungs_have_read_the_same():
     assert len({(record["settings"]["corpus"], record["tokens"]) for record in records}) == 1
     losses = [record["validation_loss"] for record in records]
     assert losses == sorted(losses, reverse=True)
+    [tokens] = {record["validation_tokens"] for record in records}
+    assert tokens == records[0]["corpus"]["validation_tokens"] - 1  # all of the held-out text
+    assert all(0 < record["validation_stderr"] < 0.05 for record in records)
 
 
 def test_the_weights_are_small_enough_to_ship():

@@ -36,7 +36,7 @@ from evalkit.train.peak import matmul_peak
 from evalkit.train.shards import split_like, whole
 from evalkit.train.spikes import DivergedError, SpikeWatch
 from evalkit.train.stopping import StoppedError, StopSignals
-from evalkit.train.validation import HeldOut, Validation, budget
+from evalkit.train.validation import HeldOut, Validation, budget, recorded
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +228,7 @@ class Trainer:
             if self.ranks.first:
                 with self.clock.stopped():
                     self.held_out = self._validation.loss(model, config, tokens=budget(config, last=last))
-                entry |= _facts(self.held_out)
+                entry |= recorded(self.held_out)
         if self.ranks.first:
             self._metrics.write(entry)
         return f"loss {self.loss:.3f}, {speed:,.0f} tokens/s, {share:.0%} of matmul peak"
@@ -253,7 +253,7 @@ class Trainer:
             "seconds": self.clock.seconds,
             "cpu_seconds": self.clock.cpu_seconds,
             "loss": self.loss,
-            **_facts(self.held_out),
+            **recorded(self.held_out),
             "model": model.state_dict(),
             "optimizers": whole(self.optimizers.state(), keep=first),
         }
@@ -316,16 +316,10 @@ class Trainer:
         """Say how the weights came about, for training.json."""
         facts = {
             "training_loss": self.loss,
-            **_facts(self.held_out),
+            **recorded(self.held_out),
             "seconds": round(self.clock.seconds, 1),
             "cpu_seconds": round(self.clock.cpu_seconds, 1),
             "processes": self.ranks.size,
             "compiled": self.objective.compiled,
         }
         return checkpoints.record(self.config, self.corpus.info, step=self.step, facts=facts)
-
-
-def _facts(held_out: HeldOut | None) -> dict[str, float | None]:
-    """Return the loss on held-out text as logs and records have it."""
-    names = ("loss", "stderr", "tokens")
-    return {f"validation_{name}": getattr(held_out, name, None) for name in names}

@@ -42,6 +42,11 @@ class HeldOut:
     tokens: int | None
 
 
+def recorded(held_out: HeldOut | None) -> dict[str, float | None]:
+    """Return the loss under the names that logs and training.json give it."""
+    return {f"validation_{name}": getattr(held_out, name, None) for name in ("loss", "stderr", "tokens")}
+
+
 def budget(config: TrainConfig, *, last: bool) -> int:
     """Return how many tokens of held-out text are read, at most: on the way, or at the end."""
     least = _ON_THE_WAY * config.model.context

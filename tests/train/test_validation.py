@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from evalkit.train import validation
 from evalkit.train.config import TrainConfig
 from evalkit.train.loop import train
 from evalkit.train.validation import Validation, budget
+from tests.benchmarks import measure_held_out
 
 SHAPE = GPTConfig(n_layer=1, d_model=16, n_head=2, context=16, vocab_size=50)
 CONFIG = TrainConfig(model=SHAPE, tokens=1000, dtype="fp32")
@@ -131,3 +133,50 @@ def test_a_corpus_without_held_out_text_says_so(tokenizer, tmp_path, caplog):
     train(replace(CONFIG, model=replace(SHAPE, vocab_size=300)), corpus, tokenizer, tmp_path / "out")
     assert "the corpus book has no held-out text" in caplog.text
     assert json.loads((tmp_path / "out" / "training.json").read_text())["validation_loss"] is None
+
+
+@pytest.fixture
+def finished(tokenizer, tmp_path):
+    """A corpus and a finished training on it, whose record has the loss of an older evalkit: without an error."""
+    texts = (f"one two {'three four ' * (i % 7)}five six {i}" for i in range(600))
+    corpus = corpora.of_texts(texts, tokenizer, tmp_path / "corpus", name="pages", validation=0.1)
+    train(replace(CONFIG, model=replace(SHAPE, vocab_size=300)), corpus, tokenizer, tmp_path / "out")
+    path = tmp_path / "out" / "training.json"
+    record = json.loads(path.read_text())
+    old = {key: value for key, value in record.items() if key not in ("validation_stderr", "validation_tokens")}
+    path.write_text(json.dumps(old | {"validation_loss": 9.0}))
+    return path, record
+
+
+def measured_anew(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["measure_held_out.py", *map(str, words)])
+    return measure_held_out.main()
+
+
+def test_a_finished_checkpoint_is_measured_anew_as_its_training_did_at_its_end(finished, monkeypatch, capsys):
+    path, record = finished
+    old, weights = path.read_text(), (path.parent / "model.safetensors").read_bytes()
+    words = path.parent, "--corpus", path.parents[1] / "corpus"
+    assert measured_anew(monkeypatch, *words) == 0
+    assert f"{record['validation_loss']} ± {record['validation_stderr']}" in capsys.readouterr().out
+    assert path.read_text() == old  # not asked to write
+    assert measured_anew(monkeypatch, *words, "--write") == 0
+    assert list(json.loads(path.read_text()).items()) == list(record.items())
+    assert (path.parent / "model.safetensors").read_bytes() == weights
+
+
+def test_a_checkpoint_is_not_measured_on_another_corpus(finished, tokenizer, tmp_path, monkeypatch, capsys):
+    path, record = finished
+    old = path.read_text()
+    other = corpora.of_texts(["one two " * i for i in range(50)], tokenizer, tmp_path / "other", name="other")
+    assert measured_anew(monkeypatch, path.parent, "--corpus", tmp_path / "other", "--write") == 2
+    said = capsys.readouterr().err
+    assert record["corpus"]["fingerprint"] in said and other.info.fingerprint in said
+    assert path.read_text() == old
+
+
+def test_a_record_of_another_trainer_is_refused(finished, monkeypatch, capsys):
+    path, _ = finished
+    path.write_text('{"settings": {"corpus": "x", "rate": 1}}')
+    assert measured_anew(monkeypatch, path.parent, "--corpus", path.parents[1] / "corpus") == 2
+    assert "is not a record of evalkit's trainer" in capsys.readouterr().err
