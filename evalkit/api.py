@@ -78,7 +78,7 @@ def load_tasks(
     numbers, paper = _shots(shots)
     settings = RunSettings(
         shots=numbers, paper_shots=paper, seeds=tuple(seeds), protocol=protocol, limit=limit,
-        templates=tuple(templates), unsaid=shots is None,
+        templates=tuple(templates), default_shots=shots is None,
     )  # fmt: skip
     places = DataPaths.from_user([f"{name}={path}" for name, path in (data or {}).items()], os.environ)
     return read_tasks(_words(tasks), settings, places, trust_code=trust_task_code, strict=strict)

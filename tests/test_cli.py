@@ -269,7 +269,7 @@ def test_a_suite_goes_on_without_the_benchmarks_that_are_nowhere(checkpoint, els
     monkeypatch.setattr(sources, "_hub_dataset", lambda *_: {}["no network"])
     words = ["run", "--model", checkpoint, "--limit", 1, "--out", "out", "--tasks"]
     assert run(*words, "lm") == 0
-    assert "left out, for their data is nowhere: enwik8, " in capsys.readouterr().err
+    assert "left out, because no data was found for them: enwik8, " in capsys.readouterr().err
     assert {r.task for r in read_results(elsewhere / "out")} >= {"world_lm", "lambada", "lambada_filtered"}
     for tasks in ("lm,enwik8", "classification"):
         assert run(*words, tasks) == 2

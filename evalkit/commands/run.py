@@ -162,7 +162,7 @@ def _settings(arguments: argparse.Namespace) -> RunSettings:
         protocol=arguments.protocol,
         limit=arguments.limit,
         templates=tuple(filter(None, arguments.templates.split(","))),
-        unsaid=arguments.shots is None,
+        default_shots=arguments.shots is None,
     )
 
 

@@ -1,1 +1,1 @@
-"""The corridor, a file per step; it is handed an engine and tasks, and never imports torch."""
+"""From tasks and an engine to results, a file per step; never imports torch."""

@@ -26,9 +26,9 @@ def aggregate(
     *,
     own: Mapping[str, Mapping[str, metrics.Metric]] = MappingProxyType({}),
 ) -> list[Result]:
-    """Aggregate a run's records, whatever order they come in.
+    """Aggregate a run's records, in any order.
 
-    The seeds of one document are one unit of its interval: they are one observation of it, not several.
+    The seeds of one document form one unit of the interval: they are one observation, not several.
     own: the metrics of tasks that bring their own, by task and name.
     """
     cells: dict[_Key, list[Record]] = defaultdict(list)
@@ -46,11 +46,11 @@ def aggregate(
 def metrics_of(
     names: Sequence[str], records: Iterable[Record], own: Mapping[str, metrics.Metric]
 ) -> list[metrics.Metric]:
-    """Return a task's metrics: by name or its own, and last those that its code scored without announcing them."""
-    more = dict.fromkeys(name for record in records for name in record.scores) if own else {}
+    """Return a task's metrics, by name or its own; last come those that its code scored without listing them."""
+    unannounced = dict.fromkeys(name for record in records for name in record.scores) if own else {}
     return [
         own[name] if name in own else MeanValue(name) if own else metrics.get(name)
-        for name in {**dict.fromkeys(names), **more}
+        for name in {**dict.fromkeys(names), **unannounced}
     ]
 
 
@@ -97,9 +97,9 @@ def _result(
     if isinstance(metric, Listed):
         listed = sorted((r for r, _ in scored), key=lambda r: (len(r.doc_id), r.doc_id))
         value = metric.score([r.values[metric.name] for r in listed])
-        found = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(listed))
+        estimate = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(listed))
     else:
-        found = interval(metric, table, clusters)
+        estimate = interval(metric, table, clusters)
     chances = [r.chance[metric.name] for r, _ in scored if metric.name in r.chance]
     scale = metric.scale
     return Result(
@@ -111,38 +111,38 @@ def _result(
         metric=metric.name,
         source=source,
         level=level,
-        value=found.value * scale,
-        low=found.low * scale,
-        high=found.high * scale,
+        value=estimate.value * scale,
+        low=estimate.low * scale,
+        high=estimate.high * scale,
         n=len({r.doc_id for r, _ in scored}),
         failed=len({r.doc_id for r in records if r.error}),
         truncated=len({r.doc_id for r in records if r.prompt.dropped or r.prompt.cut}),
         chance=sum(chances) / len(chances) * scale if chances else None,
         signature=str(_signature(metric, key, settings)),
         template=template,
-        units=found.units,
+        units=estimate.units,
     )
 
 
 def unit_of(record: Record) -> str:
-    """Return the name of what was drawn by itself: a passage, or a document with all its seeds."""
+    """Return the name of an independent unit: a passage, or a document with all its seeds."""
     return f"passage {record.cluster}" if record.cluster else f"document {record.doc_id}"
 
 
 def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> Signature:
     """Return everything that the value depends on."""
     task, protocol, shots, template = key
-    about, model = settings["tasks"][task], settings["model"]
+    entry, model = settings["tasks"][task], settings["model"]
     fields = {
-        "task": f"{task}.v{about['version']}",
+        "task": f"{task}.v{entry['version']}",
         "protocol": protocol,
         **({"template": template} if template else {}),
         "shots": str(shots),
-        **({"pool": about["pool"].replace(" of ", "/")} if "pool" in about else {}),
-        **({"levels": ",".join(about["levels"])} if "levels" in about else {}),
+        **({"pool": entry["pool"].replace(" of ", "/")} if "pool" in entry else {}),
+        **({"levels": ",".join(entry["levels"])} if "levels" in entry else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
-        "limit": "-".join(filter(None, (about.get("limit"), str(settings["limit"])))) if settings["limit"] else "all",
-        "data": about["data"],
+        "limit": "-".join(filter(None, (entry.get("limit"), str(settings["limit"])))) if settings["limit"] else "all",
+        "data": entry["data"],
         "model": f"{model['model']}@{model['hash']}",
         "dtype": model["dtype"],
         "evalkit": __version__,

@@ -25,15 +25,15 @@ TASK_FOLDERS: Registry[str | Path] = Registry("task folder", {}, group="evalkit.
 # The suites of a paper's benchmarks, each with the protocol that a task defines to belong to it.
 PAPER_SUITES = MappingProxyType({"gpt1-zero-shot": "gpt1", "gpt2-paper": "gpt2", "gpt3-paper": "gpt3"})
 
-# Other tools' tasks: what makes tasks of a name or a file of theirs, given whether its code is trusted. Imported when
-# such a task is asked for: YAML and Jinja take a moment.
+# Other tools' tasks: functions from a name or file (and whether its code is trusted) to tasks. Imported only when such
+# a task is requested, because YAML and Jinja take a moment.
 IMPORTERS: Registry[Callable[..., list[Task]]] = Registry(
     "importer of tasks",
     {"lm-eval": later("evalkit.lm_eval.tasks:choose")},
     group="evalkit.importers",
 )
 
-# What a name begins with that means a task, group or tag of lm-evaluation-harness.
+# Prefix of names that mean a task, group or tag of lm-evaluation-harness.
 LM_EVAL = "lm-eval:"
 
 # Wang et al. 2019, table 1.
@@ -50,39 +50,41 @@ def tasks_folder() -> Path:
 @cache
 def bundled() -> Mapping[str, Task]:
     """Return every bundled task by name, in the order of families, then names."""
-    found = [task for path in sorted(tasks_folder().rglob("*.py")) for task in load_file(path)]
+    tasks = [task for path in sorted(tasks_folder().rglob("*.py")) for task in load_file(path)]
     order = list(FAMILIES)
-    found.sort(key=lambda task: (order.index(task.family), task.name))
-    names = [task.name for task in found]
+    tasks.sort(key=lambda task: (order.index(task.family), task.name))
+    names = [task.name for task in tasks]
     assert len(set(names)) == len(names), "two bundled tasks share a name"
-    return MappingProxyType({task.name: task for task in found})
+    return MappingProxyType({task.name: task for task in tasks})
 
 
 def available() -> Mapping[str, Task]:
     """Return the bundled tasks and those of folders that packages or the user added.
 
-    Raises UsageError where two tasks have one name.
+    Raises UsageError where two tasks share a name.
     """
     tasks = dict(bundled())
     for name in TASK_FOLDERS:
         for path in _files_of(name, Path(TASK_FOLDERS[name])):
             for task in load_file(path):
                 if task.name in tasks:
-                    raise UsageError(f"task folder {name!r}: {path} defines {task.name}, and so does another file")
+                    raise UsageError(
+                        f"task folder {name!r}: {path} defines {task.name}, which another file defines too"
+                    )
                 tasks[task.name] = task
     return tasks
 
 
 def _files_of(name: str, folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UsageError(f"task folder {name!r}: {folder} is no folder")
+        raise UsageError(f"task folder {name!r}: {folder} is not a folder")
     return sorted(path for path in folder.rglob("*.py") if not path.name.startswith("_"))
 
 
 def load_file(path: Path) -> tuple[Task, ...]:
-    """Run a task file and return its TASKS; a metric of its own is in its METRICS, name -> what makes it.
+    """Run a task file and return its TASKS; METRICS in it (name -> class or function) adds metrics.
 
-    Raises UsageError when the file has no tasks or fails.
+    Raises UsageError when the file fails, or has no tasks or a METRICS of another form.
     """
     spec = importlib.util.spec_from_file_location(f"evalkit_tasks_{path.parent.name}_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -95,7 +97,10 @@ def load_file(path: Path) -> tuple[Task, ...]:
     tasks = getattr(module, "TASKS", None)
     if not isinstance(tasks, tuple) or not all(isinstance(task, Task) for task in tasks):
         raise UsageError(f"task file {path}: expected TASKS, a tuple of Task")
-    for name, make in getattr(module, "METRICS", {}).items():
+    own_metrics = getattr(module, "METRICS", {})
+    if not isinstance(own_metrics, Mapping) or not all(map(callable, own_metrics.values())):
+        raise UsageError(f"task file {path}: expected METRICS, a dict from names to subclasses of Metric")
+    for name, make in own_metrics.items():
         METRICS.add(name, make)
     return tasks
 
@@ -114,21 +119,19 @@ def suites() -> Mapping[str, Sequence[str]]:
 
 
 def _of_paper(protocol: str) -> list[str]:
-    """Return the tasks that define a paper's protocol; of a paper whose values are known, those that have one.
+    """Return the tasks that define a paper's protocol; if the paper's values are known, only those that have one.
 
-    A protocol may be defined for benchmarks that its paper did not use (GPT-2's way to translate other languages).
+    A protocol may be defined for benchmarks that its paper did not use (GPT-2's translation prompt for German).
     """
     valued = {task for task, its_protocol, *_ in papers.published() if its_protocol == protocol}
     return [t.name for t in available().values() if protocol in t.protocols and (t.name in valued or not valued)]
 
 
 def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tuple[Task, str | None]]:
-    """Turn names, suites, globs (`world_*`) and paths of task files into tasks, each once, in the order given.
+    """Turn names, suites, globs (`world_*`), paths of task files and Task objects into tasks, each once, in order.
 
-    A task stands for itself.
-
-    With each comes the protocol that its suite stands for, or None. trust_code: the functions that a task file of
-    lm-evaluation-harness names may run. Raises UsageError for a word that matches nothing, with the nearest name as a
+    Each comes with the protocol that its suite stands for, or None. trust_code: functions named by a task file of
+    lm-evaluation-harness may run. Raises UsageError for a word that matches nothing, with the nearest name as a
     suggestion, for a task in two suites with different protocols, and for two tasks of one name.
     """
     tasks, groups = available(), suites()
@@ -136,20 +139,20 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
     for word in words:
         protocol = None if isinstance(word, Task) else PAPER_SUITES.get(word)
         if isinstance(word, Task):
-            found = [word]
+            matches = [word]
         elif word.endswith(".py"):
-            found = list(load_file(Path(word)))
+            matches = list(load_file(Path(word)))
         elif word.startswith(LM_EVAL) or word.endswith((".yaml", ".yml")):
-            found = IMPORTERS["lm-eval"](word, trusted=trust_code)
+            matches = IMPORTERS["lm-eval"](word, trusted=trust_code)
         elif word in tasks:
-            found = [tasks[word]]
+            matches = [tasks[word]]
         elif word in groups:
-            found = [replace(tasks[name], levels=tasks[name].suites.get(word, ())) for name in groups[word]]
-        elif not (found := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
+            matches = [replace(tasks[name], levels=tasks[name].suites.get(word, ())) for name in groups[word]]
+        elif not (matches := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
             raise unknown("task", word, [*tasks, *groups])
-        for task in found:
-            other, earlier = chosen.get(task.name, (task, None))
-            if type(other) is not type(task):
+        for task in matches:
+            previous, earlier = chosen.get(task.name, (task, None))
+            if type(previous) is not type(task):
                 raise UsageError(f"--tasks: two tasks are called {task.name}, one of them imported; run one at a time")
             if earlier and protocol and earlier != protocol:
                 raise UsageError(
@@ -166,22 +169,22 @@ def select(words: Iterable[str]) -> list[Task]:
 
 def check_data(data: DataPaths, tasks: Iterable[Task]) -> None:
     """Raise UsageError for a `--data NAME=...` that none of the tasks reads."""
-    read = {task.source.name for task in tasks}
+    benchmarks = {task.source.name for task in tasks}
     for name in data.named:
-        if name not in read:
-            raise unknown("benchmark in --data", name, read)
+        if name not in benchmarks:
+            raise unknown("benchmark in --data", name, benchmarks)
 
 
 def check_protocol(name: str | None) -> None:
     """Raise UsageError, with a suggestion, for a protocol that no bundled task defines."""
-    known = {protocol for task in available().values() for protocol in task.protocols}
-    if name is not None and name not in known:
-        raise unknown("protocol", name, known)
+    protocols = {protocol for task in available().values() for protocol in task.protocols}
+    if name is not None and name not in protocols:
+        raise unknown("protocol", name, protocols)
 
 
 def check_templates(names: Iterable[str], protocols: Iterable[Protocol]) -> None:
     """Raise UsageError, with a suggestion, for a template that none of the protocols has."""
-    known = {template for protocol in protocols for template in protocol.templates}
+    templates = {template for protocol in protocols for template in protocol.templates}
     for name in names:
-        if name != "all" and name not in known:
-            raise unknown("template", name, {"all", *known})
+        if name != "all" and name not in templates:
+            raise unknown("template", name, {"all", *templates})

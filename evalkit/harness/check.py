@@ -1,7 +1,7 @@
-"""check_task(): what every task must satisfy, whoever wrote it. Needs the task's data and no model.
+"""check_task(): what every task must satisfy. Needs the task's data and no model.
 
-Fake engines stand in for models: one that knows every answer must get the perfect score through the whole corridor,
-one that guesses must come out at chance, and one that says nothing must not break anything.
+Fake engines stand in for models: one that knows every answer must get a perfect score, one that guesses must come out
+at chance, and one that answers nothing must not break anything.
 """
 
 from __future__ import annotations
@@ -27,11 +27,8 @@ from evalkit.metrics.likelihood import BitsPer, Perplexity, PerplexityPer
 from evalkit.runs.store import RunStore
 from evalkit.types import Document, Example, Request, Result
 
-# A cleanup that leaves fewer of the gold answers as they are contradicts the benchmark.
-_LEAST_KEPT = 0.25
-
-# The fields of a protocol that a template may replace.
-_WORDED = {"query", "target", "description", "separator"}
+# The share of gold answers that a cleanup has to leave unchanged; one that changes more contradicts the benchmark.
+_LEAST_UNCHANGED = 0.25
 
 
 def check_task(task: Task, data: DataPaths, *, limit: int | None = 200, shots: Sequence[int] = (0, 1, 3)) -> None:
@@ -50,27 +47,22 @@ def check_task(task: Task, data: DataPaths, *, limit: int | None = 200, shots: S
             _check_example(loaded, document, example, where=f"{where}, document {document.id}")
         for template, wording in loaded.wordings.items():
             worded = replace(loaded, protocol=wording, wordings={"": wording})
-            named = f"{where}, template {template}" if template else where
+            place = f"{where}, template {template}" if template else where
             for document, example in loaded.documents:
-                _check_wording(wording, example, where=f"{named}, document {document.id}")
-            _check_oracle(worded, settings, where=named)
-        own = replace(loaded, wordings={"": protocol})
-        _check_silence(own, settings, where=where)
-        _check_guesses(own, settings, where=where)
+                _check_wording(wording, example, where=f"{place}, document {document.id}")
+            _check_oracle(worded, settings, where=place)
+        default_wording = replace(loaded, wordings={"": protocol})
+        _check_silence(default_wording, settings, where=where)
+        _check_guesses(default_wording, settings, where=where)
 
 
 def _check_protocol(protocol: Protocol, *, where: str) -> None:
-    """Check what a protocol says whatever the document: its shots, its answer context, its further wordings."""
-    shots = protocol.paper_shots
-    assert shots is None or shots >= 0, f"{where}: paper_shots {shots} is below 0"
+    """Check what does not depend on a document: the answer context."""
     if UNCONDITIONAL in protocol.metrics:
         assert protocol.answer_context, f"{where}: {UNCONDITIONAL} needs an answer_context"
     if protocol.answer_context:
-        assert protocol.kind == "choice", f"{where}: an answer_context belongs to the kind choice"
+        assert protocol.kind == "choice", f"{where}: an answer_context needs the kind choice"
         assert not protocol.varies_context, f"{where}: with {{choice}} in the query no answer follows an answer_context"
-    for name, changes in protocol.templates.items():
-        unknown = {*changes} - _WORDED
-        assert name and not unknown, f"{where}: template {name!r} replaces {sorted(unknown)}; it may {sorted(_WORDED)}"
 
 
 def _check_example(loaded: Loaded, document: Document, example: Example, *, where: str) -> None:
@@ -78,7 +70,7 @@ def _check_example(loaded: Loaded, document: Document, example: Example, *, wher
     protocol = loaded.protocol
     assert not example.error, f"{where}: {example.error}"
     assert document.id.strip(), f"{where}: its id is empty"
-    assert example.task.strip(), f"{where}: Example.task says nothing"
+    assert example.task.strip(), f"{where}: Example.task is empty"
     assert example.input.strip(), f"{where}: its input is empty"
     if protocol.kind == "rolling":
         return
@@ -88,7 +80,9 @@ def _check_example(loaded: Loaded, document: Document, example: Example, *, wher
         _check_choices(example, where=where)
     if protocol.shrink:
         name = protocol.shrink[0]
-        assert name == "input" or name in example.parts, f"{where}: shrink names {name!r}, which is no part"
+        assert name == "input" or name in example.parts, (
+            f"{where}: shrink names {name!r}, which is not one of its parts"
+        )
 
 
 def _check_wording(protocol: Protocol, example: Example, *, where: str) -> None:
@@ -113,8 +107,10 @@ def _check_choices(example: Example, *, where: str) -> None:
     assert len(set(example.choices)) == len(example.choices), f"{where}: two options are the same"
     gold = example.gold
     if example.golds:
-        assert gold is None, f"{where}: gold {gold} beside golds, the one or the other"
-        assert set(example.golds) <= set(range(len(example.choices))), f"{where}: golds are none of its options"
+        assert gold is None, f"{where}: both gold {gold} and golds are set"
+        assert set(example.golds) <= set(range(len(example.choices))), (
+            f"{where}: golds holds an index that is none of its options"
+        )
         return
     assert gold is not None and 0 <= gold < len(example.choices), f"{where}: gold {gold} is none of its options"
     assert example.output == example.choices[gold], f"{where}: its output is not the option that gold points to"
@@ -127,30 +123,32 @@ def _fields(template: str) -> set[str]:
 def _check_oracle(loaded: Loaded, settings: RunSettings, *, where: str) -> None:
     """An engine that knows the gold answer must be perfect in every metric.
 
-    Two things may keep even a gold answer from it, and are taken out first. A cleanup may shorten it (to the first
-    sentence of two): only documents whose gold text survives count, and a quarter must. And a metric that leaves one
-    reference out compares people with people, who disagree: the gold answer is made the only one accepted.
+    Two things can make even a gold answer imperfect, and are removed first. A cleanup may shorten it (to the first of
+    two sentences): only documents whose gold text survives count, and a quarter must. And a leave-one-out metric
+    compares people with people, who disagree: the gold answer becomes the only reference.
     """
     protocol = loaded.protocol
-    kept = [
+    answerable = [
         (document, replace(example, references=()))
         for document, example in loaded.documents
         if protocol.kind != "generate" or protocol.cleanup(_target(protocol, example)) == example.output.strip()
     ]
-    share = len(kept) / len(loaded.documents)
-    assert share >= _LEAST_KEPT, f"{where}: the cleanup changes {1 - share:.0%} of the gold answers"
+    share = len(answerable) / len(loaded.documents)
+    assert share >= _LEAST_UNCHANGED, f"{where}: the cleanup changes {1 - share:.0%} of the gold answers"
     writes = protocol.kind == "generate"
-    told = {(loaded.task.name, d.id): (_target(protocol, e) if writes else "", e.golds or e.gold) for d, e in kept}
-    engine = fake.oracle(told)
-    results = _run(replace(loaded, documents=kept), engine, settings)
+    answers = {
+        (loaded.task.name, d.id): (_target(protocol, e) if writes else "", e.golds or e.gold) for d, e in answerable
+    }
+    engine = fake.oracle(answers)
+    results = _run(replace(loaded, documents=answerable), engine, settings)
     for request in engine.asked:
         _check_request(request, where=f"{where}, document {request.doc_id}")
     _check_unconditional(loaded, engine.asked, where=where)
     for result in _own(results):
-        wanted = _perfect(loaded.metrics[result.metric])
-        assert math.isclose(result.value, wanted, abs_tol=1e-6), (
+        perfect = _perfect(loaded.metrics[result.metric])
+        assert math.isclose(result.value, perfect, abs_tol=1e-6), (
             f"{where}: an engine that knows every answer gets {result.metric} {result.value:.4f} "
-            f"with {result.shots} shots, expected {wanted:g}"
+            f"with {result.shots} shots, expected {perfect:g}"
         )
         assert not result.failed, f"{where}: {result.failed} documents have no score"
 
@@ -168,18 +166,20 @@ def _check_request(request: Request, *, where: str) -> None:
         assert request.continuation_ids, f"{where}: a request without anything to score"
 
 
-def _check_unconditional(loaded: Loaded, asked: Sequence[Request], *, where: str) -> None:
-    """Each option must be asked for once more after the answer context alone, and with the same text."""
+def _check_unconditional(loaded: Loaded, requests: Sequence[Request], *, where: str) -> None:
+    """Each option must also be scored after the answer context alone, with the same text."""
     context = loaded.protocol.answer_context
     options = {document.id: len(example.choices) for document, example in loaded.documents}
-    alone = [request for request in asked if context and request.index >= options[request.doc_id]]
+    alone = [request for request in requests if context and request.index >= options[request.doc_id]]
     strange = [request.doc_id for request in alone if request.context != context]
-    assert not strange, f"{where}, document {strange[0]}: an option follows something else than the answer context"
-    assert len(alone) * 2 == len(asked) * bool(context), f"{where}: not every option is asked after the answer context"
+    assert not strange, f"{where}, document {strange[0]}: an option does not follow the answer context"
+    assert len(alone) * 2 == len(requests) * bool(context), (
+        f"{where}: not every option is asked after the answer context"
+    )
 
 
 def _check_silence(loaded: Loaded, settings: RunSettings, *, where: str) -> None:
-    """An engine that writes nothing, and finds everything equally likely, must be scored like any other."""
+    """An engine that generates nothing and finds everything equally likely must be scored like any other."""
     results = _run(loaded, fake.constant(""), settings)
     scores = {f"{r.source} {r.metric}": r.value for r in results}
     broken = [name for name, value in scores.items() if math.isnan(value)]
@@ -191,17 +191,17 @@ def _check_silence(loaded: Loaded, settings: RunSettings, *, where: str) -> None
 def _check_guesses(loaded: Loaded, settings: RunSettings, *, where: str) -> None:
     """An engine that guesses must come within 4 standard errors of what the metric calls chance.
 
-    Only for accuracies that take likelihoods as they are: divided by lengths, guesses favour long or short options.
+    Only for accuracies from unnormalised likelihoods: divided by lengths, guesses favour long or short options.
     """
     plain = [name for name, m in loaded.metrics.items() if isinstance(m, Accuracy) and m.per == "total"]
     chances = {n: [c for _, e in loaded.documents if (c := loaded.metrics[n].chance(e)) is not None] for n in plain}
     if not any(chances.values()):
         return
     for result in _own(_run(loaded, fake.random(), settings)):
-        if not (found := chances.get(result.metric)):
+        if not (expectations := chances.get(result.metric)):
             continue
-        expected = sum(found) / len(found)
-        error = math.sqrt(sum(c * (1 - c) for c in found)) / len(found)
+        expected = sum(expectations) / len(expectations)
+        error = math.sqrt(sum(c * (1 - c) for c in expectations)) / len(expectations)
         distance = abs(result.value / loaded.metrics[result.metric].scale - expected)
         assert distance <= 4 * error, (
             f"{where}: guesses get {result.metric} {result.value:.1f} with {result.shots} shots, but chance is "
@@ -210,7 +210,7 @@ def _check_guesses(loaded: Loaded, settings: RunSettings, *, where: str) -> None
 
 
 def _perfect(metric: metrics.Metric) -> float:
-    """Return the value of a perfect answer, as shown: no surprise at all, or all of it right."""
+    """Return the value of a perfect answer, as shown in tables."""
     if isinstance(metric, BitsPer):
         return 0.0
     return 1.0 if isinstance(metric, Perplexity | PerplexityPer) else 100.0

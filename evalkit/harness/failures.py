@@ -14,7 +14,7 @@ MAX_FAILED = 0.05
 
 
 def explain(error: Exception, task: str) -> EvalkitError:
-    """Turn whatever a task raised into an error of ours: itself, the end of memory, or a failure of its code."""
+    """Turn an exception into an EvalkitError: itself, a NoMemoryError, or a TaskError naming the line of code."""
     if isinstance(error, EvalkitError):
         return error
     text = str(error).strip().partition("\n")[0]
@@ -22,7 +22,7 @@ def explain(error: Exception, task: str) -> EvalkitError:
         return NoMemoryError(f"{task}: out of memory; a smaller --batch-tokens or --dtype bf16 needs less ({text})")
     frames = traceback.extract_tb(error.__traceback__)
     where = f" in {frames[-1].filename} line {frames[-1].lineno}" if frames else ""
-    return TaskError(f"{task}: {type(error).__name__}: {text}{where}; --log-level debug shows the way there")
+    return TaskError(f"{task}: {type(error).__name__}: {text}{where}; --log-level debug shows the traceback")
 
 
 def ends_all(error: EvalkitError) -> bool:
@@ -36,20 +36,20 @@ def too_many(failed: int, scored: int, *, allowed: float) -> bool:
 
 
 def failed_tasks(records: Iterable[Record], *, allowed: float) -> dict[str, str]:
-    """Return the tasks too many of whose items failed: where it is worst, how many, and the commonest reason."""
+    """Return the tasks with too many failed items: the worst cell, how many, and the most frequent reason."""
     cells: dict[tuple[str, int, str, str], Counter[str]] = {}
     for record in records:
         cell = record.cell
         cells.setdefault((cell.task, cell.shots, cell.variant, cell.template), Counter())[record.error] += 1
-    found: dict[str, tuple[float, str]] = {}
+    reasons: dict[str, tuple[float, str]] = {}
     for (task, shots, *changes), counts in cells.items():
         failed = counts.total() - counts[""]
         if too_many(failed, counts[""], allowed=allowed):
             where = " ".join(filter(None, (f"at {shots} shots", *changes)))
-            what = f"{failed:,} of {counts.total():,} items failed {where}" if counts[""] else (
+            counted = f"{failed:,} of {counts.total():,} items failed {where}" if counts[""] else (
                 f"none of {failed:,} items could be scored {where}"
             )  # fmt: skip
             reason = next(text for text, _ in counts.most_common() if text)
-            worst = (failed / counts.total(), f"{what}: {reason}")
-            found[task] = max(found.get(task, worst), worst, key=lambda pair: pair[0])
-    return {task: text for task, (_, text) in found.items()}
+            worst = (failed / counts.total(), f"{counted}: {reason}")
+            reasons[task] = max(reasons.get(task, worst), worst, key=lambda pair: pair[0])
+    return {task: text for task, (_, text) in reasons.items()}

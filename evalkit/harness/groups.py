@@ -1,6 +1,6 @@
-"""Groups of tasks: one mean over the values of several, as MMLU's over its subjects.
+"""Groups of tasks: one mean over the values of several tasks, as MMLU's over its subjects.
 
-The tasks are given, their documents are a sample: the interval adds up what each task's units do to the mean.
+The tasks are fixed and their documents are a sample: the interval sums each unit's effect on the mean.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _Changes = Mapping[str, tuple[float, float]]  # by unit: change of the group's m
 
 
 def groups_of(tasks: Sequence[Task]) -> dict[str, Any]:
-    """Return what a manifest says of groups: name -> its tasks, and its metrics with "size" or "equal" weights."""
-    found: dict[str, Any] = {}
+    """Return a manifest's entry for groups: name -> its tasks, and its metrics with "size" or "equal" weights."""
+    groups: dict[str, Any] = {}
     for task in tasks:
         for group in task.groups:
             weights = {name: "size" if by_size else "equal" for name, by_size in group.metrics.items()}
-            found.setdefault(group.name, {"tasks": [], "metrics": weights})["tasks"].append(task.name)
-    return found
+            groups.setdefault(group.name, {"tasks": [], "metrics": weights})["tasks"].append(task.name)
+    return groups
 
 
 def group_results(
@@ -47,24 +47,26 @@ def group_results(
         for record in sorted(records, key=lambda r: (r.doc_id, r.cell.seed)):
             if not record.cell.variant and not record.cell.template:
                 chosen.setdefault((record.cell.task, record.cell.shots), []).append(record)
-    found = []
-    for name, about in settings.get("groups", {}).items():
-        for metric, weighting in about["metrics"].items():
+    means = []
+    for name, group in settings.get("groups", {}).items():
+        for metric, weighting in group["metrics"].items():
             own_rows = (r for r in results if r.source == "model" and not r.level and not r.template)
-            rows = [r for r in own_rows if r.task in about["tasks"] and r.metric == metric]
-            found += [_mean(name, members, weighting, chosen, settings, own) for members in _by_shots(rows)]
-    return found
+            rows = [r for r in own_rows if r.task in group["tasks"] and r.metric == metric]
+            means += [_mean(name, members, weighting, chosen, settings, own) for members in _by_shots(rows)]
+    return means
 
 
 def _by_shots(rows: Sequence[Result]) -> Iterator[list[Result]]:
-    """Yield the results of all tasks at each number of shots; a task that was run at one number only is in all."""
+    """Yield the results of all tasks at each number of shots; a task run at only one number is in all of them."""
     tasks: dict[str, dict[int, Result]] = {}
     for r in rows:
         tasks.setdefault(r.task, {})[r.shots] = r
-    several = [{*found} for found in tasks.values() if len(found) > 1]
+    several = [{*by_shots} for by_shots in tasks.values() if len(by_shots) > 1]
     for shots in sorted(set.intersection(*several)) if several else [max((r.shots for r in rows), default=0)]:
         if tasks:
-            yield [found[shots] if len(found) > 1 else next(iter(found.values())) for found in tasks.values()]
+            yield [
+                by_shots[shots] if len(by_shots) > 1 else next(iter(by_shots.values())) for by_shots in tasks.values()
+            ]
 
 
 def _mean(
@@ -98,10 +100,9 @@ def _mean(
 def _bounds(
     value: float, members: Sequence[Result], weights: Array, chosen: _Chosen, settings: Mapping[str, Any], own: _Own
 ) -> tuple[float, float, int]:
-    """Return low, high and the units; NaN where a task has a metric of values that cannot be summed, or a single unit.
+    """Return low, high and the units; NaN where a task's values cannot be summed, or it has a single unit.
 
-    Tasks are independent samples, but for those that ask of the same data: a document that several of them share is one
-    unit.
+    Tasks are independent samples, except those on the same data: a document that several of them share is one unit.
     """
     samples: dict[str, list[_Changes]] = {}
     ends: set[tuple[float, float]] = set()
@@ -116,13 +117,13 @@ def _bounds(
     fewest, units = min(len(units) for units in joined), sum(len(units) for units in joined)
     if fewest < 2 or units < stats.LEAST_UNITS:
         return math.nan, math.nan, min(units, fewest)
-    found = stats.pooled([stats.noise(*np.asarray(list(units.values())).T) for units in joined])
-    least, most = ends.pop() if len(ends) == 1 else (-math.inf, math.inf)
-    return *stats.bounds(value, found, least=least, most=most), units
+    noise = stats.pooled([stats.noise(*np.asarray(list(units.values())).T) for units in joined])
+    lower_end, upper_end = ends.pop() if len(ends) == 1 else (-math.inf, math.inf)
+    return *stats.bounds(value, noise, least=lower_end, most=upper_end), units
 
 
 def _changes(metric: metrics.Metric, scored: Sequence[Record], weight: float) -> _Changes:
-    """Return what each unit's absence does to the group's mean through one task, and its share of that task."""
+    """Return how leaving each unit out changes the group's mean through one task, and its share of that task."""
     statistics = np.asarray([r.scores[metric.name] for r in scored], dtype=np.float64)
     names, table = stats.tabled(statistics, [unit_of(r) for r in scored])
     changes = weight * metric.scale * stats.deviations(metric, table)
@@ -132,10 +133,10 @@ def _changes(metric: metrics.Metric, scored: Sequence[Record], weight: float) ->
 
 
 def _joined(tasks: Sequence[_Changes]) -> _Changes:
-    """Add what a unit does through several tasks."""
-    found: dict[str, tuple[float, float]] = {}
+    """Sum a unit's changes over several tasks."""
+    sums: dict[str, tuple[float, float]] = {}
     for task in tasks:
         for name, (change, share) in task.items():
-            before = found.get(name, (0.0, 0.0))
-            found[name] = before[0] + change, before[1] + share
-    return found
+            before = sums.get(name, (0.0, 0.0))
+            sums[name] = before[0] + change, before[1] + share
+    return sums

@@ -1,4 +1,4 @@
-"""Item: one document on its way through the corridor, from prompt to record."""
+"""Item: one document from prompt to record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUESTS: Mapping[str, RequestKind] = {
 
 @dataclass
 class Item:
-    """One document on its way: its prompt and requests, and the responses so far."""
+    """One document: its prompt and requests, and the responses so far."""
 
     loaded: Loaded
     cell: Cell
@@ -35,15 +35,15 @@ class Item:
 
     @property
     def group(self) -> str:
-        """What items that share a passage have in common."""
+        """The passage, which several items may share, or the document itself."""
         return self.document.cluster or self.document.id
 
     def tokens_beyond(self, shared: int) -> int:
-        """Tokens to read, about, once the first `shared` are: each context once, and what is scored or generated."""
+        """Estimate the tokens to read beyond the first `shared`: each context once, plus scored or generated ones."""
         contexts = {request.context_ids for request in self.requests}
         scored = sum(len(request.continuation_ids) for request in self.requests)
-        more = self.loaded.protocol.decoding.max_tokens if self.loaded.protocol.kind == "generate" else 0
-        return sum(len(context) - shared for context in contexts) + scored + more
+        generated = self.loaded.protocol.decoding.max_tokens if self.loaded.protocol.kind == "generate" else 0
+        return sum(len(context) - shared for context in contexts) + scored + generated
 
     @classmethod
     def build(
@@ -56,13 +56,13 @@ class Item:
         protocol = loaded.wordings[cell.template]
         sound = [(document, example) for document, example in documents if not example.error]
         fitted = iter(loaded.rules.fit(loaded, sound, cell, encoder=engine.tokenizer, context=engine.context_length))
-        found = [Fitted.failed(example.error) if example.error else next(fitted) for _, example in documents]
+        prompts = [Fitted.failed(example.error) if example.error else next(fitted) for _, example in documents]
         return [
             cls(
                 loaded, cell, document, example, fitted,
                 _requests(engine, cell, document, protocol=protocol, fitted=fitted),
             )
-            for (document, example), fitted in zip(documents, found, strict=True)
+            for (document, example), fitted in zip(documents, prompts, strict=True)
         ]  # fmt: skip
 
     def record(self) -> Record:
@@ -92,11 +92,11 @@ class Item:
         )
 
     def _baselines(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
-        """Score what the task's baselines would have answered: once, for no shots and no seed change it."""
-        known = self.loaded.baselines
-        if self.document.id not in known:
-            known[self.document.id] = self._score_baselines()
-        return known[self.document.id]
+        """Score the task's baselines, once per document: neither shots nor seeds change them."""
+        scored = self.loaded.baselines
+        if self.document.id not in scored:
+            scored[self.document.id] = self._score_baselines()
+        return scored[self.document.id]
 
     def _score_baselines(self) -> dict[str, Mapping[str, Sequence[float]]]:
         pool = self.loaded.pool.examples.get(self.loaded.group(self.document), ())
@@ -104,20 +104,20 @@ class Item:
         for name, predict in self.loaded.task.baselines.items():
             text = predict(self.example, pool)
             if self.example.choices:
-                told = [Response(loglikelihood=-float(c != text), tokens=1) for c in self.example.choices]
+                responses = [Response(loglikelihood=-float(c != text), tokens=1) for c in self.example.choices]
                 if self.loaded.protocol.answer_context:
-                    told += [Response(tokens=1)] * len(told)
+                    responses += [Response(tokens=1)] * len(responses)
             else:
-                told = [Response(text=text)]
-            scored[name] = self.loaded.rules.judge(self.loaded, self.document, self.example, told).scores
+                responses = [Response(text=text)]
+            scored[name] = self.loaded.rules.judge(self.loaded, self.document, self.example, responses).scores
         return scored
 
 
 def _requests(
     engine: Engine, cell: Cell, document: Document, *, protocol: Protocol, fitted: Fitted
 ) -> Sequence[Request]:
-    """Write a prompt's requests; with an answer context, each option's once more after that text alone."""
-    # A control or wording meets the same random numbers as the task itself, so that they differ in the input alone.
+    """Build a prompt's requests; with an answer context, each option is also scored after that text alone."""
+    # A control or wording uses the same random numbers as the task itself, so that only the input differs.
     seed = int(digest(canonical_json([cell.task, cell.shots, cell.seed, document.id])), 16)
     decoding = protocol.decoding if protocol.decoding.top_k == 1 else replace(protocol.decoding, seed=seed)
     contexts = fitted.prompt.contexts
@@ -137,7 +137,7 @@ def _requests(
             continuation=continuation,
             context_ids=ids.context,
             continuation_ids=ids.continuation,
-            # Each request for a sample of the same prompt meets other random numbers.
+            # Each further sample of the same prompt uses other random numbers.
             decoding=replace(decoding, seed=decoding.seed + i) if protocol.kind == "generate" else Decoding(),
         )
         for i, ((context, continuation), ids) in enumerate(zip(texts, encoded, strict=True))

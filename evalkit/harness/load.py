@@ -20,7 +20,7 @@ from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
 from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
 from evalkit.harness.settings import RunSettings
 from evalkit.harness.task import Protocol, Task, one_document, protocol_of
-from evalkit.metrics.choice import Accuracy
+from evalkit.metrics.choice import UNCONDITIONAL, Accuracy
 from evalkit.types import Cell, Document, Example, Response
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,10 @@ POOL_LIMIT = 10_000
 # Bytes of files that are parsed to count their documents.
 _QUICK = 16 << 20
 
-# What a row that is not as expected makes a task raise.
-_ROW_ERRORS = (LookupError, TypeError, ValueError, AttributeError, NameError, ArithmeticError, RecursionError)
+# What a task may raise on a row that is not as it expects.
+_ROW_ERRORS = (
+    LookupError, TypeError, ValueError, AttributeError, NameError, ArithmeticError, AssertionError, RuntimeError,
+)  # fmt: skip
 
 
 class OwnRules:
@@ -48,14 +50,14 @@ class OwnRules:
     ) -> list[Fitted]:
         """Build each document's prompt for the context; where none fits, it has an error."""
         change = loaded.task.controls.get(cell.variant)
-        wanted = [
+        prompts = [
             (change(example) if change else example, _draw(loaded, document, example, cell))
             for document, example in documents
         ]
-        return fit_all(loaded.wordings[cell.template], wanted, encoder=encoder, context=context)
+        return fit_all(loaded.wordings[cell.template], prompts, encoder=encoder, context=context)
 
     def answer(self, loaded: Loaded, example: Example, responses: Sequence[Response]) -> str:
-        """Say a document's answer in words: the generated text, or the choice as its first metric takes it."""
+        """Return a document's answer in words: the generated text, or the option that its first metric chooses."""
         if loaded.protocol.kind != "choice":
             return responses[0].text
         answers = (metric.answer(example, responses) for metric in (*loaded.metrics.values(), Accuracy("acc")))
@@ -88,13 +90,13 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     if not shots:
         raise UsageError(
             f"--shots paper: for {task.name} under protocol {name} the paper states no number of shots; "
-            f"give one too, for example --shots 0,paper"
+            f"add a number, for example --shots 0,paper"
         )
     documents = [pair for pair in examples(task, "test", data) if not task.levels or pair[0].level in task.levels]
     ids = {document.id for document, _ in documents}
     if not documents:
         raise DataError(f"{task.name}: its test data holds no documents ({task.source.at_hand(data)})")
-    tell_unlabelled(task.name, "test", [e.error for _, e in documents if e.error], of=len(documents))
+    tell_unlabelled(task.name, "test", [e.error for _, e in documents if e.error], total=len(documents))
     if len(ids) != len(documents):
         where = task.source.at_hand(data)
         raise DataError(
@@ -104,41 +106,49 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     pool, sampled = Pool(task.name), ""
     if protocol.kind != "rolling" and (any(shots) or task.baselines):
         hashes.append(task.source.fingerprint("shots", data))
-        pool, sampled = _pool(task, data, own=hashes[0] == hashes[1])
+        pool, sampled = _pool(task, data, same_split=hashes[0] == hashes[1])
     limited = sorted(documents, key=lambda pair: _rank(pair[0].id))[: settings.limit]
-    found = Loaded(
+    loaded = Loaded(
         task=task, name=name, protocol=protocol, documents=limited, pool=pool, data=digest("".join(hashes)),
         rules=OwnRules(), metrics=_metrics(task, protocol), shots=shots, wordings=settings.wordings_of(protocol),
         sampled=sampled,
     )  # fmt: skip
     if pool.groups:
-        _check_pool(found, max(shots))
-    _tell_concerns(found)
-    return found
+        _check_pool(loaded, max(shots))
+    _tell_concerns(loaded)
+    return loaded
 
 
 def _tell_concerns(loaded: Loaded) -> None:
-    """Warn of documents on which a metric means little, with their number."""
+    """Warn of documents on which a metric means little, and say how many there are."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for _, example in loaded.documents:
         for metric in loaded.metrics.values() if not example.error else ():
             if concern := metric.concern(example):
                 counts[concern][metric.name] += 1
-    name, of = loaded.task.name, len(loaded.documents)
+    name, total = loaded.task.name, len(loaded.documents)
     for concern, by_metric in counts.items():
-        some = max(by_metric.values())
-        log.warning("%s: %d of %d documents have %s (%s)", name, some, of, concern, ", ".join(by_metric))
+        affected = max(by_metric.values())
+        log.warning("%s: %d of %d documents have %s (%s)", name, affected, total, concern, ", ".join(by_metric))
 
 
 def _metrics(task: Task, protocol: Protocol) -> dict[str, metrics.Metric]:
     try:
-        return {metric: metrics.get(metric) for metric in protocol.reported}
+        reported = {name: metrics.get(name) for name in protocol.reported}
     except UsageError as error:
         raise UsageError(f"task {task.name}: {error}") from None
+    for name, metric in reported.items():
+        if metric.needs_choices and protocol.kind != "choice":
+            raise UsageError(
+                f"task {task.name}: metric {name!r} needs a protocol of the kind choice, not {protocol.kind}"
+            )
+        if name == UNCONDITIONAL and not protocol.answer_context:
+            raise UsageError(f"task {task.name}: metric {name!r} needs a protocol with an answer_context")
+    return reported
 
 
 def count_documents(task: Task, data: DataPaths) -> int | None:
-    """Count a task's documents where that is quick: no network, and small files or rows that need no parsing."""
+    """Count a task's documents where that is quick (local, and small or countable without parsing), else None."""
     if not task.source.at_hand(data):
         return None
     if task.documents is one_document and (rows := sources.count(task.source, data)) is not None:
@@ -167,22 +177,24 @@ def examples(task: Task, split: Split, data: DataPaths) -> Iterator[Pair]:
         raise _row_error(task, split, data, index, error) from error
 
 
-def tell_unlabelled(name: str, split: Split, wrong: Sequence[str], *, of: int) -> None:
-    """Warn of labels that name no choice, the first by its row. wrong: the errors of their examples, of so many.
+def tell_unlabelled(name: str, split: Split, errors: Sequence[str], *, total: int) -> None:
+    """Warn of labels that name no choice, quoting the first. errors: those of the examples concerned, of `total`.
 
-    Raises DataError where that is so of all of them: a split without labels.
+    Raises DataError where all labels are like that: a split without labels.
     """
-    if not wrong:
+    if not errors:
         return
-    if len(wrong) == of:
+    if len(errors) == total:
         use = "cannot be scored" if split == "test" else "has no examples to show or to train on"
-        raise DataError(f"{name}: {wrong[0]}; no label of its {split} data names one, and a split without labels {use}")
-    so = "are failed items" if split == "test" else "are left out"
-    log.warning("%s: %d of %d labels name no choice and %s (%s)", name, len(wrong), of, so, wrong[0])
+        raise DataError(
+            f"{name}: {errors[0]}; no label of its {split} data names one, and a split without labels {use}"
+        )
+    consequence = "are failed items" if split == "test" else "are left out"
+    log.warning("%s: %d of %d labels name no choice and %s (%s)", name, len(errors), total, consequence, errors[0])
 
 
 def _example(task: Task, document: Document, *, where: str) -> Example:
-    """Make a document's example. Raises TypeError where something is no text: a model would be shown it as one."""
+    """Make a document's example. Raises TypeError for a field that is not text, which would end up in the prompt."""
     needed = any(protocol.kind == "choice" for protocol in task.protocols.values())
     try:
         example = with_whole_gold(task.to_example(document), needed=needed)
@@ -203,14 +215,14 @@ def _row_error(task: Task, split: Split, data: DataPaths, index: int, error: Exc
     place = sources.whereabouts(task.source, split, data, index)
     return DataError(
         f"{task.name}: {_row(split, index, '')} is not as expected ({type(error).__name__}: {error})"
-        + (f"; it stands in {place}" if place else "")
+        + (f"; it is in {place}" if place else "")
     )
 
 
-def _pool(task: Task, data: DataPaths, *, own: bool) -> tuple[Pool, str]:
-    """Read the pool of shots, and say what part of it was kept.
+def _pool(task: Task, data: DataPaths, *, same_split: bool) -> tuple[Pool, str]:
+    """Read the pool of shots; return it and, where only a part was kept, how many of how many.
 
-    own: it is the scored split. Ids and clusters are told apart within a split only; another split has other ones.
+    same_split: it is the scored split. Ids and clusters are unique within one split only.
     """
     samples: dict[str, _Sample] = defaultdict(_Sample)
     place = sources.files(task.source, "shots", data)
@@ -222,28 +234,28 @@ def _pool(task: Task, data: DataPaths, *, own: bool) -> tuple[Pool, str]:
         groups: dict[str, list[Pair]] = {group: [] for group in samples}
         for group, sample in samples.items():
             for index, document in sample.kept():
-                known = document if own else replace(document, id=f"shots/{document.id}", cluster="")
+                pooled = document if same_split else replace(document, id=f"shots/{document.id}", cluster="")
                 example = _example(task, document, where=_row("shots", index, place))
-                groups[group].append((known, example))
+                groups[group].append((pooled, example))
     except _ROW_ERRORS as error:
         raise _row_error(task, "shots", data, index, error) from error
-    if not own:
-        read = [example.error for pairs in groups.values() for _, example in pairs]
-        tell_unlabelled(task.name, "shots", [*filter(None, read)], of=len(read))
+    if not same_split:
+        errors = [example.error for pairs in groups.values() for _, example in pairs]
+        tell_unlabelled(task.name, "shots", [*filter(None, errors)], total=len(errors))
     groups = {group: [pair for pair in pairs if not pair[1].error] for group, pairs in groups.items()}
-    kept, seen = sum(map(len, groups.values())), sum(sample.seen for sample in samples.values())
-    return Pool(task.name, groups), f"{kept} of {seen}" if kept < seen else ""
+    size, total = sum(map(len, groups.values())), sum(sample.seen for sample in samples.values())
+    return Pool(task.name, groups), f"{size} of {total}" if size < total else ""
 
 
 class _Sample:
-    """The POOL_LIMIT documents whose ids hash lowest: a random subset that no order of the file changes."""
+    """The POOL_LIMIT documents whose ids hash lowest: a random subset that does not depend on the file's order."""
 
     def __init__(self) -> None:
         self.seen = 0
         self._heap: list[tuple[int, int, int, Document]] = []
 
     def add(self, document: Document, index: int) -> None:
-        """Take a document of row `index`, perhaps in place of an earlier one."""
+        """Add a document of row `index`; it may push out an earlier one."""
         entry = (-int.from_bytes(_rank(document.id)[:8], "big"), self.seen, index, document)
         self.seen += 1
         if len(self._heap) < POOL_LIMIT:
@@ -257,14 +269,15 @@ class _Sample:
 
 
 def _rank(name: str) -> bytes:
-    """Return what decides whether a document belongs to a subset: nothing but its id."""
+    """Return the rank by which a document is taken into a subset; it depends on the id alone."""
     return hashlib.sha256(name.encode()).digest()
 
 
 def _check_pool(loaded: Loaded, count: int) -> None:
-    """Raise UsageError where a document finds fewer shots than asked, before anything is computed.
+    """Raise UsageError, before anything is computed, where a document would get fewer shots than requested.
 
-    Only where it could happen: a draw passes over the document itself, its cluster, and equal inputs.
+    Documents are tried one by one only where that could happen: a draw skips the document itself, its cluster and
+    equal inputs.
     """
     if count and len(loaded.pool.groups) == 1:
         [pairs] = loaded.pool.groups.values()

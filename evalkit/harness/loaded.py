@@ -1,4 +1,4 @@
-"""A task with its data read, and the rules by which its prompts are made and its answers judged."""
+"""A task with its data read, and the rules that build its prompts and judge its answers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Pair = tuple[Document, Example]
 
 
 class Judgement(NamedTuple):
-    """What a document's responses are worth: Record.scores and Record.values."""
+    """A document's scores: Record.scores and Record.values."""
 
     scores: Mapping[str, Sequence[float]]
     values: Mapping[str, Any] = MappingProxyType({})
 
 
 class Rules(Protocol):
-    """How a task's prompts are made and its answers judged: by its protocol, or as the tool does that it comes from."""
+    """How prompts are built and answers judged: by a task's protocol, or as the tool it was imported from does."""
 
     def texts(self, loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
         """Return (context, continuation) of each request, whether it fits or not."""
@@ -40,7 +40,7 @@ class Rules(Protocol):
         ...
 
     def answer(self, loaded: Loaded, example: Example, responses: Sequence[Response]) -> str:
-        """Say a document's answer in words."""
+        """Return a document's answer in words."""
         ...
 
     def judge(self, loaded: Loaded, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
@@ -52,9 +52,9 @@ class Rules(Protocol):
 class Loaded:
     """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
 
-    name: of the protocol. data: a hash of what was read. sampled: how many of how many documents the pool holds, where
-    it does not hold all. first: a limit takes the first documents, as the tool does from which the task is imported,
-    not a pseudo-random subset. baselines: by document, what the task's baselines score on it, as far as it was needed.
+    name: of the protocol. data: a hash of what was read. sampled: "KEPT of ALL" where the pool holds only a part of the
+    documents. first: a limit takes the first documents, as the tool that the task is imported from does, not a
+    pseudo-random subset. baselines: a cache of the baselines' scores by document.
     """
 
     task: tasks.Task
@@ -78,7 +78,7 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedTask(tasks.Task, ABC):
-    """A task of another tool, whose data, prompts and scores are read and made as that tool does."""
+    """A task of another tool, whose data, prompts and scores follow that tool."""
 
     @abstractmethod
     def load(self, settings: RunSettings, data: DataPaths) -> Loaded:

@@ -1,4 +1,4 @@
-"""One rendered prompt of a task, for people to read."""
+"""One rendered prompt of a task, for reading."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from evalkit.types import Cell
 
 @dataclass(frozen=True)
 class Preview:
-    """The first document's prompt: what is known of it, the context, and the text that is scored or expected.
+    """The first document's prompt: a description, the context, and the text that is scored or expected.
 
-    tokens: how many tokens the context and the target have; None without an encoder to count them with.
+    tokens: the numbers of tokens of context and target; None without an encoder to count them.
     """
 
     about: str
@@ -52,12 +52,12 @@ def prompt(
 
 def _about(loaded: Loaded, name: str, requests: int) -> str:
     task, protocol = loaded.task, loaded.protocol
-    others = [other for other in task.protocols if other != loaded.name]
-    said = [f"family {task.family}", f"protocol {loaded.name} ({protocol.kind})"]
-    said += [f"others: {', '.join(others)}"] if others else []
-    said += [f"the paper's shots: {protocol.paper_shots}"] if protocol.paper_shots is not None else []
-    said += [f"templates: {', '.join(protocol.templates)}"] if protocol.templates else []
+    alternatives = [protocol_name for protocol_name in task.protocols if protocol_name != loaded.name]
+    facts = [f"family {task.family}", f"protocol {loaded.name} ({protocol.kind})"]
+    facts += [f"others: {', '.join(alternatives)}"] if alternatives else []
+    facts += [f"the paper's shots: {protocol.paper_shots}"] if protocol.paper_shots is not None else []
+    facts += [f"templates: {', '.join(protocol.templates)}"] if protocol.templates else []
     return (
-        f"{task.name}: {task.title}\n{', '.join(said)}\nmetrics {', '.join(loaded.metrics)}; "
+        f"{task.name}: {task.title}\n{', '.join(facts)}\nmetrics {', '.join(loaded.metrics)}; "
         f"{len(loaded.documents):,} documents, {requests} request(s) each; document {name}:\n"
     )

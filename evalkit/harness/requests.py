@@ -17,7 +17,7 @@ class Encoded:
     continuation: tuple[int, ...]
 
 
-# Prompts that are encoded in one call: enough for all cores, few enough for memory.
+# Prompts encoded in one call: enough for all cores, few enough for memory.
 _TOGETHER = 64
 
 Pairs = Sequence[tuple[str, str]]
@@ -26,25 +26,25 @@ Pairs = Sequence[tuple[str, str]]
 def encode_all(prompts: Sequence[Pairs], encoder: TextEncoder) -> Iterator[tuple[Pairs, list[Encoded]]]:
     """Yield each prompt's pairs with their encodings, many prompts per call of the encoder."""
     for start in range(0, len(prompts), _TOGETHER):
-        some = prompts[start : start + _TOGETHER]
-        encoded = iter(encode(list(chain.from_iterable(some)), encoder))
-        for pairs in some:
+        batch = prompts[start : start + _TOGETHER]
+        encoded = iter(encode(list(chain.from_iterable(batch)), encoder))
+        for pairs in batch:
             yield pairs, list(islice(encoded, len(pairs)))
 
 
 def encode(pairs: Pairs, encoder: TextEncoder) -> list[Encoded]:
     """Encode (context, continuation) pairs as lm-evaluation-harness does.
 
-    Trailing whitespace of the context belongs to the continuation; the continuation's tokens are those of the whole
-    text behind as many as the context has alone; an empty context is the end-of-text token. Where the whole text has
-    no more tokens than the context (the boundary merged), the continuation is encoded alone, so that something is
-    scored. An empty continuation has no tokens (a generation request).
+    Trailing whitespace of the context moves to the continuation. The whole text is encoded, and the continuation's
+    tokens are those after the number that the context has by itself; an empty context is the end-of-text token. Where
+    the whole text has no more tokens than the context (the boundary merged), the continuation is encoded by itself, so
+    that something is scored. An empty continuation has no tokens (a generation request).
     """
     moved = []
     for context, continuation in pairs:
         if continuation:
-            kept = context.rstrip()
-            moved.append((kept, context[len(kept) :] + continuation))
+            stripped = context.rstrip()
+            moved.append((stripped, context[len(stripped) :] + continuation))
         else:
             moved.append((context, ""))
     texts = dict.fromkeys(text for context, continuation in moved for text in (context, context + continuation))

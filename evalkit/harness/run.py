@@ -1,8 +1,8 @@
-"""evaluate(): the corridor as code, from tasks and an engine to stored results.
+"""evaluate(): from tasks and an engine to stored results.
 
-The last bits of a log-likelihood depend on what else is in its batch. So the requests that go to an engine together,
-a unit, are planned from the settings alone: an interrupted unit is asked once more as a whole, and only what was not
-yet stored is stored. That makes a resumed run end with the same bytes; it costs at most one unit's work.
+The last bits of a log-likelihood depend on what else is in its batch. So the units, the requests that go to an engine
+together, are planned from the settings alone: an interrupted unit is computed again as a whole, and only records not
+yet stored are stored. A resumed run therefore ends with the same bytes, at the cost of at most one unit's work.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UNIT = 32768
 
 
 def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
-    """Return the settings that decide every number of a run: the manifest, and what must match to resume."""
+    """Return the settings that decide every number of a run: the manifest, which must match for a run to resume."""
     return {
         "evalkit": __version__,
         "model": dict(engine.signature()),
@@ -72,8 +72,8 @@ def evaluate(
 ) -> list[Result]:
     """Run every cell that the store does not hold yet, and aggregate.
 
-    strict: a task that fails ends the run; else its error is kept in `store.failed`, and the others go on, unless all
-    have failed. What concerns no single task (the disk, the checkpoint) always ends the run.
+    strict: a failing task ends the run; otherwise its error goes to `store.failed` and the others go on, unless all
+    have failed. Errors that concern no single task (the disk, the checkpoint) always end the run.
     """
     began = time.time()
     plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
@@ -94,9 +94,9 @@ def evaluate(
                 failures.append(failure)
                 store.failed[loaded.task.name] = str(failure)
     scored = [record for record in store.done.values() if record.cell.task not in store.failed]
-    own = {t.task.name: t.metrics for t in tasks if isinstance(t.task, ImportedTask)}
-    results = aggregate(scored, store.settings, own=own)
-    results += group_results(scored, store.settings, results=results, own=own)
+    task_metrics = {t.task.name: t.metrics for t in tasks if isinstance(t.task, ImportedTask)}
+    results = aggregate(scored, store.settings, own=task_metrics)
+    results += group_results(scored, store.settings, results=results, own=task_metrics)
     store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2), "items": total})
     return results
 
@@ -124,7 +124,7 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
 
 
 def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: Progress) -> None:
-    """Run the units of a cell that are not all done."""
+    """Run the units of a cell that are not complete yet."""
     began, before = time.time(), len(store.done)
     for start in range(0, len(loaded.documents), _CHUNK):
         pairs = loaded.documents[start : start + _CHUNK]
@@ -140,7 +140,7 @@ def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: 
 
 
 def _units(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """Cut items into units: the longest first, for batches without much padding, those of one passage together."""
+    """Group items into units: the longest first, so that batches need little padding, one passage's together."""
     contexts = [request.context_ids for item in items for request in item.requests]
     shared = common_prefix(min(contexts), max(contexts)) if contexts else 0  # read once in a unit, whatever its size
     sized = [(item.tokens_beyond(shared), item) for item in items]
@@ -160,12 +160,12 @@ def _units(items: Sequence[Item]) -> Iterator[list[Item]]:
 
 
 def _run_unit(engine: Engine, unit: Sequence[Item], store: RunStore, bar: Progress) -> None:
-    """Ask the engine, and store each document's record soon after its last response is in."""
-    asked = [(item, i) for item in unit for i in range(len(item.requests))]
-    requests = [item.requests[i] for item, i in asked]
+    """Ask the engine, and store each document's record soon after its last response."""
+    positions = [(item, i) for item in unit for i in range(len(item.requests))]
+    requests = [item.requests[i] for item, i in positions]
     ready: list[Record] = []
     for position, response in ask(engine, unit[0].requests[0].kind, requests):
-        item, i = asked[position]
+        item, i = positions[position]
         item.responses[i] = response
         if len(item.responses) == len(item.requests):
             ready.append(item.record())
@@ -176,7 +176,7 @@ def _run_unit(engine: Engine, unit: Sequence[Item], store: RunStore, bar: Progre
 
 
 def _store(store: RunStore, bar: Progress, records: Sequence[Record]) -> None:
-    """Store the records that an earlier start did not; that a unit is run again must not count a document twice."""
+    """Store the records that are new; a unit that is run again must not count a document twice."""
     new = [record for record in records if record.key not in store.done]
     if new:
         store.append(new)
@@ -184,5 +184,5 @@ def _store(store: RunStore, bar: Progress, records: Sequence[Record]) -> None:
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Return 8 hexadecimal digits that tell one set of settings from another."""
+    """Return 8 hexadecimal digits that identify a set of settings."""
     return digest(canonical_json(settings), length=8)

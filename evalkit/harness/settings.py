@@ -1,4 +1,4 @@
-"""RunSettings: what is asked of every task of a run."""
+"""RunSettings: the settings that apply to every task of a run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class RunSettings:
     """What to run. shots: counts of examples in the prompt. seeds: for drawing shots and for sampling.
 
     limit: documents per task, a fixed pseudo-random subset (None: all). protocol: None for each task's first.
-    paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run, as far
-    as a protocol has them; "all" is all of them. unsaid: nobody named the shots; a task's own file may.
+    paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run where a
+    protocol has them; "all" runs every one. default_shots: the user named no counts, so a task file's own one applies.
     """
 
     shots: tuple[int, ...] = (0,)
@@ -23,7 +23,7 @@ class RunSettings:
     limit: int | None = None
     paper_shots: bool = False
     templates: tuple[str, ...] = ()
-    unsaid: bool = False
+    default_shots: bool = False
 
     def __post_init__(self) -> None:
         if min(self.shots, default=0) < 0 or not (self.shots or self.paper_shots):
@@ -34,13 +34,13 @@ class RunSettings:
             raise UsageError(f"--limit must be at least 1, not {self.limit}")
 
     def shots_of(self, protocol: Protocol) -> tuple[int, ...]:
-        """Return the counts for a protocol, each once; none where only the paper's was asked and it gives none."""
+        """Return the counts for a protocol, each once; none if only the paper's was requested and it states none."""
         if protocol.kind == "rolling":
             return (0,)
         paper = (protocol.paper_shots,) if self.paper_shots and protocol.paper_shots is not None else ()
         return tuple(dict.fromkeys((*self.shots, *paper)))
 
     def wordings_of(self, protocol: Protocol) -> dict[str, Protocol]:
-        """Return the protocol in each wording to run, its own first, under the name ""."""
+        """Return the protocol in each wording to run; its own comes first, under the name ""."""
         names = [name for name in protocol.templates if name in self.templates or "all" in self.templates]
         return {name: protocol.wording(name) for name in ("", *names)}

@@ -1,4 +1,4 @@
-"""A benchmark from a table of one's own: rows with columns, and the words around them."""
+"""A benchmark from your own table: rows with columns, and a prompt template."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from evalkit.files import canonical_json, digest
 from evalkit.harness.task import FAMILIES, Kind, Protocol, Task
 from evalkit.types import Decoding, Document, Example
 
-# What a template may name that is no column.
+# Fields of a template that are not columns.
 _FILLED = {"choice", "output"}
 
 
 @dataclass(frozen=True)
 class RowsSource:
-    """Rows that are at hand as they are. shots: the pool that shots are drawn from; without it, the scored rows."""
+    """Rows in memory. shots: the pool that shots are drawn from; without it, the scored rows."""
 
     name: str
     test: Sequence[Mapping[str, Any]]
@@ -35,8 +35,8 @@ class RowsSource:
         return digest(canonical_json(list(self.rows(split, data))))
 
     def at_hand(self, data: DataPaths) -> str:
-        """Say that they are given."""
-        return f"{len(self.test):,} rows given"
+        """Return the number of rows."""
+        return f"{len(self.test):,} rows in memory"
 
 
 def task_from_rows(
@@ -57,16 +57,16 @@ def task_from_rows(
     family: str = "qa",
     version: int = 1,
 ) -> Task:
-    """Make a task of rows: dicts, `frame.to_dict("records")` of a DataFrame, a dataset of `datasets`.
+    """Build a task from rows: a list of dicts, a pandas DataFrame, or a dataset of `datasets`.
 
-    query, target: templates of `str.format` over the columns; a shot is query + target, where {output} is the answer.
-    With {choice} in the query instead, the options stand there and the same target is scored behind each.
-    answer: the column of the answer: a text or a list of all that are accepted; with choices the option itself, or its
-    number from 0 up. choices: the column with a row's options, or options that all rows have; without, an answer is
-    generated until a stop string or `max_tokens`.
+    query, target: `str.format` templates over the columns; a shot is query + target, where {output} is the answer.
+    With {choice} in the query, the options are put there and the same target is scored after each.
+    answer: the column of the answer: a text, or a list of all accepted ones; with choices the option itself, or its
+    index from 0. choices: the column with a row's options, or the options that all rows share; without choices an
+    answer is generated until a stop string or `max_tokens` tokens.
     shots: rows to draw shots from (default: the scored ones; a document is never its own shot).
-    metrics: names in evalkit.metrics (default: acc with choices, else exact_match). cluster: the column of what
-    documents share (a passage), level: of a slice that is reported apart. The column `id`, if any, names a row.
+    metrics: names in evalkit.metrics (default: acc with choices, otherwise exact_match). cluster: the column that
+    names a passage which rows share; level: the column of a slice to report separately. A column `id` names the rows.
 
     Raises UsageError for a template or column that the rows do not have, DataError for no rows.
     """
@@ -74,11 +74,11 @@ def task_from_rows(
     if not table:
         raise DataError(f"task {name}: no rows")
     columns = list(dict.fromkeys(column for row in table for column in row))
-    named = {answer: "answer", **({choices: "choices"} if isinstance(choices, str) else {})}
-    named |= {column: what for column, what in ((cluster, "cluster"), (level, "level")) if column}
-    for column, what in named.items():
+    roles = {answer: "answer", **({choices: "choices"} if isinstance(choices, str) else {})}
+    roles |= {column: role for column, role in ((cluster, "cluster"), (level, "level")) if column}
+    for column, role in roles.items():
         if column not in columns:
-            raise unknown(f"column for {what} of task {name}", column, columns)
+            raise unknown(f"column for {role} of task {name}", column, columns)
     for template in (query, target):
         _check_template(template, columns, task=name)
     if family not in FAMILIES:
@@ -95,7 +95,7 @@ def task_from_rows(
     return Task(
         name=name,
         family=family,
-        title=f"{len(table):,} rows of one's own",
+        title=f"{len(table):,} rows of your own",
         source=RowsSource(name, table, pool),
         documents=documents,
         to_example=to_example,
@@ -115,14 +115,14 @@ def task_from_rows(
 
 def _example(row: Mapping[str, Any], *, query: str, answer: str, choices: str | Sequence[str], task: str) -> Example:
     parts = {column: _text(value) for column, value in row.items() if isinstance(value, str | int | float)}
-    asked = query.format_map({**parts, "choice": "", "output": ""})
+    question = query.format_map({**parts, "choice": "", "output": ""})
     label = row[answer]
     if choices:
         options = texts_of(row[choices], choices) if isinstance(choices, str) else tuple(choices)
         gold = choice_of(label, options, names=options, numbered=True)
-        return Example(task=task, input=asked, output=options[gold], parts=parts, choices=options, gold=gold)
+        return Example(task=task, input=question, output=options[gold], parts=parts, choices=options, gold=gold)
     accepted = texts_of(label, answer) if isinstance(label, list | tuple) else (_text(label),)
-    return Example(task=task, input=asked, output=accepted[0], parts=parts, references=accepted)
+    return Example(task=task, input=question, output=accepted[0], parts=parts, references=accepted)
 
 
 def _text(value: Any) -> str:
@@ -135,14 +135,14 @@ def _check_template(template: str, columns: Sequence[str], *, task: str) -> None
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
-        raise UsageError(f"task {task}: the template {template!r} is not one of str.format ({error})") from None
+        raise UsageError(f"task {task}: the template {template!r} is not valid for str.format ({error})") from None
     for field in fields:
         if field not in columns and field not in _FILLED:
             raise unknown(f"column in the template {template!r}", field, columns)
 
 
 def _plain(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows whose values JSON has: numpy's numbers and arrays as Python's."""
+    """Return rows as JSON can hold them: numpy's numbers and arrays become Python's."""
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):
         rows = rows.to_dict("records")  # a DataFrame yields the names of its columns
     return [{str(column): _value(value) for column, value in row.items()} for row in rows]

@@ -6,7 +6,7 @@ import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from evalkit.data.sources import Source
 from evalkit.errors import UsageError, unknown
@@ -36,7 +36,10 @@ FAMILIES: Registry[str] = Registry(
 
 Kind = Literal["choice", "loglikelihood", "rolling", "generate"]
 
-# What stands for the protocol where a model was trained on the examples instead of reading them in its prompt.
+# The fields of a protocol that a template may replace.
+_WORDED = ("query", "target", "description", "separator")
+
+# The name in place of a protocol where a model was trained on the examples instead of reading them in its prompt.
 FINETUNED = "finetuned"
 
 
@@ -54,10 +57,12 @@ class Protocol:
     shrink: the field that may be shortened when the context is too short, and the side to cut ("left" or "right");
     None: the left of the query's text.
     paper_shots: how many shots the paper gave this task (`--shots paper`); None: it does not say.
-    answer_context: what an answer follows when nothing is known ("Answer:"); each choice is then also scored after it,
-    for acc_unconditional (Brown et al. 2020, section 2.4). Empty: not done.
+    answer_context: a text without the question ("Answer:"), after which each choice is scored too, for
+    acc_unconditional (Brown et al. 2020, section 2.4). Empty: not done.
     templates: further wordings by name, each as the fields of this protocol that it replaces (query, target,
     description, separator), as T0 had several for a task (Sanh et al. 2022).
+
+    Raises UsageError for a kind, a field of a template or a side that does not exist, and for a broken template.
     """
 
     kind: Kind
@@ -73,23 +78,42 @@ class Protocol:
     answer_context: str = ""
     templates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise UsageError("a protocol needs at least one metric")
+        if self.kind not in get_args(Kind):
+            raise unknown("kind of protocol", str(self.kind), get_args(Kind))
+        for name, fields in self.templates.items():
+            for field_name in fields:
+                if field_name not in _WORDED:
+                    raise unknown(f"field in the template {name!r} of a protocol", field_name, _WORDED)
+        if self.shrink and (len(self.shrink) != 2 or self.shrink[1] not in ("left", "right")):
+            raise UsageError(f"shrink {self.shrink!r}: expected a field's name and left or right")
+        if self.paper_shots is not None and self.paper_shots < 0:
+            raise UsageError(f"paper_shots must be at least 0, not {self.paper_shots}")
+        for template in (self.query, self.target):
+            try:
+                list(string.Formatter().parse(template))
+            except ValueError as error:
+                raise UsageError(f"the template {template!r} is not valid for str.format ({error})") from None
+
     @cached_property
     def varies_context(self) -> bool:
-        """True under partial scoring: the options stand in the query, the scored text is the same for all."""
+        """True under partial scoring: the options are in the query, and the scored text is the same for all."""
         return any(name == "choice" for _, name, _, _ in string.Formatter().parse(self.query))
 
     @property
     def reported(self) -> tuple[str, ...]:
         """The metrics of a run: its own first; if accuracies are among them, every other normalisation that applies.
 
-        A protocol that has an answer context is scored by it, unless it puts acc_unconditional in another place. Where
-        the options stand in the query, all have the same scored text and nothing is to be normalised.
+        With an answer context acc_unconditional comes first, unless the protocol puts it elsewhere. Where the options
+        are in the query, the scored text is the same for all and there is nothing to normalise.
         """
         if self.kind != "choice" or not {*self.metrics} & {*NORMALISATIONS, UNCONDITIONAL}:
             return self.metrics
         main = (UNCONDITIONAL,) if self.answer_context and UNCONDITIONAL not in self.metrics else ()
-        more = () if self.varies_context else NORMALISATIONS
-        return tuple(dict.fromkeys((*main, *self.metrics, *more)))
+        normalised = () if self.varies_context else NORMALISATIONS
+        return tuple(dict.fromkeys((*main, *self.metrics, *normalised)))
 
     def wording(self, template: str) -> Protocol:
         """Return this protocol in one of its wordings; "" is its own."""
@@ -126,9 +150,11 @@ class Task:
     shot_group: the shots of a document come from pool documents of the same group (the same hidden rule); None: any.
     suites: further suites that the task is in -> its levels that count there.
     levels: only documents of these levels; empty: all. A suite sets it.
-    groups: the groups under whose names the task's values are also averaged. notes: what a run's manifest keeps of an
-    imported task.
+    groups: the groups under whose names the task's values are also averaged. notes: an imported task's entry in a run's
+    manifest.
     version: raised whenever a score of the same model could change.
+
+    Raises UsageError for an unknown family, and for no protocol.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Tasks that are chosen and read, ready for any number of models."""
+"""Tasks that have been chosen and read, ready for any number of models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSet:
-    """Tasks with their data read, and the settings that they are to run under.
+    """Tasks with their data read, and the settings to run them with.
 
     failed: tasks whose data could not be read, each with its error.
     """
@@ -37,37 +37,37 @@ def read_tasks(
     trust_code: bool = False,
     strict: bool = False,
 ) -> TaskSet:
-    """Choose tasks by names, suites, globs and files, or take them as they are, and read their data.
+    """Choose tasks by names, suites, globs, files or Task objects, and read their data.
 
-    A suite goes on without the tasks whose data is nowhere, saying so; one that is named by itself is an error. One
-    whose files cannot be read fails, and the others go on, unless `strict`.
+    A suite skips tasks without data, with a warning; for a task named by itself, missing data is an error. A task
+    whose files cannot be read fails and the others go on, unless `strict`.
 
-    Raises UsageError for names that nothing has, and what `load` raises where no task is left.
+    Raises UsageError for names that do not exist, and the errors of `load` where no task is left.
     """
     words = list(words)
     catalog.check_protocol(settings.protocol)
     chosen = catalog.choose(words, trust_code=trust_code)
     catalog.check_data(data, [task for task, _ in chosen])
-    wanted = _with_protocols(chosen, settings)
+    plan = _with_protocols(chosen, settings)
     loaded: list[Loaded] = []
     failed: dict[str, EvalkitError] = {}
     absent: dict[str, NoDataError] = {}
-    for task, own in wanted:
+    for task, task_settings in plan:
         try:
-            loaded.append(load(task, own, data))
+            loaded.append(load(task, task_settings, data))
         except NoDataError as error:
             if task.name in words:
                 raise
             absent[task.name] = error
         except (DataError, OSError) as error:
             failure = error if isinstance(error, DataError) else _unreadable(task, error)
-            if strict or len(wanted) == 1:
+            if strict or len(plan) == 1:
                 raise failure from error
             failed[task.name] = failure
     if not loaded:
         raise next(iter([*absent.values(), *failed.values()]), UsageError("--tasks names no task"))
     if absent:
-        log.warning("left out, for their data is nowhere: %s", ", ".join(absent))
+        log.warning("left out, because no data was found for them: %s", ", ".join(absent))
     return TaskSet(settings=settings, loaded=loaded, failed=failed)
 
 
@@ -76,18 +76,18 @@ def _unreadable(task: Task, error: OSError) -> DataError:
 
 
 def _with_protocols(chosen: Sequence[tuple[Task, str | None]], settings: RunSettings) -> list[tuple[Task, RunSettings]]:
-    """Give each task its suite's protocol; say for which ones the paper states no number of shots."""
-    wanted = [(task, replace(settings, protocol=settings.protocol or protocol)) for task, protocol in chosen]
-    protocols = [protocol_of(task, own.protocol)[1] for task, own in wanted]
+    """Give each task its suite's protocol; warn of those for which the paper states no number of shots."""
+    plan = [(task, replace(settings, protocol=settings.protocol or protocol)) for task, protocol in chosen]
+    protocols = [protocol_of(task, task_settings.protocol)[1] for task, task_settings in plan]
     catalog.check_templates(settings.templates, protocols)
     unstated = [
-        (task, own)
-        for (task, own), protocol in zip(wanted, protocols, strict=True)
+        (task, task_settings)
+        for (task, task_settings), protocol in zip(plan, protocols, strict=True)
         if settings.paper_shots and protocol.paper_shots is None and protocol.kind != "rolling"
     ]
-    if not unstated or (not settings.shots and len(unstated) == len(wanted)):
-        return wanted
+    if not unstated or (not settings.shots and len(unstated) == len(plan)):
+        return plan
     names = ", ".join(task.name for task, _ in unstated)
-    what = f"run with {','.join(map(str, settings.shots))} only" if settings.shots else "left out"
-    log.warning("--shots paper: the paper states no number for %s: %s", names, what)
-    return wanted if settings.shots else [pair for pair in wanted if pair not in unstated]
+    consequence = f"run with {','.join(map(str, settings.shots))} only" if settings.shots else "left out"
+    log.warning("--shots paper: the paper states no number for %s: %s", names, consequence)
+    return plan if settings.shots else [pair for pair in plan if pair not in unstated]

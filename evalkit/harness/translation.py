@@ -1,4 +1,4 @@
-"""What the translation benchmarks share: pairs of sentences in either direction, and the papers' ways to ask.
+"""What the translation benchmarks share: pairs of sentences in either direction, and the papers' prompts.
 
 A row is {"translation": {"en": ..., "fr": ...}}, as on the hub.
 """
@@ -31,9 +31,9 @@ def direction(source: str, target: str) -> Callable[[Document], Example]:
 
 
 def protocols(*, max_tokens: int) -> dict[str, Protocol]:
-    """Return GPT-2's, GPT-3's and lm-evaluation-harness's ways to ask for a translation of at most `max_tokens`.
+    """Return GPT-2's, GPT-3's and lm-evaluation-harness's prompts for a translation of at most `max_tokens`.
 
-    gpt2: lines `source = target`, greedy, of which the first sentence counts (Radford et al. 2019, section 3.7).
+    gpt2: lines `source = target`, greedy; the first sentence counts (Radford et al. 2019, section 3.7).
     gpt3: the same form with 64 pairs and a beam search; the whole line counts. gpt3-zero: its question without pairs
     (Brown et al. 2020, appendix G). `bleu_intl` is the tokenisation of the paper's sacreBLEU.
     """
@@ -83,6 +83,6 @@ def task(name: str, title: str, *, source: Source, languages: tuple[str, str], m
         source=source,
         to_example=direction(*languages),
         protocols=protocols(max_tokens=max_tokens),
-        # The source itself: names and figures alone already match.
+        # The source sentence itself: its names and figures already match.
         baselines={"copy": lambda example, pool: example.input},
     )

@@ -82,12 +82,19 @@ METRICS: Registry[Callable[[], Metric]] = Registry("metric", _OWN, group="evalki
 
 
 def get(name: str, rule: str = "") -> Metric:
-    """Make the metric of this name. UsageError for a name that is not in METRICS.
+    """Make the metric of this name. Raises UsageError for a name that is not in METRICS, or a metric that fails.
 
-    rule: the metric's own part of a result's signature; an imported task's metric of any name is made of it.
+    rule: the metric's part of a result's signature, from which the metric of an imported task is made again.
     """
     if (of_values := values.from_rule(name, rule)) is not None:
         return of_values
     if name not in METRICS:
         raise errors.unknown("metric", name, METRICS)
-    return METRICS[name]()
+    make = METRICS[name]
+    try:
+        metric = make()
+    except Exception as error:  # a metric of another package or of the user may fail in any way
+        raise errors.UsageError(f"metric {name!r} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(metric, Metric):
+        raise errors.UsageError(f"metric {name!r}: expected a subclass of Metric, found {type(metric).__name__}")
+    return metric

@@ -23,6 +23,7 @@ class Metric(ABC):
     name: as in results and tables. scale: what a shown value is multiplied by (100 for percentages).
     share: the value is a mean of statistics between 0 and 1. binary: of statistics that are 0 or 1, so that an
     analytic interval exists. least, most: the ends of the range of values before scaling; either may be infinite.
+    needs_choices: it scores a choice among options, so that only protocols of the kind "choice" may name it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Metric(ABC):
     binary: bool = False
     least: float = 0.0
     most: float = 1.0
+    needs_choices: bool = False
 
     @abstractmethod
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from evalkit.errors import UsageError
 from evalkit.metrics.base import Metric
 from evalkit.text.units import count_bytes
 from evalkit.types import Example, Response
@@ -37,10 +38,15 @@ class Accuracy(Metric):
     def choose(self, example: Example, responses: Sequence[Response]) -> int:
         """Return the index of the chosen option, of equals the first."""
         options = len(example.choices)
-        assert len(responses) in (options, 2 * options) and options, "one response per choice, or two"
+        if not options or len(responses) not in (options, 2 * options):
+            raise UsageError(
+                f"metric {self.name} needs a response for each option, a document has {options} options and "
+                f"{len(responses)} responses"
+            )
         scores = [self._score(response, c) for response, c in zip(responses, example.choices, strict=False)]
         if self.per == "unconditional":
-            assert len(responses) == 2 * options, f"{self.name} needs a protocol with an answer_context"
+            if len(responses) != 2 * options:
+                raise UsageError(f"metric {self.name} needs a protocol with an answer_context")
             scores = [score - alone.loglikelihood for score, alone in zip(scores, responses[options:], strict=True)]
         return scores.index(max(scores))
 
@@ -49,7 +55,8 @@ class Accuracy(Metric):
         if not example.choices:
             return (float(responses[0].is_greedy),)
         golds = example.golds or (example.gold,)
-        assert golds != (None,), "a document with choices needs a gold index"
+        if golds == (None,):
+            raise UsageError(f"metric {self.name} needs a right option, a document with choices has no gold")
         return (float(self.choose(example, responses) in golds),)
 
     def answer(self, example: Example, responses: Sequence[Response]) -> str | None:

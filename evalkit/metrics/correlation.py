@@ -21,6 +21,7 @@ class LabelMatthews(Metric):
 
     name = "mcc"
     scale = 100.0
+    needs_choices = True
     least = -1.0
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from evalkit.errors import UsageError
 from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.choice import Accuracy, Per
 from evalkit.types import Example, Response
@@ -21,6 +22,7 @@ class MacroF1(Metric):
     """
 
     scale = 100.0
+    needs_choices = True
 
     def __init__(self, name: str, *, per: Per = "total") -> None:
         self.name = name
@@ -57,13 +59,15 @@ class LabelF1(Metric):
 
     name = "label_f1"
     scale = 100.0
+    needs_choices = True
 
     def __init__(self) -> None:
         self._accuracy = Accuracy(self.name)
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (yes and called so, called so, yes)."""
-        assert len(example.choices) == 2, f"{self.name} is of two options"
+        if len(example.choices) != 2:
+            raise UsageError(f"metric {self.name} needs two options, a document has {len(example.choices)}")
         said, right = self._accuracy.choose(example, responses) == 1, example.gold == 1
         return float(said and right), float(said), float(right)
 
@@ -90,6 +94,7 @@ class LabelledAnswers(Metric):
     name = "multirc_em"
     scale = 100.0
     share = binary = True
+    needs_choices = True
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (1.0,) if every label is right, else (0.0,)."""
@@ -109,6 +114,7 @@ class LabelledAnswersF1(Metric):
 
     name = "multirc_f1a"
     scale = 100.0
+    needs_choices = True
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (called true and true, called true, true): numbers of answers."""
@@ -140,6 +146,7 @@ class ChosenAnswer(Metric):
 
     scale = 100.0
     share = True
+    needs_choices = True
 
     def __init__(self, name: str, *, score: Callable[[str, str], float]) -> None:
         self.name = name
@@ -168,7 +175,11 @@ def _f1(sums: Array) -> Array:
 
 def _labels(example: Example, responses: Sequence[Response]) -> list[tuple[bool, bool]]:
     """Return (labelled true, is true) of each answer."""
-    assert 2 * len(example.golds) == len(responses) == len(example.choices), "a pair of options per answer"
+    if not 2 * len(example.golds) == len(responses) == len(example.choices):
+        raise UsageError(
+            f"MultiRC's metrics need a pair of options and one of golds per answer, a document has "
+            f"{len(example.choices)} options and {len(example.golds)} golds"
+        )
     right = set(example.golds)
     return [
         (responses[i].loglikelihood >= responses[i + 1].loglikelihood, i in right) for i in range(0, len(responses), 2)

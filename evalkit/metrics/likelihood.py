@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from evalkit.errors import UsageError
 from evalkit.metrics.base import Array, Metric
 from evalkit.text.units import count_bytes
 from evalkit.types import Example, Response
@@ -104,7 +105,8 @@ class AnswerBits(BitsPer):
         """Return (log-likelihood of the right answer, its bytes)."""
         if not example.choices:
             return (_total(responses), float(count_bytes(example.output)))
-        assert example.gold is not None, "a document with choices needs a gold index"
+        if example.gold is None:
+            raise UsageError(f"metric {self.name} needs one right option, a document has {len(example.golds)}")
         return (responses[example.gold].loglikelihood, float(count_bytes(example.choices[example.gold])))
 
     def signature(self) -> str:

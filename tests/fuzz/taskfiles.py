@@ -59,7 +59,7 @@ def write_yaml(folder: Path) -> None:
 def load_yaml(folder: Path) -> int:
     """Choose and load the task, and build the prompt of each document."""
     [task] = lm_eval.choose(str(folder / "own.yaml"), trusted=False)
-    loaded = load(task, RunSettings(unsaid=True), DataPaths())
+    loaded = load(task, RunSettings(default_shots=True), DataPaths())
     cell = Cell(task="made_own", protocol=loaded.name, shots=max(loaded.shots), seed=1)
     return len([loaded.rules.texts(loaded, *pair, cell) for pair in loaded.documents])
 

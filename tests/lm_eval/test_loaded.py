@@ -65,7 +65,7 @@ def test_a_document_that_is_there_twice_is_never_its_own_shot(tmp_path):
 
 
 def test_shots_of_the_file_count_where_nobody_asks_for_others(tmp_path):
-    assert loaded(tmp_path, "num_fewshot: 1\n", unsaid=True).shots == (1,)
+    assert loaded(tmp_path, "num_fewshot: 1\n", default_shots=True).shots == (1,)
     assert loaded(tmp_path, "num_fewshot: 1\n", shots=(0, 2)).shots == (0, 2)
     assert loaded(tmp_path, "num_fewshot: 0\n", shots=(3,)).shots == (0,)
     assert loaded(tmp_path, "num_fewshot: 1\n", shots=(), paper_shots=True).shots == (1,)

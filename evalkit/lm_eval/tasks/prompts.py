@@ -66,7 +66,10 @@ class Prompts:
         answer = self.fields.target(row, own.doc_to_target)
         prefix = self.fields.prefix(row, own.gen_prefix)
         if self.several_inputs:
-            assert choices is not None, "several inputs are choices"
+            if choices is None:
+                raise DataError(
+                    f"{self.file.path}: fewshot_config.doc_to_choice is missing; its inputs are the choices"
+                )
             query, choices = choices[places(query, choices)[0]], None
         asked = self._query(query)
         if answer is None or answer == "":

@@ -73,7 +73,7 @@ class FileTask(ImportedTask):
             pool = tables.pool
             hashes.append(filedata.fingerprint(pool, whole=False, path=file.path))
         documents = [(document, _example(document, prompts, scores)) for document in map(_document, count(), first)]
-        tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], of=len(documents))
+        tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], total=len(documents))
         choosing = file.output_type == "multiple_choice" and file.process_results is None
         classes = max(len(example.choices) for _, example in documents) if choosing else None
         # None == None counts as the same split there, and so it has to here.
@@ -243,7 +243,7 @@ def _counts(file: TaskFile, settings: RunSettings, protocol: Protocol) -> tuple[
     """Return the numbers of shots: the file's where nobody asked for others, and where it is a 0, always."""
     if file.num_fewshot == 0 or file.output_type == "loglikelihood_rolling":
         return (0,)
-    if settings.unsaid and file.num_fewshot is not None:
+    if settings.default_shots and file.num_fewshot is not None:
         return (file.num_fewshot,)
     return settings.shots_of(protocol)
 

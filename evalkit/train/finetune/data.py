@@ -106,7 +106,7 @@ def prepare(
         )
     training = _Training(load.examples(task, "shots", data), limit=limit_train)
     encoded = list(encoder.encode(labelled(form, example) for example in training.examples()))
-    load.tell_unlabelled(task.name, "shots", training.wrong, of=training.seen + len(training.wrong))
+    load.tell_unlabelled(task.name, "shots", training.wrong, total=training.seen + len(training.wrong))
     if not encoded:
         raise DataError(f"{task.name}: its training data holds no examples")
     return TaskData(
