@@ -16,8 +16,8 @@ from evalkit.types import Example, Response
 
 
 def blank(answers: Sequence[str], normalizer: Callable[[str], str]) -> str:
-    """Say that normalisation leaves nothing of an accepted answer ("A", "The", "-"), for Metric.concern."""
-    return "" if all(map(normalizer, answers)) else "an answer that normalises to nothing: saying nothing is right"
+    """Describe, for Metric.concern, that normalisation leaves nothing of an accepted answer ("A", "The", "-")."""
+    return "" if all(map(normalizer, answers)) else "an answer that normalises to nothing: an empty text is right"
 
 
 def match(prediction: str, answer: str, *, normalizer: Callable[[str], str] = normalize.squad) -> float:
@@ -27,18 +27,18 @@ def match(prediction: str, answer: str, *, normalizer: Callable[[str], str] = no
 
 def token_f1(prediction: str, answer: str) -> float:
     """Return the F1 of the bags of normalised tokens; with an empty bag: 1.0 if both are empty, else 0.0."""
-    guessed, wanted = normalize.squad(prediction).split(), normalize.squad(answer).split()
-    if not guessed or not wanted:
-        return float(guessed == wanted)
-    shared = sum((Counter(guessed) & Counter(wanted)).values())
-    return 2.0 * shared / (len(guessed) + len(wanted))
+    predicted, accepted = normalize.squad(prediction).split(), normalize.squad(answer).split()
+    if not predicted or not accepted:
+        return float(predicted == accepted)
+    shared = sum((Counter(predicted) & Counter(accepted)).values())
+    return 2.0 * shared / (len(predicted) + len(accepted))
 
 
 def leave_one_out(prediction: str, answers: Sequence[str], *, score: Callable[[str, str], float]) -> float:
-    """Score as the CoQA script does, so that models compare with people scored against the other people.
+    """Score as the CoQA script does, so that models compare with people scored against other people.
 
-    With several answers: each is left out in turn, the best score against the rest is taken, and the mean of
-    these is returned. With one answer: the score against it.
+    With several answers, return the mean over leaving each out of the best score against the rest; with one answer,
+    the score against it.
     """
     scores = [score(prediction, answer) for answer in answers]
     if len(scores) == 1:
@@ -49,8 +49,8 @@ def leave_one_out(prediction: str, answers: Sequence[str], *, score: Callable[[s
 class ExactMatch(Metric):
     """Share of documents whose prediction equals an accepted answer after normalisation.
 
-    SQuAD's normaliser drops signs and articles: "-5" equals "5" and "a" equals "". Where that matters
-    (arithmetic, letters), VerbatimMatch is the metric to use.
+    SQuAD's normaliser drops punctuation and articles: "-5" equals "5" and "a" equals "". Where that matters
+    (arithmetic, letters), use VerbatimMatch.
     """
 
     scale = 100.0
@@ -66,7 +66,7 @@ class ExactMatch(Metric):
         return (max(match(prediction, answer, normalizer=self.normalizer) for answer in example.answers),)
 
     def concern(self, example: Example) -> str:
-        """Say that an answer of nothing is right."""
+        """Describe that an empty answer is right."""
         return blank(example.answers, self.normalizer)
 
     def signature(self) -> str:
@@ -75,7 +75,7 @@ class ExactMatch(Metric):
 
 
 class VerbatimMatch(ExactMatch):
-    """Share of documents whose text is an accepted answer letter by letter, blanks at the ends aside."""
+    """Share of documents whose text equals an accepted answer exactly, except for white space at the ends."""
 
     def __init__(self) -> None:
         super().__init__("verbatim_match", normalizer=str.strip)
@@ -93,7 +93,7 @@ class F1(Metric):
         return (max(token_f1(responses[0].text, answer) for answer in example.answers),)
 
     def concern(self, example: Example) -> str:
-        """Say that an answer of nothing is right."""
+        """Describe that an empty answer is right."""
         return blank(example.answers, normalize.squad)
 
     def signature(self) -> str:
@@ -113,7 +113,7 @@ class CoqaF1(Metric):
         return (leave_one_out(responses[0].text, example.answers, score=token_f1),)
 
     def concern(self, example: Example) -> str:
-        """Say that an answer of nothing is right."""
+        """Describe that an empty answer is right."""
         return blank(example.answers, normalize.squad)
 
     def signature(self) -> str:
@@ -131,16 +131,16 @@ class CoqaExactMatch(CoqaF1):
         return (leave_one_out(responses[0].text, example.answers, score=match),)
 
 
-NO_ANSWER = "unanswerable"  # what SQuAD 2.0's unanswerable questions are to be answered with
+NO_ANSWER = "unanswerable"  # the right answer to SQuAD 2.0's unanswerable questions
 CANNOT_ANSWER = "CANNOTANSWER"  # the same in QuAC, a span of its passages
-_LEAST_AGREEMENT = 0.4  # QuAC leaves out questions on which people agree less
+_LEAST_AGREEMENT = 0.4  # QuAC ignores questions on which people agree less
 
 
 class SquadF1(Metric):
     """SQuAD 2.0's F1 (Rajpurkar et al. 2018): an unanswerable question is right if and only if nothing is answered.
 
-    The word "unanswerable", or no text at all, is no answer. An answer that is nothing but articles and signs is
-    left out of the accepted ones, as in the official script.
+    The word "unanswerable" and an empty text both mean no answer. An accepted answer of nothing but articles and
+    punctuation is ignored, as in the official script.
     """
 
     name = "squad2_f1"
@@ -152,12 +152,12 @@ class SquadF1(Metric):
         return (self._best(example, responses[0].text, token_f1),)
 
     def concern(self, example: Example) -> str:
-        """Say that nothing is left of an answerable question's answers, so that it counts as unanswerable."""
+        """Describe that normalisation leaves nothing of an answerable question's answers: it counts as unanswerable."""
         answers = [*map(_answered, example.answers)]
         return blank(answers, normalize.squad) if any(answers) and not any(map(normalize.squad, answers)) else ""
 
     def signature(self) -> str:
-        """Name the normaliser, the rule for several answers and what stands for no answer."""
+        """Name the normaliser, the rule for several answers and the text that means no answer."""
         return f"norm:squad|refs:max|no-answer:{NO_ANSWER}"
 
     def _best(self, example: Example, text: str, score: Callable[[str, str], float]) -> float:
@@ -179,7 +179,7 @@ class SquadExactMatch(SquadF1):
 class QuacF1(Metric):
     """QuAC's F1 (Choi et al. 2018): the mean of leaving one accepted answer out, as for CoQA.
 
-    A question that at least half of the people could not answer has CANNOTANSWER as its only answer; of others those
+    A question that at least half of the people could not answer has CANNOTANSWER as its only answer; otherwise those
     votes are dropped. Questions on which people reach an F1 below 0.4 against each other are not counted.
     """
 
@@ -208,7 +208,7 @@ class QuacF1(Metric):
 
 
 def _answered(text: str) -> str:
-    """Return the text, or nothing where it says that there is no answer."""
+    """Return the text, or an empty one where it means that there is no answer."""
     return "" if normalize.squad(text) == NO_ANSWER else text
 
 

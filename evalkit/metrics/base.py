@@ -1,7 +1,7 @@
 """What a metric is: sufficient statistics per document, summed, then scored.
 
-Because only sums are scored, every metric (corpus BLEU and perplexity included) has intervals and paired tests
-without being asked. The idea is sacrebleu's.
+Because only sums are scored, every metric (corpus BLEU and perplexity included) gets intervals and paired tests for
+free. The idea is sacrebleu's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 class Metric(ABC):
     """One figure of merit.
 
-    name: as in results and tables. scale: what a shown value is multiplied by (100 for percentages).
+    name: as in results and tables. scale: the factor of shown values (100 for percentages).
     share: the value is a mean of statistics between 0 and 1. binary: of statistics that are 0 or 1, so that an
     analytic interval exists. least, most: the ends of the range of values before scaling; either may be infinite.
     needs_choices: it scores a choice among options, so that only protocols of the kind "choice" may name it.
@@ -44,21 +44,21 @@ class Metric(ABC):
         return np.asarray(sums[..., 0] / n)
 
     def weights(self, sums: Array, n: Array) -> Array:
-        """Return how much units of (m, k) sums over (m,) documents weigh in the value. Default: their documents."""
+        """Return the weights in the value of units with (m, k) sums over (m,) documents. Default: their documents."""
         return n
 
     def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
-        """Return in words what is scored as the choice of a document; None of a metric that scores no choice."""
+        """Return the chosen option in words; None for a metric that scores no choice."""
         return None
 
     def concern(self, example: Example) -> str:
-        """Say what of a document makes the metric mean little, as an end of "3 of 9 documents have"; mostly nothing."""
+        """Describe why the metric means little on a document, to follow "3 of 9 documents have"; usually empty."""
         return ""
 
     def chance(self, example: Example) -> float | None:
-        """Return the expected value of a guess on this example, or None where that means nothing."""
+        """Return the expected value of a guess on this example, or None where there is none."""
         return None
 
     def signature(self) -> str:
-        """Return everything besides the name that the value depends on (normalisation, tokenizer, version)."""
+        """Return everything that the value depends on besides the name (normalisation, tokenizer, version)."""
         return ""

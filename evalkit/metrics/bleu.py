@@ -40,7 +40,7 @@ def bleu(sums: Array) -> Array:
 
 
 def bleu_counts(prediction: str, references: Sequence[str], *, scorer: BLEU | None = None) -> tuple[float, ...]:
-    """Count the ten of `bleu` for one document, as sacrebleu does (its defaults without a scorer)."""
+    """Return the ten counts of `bleu` for one document, by sacrebleu (with its defaults if there is no scorer)."""
     score = (scorer or _plain_scorer()).corpus_score([prediction], [[reference] for reference in references])
     return tuple(float(x) for x in (score.sys_len, score.ref_len, *score.counts, *score.totals))
 
@@ -93,7 +93,7 @@ class Bleu(Metric):
         from sacrebleu.metrics.bleu import BLEU
 
         scorer = BLEU(tokenize=self.tokenize)
-        # sacrebleu knows nrefs only after a scoring; one and two references make it "var".
+        # sacrebleu sets nrefs only after scoring; documents with one and with two references make it "var".
         references: list[list[Any]] = [["a", "a"], ["a", None]] if self.several else [["a", "a"]]
         scorer.corpus_score(["a", "a"], references)
         return scorer.get_signature().format()
@@ -112,22 +112,22 @@ def chrf(sums: Array) -> Array:
     """
     counts = sums.reshape(*sums.shape[:-1], _CHARS, 3)
     system, reference, shared = counts[..., 0], counts[..., 1], counts[..., 2]
-    both = (system > 0) & (reference > 0)
-    orders = np.maximum(both.sum(axis=-1), 1)
-    precision = np.where(both, shared / np.maximum(system, 1.0), 0.0).sum(axis=-1) / orders
-    recall = np.where(both, shared / np.maximum(reference, 1.0), 0.0).sum(axis=-1) / orders
+    shared_orders = (system > 0) & (reference > 0)
+    orders = np.maximum(shared_orders.sum(axis=-1), 1)
+    precision = np.where(shared_orders, shared / np.maximum(system, 1.0), 0.0).sum(axis=-1) / orders
+    recall = np.where(shared_orders, shared / np.maximum(reference, 1.0), 0.0).sum(axis=-1) / orders
     below = _BETA_SQUARED * precision + recall
     return np.asarray(100.0 * (1.0 + _BETA_SQUARED) * precision * recall / np.where(below > 0, below, 1.0))
 
 
 def chrf_counts(prediction: str, references: Sequence[str]) -> tuple[float, ...]:
-    """Count the 18 of `chrf` for one document; of several references the one of best chrF counts."""
+    """Return the 18 counts of `chrf` for one document, against the reference with the best chrF."""
     rows = [_character_counts(prediction, reference) for reference in references]
     return tuple(rows[int(np.argmax(chrf(np.asarray(rows))))])
 
 
 class Chrf(Metric):
-    """Corpus chrF2, sacrebleu's default. Of several references a document keeps the one of best chrF."""
+    """Corpus chrF2, sacrebleu's default. Of several references, the one with the best chrF counts."""
 
     name = "chrf"
     most = 100.0
@@ -141,7 +141,7 @@ class Chrf(Metric):
         return chrf(sums)
 
     def signature(self) -> str:
-        """Return sacrebleu's signature without the number of references, of which any is allowed."""
+        """Return sacrebleu's signature without the number of references, which may vary."""
         from sacrebleu.metrics.chrf import CHRF
 
         scorer = CHRF()
@@ -150,12 +150,12 @@ class Chrf(Metric):
 
 
 def _character_counts(prediction: str, answer: str) -> list[float]:
-    """Count n-grams of characters but for white space: [system, reference, shared] for each order."""
-    guessed, wanted = "".join(prediction.split()), "".join(answer.split())
+    """Count n-grams of characters without white space: [system, reference, shared] for each order."""
+    predicted, accepted = "".join(prediction.split()), "".join(answer.split())
     row: list[float] = []
     for order in range(1, _CHARS + 1):
-        left = Counter(guessed[i : i + order] for i in range(len(guessed) - order + 1))
-        right = Counter(wanted[i : i + order] for i in range(len(wanted) - order + 1))
+        ours = Counter(predicted[i : i + order] for i in range(len(predicted) - order + 1))
+        theirs = Counter(accepted[i : i + order] for i in range(len(accepted) - order + 1))
         # As in sacrebleu, an order that the reference lacks does not count against the system.
-        row += [left.total() if right else 0, right.total(), (left & right).total()]
+        row += [ours.total() if theirs else 0, theirs.total(), (ours & theirs).total()]
     return row

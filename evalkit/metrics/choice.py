@@ -12,20 +12,20 @@ from evalkit.types import Example, Response
 
 Per = Literal["total", "token", "char", "byte", "unconditional"]
 
-# The names in evalkit.metrics that apply to any options; the last needs the options scored once more.
+# The names in evalkit.metrics that apply to any options; UNCONDITIONAL needs the options scored a second time.
 NORMALISATIONS = ("acc", "acc_per_token", "acc_per_char", "acc_per_byte")
 UNCONDITIONAL = "acc_unconditional"
 
 
 class Accuracy(Metric):
-    """Share of documents whose right option is the likeliest.
+    """Share of documents whose most likely option is right.
 
     per: what an option's log-likelihood is divided by. "total": nothing (GPT-2). "token": its scored tokens
-    (GPT-1, GPT-3). "char", "byte": the length of the option as written, without what the protocol puts before
+    (GPT-1, GPT-3). "char", "byte": the length of the option by itself, without the text that the protocol puts before
     it (lm-evaluation-harness's acc_norm and acc_bytes). "unconditional": its likelihood after the answer context
     alone, P(c|context) / P(c|answer context) (Brown et al. 2020, section 2.4).
-    The responses are one per option, in order, and may be followed by as many after the answer context.
-    A document without choices has one response: it is right when every token of it was the argmax (LAMBADA).
+    There is one response per option, in order, possibly followed by as many for the options after the answer context.
+    A document without choices has one response: it is right when every token was the argmax (LAMBADA).
     """
 
     scale = 100.0
@@ -36,7 +36,7 @@ class Accuracy(Metric):
         self.per = per
 
     def choose(self, example: Example, responses: Sequence[Response]) -> int:
-        """Return the index of the chosen option, of equals the first."""
+        """Return the index of the chosen option; of equal ones the first."""
         options = len(example.choices)
         if not options or len(responses) not in (options, 2 * options):
             raise UsageError(
@@ -51,7 +51,7 @@ class Accuracy(Metric):
         return scores.index(max(scores))
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
-        """Return (1.0,) if the document is answered right (where several options are, by one of them), else (0.0,)."""
+        """Return (1.0,) if the chosen option is right (one of several may be), else (0.0,)."""
         if not example.choices:
             return (float(responses[0].is_greedy),)
         golds = example.golds or (example.gold,)

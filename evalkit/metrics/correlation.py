@@ -1,4 +1,4 @@
-"""Correlations of what was answered with what is right: of options (Matthews) and of numbers (Pearson)."""
+"""Correlations of answers with right answers: of options (Matthews) and of numbers (Pearson)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from evalkit.types import Example, Response
 class LabelMatthews(Metric):
     """Matthews correlation x 100 of the chosen option with the right one (CoLA, Warstadt et al. 2019).
 
-    All documents have the same options, two or more. Unlike the metric `matthews` it needs no threshold: the likeliest
-    option is chosen. Where all are chosen alike: 0.
+    All documents have the same options, two or more. Unlike the metric `matthews` it needs no threshold: the most
+    likely option is chosen. If the same option is always chosen: 0.
     """
 
     name = "mcc"
@@ -31,7 +31,7 @@ class LabelMatthews(Metric):
         """Return a count per pair of options, the last ones first: of two, last as last, first as last, and so on."""
         chosen = self._accuracy.choose(example, responses)
         options = range(len(example.choices))[::-1]
-        return tuple(float((chosen, example.gold) == (said, right)) for said in options for right in options)
+        return tuple(float((chosen, example.gold) == (answered, right)) for answered in options for right in options)
 
     def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
         """Return the chosen option."""
@@ -40,25 +40,25 @@ class LabelMatthews(Metric):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the correlation, -1 to 1."""
         options = math.isqrt(sums.shape[-1])
-        table = sums.reshape(*sums.shape[:-1], options, options)  # ..., said, right
+        table = sums.reshape(*sums.shape[:-1], options, options)  # ..., answered, right
         return matthews(np.trace(table, axis1=-2, axis2=-1), table.sum(-2), table.sum(-1), n)
 
 
-def matthews(right: Array, golds: Array, said: Array, n: Array) -> Array:
+def matthews(right: Array, golds: Array, answers: Array, n: Array) -> Array:
     """Compute Matthews' correlation of any number of classes (Gorodkin 2004), as scikit-learn does.
 
-    right: (...) right answers of n. golds, said: (..., classes) how often each class is right, and is answered. 0 where
-    one side has one class only.
+    right: (...) right answers out of n. golds, answers: (..., classes) how often each class is right, and is answered.
+    0 where one side has only one class.
     """
-    above = right * n - (golds * said).sum(-1)
-    below = np.sqrt((n**2 - (said**2).sum(-1)) * (n**2 - (golds**2).sum(-1)))
+    above = right * n - (golds * answers).sum(-1)
+    below = np.sqrt((n**2 - (answers**2).sum(-1)) * (n**2 - (golds**2).sum(-1)))
     return np.asarray(np.divide(above, below, out=np.zeros_like(below), where=below > 0))
 
 
 class Pearson(Metric):
-    """Pearson's correlation x 100 of a number told by the model with the right one (STS-B, Cer et al. 2017).
+    """Pearson's correlation x 100 of the number that the model answers with the right one (STS-B, Cer et al. 2017).
 
-    An answer that is no number counts as 0. Where all answers are alike: 0.
+    An answer that is not a number counts as 0. If all answers are equal: 0.
     """
 
     name = "pearson"
@@ -66,21 +66,21 @@ class Pearson(Metric):
     least = -1.0
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
-        """Return x, y, x squared, y squared and x y of the number told and the right one."""
-        told, right = _number(responses[0].text), float(example.output)
-        return told, right, told * told, right * right, told * right
+        """Return x, y, x squared, y squared and x y, where x is the answered number and y the right one."""
+        answered, right = _number(responses[0].text), float(example.output)
+        return answered, right, answered * answered, right * right, answered * right
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the correlation, -1 to 1."""
         x, y, xx, yy, xy = (sums[..., i] for i in range(5))
         spread = np.maximum(n * xx - x * x, 0.0) * np.maximum(n * yy - y * y, 0.0)
-        # A spread that is all rounding is none.
-        apart = spread > 1e-18 * np.maximum(n * xx * n * yy, 1e-300)
-        found = (n * xy - x * y) / np.sqrt(np.where(apart, spread, 1.0))
-        return np.where(apart, np.clip(found, -1.0, 1.0), 0.0)
+        # A spread that is only rounding error counts as zero.
+        varies = spread > 1e-18 * np.maximum(n * xx * n * yy, 1e-300)
+        correlation = (n * xy - x * y) / np.sqrt(np.where(varies, spread, 1.0))
+        return np.where(varies, np.clip(correlation, -1.0, 1.0), 0.0)
 
     def signature(self) -> str:
-        """Say what an answer without a number counts as."""
+        """Name the value of an answer without a number."""
         return "no-number:0"
 
 

@@ -1,6 +1,6 @@
 """DROP's exact match and F1 over numbers, dates and lists of spans (Dua et al. 2019), as in its official script.
 
-An answer that is a list of spans is written with "; " between them, by people and models alike.
+A list of spans is written with "; " between them, in references and answers alike.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 class DropF1(Metric):
     """F1 of word bags, the best over the accepted answers; values 0 to 1, rounded to hundredths as the script does.
 
-    Spans of prediction and answer are paired so that the sum is the largest; a pair whose answer has numbers counts
-    only if they share one. Spans without a partner count 0.
+    Spans of prediction and answer are paired so that the sum is largest; a pair whose answer has numbers counts only if
+    they share one. Spans without a partner count 0.
     """
 
     name = "drop_f1"
@@ -32,11 +32,11 @@ class DropF1(Metric):
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (F1,)."""
-        guessed = _spans(responses[0].text)
-        return (max(_aligned_f1(guessed, _spans(answer)) for answer in example.answers),)
+        predicted = _spans(responses[0].text)
+        return (max(_aligned_f1(predicted, _spans(answer)) for answer in example.answers),)
 
     def concern(self, example: Example) -> str:
-        """Say that an answer of nothing is right."""
+        """Describe that an empty answer is right."""
         return blank(example.answers, normalize)
 
     def signature(self) -> str:
@@ -52,13 +52,13 @@ class DropExactMatch(DropF1):
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (1.0,) on a match, else (0.0,)."""
-        guessed = _spans(responses[0].text)
-        wanted = [_spans(answer) for answer in example.answers]
-        return (float(any(set(guessed) == set(spans) and len(guessed) == len(spans) for spans in wanted)),)
+        predicted = _spans(responses[0].text)
+        accepted = [_spans(answer) for answer in example.answers]
+        return (float(any(set(predicted) == set(spans) and len(predicted) == len(spans) for spans in accepted)),)
 
 
 def normalize(text: str) -> str:
-    """Normalise a span: word by word (hyphens part words), numbers as floats, others as SQuAD does.
+    """Normalise a span word by word (hyphens separate words): numbers as floats, others as SQuAD does.
 
     >>> normalize("The 1,000 well-known men")
     '1000.0 well known men'
@@ -84,22 +84,22 @@ def _spans(text: str) -> list[str]:
     return [normalize(span) for span in text.split(BETWEEN_SPANS)]
 
 
-def _aligned_f1(guessed: Sequence[str], wanted: Sequence[str]) -> float:
+def _aligned_f1(predicted: Sequence[str], accepted: Sequence[str]) -> float:
     """Return the mean F1 of the best pairing, over as many spans as the longer list has."""
     from scipy.optimize import linear_sum_assignment
 
-    table = [[_bag_f1(set(guess.split()), set(want.split())) for guess in guessed] for want in wanted]
+    table = [[_bag_f1(set(span.split()), set(answer.split())) for span in predicted] for answer in accepted]
     rows, columns = linear_sum_assignment(table, maximize=True)
     best: float = sum(table[row][column] for row, column in zip(rows, columns, strict=True))
-    return round(best / max(len(guessed), len(wanted)), 2)
+    return round(best / max(len(predicted), len(accepted)), 2)
 
 
-def _bag_f1(guessed: set[str], wanted: set[str]) -> float:
-    numbers = {word for word in wanted if _is_number(word)}
-    if numbers and not numbers & guessed:
+def _bag_f1(predicted: set[str], accepted: set[str]) -> float:
+    numbers = {word for word in accepted if _is_number(word)}
+    if numbers and not numbers & predicted:
         return 0.0
-    if not guessed and not wanted:
+    if not predicted and not accepted:
         return 1.0
-    shared = len(guessed & wanted)
-    # An empty bag is never wrong in what it holds: its precision (or recall) is 1, the other 0.
-    return 2.0 * shared / (len(guessed) + len(wanted))
+    shared = len(predicted & accepted)
+    # An empty bag holds nothing wrong: its precision (or recall) is 1, the other 0.
+    return 2.0 * shared / (len(predicted) + len(accepted))

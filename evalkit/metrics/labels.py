@@ -1,4 +1,4 @@
-"""Choices that are more than one right option: classes of unequal size, labels of several answers, named entities."""
+"""Choices beyond one right option: classes of unequal size, labels of several answers, named entities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.choice import Accuracy, Per
 from evalkit.types import Example, Response
 
-# Stands between the labelled answers of a question, in its gold and in a shot.
+# Separates the labelled answers of a question, in its gold and in a shot.
 BETWEEN_ANSWERS = "\n- "
 
 
@@ -42,8 +42,8 @@ class MacroF1(Metric):
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the mean F1 of the classes that occur."""
-        both, either = sums[..., 0::2], sums[..., 1::2]
-        f1 = np.divide(2 * both, either, out=np.zeros_like(both), where=either > 0)
+        hits, either = sums[..., 0::2], sums[..., 1::2]
+        f1 = np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0)
         return np.asarray(f1.sum(axis=-1) / np.maximum((either > 0).sum(axis=-1), 1))
 
     def signature(self) -> str:
@@ -52,9 +52,9 @@ class MacroF1(Metric):
 
 
 class LabelF1(Metric):
-    """F1 x 100 of the second of two options, the yes of a no and a yes (MRPC and QQP in GLUE, Wang et al. 2019).
+    """F1 x 100 of the second of two options, the "yes" after a "no" (MRPC and QQP in GLUE, Wang et al. 2019).
 
-    Where nothing is yes or called so: 0.
+    0 where no document is yes or answered so.
     """
 
     name = "label_f1"
@@ -65,11 +65,11 @@ class LabelF1(Metric):
         self._accuracy = Accuracy(self.name)
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
-        """Return (yes and called so, called so, yes)."""
+        """Return (yes and answered yes, answered yes, yes)."""
         if len(example.choices) != 2:
             raise UsageError(f"metric {self.name} needs two options, a document has {len(example.choices)}")
-        said, right = self._accuracy.choose(example, responses) == 1, example.gold == 1
-        return float(said and right), float(said), float(right)
+        chosen, right = self._accuracy.choose(example, responses) == 1, example.gold == 1
+        return float(chosen and right), float(chosen), float(right)
 
     def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
         """Return the chosen option."""
@@ -80,15 +80,15 @@ class LabelF1(Metric):
         return _f1(sums)
 
     def weights(self, sums: Array, n: Array) -> Array:
-        """Return the labels that the F1 counts: those given and those that are right."""
+        """Return the number of labels that the F1 counts: predicted and right ones."""
         return np.asarray(sums[..., 1] + sums[..., 2])
 
 
 class LabelledAnswers(Metric):
-    """Share of questions all of whose answers are labelled right (MultiRC's exact match, Khashabi et al. 2018).
+    """Share of questions all of whose answers are labelled correctly (MultiRC's exact match, Khashabi et al. 2018).
 
-    Options come in pairs, an answer called true and the same called false; the likelier of the two is its label, of
-    equals true. golds has one of each pair.
+    Options come in pairs, an answer labelled true and the same one labelled false; the more likely of the two is its
+    label (true if equal). golds has one of each pair.
     """
 
     name = "multirc_em"
@@ -98,14 +98,14 @@ class LabelledAnswers(Metric):
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (1.0,) if every label is right, else (0.0,)."""
-        return (float(all(said == right for said, right in _labels(example, responses))),)
+        return (float(all(labelled == right for labelled, right in _labels(example, responses))),)
 
     def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
         """Return every answer with its label, as a shot writes them."""
         return _labelled(example, responses)
 
     def chance(self, example: Example) -> float | None:
-        """Return the chance of as many right coin tosses as there are answers."""
+        """Return the chance that as many coin tosses as there are answers are all right."""
         return 0.5 ** len(example.golds)
 
 
@@ -117,11 +117,11 @@ class LabelledAnswersF1(Metric):
     needs_choices = True
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
-        """Return (called true and true, called true, true): numbers of answers."""
+        """Return the numbers of answers that are (true and labelled true, labelled true, true)."""
         labels = _labels(example, responses)
         return (
-            float(sum(said and right for said, right in labels)),
-            float(sum(said for said, _ in labels)),
+            float(sum(labelled and right for labelled, right in labels)),
+            float(sum(labelled for labelled, _ in labels)),
             float(sum(right for _, right in labels)),
         )
 
@@ -130,16 +130,16 @@ class LabelledAnswersF1(Metric):
         return _labelled(example, responses)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
-        """Return F1; 0 where nothing is true or called so."""
+        """Return F1; 0 where nothing is true or labelled true."""
         return _f1(sums)
 
     def weights(self, sums: Array, n: Array) -> Array:
-        """Return the labels that the F1 counts: those given and those that are right."""
+        """Return the number of labels that the F1 counts: predicted and right ones."""
         return np.asarray(sums[..., 1] + sums[..., 2])
 
 
 class ChosenAnswer(Metric):
-    """How well the chosen option, taken as a text, agrees with the best accepted answer (ReCoRD, Zhang et al. 2018).
+    """How well the chosen option, as a text, agrees with the best accepted answer (ReCoRD, Zhang et al. 2018).
 
     The option has the highest log-likelihood per token, as in Brown et al. 2020.
     """
@@ -168,7 +168,7 @@ class ChosenAnswer(Metric):
 
 
 def _f1(sums: Array) -> Array:
-    """Compute F1 of (..., 3) counts: called true and true, called true, true."""
+    """Compute F1 of (..., 3) counts: true and labelled true, labelled true, true."""
     either = sums[..., 1] + sums[..., 2]
     return np.asarray(np.divide(2 * sums[..., 0], either, out=np.zeros_like(either), where=either > 0))
 
@@ -187,5 +187,5 @@ def _labels(example: Example, responses: Sequence[Response]) -> list[tuple[bool,
 
 
 def _labelled(example: Example, responses: Sequence[Response]) -> str:
-    chosen = [2 * i + (not said) for i, (said, _) in enumerate(_labels(example, responses))]
+    chosen = [2 * i + (not labelled_true) for i, (labelled_true, _) in enumerate(_labels(example, responses))]
     return BETWEEN_ANSWERS.join(example.choices[place] for place in chosen)

@@ -1,7 +1,7 @@
 """Perplexity and bits: log-likelihoods summed over documents, per document, word, token, byte or character.
 
-Statistics are (log-likelihood,) or (log-likelihood, units); log-likelihoods are natural. Sums are divided
-before they are exponentiated, so a long document weighs more than a short one.
+Statistics are (log-likelihood,) or (log-likelihood, units), with natural logarithms. Sums are divided before they are
+exponentiated, so a long document weighs more than a short one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _total(responses: Sequence[Response]) -> float:
 
 
 def _exp(nats: Array) -> Array:
-    """Exponentiate; what is too large for a float is infinite, without a warning."""
+    """Exponentiate; a value too large for a float becomes infinite, without a warning."""
     with np.errstate(over="ignore"):
         return np.asarray(np.exp(nats))
 
@@ -52,8 +52,8 @@ class Perplexity(Metric):
 class PerplexityPer(Metric):
     """exp(-sum of log-likelihoods / sum of units) of whole texts (GPT-2, section 3.1).
 
-    count: how many units the original text has (Example.original, or the input where that is empty);
-    None: the tokens that were scored, which makes models with unlike tokenizers incomparable.
+    count: counts the units of the original text (Example.original, or the input if that is empty);
+    None: the scored tokens, which makes models with different tokenizers incomparable.
     """
 
     higher_is_better = False
@@ -78,7 +78,7 @@ class PerplexityPer(Metric):
         return np.asarray(sums[..., 1])
 
     def signature(self) -> str:
-        """Say which text the units are counted on."""
+        """Name the text whose units are counted."""
         return "unit:token" if self.count is None else "unit:original"
 
 
@@ -94,8 +94,7 @@ class BitsPer(PerplexityPer):
 class AnswerBits(BitsPer):
     """Bits per byte of the right answer alone: the smooth quantity that scaling fits of tasks start from.
 
-    With choices the answer is the gold option and its response; without, it is the output and the one
-    response.
+    With choices the answer is the gold option; without, it is the output, which has the only response.
     """
 
     def __init__(self) -> None:
@@ -110,5 +109,5 @@ class AnswerBits(BitsPer):
         return (responses[example.gold].loglikelihood, float(count_bytes(example.choices[example.gold])))
 
     def signature(self) -> str:
-        """Say which text the units are counted on."""
+        """Name the text whose units are counted."""
         return "unit:answer"

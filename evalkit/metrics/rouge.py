@@ -22,8 +22,8 @@ class Rouge(Metric):
     rouge1, rouge2: shared words and bigrams. rougeL: the longest common subsequence of the texts as one
     string. rougeLsum: the same sentence by sentence, which is what papers on CNN/Daily Mail report as R-L. A
     text with line breaks has one sentence a line; any other is split by evalkit.text.sentences.
-    tokens: what words are. rouge_score's own drop everything but a to z and digits, so that equal texts in Greek have
-    0.0; the metrics rouge1_unicode, ... have words of any script (evalkit.text.words), and are equal to it on ASCII.
+    tokens: how words are found. rouge_score's tokenizer drops everything but a to z and digits, so that equal texts in
+    Greek score 0.0; rouge1_unicode etc. take words of any script (evalkit.text.words), and agree with it on ASCII.
     """
 
     scale = 100.0
@@ -52,7 +52,7 @@ class Rouge(Metric):
         return f"rouge_score:{version('rouge-score')}|stem:porter{tokens}{sentences}|refs:max"
 
     def concern(self, example: Example) -> str:
-        """Say that a reference is in a script whose letters are dropped."""
+        """Describe that a reference is in a script whose letters are dropped."""
         if self._tokens == "unicode" or not any(map(mostly_outside_latin, example.answers)):
             return ""
         return "references in a script that ROUGE's tokenizer drops; rouge1_unicode and the like keep it"
@@ -64,7 +64,7 @@ class Rouge(Metric):
 
 
 class _StemmingTokenizer:
-    """A tokenizer with a memory: ROUGE types share texts, and stemming is slow."""
+    """A tokenizer that caches: ROUGE types share texts, and stemming is slow."""
 
     def __init__(self, split: Callable[[str], list[str]]):
         self.tokenize = split
@@ -92,9 +92,9 @@ def _tokenizer() -> Any:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """Import rouge_score without its dependencies' warnings, and without what nltk imports where it can.
+    """Import rouge_score without its dependencies' warnings, and without nltk's optional imports.
 
-    nltk needs none of them for stemming, and they would take most of the time.
+    nltk does not need them for stemming, and they would take most of the time.
     """
     absent = [name for name in ("scipy", "scipy.sparse", "scipy.stats", "sklearn") if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: not to be found

@@ -18,9 +18,9 @@ _FOLDS = 2
 class Matthews(Metric):
     """Matthews correlation x 100 of "likely means yes" (GPT-1, section 5, on CoLA).
 
-    The example is a yes where its `gold` is 0. A threshold is chosen without seeing what it judges: the documents are
-    two halves, by a hash of their input, and each is judged with the threshold that is best on the other half. Only
-    counts are summed, so thresholds lie on a grid of eighths of a nat. Where all are judged or labelled alike: 0.
+    The example is a yes where its `gold` is 0. The threshold never sees the documents that it judges: they are split
+    into halves by a hash of their input, and each half is judged with the threshold that is best on the other. Only
+    counts are summed, so thresholds lie on a grid of eighths of a nat. 0 where all are judged or labelled alike.
     """
 
     name = "matthews"
@@ -48,12 +48,12 @@ class Matthews(Metric):
         return correlation(chosen.sum(axis=-2))
 
     def signature(self) -> str:
-        """Say how the threshold is chosen."""
+        """Name the way the threshold is chosen."""
         return f"threshold:best-of-the-other-half|grid:{_STEP}"
 
 
 def correlation(cells: Array) -> Array:
-    """Compute the correlation of (..., 4) counts: yes as yes, no as yes, yes as no, no as no; 0 where all is alike."""
+    """Compute the correlation of (..., 4) counts: yes as yes, no as yes, yes as no, no as no; 0 without a spread."""
     hit, false, missed, right = (cells[..., i] for i in range(4))
     below = np.sqrt((hit + false) * (hit + missed) * (right + false) * (right + missed))
     return np.where(below > 0, (hit * right - false * missed) / np.where(below > 0, below, 1.0), 0.0)

@@ -1,8 +1,8 @@
 """Metrics of values that a task computes itself, one per document, as lm-evaluation-harness's tasks do.
 
-A value is what its `process_results` returns: a number, or a tuple of which an aggregation makes one. Here each is
-turned into statistics that can be summed, so that such metrics have intervals and paired tests as all others have.
-Where that cannot be (a function of the task's own) the values themselves are kept, and there is no interval.
+A value is what its `process_results` returns: a number, or a tuple that an aggregation turns into one. Here each
+becomes statistics that can be summed, so that such metrics have intervals and paired tests like all others. Where that
+is impossible (an aggregation function of the task itself) the values are stored, and there is no interval.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from evalkit.metrics.correlation import matthews
 from evalkit.metrics.likelihood import perplexity
 from evalkit.types import Example, Response
 
-# What begins the signature of these metrics, from which `from_rule` makes them again.
+# The first field of these metrics' signatures, from which `from_rule` makes them again.
 RULE = "values"
 
-# The metrics that are shares of documents when they are computed by lm-evaluation-harness itself: shown in percent.
+# Metrics that are shares of documents when lm-evaluation-harness itself computes them; shown in percent.
 SHARES = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
 
 
 class ValueMetric(Metric):
     """A metric of values.
 
-    aggregation: what its signature calls it. normalizer: what is done to texts before they are compared, if known.
+    aggregation: its name in the signature. normalizer: applied to texts before they are compared, if known.
     """
 
     aggregation: str
@@ -45,17 +45,17 @@ class ValueMetric(Metric):
 
     @abstractmethod
     def of(self, value: Any) -> tuple[float, ...]:
-        """Return one document's statistics. Raises TypeError, ValueError or IndexError for a value of another form."""
+        """Return one document's statistics. Raises TypeError, ValueError or IndexError for an unsuitable value."""
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Not used: the task computes the value from its document, which an example does not hold."""
         raise AssertionError(f"{self.name} is scored from values")
 
     def concern(self, example: Example) -> str:
-        """Say that an answer of nothing is right."""
+        """Describe that an empty answer is right."""
         try:
             return blank(example.answers, self.normalizer) if self.normalizer else ""
-        except Exception:  # options of a file that its metric does not take; scoring names them
+        except Exception:  # options of a file that its metric does not accept; scoring reports them
             return ""
 
     def signature(self) -> str:
@@ -75,19 +75,19 @@ class MeanValue(ValueMetric):
 
 
 class Share(MeanValue):
-    """The mean of numbers that are 0 or 1; a guess at a choice is right once in as many times as there are options."""
+    """The mean of numbers that are 0 or 1."""
 
     aggregation = "share"
     least, most = 0.0, 1.0
     share = binary = True
 
     def chance(self, example: Example) -> float | None:
-        """Return the share of a guess, or None without options."""
+        """Return 1 / options, or None without options."""
         return 1 / len(example.choices) if example.choices else None
 
 
 class NanMean(ValueMetric):
-    """The mean of those numbers that are not NaN."""
+    """The mean of the numbers that are not NaN."""
 
     aggregation = "nanmean"
 
@@ -169,10 +169,10 @@ class BinaryF1(ValueMetric):
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return (both are 1, prediction is 1, gold is 1)."""
-        gold, said = (int(part) for part in value)
-        if not {gold, said} <= {0, 1}:
-            raise ValueError(f"f1 is of the classes 0 and 1, not {max(gold, said)}")
-        return (float(gold and said), float(said), float(gold))
+        gold, predicted = (int(part) for part in value)
+        if not {gold, predicted} <= {0, 1}:
+            raise ValueError(f"f1 is of the classes 0 and 1, not {max(gold, predicted)}")
+        return (float(gold and predicted), float(predicted), float(gold))
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return F1; 0 where the class neither occurs nor is predicted."""
@@ -185,9 +185,9 @@ class BinaryF1(ValueMetric):
 
 
 class Correlation(ValueMetric):
-    """Matthews correlation of (gold, prediction), numbers of as many classes as are given.
+    """Matthews correlation of (gold, prediction), the indices of classes.
 
-    The statistics of all documents are of one length, so that the classes have to be known: those of a choice are.
+    The number of classes has to be known, since the statistics of all documents have one length; for a choice it is.
     """
 
     aggregation = "matthews_corrcoef"
@@ -199,12 +199,12 @@ class Correlation(ValueMetric):
 
     def of(self, value: Any) -> tuple[float, ...]:
         """Return (right, 1 for the class of gold, 1 for the predicted class)."""
-        gold, said = (index(part) for part in value)
-        if not (0 <= gold < self.classes and 0 <= said < self.classes):
+        gold, predicted = (index(part) for part in value)
+        if not (0 <= gold < self.classes and 0 <= predicted < self.classes):
             raise ValueError(f"{self.aggregation} is of the classes 0 to {self.classes - 1}")
         marks = [0.0] * (1 + 2 * self.classes)
-        marks[0] = float(gold == said)
-        marks[1 + gold] = marks[1 + self.classes + said] = 1.0
+        marks[0] = float(gold == predicted)
+        marks[1 + gold] = marks[1 + self.classes + predicted] = 1.0
         return tuple(marks)
 
     def aggregate(self, sums: Array, n: Array) -> Array:
@@ -263,8 +263,8 @@ class TerOfTexts(ValueMetric):
         from sacrebleu.metrics.ter import TER
 
         references, prediction = _texts(value)
-        found = TER().corpus_score([prediction], [[reference] for reference in references])
-        return (float(found.num_edits), float(found.ref_length))
+        score = TER().corpus_score([prediction], [[reference] for reference in references])
+        return (float(score.num_edits), float(score.ref_length))
 
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return 100 edits / words; without words 100 where there are edits, else 0."""
@@ -279,7 +279,7 @@ class TerOfTexts(ValueMetric):
 class Listed(ValueMetric):
     """A function of the list of all values, in the order of the documents: nothing to sum, hence no interval.
 
-    function: as a name in _FUNCTIONS, or the task's own.
+    function: one of _FUNCTIONS, or the task's own.
     """
 
     def __init__(
@@ -289,11 +289,11 @@ class Listed(ValueMetric):
         self.function, self.aggregation = function, aggregation
 
     def of(self, value: Any) -> tuple[float, ...]:
-        """Return nothing that could be summed."""
+        """Return no statistics."""
         return ()
 
     def score(self, values: list[Any]) -> float:
-        """Aggregate. Raises DataError when the function fails, or returns no number."""
+        """Aggregate. Raises DataError when the function fails or does not return a number."""
         if not values:
             return math.nan
         try:
@@ -310,10 +310,10 @@ def _texts(value: Any) -> tuple[list[str], str]:
 
 
 def _text(value: Any) -> str:
-    found = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-    if not isinstance(found, str):
-        raise TypeError(f"expected a text, found {type(found).__name__}")
-    return found
+    text = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    if not isinstance(text, str):
+        raise TypeError(f"expected a text, found {type(text).__name__}")
+    return text
 
 
 def _chrf_plus(values: list[Any]) -> float:
@@ -336,12 +336,12 @@ def _bypass(values: list[Any]) -> float:
 
 
 def _matthews(values: list[Any]) -> float:
-    """Compute Matthews correlation of (gold, prediction), whatever the labels of the classes are."""
+    """Compute Matthews correlation of (gold, prediction), for class labels of any type."""
     places: dict[Any, int] = {}
-    golds, said = ([places.setdefault(label, len(places)) for label in side] for side in zip(*values, strict=True))
-    expected, answered = (np.bincount(side, minlength=len(places)).astype(np.float64) for side in (golds, said))
-    met = np.asarray(float(np.equal(golds, said).sum()))
-    return float(matthews(met, expected, answered, np.asarray(float(len(values)))))
+    golds, answers = ([places.setdefault(label, len(places)) for label in side] for side in zip(*values, strict=True))
+    expected, answered = (np.bincount(side, minlength=len(places)).astype(np.float64) for side in (golds, answers))
+    hits = np.asarray(float(np.equal(golds, answers).sum()))
+    return float(matthews(hits, expected, answered, np.asarray(float(len(values)))))
 
 
 _SUMMED: Mapping[str, type[ValueMetric]] = {
@@ -364,7 +364,7 @@ def make(
 ) -> ValueMetric:
     """Make a metric. aggregation: one of AGGREGATIONS, or a function of the list of values. share: of 0s and 1s.
 
-    classes: how many there are, where that is known; a correlation of unknown ones has no statistics to sum.
+    classes: their number, if known; without it a correlation has no statistics to sum.
     """
     if aggregation == Correlation.aggregation and classes is not None:
         return Correlation(name, classes=classes, higher_is_better=higher_is_better)
@@ -378,9 +378,9 @@ def make(
 
 
 def from_rule(name: str, rule: str) -> Metric | None:
-    """Make a metric again from its part of a result's signature; None where that is another kind of metric's.
+    """Make a metric again from its part of a result's signature; None for another kind of metric's.
 
-    A task's own function is not known any more: its metric has no value but the one in the results.
+    A task's own function is no longer available: its metric has no value but the one in the results.
     """
     parts = dict(part.partition(":")[::2] for part in rule.split("|"))
     if RULE not in parts:
@@ -395,5 +395,5 @@ def from_rule(name: str, rule: str) -> Metric | None:
 
 
 def _unknown(values: list[Any]) -> float:
-    """Stand for a function of a task's own, which a stored run does not hold."""
+    """Stand in for a task's own function, which a stored run does not hold."""
     return math.nan

@@ -164,5 +164,5 @@ def test_golds_that_normalise_to_nothing_are_counted(caplog: pytest.LogCaptureFi
     protocol = Protocol(kind="generate", query="{input}", metrics=("exact_match", "f1", "rouge1"))
     load(replace(TASK, to_example=to_example, protocols={"plain": protocol}), RunSettings(), NONE)
     assert [record.getMessage() for record in caplog.records] == [
-        "t: 2 of 10 documents have an answer that normalises to nothing: saying nothing is right (exact_match, f1)"
+        "t: 2 of 10 documents have an answer that normalises to nothing: an empty text is right (exact_match, f1)"
     ]

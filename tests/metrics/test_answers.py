@@ -105,4 +105,4 @@ def test_f1_is_of_bags_and_symmetric(left: str, right: str, random: object) -> N
 )
 def test_a_gold_that_normalises_to_nothing_is_told(name, answers, blank):
     found = metrics.get(name).concern(Example(task="t", input="x", output=answers[0], references=answers))
-    assert found == ("an answer that normalises to nothing: saying nothing is right" if blank else "")
+    assert found == ("an answer that normalises to nothing: an empty text is right" if blank else "")
