@@ -39,7 +39,7 @@ class Results(Sequence[Result]):
         return pd.DataFrame([asdict(result) for result in self._results])
 
     def to_markdown(self, *, all_metrics: bool = False, levels: bool = False) -> str:
-        """Return the table as Markdown: of each task its first metric, or all; its levels too, if wanted."""
+        """Return the table as Markdown: the first metric of each task or all, with its levels if asked for."""
         from evalkit.report import run_table
 
         return run_table.markdown(self._results, all_metrics=all_metrics, levels=levels)
@@ -73,7 +73,7 @@ class Comparison(comparison.Comparison):
 
 
 def _printed(show: Callable[[Console], None]) -> str:
-    """Return what would be printed on a wide terminal."""
+    """Return what a wide terminal would show."""
     from rich.console import Console
 
     text = io.StringIO()

@@ -18,11 +18,9 @@ from evalkit.errors import StoreError
 from evalkit.lm_eval.schema import ResultsFile, Score, TaskResults, is_results, parse
 from evalkit.report import published
 from evalkit.report.measurements import Measurement, ModelFacts, Provenance
-from evalkit.stats.intervals import LEAST_UNITS, binomial
+from evalkit.stats.intervals import LEAST_UNITS, NORMAL, binomial
 
 __all__ = ["is_results", "model_facts", "read"]
-
-_Z = 1.959964  # 97.5% of the normal distribution lie below it
 
 _NAMES = {
     "acc_norm": "acc_per_char",
@@ -160,7 +158,7 @@ def _bounds(score: Score, n: int, least: float, most: float) -> tuple[float, flo
         if n < LEAST_UNITS or (least, most) != (0.0, 1.0) or score.value not in (0.0, 1.0):
             return math.nan, math.nan
         return binomial(score.value, size=n)
-    margin = math.nan if score.stderr is None else _Z * score.stderr
+    margin = math.nan if score.stderr is None else NORMAL * score.stderr
     if math.isnan(margin):
         return margin, margin
     return max(least, score.value - margin), min(most, score.value + margin)
@@ -209,7 +207,7 @@ def _mmlu(found: list[Measurement]) -> list[Measurement]:
         n = sum(m.n for m in parts)
         value = sum(m.n * m.value for m in parts) / n
         shares = [(m.n, m.value / m.scale) for m in parts]
-        margin = _Z * parts[0].scale * math.sqrt(sum(k * k * p * (1 - p) / (k - 1) for k, p in shares)) / n
+        margin = NORMAL * parts[0].scale * math.sqrt(sum(k * k * p * (1 - p) / (k - 1) for k, p in shares)) / n
         first = parts[0]
         totals.append(
             Measurement(

@@ -17,6 +17,7 @@ from evalkit.plugins import Registry, later
 from evalkit.report import published
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
+from evalkit.stats.intervals import NORMAL
 from evalkit.types import Result
 
 MOST = 1e36  # of anything that is counted: no model has more, and figures can still show it
@@ -102,7 +103,7 @@ class Measurement:
     @property
     def stderr(self) -> float:
         """The standard error that the interval stands for (its width over 2 x 1.96); NaN without an interval."""
-        return (self.high - self.low) / (2 * 1.959964)
+        return (self.high - self.low) / (2 * NORMAL)
 
     @property
     def unit(self) -> str:

@@ -1,13 +1,13 @@
 """records.jsonl as a journal: lines are only appended, and each carries its own length and checksum.
 
-A line is a JSON object whose last field, "check", is "LENGTH-CRC32-RUN": of the object without that field, in bytes
-of UTF-8; RUN is a digest of the run's settings and enters the CRC32 before them. Any reader of JSON lines reads it;
-ours refuses a line that does not match, or that is of another run. Lines of older runs have no RUN, or no check at
-all, and are read as they are; but in a file whose lines name their run, one that does not is refused.
+A line is a JSON object whose last field, "check", is "LENGTH-CRC32-RUN". LENGTH and CRC32 are those of the object
+without that field, in UTF-8; RUN is a digest of the run's settings and enters the CRC32 first. Any reader of JSON lines
+can read the file; ours refuses a line that does not match or belongs to another run. Lines of older runs have no RUN,
+or no check at all, and are read as they are; but in a file whose lines name their run, a line that does not is refused.
 
-A batch of lines is one write, so a killed process leaves at most one torn line, at the end. The file is synced with
-the disk at the end and about every SYNC seconds, which is what a power cut can cost; on a slow disk less often, so that
-no more than a fiftieth of the time is spent waiting.
+A batch of lines is one write, so a killed process leaves at most one torn line, at the end. The file is synced to disk
+at the end and about every SYNC seconds, which is all that a power cut can cost; on a slow disk less often, so that no
+more than a fiftieth of the time is spent waiting.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _CHECK = re.compile(rb'([0-9]+)-([0-9a-f]{8})(?:-([0-9a-f]+))?"}')
 
 
 def seal(text: str, run: str = "") -> bytes:
-    """Return the line of a JSON object: with its length, checksum and the run that it belongs to, and a line break."""
-    body = text.encode("utf-8", "backslashreplace")  # half a surrogate pair is written as JSON can
+    """Return the line of a JSON object: with its length, checksum the run it belongs to, and a line break."""
+    body = text.encode("utf-8", "backslashreplace")  # half of a surrogate pair becomes a JSON escape
     return b'%s%s%s"}\n' % (body[:-1], _FIELD, _check(body, run.encode()))
 
 
@@ -45,7 +45,7 @@ def _check(body: bytes, run: bytes) -> bytes:
 
 
 def _sealed(line: bytes) -> tuple[bytes, bytes] | None:
-    """Return the object of a line and its check, as they stand; None where it has no check at its end."""
+    """Return the object and the check of a line, unparsed; None for a line that does not end in a check."""
     place = line.rfind(_FIELD)
     if place > 0 and (check := line[place + len(_FIELD) :].rstrip()).endswith(b'"}') and b"{" not in check:
         return line[:place] + b"}", check
@@ -55,22 +55,22 @@ def _sealed(line: bytes) -> tuple[bytes, bytes] | None:
 def names_run(line: bytes) -> bool:
     """Whether a line says which run it belongs to."""
     sealed = _sealed(line)
-    found = sealed and _CHECK.fullmatch(sealed[1])
-    return bool(found and found[3])
+    check = sealed and _CHECK.fullmatch(sealed[1])
+    return bool(check and check[3])
 
 
 def unseal(line: bytes, run: str = "") -> dict[str, Any]:
-    """Return the object of a line. run: which it must belong to, if it says so itself; nothing for any.
+    """Return the object of a line. run: the one that it must belong to, if it names one; "" for any.
 
-    Raises ValueError for one that is torn, damaged, of another run or no object.
+    Raises ValueError for a line that is torn, damaged, of another run, or no object.
     """
     body = line
     if sealed := _sealed(line):
         body, check = sealed
-        found = _CHECK.fullmatch(check)
-        if not found or check != _check(body, found[3] or b"") + b'"}':
+        match = _CHECK.fullmatch(check)
+        if not match or check != _check(body, match[3] or b"") + b'"}':
             raise ValueError("its checksum does not match")
-        if run and found[3] and found[3] != run.encode():
+        if run and match[3] and match[3] != run.encode():
             raise ValueError("it belongs to a run with other settings")
     try:
         raw = json.loads(body)
@@ -78,13 +78,13 @@ def unseal(line: bytes, run: str = "") -> dict[str, Any]:
         raise ValueError("JSON nested too deeply") from None
     if not isinstance(raw, dict):
         raise ValueError("not a JSON object")
-    if "check" in raw:  # written again by another program, which may have changed anything
-        raise ValueError("its checksum does not stand at its end")
+    if "check" in raw:  # rewritten by another program, which may have changed anything
+        raise ValueError("its checksum is not at its end")
     return raw
 
 
 def open_lines(path: Path) -> IO[bytes]:
-    """Open a file of lines to read it. Raises StoreError when it cannot be read, or is a pipe, a device or a folder."""
+    """Open a file of lines for reading. Raises StoreError when it cannot be read or is a pipe, a device or a folder."""
     check_regular(path, StoreError)
     try:
         return path.open("rb")
@@ -139,9 +139,9 @@ class Journal:
     def recover(self, parse: Callable[[dict[str, Any]], T]) -> Iterator[T]:
         """Yield what `parse` makes of each line that an earlier start left.
 
-        A torn last line, as a killed process leaves it, is cut off. A line that is damaged, of another run, or of which
-        `parse` makes nothing is taken out with a warning. All are to be computed again. Lines of older runs become
-        this run's. Call it before the first `append`.
+        A torn last line, as a killed process leaves it, is cut off. A line that is damaged, of another run, or refused
+        by `parse` is taken out with a warning. All of these are computed again. Lines of older runs become this run's.
+        Call it before the first `append`.
         """
         if not self.path.exists():
             return
@@ -161,14 +161,14 @@ class Journal:
                         log.warning("%s line %d is left out (%s); it is computed again", self.path, number, reason)
             if lost or (older and self.run):
                 file.seek(0)
-                kept = [self._own(line) for number, line in enumerate(file, start=1) if number not in lost]
-                write_atomic(self.path, b"".join(kept))
+                intact = [self._own(line) for number, line in enumerate(file, start=1) if number not in lost]
+                write_atomic(self.path, b"".join(intact))
 
     def _own(self, line: bytes) -> bytes:
         return line if names_run(line) or not self.run else seal(canonical_json(unseal(line)), self.run)
 
     def append(self, lines: Iterable[bytes]) -> None:
-        """Write lines as one batch. Raises DiskError, and leaves nothing of the batch, when the disk is full."""
+        """Write lines as one batch. When the disk is full, raises DiskError and leaves nothing of the batch behind."""
         data = memoryview(b"".join(lines))
         try:
             if self._file is None:
@@ -195,7 +195,7 @@ class Journal:
 
 
 def _lock(folder: Path) -> int | None:
-    """Hold a folder until the number returned is closed, or the process ends; None where that is not offered."""
+    """Lock a folder until the returned descriptor is closed or the process ends; None where locks are not supported."""
     try:
         import fcntl
     except ImportError:  # Windows

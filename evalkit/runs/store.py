@@ -2,8 +2,8 @@
 
 Records are appended as they come (journal.py), so a killed run loses at most the unit of work in hand. Each line names
 the run by a digest of its settings. results.json holds the settings, the aggregates, a digest of the records that they
-were made from, and a checksum; nothing in it differs between two runs of the same command, interrupted or not: times
-stand in the manifest. stored.py reads such a folder.
+were made from, and a checksum. It is the same for two runs of the same command, interrupted or not: times are in the
+manifest. stored.py reads such a folder.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-# Changed settings that the refusal of a run folder names.
+# How many changed settings the refusal of a run folder names.
 _NAMED = 6
 
 
 class RunStore:
-    """Writes one run. Use as a context manager; opening a folder that holds the same run goes on with it.
+    """Writes one run. Use as a context manager; opening a folder that holds the same run continues it.
 
-    training: what is known of how the model came about, for reports; it decides no number and hinders no resumption.
-    done: the records that the folder holds, once it is open. failed: tasks that could not be run, and why; of them
-    nothing is aggregated.
+    training: what is known of how the model was trained, for reports; it affects no number and does not prevent a
+    resume. done: the records that the folder holds, once it is open. failed: tasks that could not be run, and why; they
+    are not aggregated.
 
     Raises StoreError when the folder cannot be written, holds a run with other settings, or is written by another
     process.
@@ -97,7 +97,7 @@ class RunStore:
         self.done |= new
 
     def check_plan(self, planned: Mapping[Cell, Collection[str]]) -> None:
-        """Raise StoreError naming a record that the folder holds of a cell or a document that the run does not have.
+        """Raise StoreError naming a record of a cell or a document that is not part of the run.
 
         planned: the ids of the documents of each cell.
         """
@@ -108,21 +108,21 @@ class RunStore:
                 raise StoreError(f"{path} holds {what}, which is none of this run's; choose another --out")
 
     def _new_record(self, raw: Mapping[str, Any]) -> Record:
-        """Rebuild a record that is read again. Raises ValueError for one that came before: the first one counts."""
+        """Rebuild an earlier start's record. Raises ValueError for a second one of a document: the first counts."""
         record = record_from_json(raw)
         if record.key in self.done:
             raise ValueError(f"a second record of document {record.doc_id!r:.60} of {_named(record.cell)}")
         return record
 
     def finish(self, results: Sequence[Result], timing: Mapping[str, Any]) -> None:
-        """Write results.json, and the times into the manifest."""
+        """Write results.json, and add the times to the manifest."""
         self._journal.sync()
         rows = [{k: _plain(v) for k, v in asdict(result).items()} for result in results]
-        whole = {"settings": self.settings, "results": rows, **({"failed": self.failed} if self.failed else {})}
-        whole["records"] = digest_of_records(self.folder)
-        whole["checksum"] = checksum(whole)
-        body = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomic(self.folder / "results.json", body + "\n")
+        body = {"settings": self.settings, "results": rows, **({"failed": self.failed} if self.failed else {})}
+        body["records"] = digest_of_records(self.folder)
+        body["checksum"] = checksum(body)
+        text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False)
+        write_atomic(self.folder / "results.json", text + "\n")
         self._write_manifest(timing)
 
     def _leftovers(self) -> list[Path]:
@@ -135,15 +135,15 @@ class RunStore:
     def _check_same(self) -> None:
         changed = list(_differences(read_manifest(self.folder)["settings"], self.settings))
         if changed:
-            more = f"; and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+            others = f"; and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
             raise StoreError(
-                f"{self.folder} holds a run with other settings ({'; '.join(changed[:_NAMED])}{more}); "
+                f"{self.folder} holds a run with other settings ({'; '.join(changed[:_NAMED])}{others}); "
                 f"choose another --out"
             )
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """Yield "NAME: OLD -> NEW" for each setting that differs, parts of parts with dots between."""
+    """Yield "NAME: OLD -> NEW" for each setting that differs; nested names are joined with dots."""
     if old == new:
         return
     if not (isinstance(old, dict) and isinstance(new, dict)):
@@ -154,8 +154,8 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
 
 
 def _named(cell: Cell) -> str:
-    more = "".join(f", {part}" for part in (cell.variant, cell.template) if part)
-    return f"{cell.task} ({cell.protocol}, {cell.shots} shots, seed {cell.seed}{more})"
+    details = "".join(f", {part}" for part in (cell.variant, cell.template) if part)
+    return f"{cell.task} ({cell.protocol}, {cell.shots} shots, seed {cell.seed}{details})"
 
 
 def record_to_json(record: Record) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""A stored run, read: one typed way in, at which all that can be checked is checked.
+"""Reading a stored run: one typed way in, where everything that can be checked is checked.
 
-What a file says is believed as far as it is bound: records name their run by a digest of its settings, results.json
-holds a digest of the records, its own settings and a checksum over all of it. Folders of older versions lack some of
-this; of them the rest is checked. Whatever does not fit is a StoreError that names the file and the place.
+The files of a run vouch for each other: records name their run by a digest of its settings; results.json holds a digest
+of the records, its own settings and a checksum of all of it. Folders of older versions lack some of this; what they
+have is checked. Anything that does not fit is a StoreError that names the file and the place.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from evalkit.types import Cell, Prompt, Record, Response, Result
 
 log = logging.getLogger(__name__)
 
-# Seconds beyond which no date is.
+# No time stamp, in seconds, is later.
 _LATEST = 1e11
 
-_Rows = tuple[str, str, int, str]  # task, protocol, shots, template: what a row of results is of
+_Rows = tuple[str, str, int, str]  # task, protocol, shots, template of a row of results
 
 
 @dataclass(frozen=True, kw_only=True)
 class AboutTask:
-    """What settings say of a task; more stands beside it."""
+    """What settings say about a task; other fields are allowed."""
 
     metrics: Sequence[str]
     version: int = 0
@@ -43,7 +43,7 @@ class AboutTask:
 
 @dataclass(frozen=True, kw_only=True)
 class AboutModel:
-    """What settings say of a model; more stands beside it."""
+    """What settings say about a model; other fields are allowed."""
 
     model: str
     hash: str = ""
@@ -52,7 +52,7 @@ class AboutModel:
 
 @dataclass(frozen=True, kw_only=True)
 class AboutRun:
-    """What settings say, as far as they do; more stands beside it. draws: how often a fine-tuning drew its examples."""
+    """What settings say; other fields are allowed. draws: how often a fine-tuning drew its examples."""
 
     evalkit: str = ""
     model: AboutModel | None = None
@@ -65,10 +65,10 @@ class AboutRun:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRun:
-    """A run folder whose manifest and results are whole and belong to each other.
+    """A run folder whose manifest and results are intact and belong together.
 
-    settings: those that its numbers were made with, of results.json where that has a checksum. results: of a finished
-    run. failed: tasks that could not be run, and why.
+    settings: those behind its numbers, from results.json where that has a checksum. results: of a
+    finished run. failed: tasks that could not be run, and why.
     """
 
     folder: Path
@@ -84,10 +84,10 @@ class StoredRun:
         return (_record(raw) for _, raw in self.scan())
 
     def scan(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield each record's place in bytes and its plain values, faster than the records themselves.
+        """Yield each record's place in bytes and its plain values, which is faster than building records.
 
-        Raises StoreError, naming the line, for one that is damaged, of another run, of a cell outside the plan, or
-        that comes twice; and at the end for a task with more documents than planned.
+        Raises StoreError, naming the line, for one that is damaged, of another run, of a cell outside the plan, or a
+        duplicate; and at the end for a task with more documents than planned.
         """
         path = self.folder / "records.jsonl"
         rows = {(r.task, r.protocol, r.shots, r.template) for r in self.results}
@@ -107,19 +107,19 @@ class StoredRun:
         self._check_documents(path, seen)
 
     def _outside(self, cell: Cell, rows: set[_Rows]) -> str:
-        """Say what puts a cell outside the run's plan; nothing for one inside."""
+        """Return why a cell is not part of the run's plan; empty for one that is."""
         if "tasks" not in self.settings:
             return ""
         about = self.settings["tasks"].get(cell.task)
         if about is None:
-            return f"a record of {cell.task!r:.60}, which is none of the run's tasks"
+            return f"a record of {cell.task!r:.60}, which is not one of the run's tasks"
         if cell.protocol != (protocol := about.get("protocol", cell.protocol)):
             return f"a record of {cell.task} by protocol {cell.protocol!r:.60}, not {protocol!r:.60}"
         seeds = self.settings.get("seeds", [cell.seed])
         if cell.seed not in seeds and not 0 <= cell.seed < self.settings.get("draws", 0):
             return f"a record of {cell.task} with seed {cell.seed}, which the run does not have"
-        known = {row for row in rows if row[0] == cell.task}
-        if known and (cell.task, cell.protocol, cell.shots, cell.template) not in known:
+        planned = {row for row in rows if row[0] == cell.task}
+        if planned and (cell.task, cell.protocol, cell.shots, cell.template) not in planned:
             wording = f" and template {cell.template!r:.60}" if cell.template else ""
             return f"a record of {cell.task} with {cell.shots} shots{wording}, which the run does not have"
         return ""
@@ -133,14 +133,14 @@ class StoredRun:
 
 
 def open_run(folder: Path, *, unfinished: bool = False) -> StoredRun:
-    """Open a run folder. unfinished: one without results.json will do.
+    """Open a run folder. unfinished: accept one without results.json.
 
-    Raises StoreError for a folder that holds no run, a half-written, damaged or edited one, and one whose records are
-    not those that its results were made from. A manifest that says something else than results.json, which has a
-    checksum, is not believed; a warning says so.
+    Raises StoreError for a folder that holds no run, for a half-written, damaged or edited run, and for one whose
+    records are not those that its results were made from. Where the manifest disagrees with results.json, which has a
+    checksum, results.json counts and a warning says so.
     """
     manifest = read_manifest(folder)
-    training, timing = _told(folder, manifest)
+    training, timing = _training_and_timing(folder, manifest)
     path = folder / "results.json"
     if not path.exists():
         if not unfinished:
@@ -176,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Read a finished run's aggregates alone. Raises StoreError when they are missing, damaged or edited.
+    """Read only the aggregates of a finished run. Raises StoreError when they are missing, damaged or edited.
 
     Results of older runs have no checksum and are read as they are.
     """
@@ -185,7 +185,7 @@ def read_results(folder: Path) -> list[Result]:
 
 
 def read_records(folder: Path) -> Iterator[Record]:
-    """Yield the records of a folder, whatever run they are of. Raises StoreError naming the line that is broken."""
+    """Yield the records of a folder, of any run. Raises StoreError naming the line that is broken."""
     return (_record(raw) for _, _, raw in _lines(folder / "records.jsonl", ""))
 
 
@@ -197,11 +197,11 @@ def read_record(folder: Path, place: int) -> Record:
         try:
             return record_from_json(unseal(file.readline()))
         except (TypeError, ValueError) as error:
-            raise StoreError(f"{path}: no record at byte {place} ({error}); was it changed meanwhile?") from None
+            raise StoreError(f"{path}: no record at byte {place} ({error}); was the file changed meanwhile?") from None
 
 
 def record_from_json(raw: Mapping[str, Any]) -> Record:
-    """Rebuild a record. Raises TypeError for anything else."""
+    """Build a record from plain values. Raises TypeError for values that are not a record's."""
     check(Record, raw)
     return _record(raw)
 
@@ -216,17 +216,17 @@ def _record(raw: Mapping[str, Any]) -> Record:
 
 
 def run_digest(settings: Mapping[str, Any]) -> str:
-    """Return the digest of a run's settings that its records carry."""
+    """Return the digest of a run's settings, which its records carry."""
     return checksum(settings)
 
 
 def checksum(value: Mapping[str, Any]) -> str:
-    """Hash plain values as they are read again from a file: keys are texts, sequences lists."""
+    """Hash plain values as they would be read back from a file: keys are strings, sequences lists."""
     return digest(canonical_json(json.loads(json.dumps(value))))
 
 
 def digest_of_records(folder: Path) -> str:
-    """Hash a run's records, whatever order they were stored in. Raises StoreError when they cannot be read."""
+    """Hash a run's records, independently of their order. Raises StoreError when they cannot be read."""
     path = folder / "records.jsonl"
     if not path.exists():
         return digest("")
@@ -275,7 +275,7 @@ def _parsed(path: Path, raw: Mapping[str, Any]) -> list[Result]:
 
 
 def _result(row: Mapping[str, Any]) -> Result:
-    """Rebuild a result: null is NaN. Raises KeyError or TypeError for anything else."""
+    """Build a result from plain values: null is NaN. Raises KeyError or TypeError for wrong values."""
     plain = {**row, **{name: float("nan") for name in ("value", "low", "high") if row[name] is None}}
     check(Result, plain)
     return Result(**plain)
@@ -283,14 +283,14 @@ def _result(row: Mapping[str, Any]) -> Result:
 
 def _settings(path: Path, raw: Any) -> dict[str, Any]:
     try:
-        check(AboutRun, raw, more=True)
+        check(AboutRun, raw, extra=True)
     except TypeError as error:
         raise StoreError(f"{path}: not the settings of a run ({error})") from None
     return dict(raw)
 
 
-def _told(folder: Path, manifest: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, float]]:
-    """Return what the manifest says beside the settings, which decides no number: of the training, and the times."""
+def _training_and_timing(folder: Path, manifest: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, float]]:
+    """Return what else the manifest holds, which affects no number: the training and the times."""
     path = folder / "manifest.json"
     training, timing = (manifest.get(name) or {} for name in ("training", "timing"))
     if type(training) is not dict:
@@ -305,15 +305,13 @@ def _check_results(path: Path, results: Sequence[Result], settings: Mapping[str,
     for row in results:
         key = (row.task, row.protocol, row.shots, row.template, row.metric, row.source, row.level)
         if key in seen:
-            raise StoreError(f"{path}: {row.task} {row.metric} stands there twice; start the same run again")
+            raise StoreError(f"{path}: {row.task} {row.metric} appears twice; start the same run again")
         seen.add(key)
         _check_count(path, row.task, max(row.n, row.failed), settings)
 
 
 def _check_count(path: Path, task: str, documents: int, settings: Mapping[str, Any]) -> None:
-    """Raise StoreError for more documents of a task than the run was to have; a group's mean is of no task."""
+    """Raise StoreError for more documents of a task than planned. The mean of a group is of no task, and passes."""
     about = settings.get("tasks", {}).get(task)
     if about is not None and documents > (planned := about.get("documents", documents)):
-        raise StoreError(
-            f"{path} holds {documents:,} documents of {task}, but the run's plan has {planned:,}: some are foreign"
-        )
+        raise StoreError(f"{path} holds {documents:,} documents of {task}, but the run's plan has {planned:,}")

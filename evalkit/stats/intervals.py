@@ -3,14 +3,14 @@
 The unit is what was drawn by itself: a document with all its seeds, or all documents that share a passage. Each unit is
 left out in turn (the jackknife), so that every metric that is scored from sums has a standard error. The bounds are
 Student's, on a scale on which the value may lie anywhere: logit between two ends, logarithm above one. The degrees of
-freedom fall where units weigh unlike or few of them make the spread. All values are in the metric's own units (not
-multiplied by its scale).
+freedom fall where units differ in weight or a few of them make most of the spread. All values are in the metric's own
+units (not multiplied by its scale).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,19 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.base import Array, Metric
+from evalkit.stats.bisection import crossing
 
 Method = Literal["none", "mid-p", "jackknife"]
 
-# With fewer units no rule that was tried covers in 95 of 100 samples at a useful width.
+# With fewer units, no rule that was tried covers the truth in 95 of 100 samples at a useful width.
 LEAST_UNITS = 5
 
 LEVEL = 0.95
+
+# How many standard errors a normal interval at LEVEL reaches to either side.
+NORMAL = 1.959964
 
 # A spread below this share of the value is rounding.
 _ROUNDING = 1e-12
 
 # Beyond this many standard deviations from the middle a bound on the logit scale is the end itself.
 _FAR = 300.0
+
+# Of the bisection for the bounds of a share: to 1e-12.
+_STEPS = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +55,8 @@ class Interval:
 class Noise:
     """What the draw of units does to a value, in its units.
 
-    variance: bias included. third: the third central moment. freedom: of Student's t. size: effective units, fewer than
-    there are where they weigh unlike.
+    variance: bias included. third: the third central moment. freedom: of Student's t. size: the effective number of
+    units, below their count where their weights differ.
     """
 
     variance: float
@@ -64,10 +71,10 @@ def interval(
     """Score (n, k) statistics and give a two-sided interval at `level`.
 
     clusters: a name per document; documents of one name are one unit; "" is a unit of its own; None: all independent.
-    Shares of right and wrong independent documents have the mid-p interval of the binomial distribution; so has every
-    value at an end of its range, or without any spread, since that proves no certainty. Everything else has the
-    jackknife's. Fewer than LEAST_UNITS units, or a value that is not finite: no bounds. The same statistics give the
-    same result in whatever order they come.
+    The share of independent documents that are right gets the mid-p interval of the binomial distribution; so does
+    every value at an end of its range or without spread, because neither proves certainty. Everything else gets the
+    jackknife's. Fewer than LEAST_UNITS units, or a value that is not finite: no bounds. The order of the documents does
+    not matter.
     """
     statistics = np.asarray(statistics, dtype=np.float64)
     # Sorting before and after keeps the order of documents from changing a sum's rounding.
@@ -76,7 +83,7 @@ def interval(
     if clusters and any(clusters):
         table = tabled(statistics[order], [clusters[i] or f"\0{i}" for i in order])[1]
     table = table[_order(table)]
-    value = float(_score(metric, table.sum(axis=0))) if len(table) else math.nan
+    value = float(score_sums(metric, table.sum(axis=0))) if len(table) else math.nan
     none = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(table))
     if len(table) < LEAST_UNITS or not np.isfinite(table).all() or not math.isfinite(value):
         return none
@@ -84,16 +91,16 @@ def interval(
     if metric.binary and len(table) == len(statistics):
         low, high = binomial(value, size=len(table), level=level)
     else:
-        found = noise(deviations(metric, table), metric.weights(table[:, :-1], table[:, -1]))
+        spread = noise(deviations(metric, table), metric.weights(table[:, :-1], table[:, -1]))
         method = "jackknife"
-        low, high = bounds(value, found, least=metric.least, most=metric.most, level=level)
+        low, high = bounds(value, spread, least=metric.least, most=metric.most, level=level)
     if math.isnan(low) or math.isnan(high):
         return none
     return Interval(value=value, low=low, high=high, method=method, units=len(table))
 
 
 def too_few(units: int, documents: int) -> str:
-    """Say why so few units have no interval; nothing where they are enough, or their number is unknown (0)."""
+    """Return why so few units have no interval; empty where they are enough, or their number is unknown (0)."""
     if not 0 < units < LEAST_UNITS:
         return ""
     kind = "passage" if units < documents else "document"
@@ -115,12 +122,12 @@ def tabled(statistics: Array, clusters: Sequence[str]) -> tuple[list[str], Array
 def deviations(metric: Metric, table: Array) -> Array:
     """Score (m, k + 1) rows of units, the number of documents last, without each in turn -> (m,) changes of the value.
 
-    A metric above one end alone (a perplexity) changes by factors; these are the changes of its logarithm times the
-    value. NaN where the others leave nothing to score.
+    A metric with a lower end only (a perplexity) changes by factors; these are the changes of its logarithm times the
+    value. NaN where the other units leave nothing to score.
     """
     total = table.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value, without = _score(metric, total), _score(metric, total - table)
+        value, without = score_sums(metric, total), score_sums(metric, total - table)
         if math.isinf(metric.most) and math.isfinite(metric.least):
             height = value - metric.least
             return np.asarray(height * np.log((without - metric.least) / height))
@@ -128,10 +135,11 @@ def deviations(metric: Metric, table: Array) -> Array:
 
 
 def noise(changes: Array, weights: Array) -> Noise:
-    """Judge the (m,) changes that leaving out a unit made. weights: (m,), how much each unit weighs.
+    """Return the noise behind the (m,) changes that leaving out a unit makes. weights: (m,), how much each unit weighs.
 
     The degrees of freedom are those of a variance estimated from units of this kurtosis, and of as many units of equal
-    weight as these are worth (Kish 1965); a clustered sample of few and unlike clusters has far fewer than clusters.
+    weight as these are worth (Kish 1965); a sample of a few unequal clusters has far fewer than
+    clusters.
     """
     m, middle = len(changes), float(changes.mean())
     spread = changes - middle
@@ -158,7 +166,7 @@ def standard_error(metric: Metric, statistics: Array, clusters: Sequence[str]) -
 
 
 def pooled(parts: Sequence[Noise]) -> Noise:
-    """Add what independent samples do to a sum of values; the degrees of freedom are Satterthwaite's (1946)."""
+    """Combine the noise of independent samples in a sum of values; degrees of freedom are Satterthwaite's (1946)."""
     variance = sum(part.variance for part in parts)
     spent = sum(part.variance**2 / part.freedom for part in parts)
     return Noise(
@@ -169,28 +177,28 @@ def pooled(parts: Sequence[Noise]) -> Noise:
     )
 
 
-def bounds(value: float, found: Noise, *, least: float, most: float, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of a value between `least` and `most`, which may be infinite; NaN where nothing is known."""
-    error = math.sqrt(found.variance) if found.variance >= 0 else math.nan
+def bounds(value: float, spread: Noise, *, least: float, most: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of a value between `least` and `most`, which may be infinite; NaN without a usable error."""
+    error = math.sqrt(spread.variance) if spread.variance >= 0 else math.nan
     if math.isinf(least) or math.isinf(most):
-        return _open(value, error, found, least=least, level=level)
+        return _open(value, error, spread, least=least, level=level)
     span = most - least
     share = (value - least) / span
     if not 0.0 < share < 1.0 or error <= _ROUNDING * span:
-        low, high = binomial(min(1.0, max(0.0, share)), size=found.size, level=level)
+        low, high = binomial(min(1.0, max(0.0, share)), size=spread.size, level=level)
     else:
         middle = math.log(share / (1.0 - share))
-        reach = student(found.freedom, level=level) * error / span / (share * (1.0 - share))
+        reach = student(spread.freedom, level=level) * error / span / (share * (1.0 - share))
         low, high = _expit(middle - reach), _expit(middle + reach)
     return min(value, least + span * low), max(value, least + span * high)
 
 
-def _open(value: float, error: float, found: Noise, *, least: float, level: float) -> tuple[float, float]:
+def _open(value: float, error: float, spread: Noise, *, least: float, level: float) -> tuple[float, float]:
     """Return the interval of a value without an upper end, wider on the side to which the units are skewed."""
-    if not error > _ROUNDING * abs(value):  # no spread tells nothing; NaN neither
+    if not error > _ROUNDING * abs(value):  # without a spread, or with NaN, there is nothing to go by
         return math.nan, math.nan
-    t = student(found.freedom, level=level)
-    steps = [-t, t, *_unskewed(t, found.third / error**3)]
+    t = student(spread.freedom, level=level)
+    steps = [-t, t, *_unskewed(t, spread.third / error**3)]
     low, high = min(steps) * error, max(steps) * error
     if math.isinf(least):
         return value + low, value + high
@@ -217,32 +225,23 @@ def student(freedom: float, *, level: float = LEVEL) -> float:
 
 
 def binomial(share: float, *, size: float, level: float = LEVEL) -> tuple[float, float]:
-    """Return the mid-p interval of a share of `size` independent trials, which need not be whole (Lancaster 1961).
+    """Return the mid-p interval of a share of `size` independent trials (Lancaster 1961); `size` may be fractional.
 
-    Wilson's covers a share of 0.02 in 85 of 100 samples of eight, Clopper and Pearson's is wider than need be.
+    Wilson's covers a share of 0.02 in 85 of 100 samples of eight; Clopper and Pearson's is wider than necessary.
     """
     from scipy.special import betainc
 
     right, wrong, tail = share * size, (1.0 - share) * size, (1.0 - level) / 2.0
 
     def above(p: float) -> float:
-        """Return the chance of more than was found, and half of exactly that."""
+        """Return the probability of more than was observed, and half that of exactly as many."""
         reached = betainc(right, wrong + 1.0, p) if right > 0 else 1.0
-        passed = betainc(right + 1.0, wrong, p) if wrong > 0 else 0.0
-        return float(reached + passed) / 2.0
+        exceeded = betainc(right + 1.0, wrong, p) if wrong > 0 else 0.0
+        return float(reached + exceeded) / 2.0
 
-    low = _crossing(lambda p: above(p) < tail) if right > 0 else 0.0
-    high = _crossing(lambda p: above(p) < 1.0 - tail) if wrong > 0 else 1.0
+    low = crossing(lambda p: above(p) < tail, 0.0, 1.0, steps=_STEPS) if right > 0 else 0.0
+    high = crossing(lambda p: above(p) < 1.0 - tail, 0.0, 1.0, steps=_STEPS) if wrong > 0 else 1.0
     return min(low, share), max(high, share)
-
-
-def _crossing(below: Callable[[float], bool]) -> float:
-    """Return where `below` turns from true to false between 0 and 1, by bisection."""
-    left, right = 0.0, 1.0
-    for _ in range(40):
-        middle = (left + right) / 2.0
-        left, right = (middle, right) if below(middle) else (left, middle)
-    return (left + right) / 2.0
 
 
 def _expit(x: float) -> float:
@@ -256,11 +255,11 @@ def _order(rows: Array) -> NDArray[np.intp]:
 
 
 def _counted(statistics: Array) -> Array:
-    """Put a one, the document itself, behind each of (n, k) statistics."""
+    """Append a one, the document itself, to each row of (n, k) statistics."""
     assert statistics.ndim == 2, f"statistics must be (n, k), got {statistics.shape}"
     return np.column_stack([statistics, np.ones(len(statistics))])
 
 
-def _score(metric: Metric, sums: Array) -> Array:
+def score_sums(metric: Metric, sums: Array) -> Array:
     """Score (..., k + 1) rows of summed statistics and document counts."""
     return metric.aggregate(sums[..., :-1], sums[..., -1])

@@ -7,14 +7,17 @@ the old one alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
+
+from evalkit.stats.bisection import crossing
+
+_STEPS = 60  # of the bisection for the bounds
 
 
 def mcnemar(gained: int, lost: int) -> float:
     """Return the exact two-sided p of McNemar's test (1947): a fair coin for every document that differs.
 
-    Whole numbers until the last division, so that every machine gives the same bits.
+    Integers until the last division, so that every machine gives the same bits.
     """
     n, least = gained + lost, min(gained, lost)
     ways = total = 1
@@ -27,13 +30,13 @@ def mcnemar(gained: int, lost: int) -> float:
 def tango(gained: int, lost: int, *, n: int, level: float = 0.95) -> tuple[float, float]:
     """Return the score interval of (gained - lost) / n, n documents in all (Tango 1998, Statistics in Medicine 17).
 
-    Unlike Wald's or a bootstrap interval it has a width also where no document differs.
+    Unlike Wald's or a bootstrap interval it has a width even where no document differs.
     """
     z = NormalDist().inv_cdf(0.5 + level / 2.0)
     effect = (gained - lost) / n
-    # The score falls as the hypothesis rises; each bound is where it meets z.
-    low = _crossing(lambda delta: _score(delta, gained, lost, n) > z, -1.0, effect)
-    high = _crossing(lambda delta: _score(delta, gained, lost, n) > -z, effect, 1.0)
+    # The score falls as the hypothesis rises; each bound is where it crosses z.
+    low = crossing(lambda delta: _score(delta, gained, lost, n) > z, -1.0, effect, steps=_STEPS)
+    high = crossing(lambda delta: _score(delta, gained, lost, n) > -z, effect, 1.0, steps=_STEPS)
     return low, high
 
 
@@ -48,14 +51,3 @@ def _score(delta: float, gained: int, lost: int, n: int) -> float:
     if variance <= 0.0:
         return math.copysign(math.inf, distance) if distance else 0.0
     return distance / math.sqrt(variance)
-
-
-def _crossing(above: Callable[[float], bool], left: float, right: float) -> float:
-    """Return where `above` turns from true to false between two points, by bisection."""
-    for _ in range(60):
-        middle = (left + right) / 2.0
-        if above(middle):
-            left = middle
-        else:
-            right = middle
-    return (left + right) / 2.0

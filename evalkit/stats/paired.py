@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.base import Array, Metric
-from evalkit.stats.intervals import LEAST_UNITS, LEVEL, Noise, deviations, noise, student
+from evalkit.stats.intervals import LEAST_UNITS, LEVEL, Noise, deviations, noise, score_sums, student
 from evalkit.stats.mcnemar import mcnemar, tango
-from evalkit.stats.resampling import signed_sums
+from evalkit.stats.resampling import monte_carlo_p, signed_sums
 
-# Sums of floats in another order differ by about this share; as large as the observed counts as observed.
+# Sums of floats in another order differ by about this share; a value that close to the observed one counts as equal.
 _ROUNDING = 1e-9
 
 
@@ -43,7 +43,7 @@ class Units:
 
     def values(self, metric: Metric) -> tuple[float, float]:
         """Score both systems, in the metric's own units."""
-        return float(_score(metric, self.base.sum(axis=0))), float(_score(metric, self.new.sum(axis=0)))
+        return float(score_sums(metric, self.base.sum(axis=0))), float(score_sums(metric, self.new.sum(axis=0)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +69,17 @@ def gather(base: Array, new: Array, shared: NDArray[np.bool_], clusters: NDArray
     shared: (n, seeds), which scores both systems have. clusters: a number per document; equal ones go together.
     """
     counts = shared.sum(axis=1)
-    kept = counts > 0
+    compared = counts > 0
     tables = [
-        np.column_stack([np.where(shared[..., None], side, 0.0).sum(axis=1), counts])[kept] for side in (base, new)
+        np.column_stack([np.where(shared[..., None], side, 0.0).sum(axis=1), counts])[compared] for side in (base, new)
     ]
-    _, places = np.unique(clusters[kept], return_inverse=True)
+    _, places = np.unique(clusters[compared], return_inverse=True)
     size = int(places.max()) + 1 if len(places) else 0
-    if size == len(places):  # np.unique would sort the documents by their cluster for nothing
-        return Units(base=tables[0], new=tables[1], single=bool((counts[kept] == 1).all()))
+    if size == len(places):  # summing would only sort the documents by their cluster
+        return Units(base=tables[0], new=tables[1], single=bool((counts[compared] == 1).all()))
     summed = [np.zeros((size, table.shape[1])) for table in tables]
-    for whole, table in zip(summed, tables, strict=True):
-        np.add.at(whole, places, table)
+    for sums, table in zip(summed, tables, strict=True):
+        np.add.at(sums, places, table)
     return Units(base=summed[0], new=summed[1], single=False)
 
 
@@ -122,43 +122,37 @@ def randomisation(metric: Metric, units: Units, *, resamples: int = 10_000, seed
     """Return the two-sided p of exchanging the systems' statistics unit by unit, and what the test is called.
 
     Where only one statistic differs (F1, log-likelihood, a perplexity per word) the test is on its sum, a sign-flip
-    permutation test; else the metric is scored anew after each exchange (approximate randomisation, Noreen 1989).
-    Exact when few units differ; else Monte Carlo with the +1 rule, which makes the test valid at any number of
-    resamples (Phipson and Smyth 2010).
+    permutation test; otherwise the metric is scored anew after each exchange (approximate randomisation, Noreen 1989).
+    Exact when few units differ, otherwise Monte Carlo.
     """
     difference = units.new - units.base
     columns = np.flatnonzero((difference != 0).any(axis=0))
     signed, exact = signed_sums(difference[:, columns], resamples=resamples, seed=seed)
     if len(columns) == 1:
-        found, observed = np.abs(signed[:, 0]), abs(float(difference[:, columns[0]].sum()))
+        resampled, observed = np.abs(signed[:, 0]), abs(float(difference[:, columns[0]].sum()))
         method = "permutation"
     else:
         middle = np.repeat(((units.base + units.new).sum(axis=0) / 2.0)[None], len(signed), axis=0)
         step = np.zeros_like(middle)
         step[:, columns] = signed / 2.0
-        found = np.abs(_score(metric, middle + step) - _score(metric, middle - step))
+        resampled = np.abs(score_sums(metric, middle + step) - score_sums(metric, middle - step))
         base, new = units.values(metric)
         observed, method = abs(new - base), "randomisation"
-    extreme = int((found >= observed * (1.0 - _ROUNDING)).sum())
+    extreme = int((resampled >= observed * (1.0 - _ROUNDING)).sum())
     if exact:
-        return extreme / len(found), f"exact {method}"
-    return (extreme + 1) / (len(found) + 1), method
+        return extreme / len(resampled), f"exact {method}"
+    return monte_carlo_p(extreme, resamples=len(resampled)), method
 
 
 def change_noise(metric: Metric, units: Units) -> Noise:
-    """Return what the draw of units, left out of both systems at once, does to new - base."""
+    """Return the noise of new - base, each unit being left out of both systems at once."""
     weights = metric.weights(units.base[:, :-1], units.base[:, -1])
     return noise(deviations(metric, units.new) - deviations(metric, units.base), weights)
 
 
 def jackknife_interval(metric: Metric, units: Units, *, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of new - base, by the rule of single values (stats.intervals)."""
+    """Return the interval of new - base, by the rule for single values (stats.intervals)."""
     base, new = units.values(metric)
-    found = change_noise(metric, units)
-    reach = student(found.freedom, level=level) * math.sqrt(found.variance)
+    spread = change_noise(metric, units)
+    reach = student(spread.freedom, level=level) * math.sqrt(spread.variance)
     return new - base - reach, new - base + reach
-
-
-def _score(metric: Metric, sums: Array) -> Array:
-    """Score (..., k + 1) sums, the number of scores last."""
-    return metric.aggregate(sums[..., :-1], sums[..., -1])

@@ -1,8 +1,8 @@
 """A value over several seeds, with an interval for both kinds of chance: which documents, and which seeds.
 
 The value is the mean over the seeds. Its interval adds, in squares, the reach of the documents (all seeds of a document
-are one observation) and that of the seeds, t standard errors of their mean. Of two seeds t is 12.7, of three 4.3: so
-few say little, and their interval is wide where they differ. A single seed has the interval of its documents alone.
+are one observation) and that of the seeds, t standard errors of their mean. For two seeds t is 12.7, for three 4.3:
+so few say little, and their interval is wide where they differ. A single seed has the interval of its documents alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from evalkit.stats.intervals import interval
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A document's statistics under one seed. cluster: documents of one cluster, or one id, are resampled together."""
+    """A document's statistics under one seed. cluster: documents of one cluster, or one id, are one unit."""
 
     statistics: Sequence[float]
     cluster: str
@@ -42,7 +42,7 @@ class Spread:
 
 
 def bracketed(low: float, high: float, *, form: str = ".1f", note: str = "") -> str:
-    """Return an interval as it stands behind a value, with a note in it; nothing where there is none."""
+    """Return an interval as it is printed after a value, with a note in it; empty where there is none."""
     return "" if math.isnan(low) or math.isnan(high) else f" [{low:{form}}, {high:{form}}{note}]"
 
 
@@ -51,10 +51,12 @@ def over_seeds(metric: Metric, rows: BySeed) -> Spread:
     scored = [row for seed in sorted(rows) for row in rows[seed]]
     clusters = [row.cluster for row in scored]
     independent = len(set(clusters)) == len(scored)
-    found = interval(metric, _table(scored), None if independent else clusters)
+    over_documents = interval(metric, _table(scored), None if independent else clusters)
     each = tuple(value_of(metric, rows[seed]) for seed in sorted(rows))
     value = sum(each) / len(each)
-    below, above = (abs(bound - found.value) * metric.scale for bound in (found.low, found.high))
+    below, above = (
+        abs(bound - over_documents.value) * metric.scale for bound in (over_documents.low, over_documents.high)
+    )
     low, high = with_seeds(value, below, above, per_seed=each)
     return Spread(
         value=value,
@@ -72,10 +74,10 @@ def difference(metric: Metric, new: BySeed, base: BySeed) -> Spread:
     """
     (names, gained, weights), (others, lost, _) = _changes(metric, new), _changes(metric, base)
     assert names == others, "a difference is of the same documents"
-    found = stats.noise((gained - lost) * metric.scale, weights)
+    spread = stats.noise((gained - lost) * metric.scale, weights)
     means = [[value_of(metric, rows[seed]) for seed in sorted(rows)] for rows in (new, base)]
     value = sum(means[0]) / len(means[0]) - sum(means[1]) / len(means[1])
-    half = stats.student(found.freedom) * math.sqrt(found.variance) if len(weights) >= stats.LEAST_UNITS else math.nan
+    half = stats.student(spread.freedom) * math.sqrt(spread.variance) if len(weights) >= stats.LEAST_UNITS else math.nan
     reach = math.hypot(half, *(seed_error(each) for each in means))
     return Spread(value=value, low=value - reach, high=value + reach, per_seed=(), n=len(weights))
 
@@ -88,7 +90,7 @@ def _changes(metric: Metric, rows: BySeed) -> tuple[list[str], Array, Array]:
 
 
 def with_seeds(value: float, below: float, above: float, *, per_seed: Sequence[float]) -> tuple[float, float]:
-    """Widen an interval that reaches so far below and above a mean over seeds by what the seeds add."""
+    """Return the bounds of a mean over seeds: its documents reach `below` and `above` it, its seeds further."""
     spread = seed_error(per_seed)
     return value - math.hypot(below, spread), value + math.hypot(above, spread)
 
@@ -100,7 +102,7 @@ def value_of(metric: Metric, rows: Sequence[Scored]) -> float:
 
 
 def seed_error(values: Sequence[float]) -> float:
-    """Return the half-width that the seeds add: t(0.975) x standard error; nought for a single seed."""
+    """Return the half-width that the seeds add: t(0.975) x standard error; 0 for a single seed."""
     if len(values) < 2:
         return 0.0
     return stats.student(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))

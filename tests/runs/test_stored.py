@@ -88,7 +88,7 @@ def test_a_line_that_names_no_run_among_those_that_do(run):
     [
         ({}, "a second record of document 'doc-0' of a"),
         ({"gold": "other"}, "a second record of document 'doc-0' of a"),
-        ({"cell": {"task": "c"}}, "'c', which is none of the run's tasks"),
+        ({"cell": {"task": "c"}}, "'c', which is not one of the run's tasks"),
         ({"cell": {"protocol": "cloze"}}, "by protocol 'cloze', not 'plain'"),
         ({"cell": {"seed": 9}}, "with seed 9, which the run does not have"),
         ({"scores": 3.5}, "scores is 3.5"),

@@ -1,4 +1,4 @@
-"""Random signs: complete where few rows, with the right moments where many, the same on every run."""
+"""Random signs and the bootstrap: complete where few rows, with the right moments where many, the same on every run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from evalkit.stats.resampling import signed_sums
+from evalkit.stats.resampling import (
+    counts_with_replacement,
+    monte_carlo_p,
+    percentile_interval,
+    signed_sums,
+    with_replacement,
+)
 
 
 def test_few_rows_are_enumerated():
@@ -36,3 +42,27 @@ def test_a_seed_gives_the_same_bytes():
     rows = np.random.default_rng(0).normal(size=(400, 3))
     first, again, other = (signed_sums(rows, resamples=300, seed=seed)[0].tobytes() for seed in (3, 3, 4))
     assert first == again != other
+
+
+def test_a_bootstrap_draws_points_with_replacement_and_the_same_for_a_seed():
+    places = with_replacement(7, resamples=2_000, seed=3)
+    assert places.shape == (2_000, 7)
+    assert np.array_equal(places, with_replacement(7, resamples=2_000, seed=3))
+    assert np.bincount(places.ravel(), minlength=7).min() > 1_800
+    assert any(len(set(row)) < 7 for row in places.tolist())
+    counts = counts_with_replacement(7, resamples=2_000, rng=np.random.default_rng(3))
+    assert (counts.sum(axis=1) == 7).all() and abs(counts.mean() - 1.0) < 1e-12
+    # How often a point is missing: (1 - 1/7)**7.
+    assert abs((counts == 0).mean() - (6 / 7) ** 7) < 0.02
+
+
+def test_the_percentile_interval_leaves_the_same_share_on_both_sides():
+    replicates = np.arange(101.0)[:, None] * [1.0, 2.0]
+    low, high = percentile_interval(replicates, level=0.9)
+    np.testing.assert_allclose([low, high], [[5.0, 10.0], [95.0, 190.0]])
+    low, high = percentile_interval(np.empty((0, 2)), level=0.9)
+    assert low.shape == high.shape == (2,) and np.isnan([low, high]).all()
+
+
+def test_a_p_by_resampling_counts_the_observation():
+    assert monte_carlo_p(0, resamples=99) == 0.01 and monte_carlo_p(99, resamples=99) == 1.0

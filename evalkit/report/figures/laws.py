@@ -12,10 +12,10 @@ from evalkit.report.figures import canvas
 from evalkit.report.selection import Selection
 from evalkit.report.trends.fits import FittedLaw
 from evalkit.report.trends.twostep import TwoStep
+from evalkit.stats.intervals import NORMAL
 
 _NAMES = {"N": "parameters (N)", "D": "tokens (D)", "C": "training FLOPs (C)"}
 _PANELS = 9
-_Z = 1.959964  # 97.5% of the normal distribution lie below it
 
 
 def figure(selection: Selection, found: Sequence[FittedLaw]) -> canvas.Figure | str:
@@ -60,9 +60,9 @@ def _law(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
     axes.plot(grid, curve, color=canvas.BLUE, lw=1.0, ls=(0, (4, 3)))
     axes.plot(grid[within], curve[within], color=canvas.BLUE)
     ends = _points(
-        axes, selection, [(fitted.x(p)[0], p.loss, _Z * p.stderr, p.held, p.facts.name) for p in fitted.points]
+        axes, selection, [(fitted.x(p)[0], p.loss, NORMAL * p.stderr, p.held, p.facts.name) for p in fitted.points]
     )
-    low_y, high_y = ([p.loss + sign * np.nan_to_num(_Z * p.stderr) for p in fitted.points] for sign in (-1, 1))
+    low_y, high_y = ([p.loss + sign * np.nan_to_num(NORMAL * p.stderr) for p in fitted.points] for sign in (-1, 1))
     axes.set_ylim(max(min(*low_y, *curve), min(low_y) / 2, 1e-9) * 0.94, max(high_y) * 1.06)
     axes.set_yscale("log")
     _plain_ticks(axes)
@@ -102,7 +102,7 @@ def _plain_ticks(axes: Any) -> None:
 
 def _residuals(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
     points = [
-        (fitted.x(p)[0], 100 * fitted.residual(p), 100 * _Z * p.stderr / p.loss, p.held, p.facts.name)
+        (fitted.x(p)[0], 100 * fitted.residual(p), 100 * NORMAL * p.stderr / p.loss, p.held, p.facts.name)
         for p in fitted.points
     ]
     canvas.sizes_axis(axes, [p[0] for p in points], label=_NAMES["N"])

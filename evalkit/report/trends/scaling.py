@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.errors import DataError
+from evalkit.stats.resampling import counts_with_replacement, percentile_interval
 
 Array = NDArray[np.float64]
 
@@ -77,11 +78,7 @@ class Law:
 
     def band(self, *x: float | Sequence[float] | Array) -> tuple[Array, Array]:
         """Return the interval of the curve at `level`, from the refits; NaN where there are none."""
-        if not len(self.replicates):
-            nothing = np.full(np.broadcast_shapes(*(np.shape(v) for v in x)), np.nan)
-            return nothing, nothing
-        low, high = np.quantile(evaluate(self.replicates, x), _tails(self.level), axis=0)
-        return low, high
+        return percentile_interval(evaluate(self.replicates, x), level=self.level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +195,7 @@ def _fit(
         problem = problem.weighted(best, errors)
         best = problem.solve()
     replicates, method = problem.refit(best, refits, np.random.default_rng(seed))
-    low, high = np.quantile(replicates, _tails(level), axis=0) if len(replicates) else np.full((2, len(names)), np.nan)
+    low, high = percentile_interval(replicates, level=level)
     sizes = len({tuple(point) for point in columns.T})
     values = problem.constants(best)
     residuals = measured / evaluate(values[None], list(columns))[0] - 1
@@ -245,10 +242,6 @@ def warning(sizes: int, parameters: int) -> str:
     if sizes <= parameters + 2:
         return f"only {sizes} sizes for {parameters} constants"
     return ""
-
-
-def _tails(level: float) -> list[float]:
-    return [(1 - level) / 2, (1 + level) / 2]
 
 
 def evaluate(constants: Array, x: Sequence[float | Sequence[float] | Array]) -> Array:
@@ -356,7 +349,7 @@ class _Problem:
         if spare < 1 or not refits:
             return np.empty((0, len(best))), "no interval: no point is left over to show the spread"
         if n >= FEW:
-            counts = rng.multinomial(n, np.full(n, 1 / n), size=refits).astype(np.float64)
+            counts = counts_with_replacement(n, resamples=refits, rng=rng)
             return self.constants(self.descend(best, self.target[None], counts)), f"{refits} refits of resampled points"
         # Huber's curve leaves larger residuals than least squares does, whose degrees of freedom are known.
         squares = _Problem(self.columns, self.loss, errors=self.errors, delta=1e3)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evalkit.errors import DataError
 from evalkit.report.trends.scaling import Law, evaluate, warning
+from evalkit.stats.resampling import percentile_interval, with_replacement
 
 Array = NDArray[np.float64]
 
@@ -50,13 +51,14 @@ class TaskLaw:
         return len(_NAMES)
 
     def predict(self, loss: float | Sequence[float] | Array) -> Array:
-        """Return values at losses."""
+        """Return the values at losses."""
         return _sigmoid(np.asarray(self.values), np.asarray(loss, dtype=np.float64), self.floor)
 
     def band(self, loss: float | Sequence[float] | Array) -> tuple[Array, Array]:
         """Return the interval of the curve at `level`; NaN where there were no refits."""
         at = np.asarray(loss, dtype=np.float64)
-        return self._quantiles(np.array([_sigmoid(theta, at, self.floor) for theta in self.replicates]), loss)
+        curves = np.array([_sigmoid(theta, at, self.floor) for theta in self.replicates])
+        return percentile_interval(curves.reshape(-1, *at.shape), level=self.level)
 
     def chain(self, law: Law, *x: float | Sequence[float] | Array) -> tuple[Array, Array, Array]:
         """Return value, low and high at sizes, through a law of the same loss; both steps' refits are in the interval.
@@ -67,15 +69,9 @@ class TaskLaw:
         count = min(len(self.replicates), len(law.replicates))
         losses = evaluate(law.replicates[:count], x)
         pairs = zip(self.replicates[:count], losses, strict=True)
-        low, high = self._quantiles(np.array([_sigmoid(theta, loss, self.floor) for theta, loss in pairs]), value)
+        curves = np.array([_sigmoid(theta, loss, self.floor) for theta, loss in pairs])
+        low, high = percentile_interval(curves.reshape(-1, *value.shape), level=self.level)
         return value, low, high
-
-    def _quantiles(self, curves: Array, like: float | Sequence[float] | Array) -> tuple[Array, Array]:
-        if not len(curves):
-            nothing = np.full(np.shape(like), math.nan)
-            return nothing, nothing
-        low, high = np.quantile(curves, [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
-        return low, high
 
 
 def task_law(
@@ -99,15 +95,13 @@ def task_law(
     if np.ptp(x) == 0 or not ceiling > floor:
         raise DataError("a task law needs losses that differ, and a ceiling above the floor")
     best = min((_descend(x, y, start, floor, ceiling) for start in _starts(x, y, floor)), key=lambda end: end[0])
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(refits):
-        drawn = rng.integers(0, len(x), len(x))
-        if len(set(x[drawn].tolist())) > len(_NAMES):  # fewer different points do not make a curve
-            found.append(_descend(x[drawn], y[drawn], best[1], floor, ceiling)[1])
-    replicates = np.array(found).reshape(-1, len(_NAMES))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(replicates, tails, axis=0) if found else np.full((2, len(_NAMES)), math.nan)
+    refitted = [
+        _descend(x[drawn], y[drawn], best[1], floor, ceiling)[1]
+        for drawn in with_replacement(len(x), resamples=refits, seed=seed)
+        if len(set(x[drawn].tolist())) > len(_NAMES)  # fewer different points do not make a curve
+    ]
+    replicates = np.array(refitted).reshape(-1, len(_NAMES))
+    low, high = percentile_interval(replicates, level=level)
     return TaskLaw(
         floor=floor,
         values=_triple(best[1]),
@@ -150,7 +144,7 @@ def _descend(x: Array, y: Array, start: Array, floor: float, ceiling: float) -> 
 
     start = np.clip(start, [limit * 1e-9, 1e-9, -np.inf], [limit * (1 - 1e-9), np.inf, np.inf])
     bounds = ([0, 0, -np.inf], [limit, np.inf, np.inf])
-    found = least_squares(
+    solution = least_squares(
         lambda theta: _sigmoid(theta, x, floor) - y, start, jac=jacobian, bounds=bounds, x_scale="jac", max_nfev=200
     )
-    return float(found.cost), np.asarray(found.x)
+    return float(solution.cost), np.asarray(solution.x)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.report.measurements import Measurement, Series
+from evalkit.stats.resampling import monte_carlo_p
 
 Array = NDArray[np.float64]
 Kind = Literal["trend", "flat", "saturated", "too noisy", "too few sizes"]
@@ -185,7 +186,7 @@ def kendall(x: Array, y: Array) -> tuple[float, float, bool]:
     rng, pairs_at = np.random.default_rng(0), np.triu_indices(len(y), 1)
     drawn = rng.permuted(np.tile(y, (_DRAWS, 1)), axis=1)
     scores = np.sign(drawn[:, pairs_at[0]] - drawn[:, pairs_at[1]]) @ dx
-    return score / scale, float((1 + (np.abs(scores) >= abs(score)).sum()) / (1 + _DRAWS)), False
+    return score / scale, monte_carlo_p(int((np.abs(scores) >= abs(score)).sum()), resamples=_DRAWS), False
 
 
 def _inversions(n: int, ties: Sequence[int]) -> list[int]:
