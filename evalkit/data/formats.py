@@ -8,12 +8,12 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from evalkit.data.readers import Row, open_text, read_jsonl, read_lines
+from evalkit.data.readers import Row, open_text, read_json, read_jsonl, read_lines
 from evalkit.errors import DataError
 
 # One pair of signs opens a page; " = = Career = = " is a section of it.
@@ -171,3 +171,56 @@ def stem_questions(column: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
             yield row
 
     return read
+
+
+def read_sections(
+    name: str, rows: Callable[[Any], Iterable[Row]], *, key: str = "data", unit: str, expected: str
+) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of a release in one JSON file: a list of sections, each of which holds many rows.
+
+    name: the benchmark, as messages call it. rows: a section -> its rows. key: where the list stands in the file's
+    object; empty where the file is the list. unit, expected: what a section is and what it has to hold, for messages.
+
+    The reader raises DataError where the file has no such list, or as `expand` does.
+    """
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for path in paths:
+            content = read_json(path)
+            if key:
+                content = content.get(key) if isinstance(content, dict) else None
+            if not isinstance(content, list):
+                form = f"an object with a list {key!r}" if key else "a list"
+                raise DataError(f"{path}: expected the official {name} file, {form}")
+            sections = ((f"{unit} {number}", section) for number, section in enumerate(content, start=1))
+            yield from expand(sections, rows, path=path, expected=expected)
+
+    return read
+
+
+def read_records(rows: Callable[[Any], Iterable[Row]], *, expected: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of JSONL whose lines hold the rows in another form; the arguments are those of `expand`."""
+
+    def read(paths: Sequence[Path]) -> Iterator[Row]:
+        for path in paths:
+            records = ((f"row {number}", record) for number, record in enumerate(read_jsonl([path]), start=1))
+            yield from expand(records, rows, path=path, expected=expected)
+
+    return read
+
+
+def expand(
+    sections: Iterable[tuple[str, Any]], rows: Callable[[Any], Iterable[Row]], *, path: Path, expected: str
+) -> Iterator[Row]:
+    """Yield the rows of sections, each given with its place in the file ("article 3").
+
+    Raises DataError naming file and place: with `expected`, what a section has to hold, where `rows` lacks a key or
+    meets a wrong type; with the message of a ValueError that `rows` raises.
+    """
+    for place, section in sections:
+        try:
+            yield from rows(section)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} {place}: expected {expected} ({type(error).__name__}: {error})") from error
+        except ValueError as error:
+            raise DataError(f"{path} {place}: {error}") from error

@@ -52,6 +52,7 @@ __all__ = [
     "read_jsonl",
     "read_lines",
     "read_tables",
+    "released",
     "size",
     "whereabouts",
     "with_earlier",
@@ -147,6 +148,14 @@ class Release:
 
     files: tuple[str, ...]
     read: Callable[[Sequence[Path]], Iterator[Row]]
+
+
+def released(
+    test: str, *, shots: str = "", read: Callable[[Sequence[Path]], Iterator[Row]] = read_jsonl
+) -> dict[Split, Release]:
+    """Return the releases of a benchmark that has one file a split, all of one form; `shots` may be missing."""
+    names: dict[Split, str] = {"test": test, "shots": shots}
+    return {split: Release(files=(name,), read=read) for split, name in names.items() if name}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,6 +125,21 @@ def one_document(row: Mapping[str, Any], index: int) -> Iterable[Document]:
     yield Document(id=str(row.get("id", index)), row=row)
 
 
+def document_per_row(
+    *, id: str = "id", cluster: str = "", level: str = ""
+) -> Callable[[Mapping[str, Any], int], Iterable[Document]]:
+    """Return a Task.documents that makes one document of each row, with these columns as its id, cluster and level.
+
+    Where `cluster` or `level` is empty, the document has none. A row without one of the columns raises KeyError.
+    """
+    slices = {field: column for field, column in (("cluster", cluster), ("level", level)) if column}
+
+    def documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
+        yield Document(id=str(row[id]), row=row, **{field: str(row[column]) for field, column in slices.items()})
+
+    return documents
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Tasks whose values are averaged under one name.

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.data.formats import read_table
+from evalkit.data.glue import glue
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
+from evalkit.data.sources import Release, Row
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -57,9 +58,8 @@ TASKS = (
         name="cola",
         family="classification",
         title="whether linguists find a sentence acceptable (Warstadt et al. 2019)",
-        source=BenchmarkSource(
-            name="cola",
-            hub=Hub(id="nyu-mll/glue", config="cola", splits={"test": "validation", "shots": "train"}),
+        source=glue(
+            "cola",
             releases={
                 "test": Release(files=("glue/CoLA/in_domain_dev.tsv", "glue/CoLA/out_of_domain_dev.tsv"), read=_read),
                 "shots": Release(files=("glue/CoLA/in_domain_train.tsv",), read=_lines),

@@ -18,41 +18,27 @@ A document is a pair, named by its position.
 from __future__ import annotations
 
 from evalkit.data.formats import read_table
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release
+from evalkit.data.glue import glue
+from evalkit.data.sources import released
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
-_CHOICES = ("no", "yes")
 _read = read_table({"Quality": "label", "#1 String": "sentence1", "#2 String": "sentence2"}, delimiter="\t")
 
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    first, second = row["sentence1"].strip(), row["sentence2"].strip()
-    gold = choice_of(row["label"], _CHOICES)
-    return Example(
-        task="say whether the two sentences mean the same",
-        input=f"{first}\n{second}",
-        output=_CHOICES[gold],
-        parts={"sentence1": first, "sentence2": second},
-        choices=_CHOICES,
-        gold=gold,
-    )
-
+_to_example = sentence_pair(
+    "sentence1", "sentence2", task="say whether the two sentences mean the same", choices=("no", "yes")
+)
 
 TASKS = (
     Task(
         name="mrpc",
         family="classification",
         title="whether two sentences of the news say the same (Dolan and Brockett 2005)",
-        source=BenchmarkSource(
-            name="mrpc",
-            hub=Hub(id="nyu-mll/glue", config="mrpc", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("glue/MRPC/msr_paraphrase_test.txt",), read=_read),
-                "shots": Release(files=("glue/MRPC/msr_paraphrase_train.txt",), read=_read),
-            },
+        source=glue(
+            "mrpc",
+            releases=released(
+                "glue/MRPC/msr_paraphrase_test.txt", shots="glue/MRPC/msr_paraphrase_train.txt", read=_read
+            ),
         ),
         to_example=_to_example,
         protocols={

@@ -15,37 +15,20 @@ Splits: GLUE's validation, 40,430 pairs; shots from train (363,846). A document 
 
 from __future__ import annotations
 
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub
+from evalkit.data.glue import glue
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
-_CHOICES = ("no", "yes")
-
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    first, second = row["question1"].strip(), row["question2"].strip()
-    gold = choice_of(row["label"], _CHOICES)
-    return Example(
-        task="say whether the two questions ask the same",
-        input=f"{first}\n{second}",
-        output=_CHOICES[gold],
-        parts={"question1": first, "question2": second},
-        choices=_CHOICES,
-        gold=gold,
-    )
-
+_to_example = sentence_pair(
+    "question1", "question2", task="say whether the two questions ask the same", choices=("no", "yes")
+)
 
 TASKS = (
     Task(
         name="qqp",
         family="classification",
         title="whether two questions ask the same (Quora 2017, GLUE)",
-        source=BenchmarkSource(
-            name="qqp",
-            hub=Hub(id="nyu-mll/glue", config="qqp", splits={"test": "validation", "shots": "train"}),
-        ),
+        source=glue("qqp"),
         to_example=_to_example,
         protocols={
             "lm-eval": Protocol(

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from evalkit.data.formats import read_table
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_lines
+from evalkit.data.sources import BenchmarkSource, Hub, Row, read_lines, released
 from evalkit.errors import DataError
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -39,10 +40,9 @@ def _read(paths: Sequence[Path]) -> Iterator[Row]:
 
 def _to_example(document: Document) -> Example:
     gold = choice_of(document.row["label"], _LABELS)
-    return Example(
-        task="say whether the review is positive or negative",
+    return choice_example(
+        "say whether the review is positive or negative",
         input=document.row["sentence"].strip(),
-        output=_LABELS[gold],
         choices=_LABELS,
         gold=gold,
     )
@@ -58,14 +58,8 @@ TASKS = (
         source=BenchmarkSource(
             name="sst2",
             hub=Hub(id="stanfordnlp/sst2", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("glue/SST-2/dev.tsv",), read=_GLUE),
-                "shots": Release(files=("glue/SST-2/train.tsv",), read=_GLUE),
-            },
-            samples={
-                "test": Release(files=("glue/SST-2/stsa.binary.dev",), read=_read),
-                "shots": Release(files=("glue/SST-2/stsa.binary.train",), read=_read),
-            },
+            releases=released("glue/SST-2/dev.tsv", shots="glue/SST-2/train.tsv", read=_GLUE),
+            samples=released("glue/SST-2/stsa.binary.dev", shots="glue/SST-2/stsa.binary.train", read=_read),
         ),
         to_example=_to_example,
         protocols={

@@ -17,7 +17,8 @@ The score is the mean of several people's. What a model writes is read as a numb
 from __future__ import annotations
 
 from evalkit.data.formats import read_table
-from evalkit.data.sources import BenchmarkSource, Hub, Release
+from evalkit.data.glue import glue
+from evalkit.data.sources import released
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 
@@ -43,14 +44,7 @@ TASKS = (
         name="stsb",
         family="classification",
         title="how much two sentences are alike, from 0 to 5 (Cer et al. 2017)",
-        source=BenchmarkSource(
-            name="stsb",
-            hub=Hub(id="nyu-mll/glue", config="stsb", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("glue/STS-B/dev.tsv",), read=_read),
-                "shots": Release(files=("glue/STS-B/train.tsv",), read=_read),
-            },
-        ),
+        source=glue("stsb", releases=released("glue/STS-B/dev.tsv", shots="glue/STS-B/train.tsv", read=_read)),
         to_example=_to_example,
         protocols={
             "plain": Protocol(

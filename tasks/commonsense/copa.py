@@ -16,8 +16,10 @@ A document is a premise, named by its position. The premise loses its full stop,
 
 from __future__ import annotations
 
+from evalkit.data.glue import superglue
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import released
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -34,10 +36,9 @@ def _to_example(document: Document) -> Example:
     choices = tuple(_inside(row[name].strip()) for name in ("choice1", "choice2"))
     gold = choice_of(row["label"], choices)
     link, other_link, asked, opening = _LINKS[row["question"]]
-    return Example(
-        task=f"choose the {row['question']}",
+    return choice_example(
+        f"choose the {row['question']}",
         input=f"{premise} {link}",
-        output=choices[gold],
         parts={
             "premise": premise,
             "open_premise": premise.removesuffix("."),
@@ -61,15 +62,7 @@ TASKS = (
         name="copa",
         family="commonsense",
         title="the likelier cause or effect of two (Roemmele et al. 2011, SuperGLUE)",
-        source=BenchmarkSource(
-            name="copa",
-            hub=Hub(id="aps/super_glue", config="copa", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("superglue/COPA/val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("superglue/COPA/train.jsonl",), read=read_jsonl),
-            },
-            samples={"test": Release(files=("superglue/copa-validation.jsonl",), read=read_jsonl)},
-        ),
+        source=superglue("copa", folder="COPA", samples=released("superglue/copa-validation.jsonl")),
         to_example=_to_example,
         protocols={
             "gpt3": Protocol(

@@ -23,7 +23,8 @@ from typing import Any
 
 from evalkit.data.formats import read_problems
 from evalkit.data.rows import choice_of, texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -56,10 +57,9 @@ def _to_example(document: Document) -> Example:
     )
     after = sentence[stop:]
     gold = choice_of(row["label"], choices)
-    return Example(
-        task="say what the pronoun stands for",
+    return choice_example(
+        "say what the pronoun stands for",
         input=sentence,
-        output=choices[gold],
         # In the masked form of this data a blank parts the mask from the full stop.
         parts={"before": before, "after": re.sub(r"^ (?=[.,;:!?'’])", "", after)},
         choices=choices,
@@ -79,10 +79,7 @@ TASKS = (
                 config="plain_text",
                 splits={"test": "test", "shots": "train"},
             ),
-            releases={
-                "test": Release(files=("dprd/test.c.txt",), read=read_problems),
-                "shots": Release(files=("dprd/train.c.txt",), read=read_problems),
-            },
+            releases=released("dprd/test.c.txt", shots="dprd/train.c.txt", read=read_problems),
         ),
         documents=_documents,
         to_example=_to_example,

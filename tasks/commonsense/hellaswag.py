@@ -17,13 +17,13 @@ neither sources nor levels, and its context is not parted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from evalkit.data.formats import read_records
 from evalkit.data.rows import choice_of, texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
-from evalkit.errors import DataError
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -35,22 +35,21 @@ def _clean(text: str) -> str:
     return _MARKER.sub("", text.replace(" [title]", ". ")).replace("  ", " ").strip()
 
 
-def _read_cleaned(paths: Sequence[Path]) -> Iterator[Row]:
-    """Give the cleaned copy the hub's columns."""
-    for number, row in enumerate(read_jsonl(paths), start=1):
-        try:
-            label, colon, context = row["query"].partition(": ")
-            if not colon:
-                raise ValueError("no 'activity: ' in query")
-            yield {
-                "ind": row["ind"],
-                "activity_label": label,
-                "ctx": context,
-                "endings": row["choices"],
-                "label": row["gold"],
-            }
-        except (KeyError, ValueError, AttributeError) as error:
-            raise DataError(f"{paths[0]} row {number}: expected ind, query, choices and gold ({error})") from None
+def _cleaned_row(record: Mapping[str, Any]) -> Iterable[Row]:
+    """Give a record of the cleaned copy the hub's columns."""
+    activity, colon, context = record["query"].partition(": ")
+    if not colon:
+        raise ValueError("expected 'ACTIVITY: CONTEXT' in query")
+    yield {
+        "ind": record["ind"],
+        "activity_label": activity,
+        "ctx": context,
+        "endings": record["choices"],
+        "label": record["gold"],
+    }
+
+
+_read_cleaned = read_records(_cleaned_row, expected="ind, query, choices and gold")
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
@@ -64,10 +63,9 @@ def _to_example(document: Document) -> Example:
         capitalised = f"{row['ctx_a']} {row['ctx_b'].capitalize()}"
     choices = tuple(_clean(ending) for ending in texts_of(row["endings"], "endings"))
     gold = choice_of(row["label"], choices)
-    return Example(
-        task="choose the ending that follows",
+    return choice_example(
+        "choose the ending that follows",
         input=_clean(f"{row['activity_label']}: {context}"),
-        output=choices[gold],
         parts={
             "capitalised": _clean(f"{row['activity_label']}: {capitalised}"),
             "activity": row["activity_label"],
@@ -86,11 +84,8 @@ TASKS = (
         source=BenchmarkSource(
             name="hellaswag",
             hub=Hub(id="Rowan/hellaswag", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("hellaswag/hellaswag_val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("hellaswag/hellaswag_train.jsonl",), read=read_jsonl),
-            },
-            samples={"test": Release(files=("hellaswag/hellaswag_val_full.jsonl",), read=_read_cleaned)},
+            releases=released("hellaswag/hellaswag_val.jsonl", shots="hellaswag/hellaswag_train.jsonl"),
+            samples=released("hellaswag/hellaswag_val_full.jsonl", read=_read_cleaned),
         ),
         documents=_documents,
         to_example=_to_example,

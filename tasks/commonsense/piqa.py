@@ -23,6 +23,7 @@ from pathlib import Path
 from evalkit.data.rows import choice_of
 from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, read_lines
 from evalkit.errors import DataError
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -41,10 +42,9 @@ def _to_example(document: Document) -> Example:
     row = document.row
     choices = (row["sol1"].strip(), row["sol2"].strip())
     gold = choice_of(row["label"], choices)
-    return Example(
-        task="choose the way that works",
+    return choice_example(
+        "choose the way that works",
         input=row["goal"].strip(),
-        output=choices[gold],
         choices=choices,
         gold=gold,
     )

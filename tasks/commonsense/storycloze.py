@@ -15,13 +15,11 @@ as in GPT-3. A document is a story, named by the release's identifier.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 from evalkit.data.formats import read_table
 from evalkit.data.rows import choice_of
 from evalkit.data.sources import BenchmarkSource, Hub, Release
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.examples import choice_example
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Document, Example
 
 _COLUMNS = {
@@ -33,18 +31,13 @@ _COLUMNS = {
 }
 
 
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["story_id"], row=row)
-
-
 def _to_example(document: Document) -> Example:
     row = document.row
     choices = (row["sentence_quiz1"].strip(), row["sentence_quiz2"].strip())
     gold = choice_of(row["answer_right_ending"], choices, first=1)
-    return Example(
-        task="choose the ending of the story",
+    return choice_example(
+        "choose the ending of the story",
         input=" ".join(row[f"input_sentence_{i}"].strip() for i in range(1, 5)),
-        output=choices[gold],
         choices=choices,
         gold=gold,
     )
@@ -67,7 +60,7 @@ TASKS = (
                 "shots": _release("cloze_test_val__spring2016 - cloze_test_ALL_val"),
             },
         ),
-        documents=_documents,
+        documents=document_per_row(id="story_id"),
         to_example=_to_example,
         protocols={
             "gpt3": Protocol(

@@ -23,7 +23,8 @@ from typing import Any
 
 from evalkit.data.formats import read_problems
 from evalkit.data.rows import choice_of, texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -79,10 +80,9 @@ def _to_example(document: Document) -> Example:
     options = texts_of(row["options"], "options")[:2]
     choices = tuple(_in_place(option.strip(), before=before, pronoun=pronoun) for option in options)
     gold = choice_of(row["label"], choices)
-    return Example(
-        task="say what the pronoun stands for",
+    return choice_example(
+        "say what the pronoun stands for",
         input=" ".join(text.split()),
-        output=choices[gold],
         parts={
             "before": f"{before} " if before else "",
             # What touches the pronoun goes on touching the candidate: "'s", a full stop.
@@ -96,7 +96,7 @@ def _to_example(document: Document) -> Example:
 _SOURCE = BenchmarkSource(
     name="winograd",
     hub=Hub(id="ErnestSDavis/winograd_wsc", config="wsc273", splits={"test": "test"}),
-    releases={"test": Release(files=("wsc/wsc273.txt",), read=_read)},
+    releases=released("wsc/wsc273.txt", read=_read),
 )
 
 

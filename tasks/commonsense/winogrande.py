@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -36,10 +37,9 @@ def _to_example(document: Document) -> Example:
         raise ValueError("expected a sentence with a blank _")
     choices = (row["option1"], row["option2"])
     gold = choice_of(row["answer"], choices, first=1)
-    return Example(
-        task="say what the blank stands for",
+    return choice_example(
+        "say what the blank stands for",
         input=row["sentence"],
-        output=choices[gold],
         parts={"before": before, "after": after},
         choices=choices,
         gold=gold,
@@ -56,10 +56,7 @@ TASKS = (
         source=BenchmarkSource(
             name="winogrande",
             hub=Hub(id="allenai/winogrande", config="winogrande_xl", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("winogrande/dev.jsonl",), read=read_jsonl),
-                "shots": Release(files=("winogrande/train_xl.jsonl",), read=read_jsonl),
-            },
+            releases=released("winogrande/dev.jsonl", shots="winogrande/train_xl.jsonl"),
         ),
         documents=_documents,
         to_example=_to_example,

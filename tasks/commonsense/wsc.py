@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from evalkit.data.glue import superglue
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -34,10 +35,9 @@ def _to_example(document: Document) -> Example:
     spans = row.get("target", row)  # the release has them in an object of their own
     passage, noun = _marked(row["text"], spans), spans["span1_text"].strip()
     gold = choice_of(row["label"], _CHOICES, names=_GOLD)
-    return Example(
-        task="say whether the pronoun means the noun",
+    return choice_example(
+        "say whether the pronoun means the noun",
         input=f"{passage}\n{noun}",
-        output=_CHOICES[gold],
         parts={"passage": passage, "noun": noun, "pronoun": spans["span2_text"].strip()},
         choices=_CHOICES,
         gold=gold,
@@ -61,14 +61,7 @@ TASKS = (
         name="wsc",
         family="commonsense",
         title="does a pronoun mean a noun (Levesque et al. 2012, SuperGLUE)",
-        source=BenchmarkSource(
-            name="wsc",
-            hub=Hub(id="aps/super_glue", config="wsc.fixed", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("superglue/WSC/val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("superglue/WSC/train.jsonl",), read=read_jsonl),
-            },
-        ),
+        source=superglue("wsc", config="wsc.fixed", folder="WSC"),
         to_example=_to_example,
         protocols={
             "lm-eval": Protocol(

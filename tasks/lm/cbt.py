@@ -25,6 +25,7 @@ from typing import Any
 from evalkit.data.rows import choice_of, texts_of
 from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_lines
 from evalkit.errors import DataError
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import detokenize
 from evalkit.types import Document, Example
@@ -75,10 +76,9 @@ def _to_example(document: Document) -> Example:
     options = tuple(dict.fromkeys(texts_of(row["options"], "options")))
     gold = choice_of(row["answer"], options, names=options)
     start = before.rstrip()
-    return Example(
-        task="fill the blank",
+    return choice_example(
+        "fill the blank",
         input=f"{passage} {before}{blank}{after}",
-        output=options[gold],
         parts={
             "context": f"{passage} {start}".rstrip(),
             "gap": before[len(start) :] or " " * (not start),

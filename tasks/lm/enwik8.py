@@ -13,26 +13,14 @@ characters, named by its position. Nothing is de-tokenised; the documents' conca
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-
-from evalkit.data.formats import last_bytes, read_whole
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
-from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
+from evalkit.data.formats import read_whole
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.perplexity import last_stretches, rolling, whole_text
+from evalkit.harness.task import Task
 
 _BYTES = 5_000_000
-_STRETCH = re.compile(r".{50000}[^\n]*\n?|.+", re.DOTALL)
-
-
-def _stretches(rows: Iterable[Row]) -> Iterator[Row]:
-    """Take the end of the file and cut it where a line ends."""
-    text = last_bytes("".join(row["text"] for row in rows), _BYTES)
-    yield from ({"text": match.group()} for match in _STRETCH.finditer(text))
-
-
-def _to_example(document: Document) -> Example:
-    return Example(task="continue the text", input=document.row["text"], output="")
+# A stretch ends with a line.
+_stretches = last_stretches(_BYTES, pattern=r".{50000}[^\n]*\n?|.+")
 
 
 TASKS = (
@@ -43,14 +31,10 @@ TASKS = (
         source=BenchmarkSource(
             name="enwik8",
             hub=Hub(id="LTCB/enwik8", config="enwik8-raw", splits={"test": "train"}),
-            releases={"test": Release(files=("enwik8/enwik8",), read=read_whole(size=100_000_000))},
+            releases=released("enwik8/enwik8", read=read_whole(size=100_000_000)),
             prepare=_stretches,
         ),
-        to_example=_to_example,
-        protocols={
-            "gpt2": Protocol(
-                kind="rolling", query="{input}", target="", metrics=("bits_per_byte", "bits_per_char", "ppl_token")
-            )
-        },
+        to_example=whole_text("text"),
+        protocols={"gpt2": rolling("bits_per_byte", "bits_per_char", "ppl_token")},
     ),
 )

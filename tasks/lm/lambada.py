@@ -18,7 +18,7 @@ that may follow, the likeliest counts that is no stop word. The paper does not g
 
 from __future__ import annotations
 
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import stopwords
 from evalkit.types import Decoding, Document, Example
@@ -26,7 +26,7 @@ from evalkit.types import Decoding, Document, Example
 _SOURCE = BenchmarkSource(
     name="lambada",
     hub=Hub(id="EleutherAI/lambada_openai", config="default", splits={"test": "test"}),
-    releases={"test": Release(files=("lambada/lambada_test.jsonl",), read=read_jsonl)},
+    releases=released("lambada/lambada_test.jsonl"),
 )
 
 

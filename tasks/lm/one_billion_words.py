@@ -17,8 +17,9 @@ word.
 from __future__ import annotations
 
 from evalkit.data.formats import read_column
-from evalkit.data.sources import BenchmarkSource, Hub, Release
-from evalkit.harness.task import Protocol, Task
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.perplexity import WORDS, rolling
+from evalkit.harness.task import Task
 from evalkit.text import detokenize
 from evalkit.types import Document, Example
 
@@ -39,16 +40,9 @@ TASKS = (
             name="one_billion_words",
             # The dataset itself is a script, which `datasets` no longer runs; this is its conversion.
             hub=Hub(id="billion-word-benchmark/lm1b", revision="refs/convert/parquet", splits={"test": "test"}),
-            releases={"test": Release(files=(f"{_FOLDER}/news.en.heldout-00000-of-00050",), read=read_column("text"))},
+            releases=released(f"{_FOLDER}/news.en.heldout-00000-of-00050", read=read_column("text")),
         ),
         to_example=_to_example,
-        protocols={
-            "gpt2": Protocol(
-                kind="rolling",
-                query="{input}",
-                target="",
-                metrics=("ppl_word", "ppl_token", "bits_per_byte", "bits_per_char"),
-            )
-        },
+        protocols={"gpt2": rolling(*WORDS)},
     ),
 )

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from evalkit.data.formats import read_column
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
-from evalkit.harness.task import Protocol, Task
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
+from evalkit.harness.perplexity import WORDS, rolling, whole_text
+from evalkit.harness.task import Task
 from evalkit.text import detokenize
-from evalkit.types import Document, Example
 
 _SENTENCES = 128
 
@@ -34,11 +34,6 @@ def _blocks(rows: Iterable[Row]) -> Iterator[Row]:
         yield {"sentences": block}
 
 
-def _to_example(document: Document) -> Example:
-    text = document.row["sentences"]
-    return Example(task="continue the text", input=detokenize.ptb(text), output="", original=text)
-
-
 TASKS = (
     Task(
         name="ptb",
@@ -48,17 +43,10 @@ TASKS = (
             name="ptb",
             # The dataset itself is a script, which `datasets` no longer runs; this is its conversion.
             hub=Hub(id="ptb-text-only/ptb_text_only", revision="refs/convert/parquet", splits={"test": "test"}),
-            releases={"test": Release(files=("ptb/ptb.test.txt",), read=read_column("sentence"))},
+            releases=released("ptb/ptb.test.txt", read=read_column("sentence")),
             prepare=_blocks,
         ),
-        to_example=_to_example,
-        protocols={
-            "gpt2": Protocol(
-                kind="rolling",
-                query="{input}",
-                target="",
-                metrics=("ppl_word", "ppl_token", "bits_per_byte", "bits_per_char"),
-            )
-        },
+        to_example=whole_text("sentences", detokenize.ptb),
+        protocols={"gpt2": rolling(*WORDS)},
     ),
 )

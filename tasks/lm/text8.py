@@ -14,21 +14,16 @@ position. Nothing is de-tokenised; the documents' concatenation is the end of th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 
-from evalkit.data.formats import last_bytes, read_whole
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
-from evalkit.harness.task import Protocol, Task
+from evalkit.data.formats import read_whole
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.perplexity import last_stretches, rolling
+from evalkit.harness.task import Task
 from evalkit.types import Document, Example
 
 _CHARACTERS = 5_000_000
-_STRETCH = re.compile(r".{50000}[^ ]*|.+", re.DOTALL)
-
-
-def _stretches(rows: Iterable[Row]) -> Iterator[Row]:
-    """Take the end of the file and cut it where a word ends."""
-    text = last_bytes("".join(row["text"] for row in rows), _CHARACTERS)
-    yield from ({"text": match.group()} for match in _STRETCH.finditer(text))
+# A stretch ends with a word.
+_stretches = last_stretches(_CHARACTERS, pattern=r".{50000}[^ ]*|.+")
 
 
 def _to_example(document: Document) -> Example:
@@ -46,14 +41,10 @@ TASKS = (
         source=BenchmarkSource(
             name="text8",
             hub=Hub(id="afmck/text8", splits={"test": "test"}),
-            releases={"test": Release(files=("text8/text8",), read=read_whole(size=100_000_000))},
+            releases=released("text8/text8", read=read_whole(size=100_000_000)),
             prepare=_stretches,
         ),
         to_example=_to_example,
-        protocols={
-            "gpt2": Protocol(
-                kind="rolling", query="{input}", target="", metrics=("bits_per_char", "bits_per_byte", "ppl_token")
-            )
-        },
+        protocols={"gpt2": rolling("bits_per_char", "bits_per_byte", "ppl_token")},
     ),
 )

@@ -18,16 +18,10 @@ of the same likelihood is higher; its de-tokeniser is another one too, so this p
 from __future__ import annotations
 
 from evalkit.data.formats import read_pages
-from evalkit.data.sources import BenchmarkSource, Hub, Release
-from evalkit.harness.task import Protocol, Task
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.perplexity import WORDS, rolling, whole_text
+from evalkit.harness.task import Task
 from evalkit.text import detokenize
-from evalkit.types import Document, Example
-
-
-def _to_example(document: Document) -> Example:
-    page = document.row["page"]
-    return Example(task="continue the text", input=detokenize.wikitext(page), output="", original=page)
-
 
 TASKS = (
     Task(
@@ -37,20 +31,13 @@ TASKS = (
         source=BenchmarkSource(
             name="wikitext2",
             hub=Hub(id="EleutherAI/wikitext_document_level", config="wikitext-2-raw-v1", splits={"test": "test"}),
-            releases={"test": Release(files=("wikitext-2/wiki.test.tokens",), read=read_pages)},
-            samples={"test": Release(files=("wikitext-2/test.txt",), read=read_pages)},
+            releases=released("wikitext-2/wiki.test.tokens", read=read_pages),
+            samples=released("wikitext-2/test.txt", read=read_pages),
         ),
-        to_example=_to_example,
+        to_example=whole_text("page", detokenize.wikitext),
         protocols={
-            "gpt2": Protocol(
-                kind="rolling",
-                query="{input}",
-                target="",
-                metrics=("ppl_word", "ppl_token", "bits_per_byte", "bits_per_char"),
-            ),
-            "lm-eval": Protocol(
-                kind="rolling", query="{input}", target="", metrics=("ppl_word_lm_eval", "bits_per_byte")
-            ),
+            "gpt2": rolling(*WORDS),
+            "lm-eval": rolling("ppl_word_lm_eval", "bits_per_byte"),
         },
         version=2,
     ),

@@ -15,18 +15,12 @@ A document is a pair, named by its uid. GPT-3 begins a prompt with the round's n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
-from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
-
-_CHOICES = ("True", "Neither", "False")
-# The hub numbers the labels, the release has their first letters.
-_NAMES = ("e", "n", "c")
+from evalkit.data.sources import BenchmarkSource, Hub, Row, read_jsonl, released
+from evalkit.harness.examples import sentence_pair
+from evalkit.harness.task import Protocol, Task, document_per_row
 
 
 def _read(paths: Sequence[Path]) -> Iterator[Row]:
@@ -35,22 +29,14 @@ def _read(paths: Sequence[Path]) -> Iterator[Row]:
         yield {**row, "premise": row["context"]} if "context" in row else row
 
 
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=str(row["uid"]), row=row)
-
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
-    return Example(
-        task="say whether the second text is true, false or neither by the first",
-        input=f"{premise}\n{hypothesis}",
-        output=_CHOICES[gold],
-        parts={"premise": premise, "hypothesis": hypothesis},
-        choices=_CHOICES,
-        gold=gold,
-    )
+_to_example = sentence_pair(
+    "premise",
+    "hypothesis",
+    task="say whether the second text is true, false or neither by the first",
+    choices=("True", "Neither", "False"),
+    # The hub numbers the labels, the release has their first letters.
+    names=("e", "n", "c"),
+)
 
 
 def _protocols(round_: int) -> Mapping[str, Protocol]:
@@ -85,13 +71,10 @@ def _task(round_: int) -> Task:
         source=BenchmarkSource(
             name=f"anli_r{round_}",
             hub=Hub(id="facebook/anli", splits={"test": f"test_r{round_}", "shots": f"train_r{round_}"}),
-            releases={
-                "test": Release(files=(f"anli_v1.0/R{round_}/test.jsonl",), read=_read),
-                "shots": Release(files=(f"anli_v1.0/R{round_}/train.jsonl",), read=_read),
-            },
+            releases=released(f"anli_v1.0/R{round_}/test.jsonl", shots=f"anli_v1.0/R{round_}/train.jsonl", read=_read),
         ),
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(id="uid"),
         protocols=_protocols(round_),
     )
 

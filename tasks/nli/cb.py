@@ -17,44 +17,26 @@ their F1 stands beside accuracy.
 
 from __future__ import annotations
 
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.glue import superglue
+from evalkit.data.sources import released
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
-_CHOICES = ("true", "false", "neither")
-# The hub numbers the labels, the release names them.
-_NAMES = ("entailment", "contradiction", "neutral")
-
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
-    return Example(
-        task="say whether the clause is true, false or neither by the text",
-        input=f"{premise}\n{hypothesis}",
-        output=_CHOICES[gold],
-        parts={"premise": premise, "hypothesis": hypothesis},
-        choices=_CHOICES,
-        gold=gold,
-    )
-
+_to_example = sentence_pair(
+    "premise",
+    "hypothesis",
+    task="say whether the clause is true, false or neither by the text",
+    choices=("true", "false", "neither"),
+    # The hub numbers the labels, the release names them.
+    names=("entailment", "contradiction", "neutral"),
+)
 
 TASKS = (
     Task(
         name="cb",
         family="nli",
         title="is a writer committed to a clause (de Marneffe et al. 2019, SuperGLUE)",
-        source=BenchmarkSource(
-            name="cb",
-            hub=Hub(id="aps/super_glue", config="cb", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("superglue/CB/val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("superglue/CB/train.jsonl",), read=read_jsonl),
-            },
-            samples={"test": Release(files=("superglue/cb-validation.jsonl",), read=read_jsonl)},
-        ),
+        source=superglue("cb", folder="CB", samples=released("superglue/cb-validation.jsonl")),
         to_example=_to_example,
         protocols={
             "gpt3": Protocol(

@@ -16,27 +16,27 @@ Splits: GLUE's validation, matched (mnli, 9,815 pairs of the training set's kind
 
 from __future__ import annotations
 
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub
+from dataclasses import replace
+
+from evalkit.data.glue import glue
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
-_CHOICES = ("True", "Neither", "False")
+_pair = sentence_pair(
+    "premise",
+    "hypothesis",
+    task="say whether the second text is true, false or neither by the first",
+    choices=("True", "Neither", "False"),
+)
 
 
 def _to_example(document: Document) -> Example:
-    row = document.row
-    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = choice_of(row["label"], _CHOICES)
-    claim = hypothesis if hypothesis.endswith(".") else f"{hypothesis}."  # as lm-evaluation-harness asks
-    return Example(
-        task="say whether the second text is true, false or neither by the first",
-        input=f"{premise}\n{hypothesis}",
-        output=_CHOICES[gold],
-        parts={"premise": premise, "hypothesis": hypothesis, "claim": claim},
-        choices=_CHOICES,
-        gold=gold,
-    )
+    """Add the hypothesis as lm-evaluation-harness asks it, with a full stop at its end."""
+    example = _pair(document)
+    hypothesis = example.parts["hypothesis"]
+    claim = hypothesis if hypothesis.endswith(".") else f"{hypothesis}."
+    return replace(example, parts={**example.parts, "claim": claim})
 
 
 def _task(name: str, split: str, title: str) -> Task:
@@ -44,10 +44,7 @@ def _task(name: str, split: str, title: str) -> Task:
         name=name,
         family="nli",
         title=f"does a sentence follow from another, {title} (Williams et al. 2018)",
-        source=BenchmarkSource(
-            name=name,
-            hub=Hub(id="nyu-mll/glue", config="mnli", splits={"test": f"validation_{split}", "shots": "train"}),
-        ),
+        source=glue(name, config="mnli", validation=f"validation_{split}"),
         to_example=_to_example,
         protocols={
             "lm-eval": Protocol(

@@ -16,37 +16,20 @@ Splits: GLUE's validation, 5,463 pairs; shots from train (104,743). A document i
 
 from __future__ import annotations
 
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub
+from evalkit.data.glue import glue
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
-_CHOICES = ("yes", "no")
-
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    question, sentence = row["question"].strip(), row["sentence"].strip()
-    gold = choice_of(row["label"], _CHOICES)
-    return Example(
-        task="say whether the sentence answers the question",
-        input=f"{question}\n{sentence}",
-        output=_CHOICES[gold],
-        parts={"question": question, "sentence": sentence},
-        choices=_CHOICES,
-        gold=gold,
-    )
-
+_to_example = sentence_pair(
+    "question", "sentence", task="say whether the sentence answers the question", choices=("yes", "no")
+)
 
 TASKS = (
     Task(
         name="qnli",
         family="nli",
         title="whether a sentence answers a question (GLUE, made of SQuAD)",
-        source=BenchmarkSource(
-            name="qnli",
-            hub=Hub(id="nyu-mll/glue", config="qnli", splits={"test": "validation", "shots": "train"}),
-        ),
+        source=glue("qnli"),
         to_example=_to_example,
         protocols={
             "lm-eval": Protocol(

@@ -16,46 +16,27 @@ A document is a pair, named by its position.
 
 from __future__ import annotations
 
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.glue import superglue
+from evalkit.data.sources import released
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
-_CHOICES = ("True", "False")
-# The hub numbers the labels, the release names them.
-_NAMES = ("entailment", "not_entailment")
-
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
-    return Example(
-        task="say whether the second text follows from the first",
-        input=f"{premise}\n{hypothesis}",
-        output=_CHOICES[gold],
-        parts={"premise": premise, "hypothesis": hypothesis},
-        choices=_CHOICES,
-        gold=gold,
-    )
-
+_to_example = sentence_pair(
+    "premise",
+    "hypothesis",
+    task="say whether the second text follows from the first",
+    choices=("True", "False"),
+    # The hub numbers the labels, the release names them.
+    names=("entailment", "not_entailment"),
+)
 
 TASKS = (
     Task(
         name="rte",
         family="nli",
         title="does a sentence follow from a text (Dagan et al. 2006, SuperGLUE)",
-        source=BenchmarkSource(
-            name="rte",
-            hub=Hub(id="aps/super_glue", config="rte", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("superglue/RTE/val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("superglue/RTE/train.jsonl",), read=read_jsonl),
-            },
-            samples={
-                "test": Release(files=("superglue/rte-val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("superglue/rte-train.jsonl",), read=read_jsonl),
-            },
+        source=superglue(
+            "rte", folder="RTE", samples=released("superglue/rte-val.jsonl", shots="superglue/rte-train.jsonl")
         ),
         to_example=_to_example,
         protocols={

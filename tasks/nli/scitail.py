@@ -19,34 +19,20 @@ A document is a pair, named by its position.
 from __future__ import annotations
 
 from evalkit.data.formats import read_table
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
-_CHOICES = ("True", "False")
-# The release names the labels, the sample numbers them.
-_NAMES = ("entails", "neutral")
 _read = read_table(("premise", "hypothesis", "label"), delimiter="\t")
 
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
-    return Example(
-        task="say whether the second sentence follows from the first",
-        input=f"{premise}\n{hypothesis}",
-        output=_CHOICES[gold],
-        parts={"premise": premise, "hypothesis": hypothesis},
-        choices=_CHOICES,
-        gold=gold,
-    )
-
-
-def _release(split: str) -> Release:
-    return Release(files=(f"SciTailV1.1/tsv_format/scitail_1.0_{split}.tsv",), read=_read)
-
+_to_example = sentence_pair(
+    "premise",
+    "hypothesis",
+    task="say whether the second sentence follows from the first",
+    choices=("True", "False"),
+    # The release names the labels, the sample numbers them.
+    names=("entails", "neutral"),
+)
 
 TASKS = (
     Task(
@@ -56,11 +42,12 @@ TASKS = (
         source=BenchmarkSource(
             name="scitail",
             hub=Hub(id="allenai/scitail", config="tsv_format", splits={"test": "test", "shots": "train"}),
-            releases={"test": _release("test"), "shots": _release("train")},
-            samples={
-                "test": Release(files=("nli/scitail/test.txt",), read=_read),
-                "shots": Release(files=("nli/scitail/dev.txt",), read=_read),
-            },
+            releases=released(
+                "SciTailV1.1/tsv_format/scitail_1.0_test.tsv",
+                shots="SciTailV1.1/tsv_format/scitail_1.0_train.tsv",
+                read=_read,
+            ),
+            samples=released("nli/scitail/test.txt", shots="nli/scitail/dev.txt", read=_read),
         ),
         to_example=_to_example,
         protocols={

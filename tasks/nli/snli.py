@@ -23,14 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.data.formats import read_table
-from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, Row, read_jsonl, released
+from evalkit.harness.examples import sentence_pair
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
+from evalkit.types import Document
 
-_CHOICES = ("True", "Neither", "False")
-# The hub numbers the labels (as texts in a table), the release names them.
-_NAMES = ("entailment", "neutral", "contradiction")
 _table = read_table(("premise", "hypothesis", "label"), delimiter="\t")
 
 
@@ -47,19 +44,14 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
         yield Document(id=str(index), row=row)
 
 
-def _to_example(document: Document) -> Example:
-    row = document.row
-    premise, hypothesis = row["premise"].strip(), row["hypothesis"].strip()
-    gold = choice_of(row["label"], _CHOICES, names=_NAMES, numbered=True)
-    return Example(
-        task="say whether the second sentence is true, false or neither by the first",
-        input=f"{premise}\n{hypothesis}",
-        output=_CHOICES[gold],
-        parts={"premise": premise, "hypothesis": hypothesis},
-        choices=_CHOICES,
-        gold=gold,
-    )
-
+_to_example = sentence_pair(
+    "premise",
+    "hypothesis",
+    task="say whether the second sentence is true, false or neither by the first",
+    choices=("True", "Neither", "False"),
+    # The hub numbers the labels (as texts in a table), the release names them.
+    names=("entailment", "neutral", "contradiction"),
+)
 
 TASKS = (
     Task(
@@ -69,14 +61,8 @@ TASKS = (
         source=BenchmarkSource(
             name="snli",
             hub=Hub(id="stanfordnlp/snli", splits={"test": "test", "shots": "train"}),
-            releases={
-                "test": Release(files=("snli_1.0/snli_1.0_test.jsonl",), read=_read),
-                "shots": Release(files=("snli_1.0/snli_1.0_train.jsonl",), read=_read),
-            },
-            samples={
-                "test": Release(files=("nli/snli/test.txt",), read=_table),
-                "shots": Release(files=("nli/snli/dev.txt",), read=_table),
-            },
+            releases=released("snli_1.0/snli_1.0_test.jsonl", shots="snli_1.0/snli_1.0_train.jsonl", read=_read),
+            samples=released("nli/snli/test.txt", shots="nli/snli/dev.txt", read=_table),
         ),
         documents=_documents,
         to_example=_to_example,

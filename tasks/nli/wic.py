@@ -17,8 +17,9 @@ A document is a pair of sentences, named by its position.
 
 from __future__ import annotations
 
+from evalkit.data.glue import superglue
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -30,10 +31,9 @@ def _to_example(document: Document) -> Example:
     row = document.row
     first, second = row["sentence1"].strip(), row["sentence2"].strip()
     gold = choice_of(row["label"], _CHOICES, names=_GOLD)
-    return Example(
-        task="say whether the word is used in the same way in both sentences",
+    return choice_example(
+        "say whether the word is used in the same way in both sentences",
         input=f"{first}\n{second}\n{row['word']}",
-        output=_CHOICES[gold],
         parts={"first": first, "second": second, "word": row["word"]},
         choices=_CHOICES,
         gold=gold,
@@ -45,14 +45,7 @@ TASKS = (
         name="wic",
         family="nli",
         title="has a word the same meaning in two sentences (Pilehvar et al. 2019, SuperGLUE)",
-        source=BenchmarkSource(
-            name="wic",
-            hub=Hub(id="aps/super_glue", config="wic", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("superglue/WiC/val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("superglue/WiC/train.jsonl",), read=read_jsonl),
-            },
-        ),
+        source=superglue("wic", folder="WiC"),
         to_example=_to_example,
         protocols={
             "gpt3": Protocol(

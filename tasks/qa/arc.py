@@ -17,26 +17,11 @@ GPT-3 compares the probability of an answer after the question with that after t
 from __future__ import annotations
 
 from evalkit.data.formats import stem_questions
-from evalkit.data.rows import choice_of, texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.examples import lettered_question
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
 _read = stem_questions("question")
-
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    choices = tuple(text.strip() for text in texts_of(row["choices"]["text"], "choices.text"))
-    gold = choice_of(row["answerKey"], choices, names=texts_of(row["choices"]["label"], "choices.label"))
-    return Example(
-        task="answer the question of school science",
-        input=row["question"].strip(),
-        output=choices[gold],
-        choices=choices,
-        gold=gold,
-    )
-
 
 _PROTOCOLS = {
     "gpt3": Protocol(
@@ -64,13 +49,10 @@ def _task(name: str, part: str) -> Task:
         source=BenchmarkSource(
             name=name,
             hub=Hub(id="allenai/ai2_arc", config=f"ARC-{part}", splits={"test": "test", "shots": "train"}),
-            releases={
-                "test": Release(files=(f"arc/ARC-{part}-Test.jsonl",), read=_read),
-                "shots": Release(files=(f"arc/ARC-{part}-Train.jsonl",), read=_read),
-            },
-            samples={"test": Release(files=(f"arc/{part.lower()}-validation.jsonl",), read=read_jsonl)},
+            releases=released(f"arc/ARC-{part}-Test.jsonl", shots=f"arc/ARC-{part}-Train.jsonl", read=_read),
+            samples=released(f"arc/{part.lower()}-validation.jsonl"),
         ),
-        to_example=_to_example,
+        to_example=lettered_question("question", task="answer the question of school science"),
         protocols=_PROTOCOLS,
     )
 

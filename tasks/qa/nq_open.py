@@ -18,22 +18,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.examples import open_question
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Decoding, Document, Example
-
-
-def _to_example(document: Document) -> Example:
-    answers = document.row["answer"]
-    if not isinstance(answers, list) or not answers:
-        raise TypeError("expected a list of answers in the column 'answer'")
-    return Example(
-        task="answer the question",
-        # Queries come without the mark; it is written by the prompt, never twice.
-        input=document.row["question"].rstrip("? "),
-        output=answers[0].strip(),
-        references=tuple(answer.strip() for answer in answers),
-    )
+from evalkit.types import Decoding, Example
 
 
 class _Majority:
@@ -62,12 +50,9 @@ TASKS = (
         source=BenchmarkSource(
             name="nq_open",
             hub=Hub(id="google-research-datasets/nq_open", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("nq_open/NQ-open.dev.jsonl",), read=read_jsonl),
-                "shots": Release(files=("nq_open/NQ-open.train.jsonl",), read=read_jsonl),
-            },
+            releases=released("nq_open/NQ-open.dev.jsonl", shots="nq_open/NQ-open.train.jsonl"),
         ),
-        to_example=_to_example,
+        to_example=open_question("answer"),
         protocols={
             "gpt2": Protocol(
                 kind="generate",

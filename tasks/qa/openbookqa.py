@@ -15,26 +15,11 @@ GPT-3 compares the probability of an ending after the question with that after t
 from __future__ import annotations
 
 from evalkit.data.formats import stem_questions
-from evalkit.data.rows import choice_of, texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.examples import lettered_question
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
 
 _read = stem_questions("question_stem")
-
-
-def _to_example(document: Document) -> Example:
-    row = document.row
-    choices = tuple(text.strip() for text in texts_of(row["choices"]["text"], "choices.text"))
-    gold = choice_of(row["answerKey"], choices, names=texts_of(row["choices"]["label"], "choices.label"))
-    return Example(
-        task="complete or answer the question of elementary science",
-        input=row["question_stem"].strip(),
-        output=choices[gold],
-        choices=choices,
-        gold=gold,
-    )
-
 
 TASKS = (
     Task(
@@ -44,13 +29,10 @@ TASKS = (
         source=BenchmarkSource(
             name="openbookqa",
             hub=Hub(id="allenai/openbookqa", config="main", splits={"test": "test", "shots": "train"}),
-            releases={
-                "test": Release(files=("openbookqa/Main/test.jsonl",), read=_read),
-                "shots": Release(files=("openbookqa/Main/train.jsonl",), read=_read),
-            },
-            samples={"test": Release(files=("openbookqa/validation.jsonl",), read=read_jsonl)},
+            releases=released("openbookqa/Main/test.jsonl", shots="openbookqa/Main/train.jsonl", read=_read),
+            samples=released("openbookqa/validation.jsonl"),
         ),
-        to_example=_to_example,
+        to_example=lettered_question("question_stem", task="complete or answer the question of elementary science"),
         protocols={
             "gpt3": Protocol(
                 kind="choice",

@@ -17,44 +17,41 @@ A document is a question, named by its question_id or its position.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from evalkit.data.formats import read_records, read_sections
 from evalkit.data.rows import texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl
-from evalkit.errors import DataError
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 
 
-def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the questions of the release with the hub's columns."""
-    for path in paths:
-        whole = read_json(path)
-        questions = whole.get("Data") if isinstance(whole, dict) else None
-        if not isinstance(questions, list):
-            raise DataError(f"{path}: expected a TriviaQA file, an object with a list 'Data' of questions")
-        for number, question in enumerate(questions, start=1):
-            try:
-                answer = {"value": question["Answer"]["Value"], "aliases": question["Answer"]["Aliases"]}
-                yield {"question": question["Question"], "question_id": question["QuestionId"], "answer": answer}
-            except (KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path} question {number}: expected QuestionId, Question and an Answer with Value and Aliases "
-                    f"({type(error).__name__}: {error})"
-                ) from error
+def _row(question: Mapping[str, Any]) -> Iterable[Row]:
+    """Give a question of the release the hub's columns."""
+    answer = {"value": question["Answer"]["Value"], "aliases": question["Answer"]["Aliases"]}
+    yield {"question": question["Question"], "question_id": question["QuestionId"], "answer": answer}
 
 
-def _read_foundry(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the rows of llm-foundry's JSONL with the hub's columns."""
-    for path in paths:
-        for number, row in enumerate(read_jsonl([path]), start=1):
-            context, value, aliases = row.get("context"), row.get("answer"), row.get("aliases")
-            if not (isinstance(context, str) and isinstance(value, str) and isinstance(aliases, list)):
-                raise DataError(f"{path} row {number}: expected texts 'context' and 'answer' and a list 'aliases'")
-            question = context.removeprefix("Question:").removesuffix("Answer:").strip()
-            yield {"question": question, "answer": {"value": value, "aliases": aliases}}
+_read = read_sections(
+    "TriviaQA",
+    _row,
+    key="Data",
+    unit="question",
+    expected="QuestionId, Question and an Answer with Value and Aliases",
+)
+
+
+def _foundry_row(record: Mapping[str, Any]) -> Iterable[Row]:
+    """Give a record of llm-foundry's JSONL the hub's columns."""
+    question = record["context"].removeprefix("Question:").removesuffix("Answer:").strip()
+    yield {
+        "question": question,
+        "answer": {"value": record["answer"].strip(), "aliases": texts_of(record["aliases"], "aliases")},
+    }
+
+
+_read_foundry = read_records(_foundry_row, expected="texts 'context' and 'answer' and a list 'aliases'")
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
@@ -80,11 +77,10 @@ TASKS = (
         source=BenchmarkSource(
             name="triviaqa",
             hub=Hub(id="mandarjoshi/trivia_qa", config="rc.nocontext", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("triviaqa/unfiltered-web-dev.json",), read=_read),
-                "shots": Release(files=("triviaqa/unfiltered-web-train.json",), read=_read),
-            },
-            samples={"test": Release(files=("triviaqa/triviaqa_sm_sub.jsonl",), read=_read_foundry)},
+            releases=released(
+                "triviaqa/unfiltered-web-dev.json", shots="triviaqa/unfiltered-web-train.json", read=_read
+            ),
+            samples=released("triviaqa/triviaqa_sm_sub.jsonl", read=_read_foundry),
         ),
         to_example=_to_example,
         documents=_documents,

@@ -18,59 +18,33 @@ A document is a question, named by its qId or its position. Any one of its answe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json
-from evalkit.errors import DataError
+from evalkit.data.formats import read_sections
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
+from evalkit.harness.examples import open_question
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Decoding, Document, Example
+from evalkit.types import Decoding
 
 # (list (description "Jamaican English") (description Lawyer)): quoted where it has blanks or signs.
 _DESCRIPTION = re.compile(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()"]+))\)')
 
 
-def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the questions of a JSON list with the hub's columns."""
-    for path in paths:
-        whole = read_json(path)
-        if not isinstance(whole, list):
-            raise DataError(f"{path}: expected a WebQuestions file, a list of questions")
-        for number, question in enumerate(whole, start=1):
-            try:
-                yield _row(question)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise DataError(
-                    f"{path} question {number}: expected qText and answers, or utterance and targetValue "
-                    f"({type(error).__name__}: {error})"
-                ) from error
-
-
-def _row(question: Mapping[str, Any]) -> Row:
+def _row(question: Mapping[str, Any]) -> Iterable[Row]:
+    """Give a question of either form the hub's columns, and its id where it has one."""
     if "utterance" not in question:
-        return {"id": question["qId"], "question": question["qText"], "answers": question["answers"]}
-    found = _DESCRIPTION.findall(question["targetValue"])
-    answers = [re.sub(r"\\(.)", r"\1", quoted) or bare.strip() for quoted, bare in found]
-    return {"url": question["url"], "question": question["utterance"], "answers": answers}
+        yield {"id": question["qId"], "question": question["qText"], "answers": question["answers"]}
+        return
+    descriptions = _DESCRIPTION.findall(question["targetValue"])
+    answers = [re.sub(r"\\(.)", r"\1", quoted) or bare.strip() for quoted, bare in descriptions]
+    # Several questions may share a page, so its url does not name a question.
+    yield {"url": question["url"], "question": question["utterance"], "answers": answers}
 
 
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    # Several questions may share a page, so the url alone would not be unique.
-    yield Document(id=str(row.get("id", index)), row=row)
-
-
-def _to_example(document: Document) -> Example:
-    answers = document.row["answers"]
-    if not isinstance(answers, list) or not answers:
-        raise TypeError("expected a list of answers in the column 'answers'")
-    return Example(
-        task="answer the question",
-        input=document.row["question"].rstrip("? "),
-        output=answers[0].strip(),
-        references=tuple(answer.strip() for answer in answers),
-    )
-
+_read = read_sections(
+    "WebQuestions", _row, key="", unit="question", expected="qText and answers, or utterance and targetValue"
+)
 
 TASKS = (
     Task(
@@ -80,17 +54,14 @@ TASKS = (
         source=BenchmarkSource(
             name="webquestions",
             hub=Hub(id="stanfordnlp/web_questions", splits={"test": "test", "shots": "train"}),
-            releases={
-                "test": Release(files=("webquestions/webquestions.examples.test.json",), read=_read),
-                "shots": Release(files=("webquestions/webquestions.examples.train.json",), read=_read),
-            },
-            samples={
-                "test": Release(files=("webquestions/test.json",), read=_read),
-                "shots": Release(files=("webquestions/trainmodel.json",), read=_read),
-            },
+            releases=released(
+                "webquestions/webquestions.examples.test.json",
+                shots="webquestions/webquestions.examples.train.json",
+                read=_read,
+            ),
+            samples=released("webquestions/test.json", shots="webquestions/trainmodel.json", read=_read),
         ),
-        to_example=_to_example,
-        documents=_documents,
+        to_example=open_question("answers"),
         protocols={
             "gpt3": Protocol(
                 kind="generate",

@@ -18,7 +18,8 @@ A document is a question, named by its position.
 from __future__ import annotations
 
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.harness.examples import choice_example
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -34,10 +35,9 @@ def _to_example(document: Document) -> Example:
         passage = f"{title} -- {passage}"
     gold = choice_of(row["answer"] if "answer" in row else row["label"], _CHOICES, names=_GOLD)
     question = row["question"].strip().rstrip("? ")
-    return Example(
-        task="answer the question about the passage with yes or no",
+    return choice_example(
+        "answer the question about the passage with yes or no",
         input=f"{passage}\n{question}",
-        output=_CHOICES[gold],
         parts={"passage": passage, "question": question},
         choices=_CHOICES,
         gold=gold,
@@ -52,14 +52,8 @@ TASKS = (
         source=BenchmarkSource(
             name="boolq",
             hub=Hub(id="google/boolq", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("boolq/dev.jsonl",), read=read_jsonl),
-                "shots": Release(files=("boolq/train.jsonl",), read=read_jsonl),
-            },
-            samples={
-                "test": Release(files=("superglue/BoolQ/val.jsonl",), read=read_jsonl),
-                "shots": Release(files=("superglue/BoolQ/train.jsonl",), read=read_jsonl),
-            },
+            releases=released("boolq/dev.jsonl", shots="boolq/train.jsonl"),
+            samples=released("superglue/BoolQ/val.jsonl", shots="superglue/BoolQ/train.jsonl"),
         ),
         to_example=_to_example,
         protocols={

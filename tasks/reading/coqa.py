@@ -22,51 +22,39 @@ blank lines between the turns and decodes with 4 beams. Neither paper says wheth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from evalkit.data.formats import read_sections
 from evalkit.data.rows import texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_json
-from evalkit.errors import DataError
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 
 
-def _read(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Yield the stories of the official JSON with the hub's columns, and what the hub lacks: ids and other answers."""
-    for path in paths:
-        whole = read_json(path)
-        stories = whole.get("data") if isinstance(whole, dict) else None
-        if not isinstance(stories, list):
-            raise DataError(f"{path}: expected the official CoQA file, an object with a list 'data' of stories")
-        for number, story in enumerate(stories, start=1):
-            try:
-                row = _row(story)
-            except (KeyError, TypeError, AttributeError) as error:
-                raise DataError(
-                    f"{path} story {number}: expected id, source, story, questions and answers, "
-                    f"each with input_text ({type(error).__name__}: {error})"
-                ) from error
-            lengths = {len(row["questions"]), *map(len, [row["answers"]["input_text"], *row["additional_answers"]])}
-            if len(lengths) > 1:
-                raise DataError(
-                    f"{path} story {number}: expected as many answers as questions, found {sorted(lengths)}"
-                )
-            yield row
-
-
-def _row(story: Mapping[str, Any]) -> dict[str, Any]:
+def _row(story: Mapping[str, Any]) -> Iterable[Row]:
+    """Give a story of the release the hub's columns, and what the hub lacks: its id and the other people's answers."""
     others = story.get("additional_answers", {})
-    return {
+    questions = [question["input_text"] for question in story["questions"]]
+    answers = [answer["input_text"] for answer in story["answers"]]
+    additional = [[answer["input_text"] for answer in others[key]] for key in sorted(others)]
+    lengths = {len(texts) for texts in (questions, answers, *additional)}
+    if len(lengths) > 1:
+        raise ValueError(f"expected as many answers as questions, found {sorted(lengths)}")
+    yield {
         "id": story["id"],
         "source": story["source"],
         "story": story["story"],
-        "questions": [question["input_text"] for question in story["questions"]],
-        "answers": {"input_text": [answer["input_text"] for answer in story["answers"]]},
-        "additional_answers": [[answer["input_text"] for answer in others[key]] for key in sorted(others)],
+        "questions": questions,
+        "answers": {"input_text": answers},
+        "additional_answers": additional,
     }
+
+
+_read = read_sections(
+    "CoQA", _row, unit="story", expected="id, source, story, questions and answers, each with input_text"
+)
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
@@ -124,10 +112,7 @@ TASKS = (
         source=BenchmarkSource(
             name="coqa",
             hub=Hub(id="stanfordnlp/coqa", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("coqa/coqa-dev-v1.0.json",), read=_read),
-                "shots": Release(files=("coqa/coqa-train-v1.0.json",), read=_read),
-            },
+            releases=released("coqa/coqa-dev-v1.0.json", shots="coqa/coqa-train-v1.0.json", read=_read),
         ),
         to_example=_to_example,
         documents=_documents,

@@ -23,28 +23,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evalkit.data.formats import expand
 from evalkit.data.rows import texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json
+from evalkit.data.sources import BenchmarkSource, Hub, Row, read_json, released
 from evalkit.errors import DataError
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.metrics.drop import BETWEEN_SPANS
 from evalkit.types import Decoding, Document, Example
 
 
 def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the questions of the official JSON with the hub's columns; a list of spans is one text here."""
+    """Yield the questions of the release's JSON with the hub's columns; a list of spans is one text here."""
+    expected = "passage and qa_pairs, each with query_id, question and answer"
     for path in paths:
-        whole = read_json(path)
-        if not isinstance(whole, dict):
-            raise DataError(f"{path}: expected an official DROP file, an object of passages by name")
-        for name, section in whole.items():
-            try:
-                yield from [_row(name, section["passage"], question) for question in section["qa_pairs"]]
-            except (KeyError, TypeError, AttributeError) as error:
-                raise DataError(
-                    f"{path} passage {name!r}: expected passage and qa_pairs, each with query_id, question and answer "
-                    f"({type(error).__name__}: {error})"
-                ) from error
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise DataError(f"{path}: expected the official DROP file, an object of passages by name")
+        passages = ((f"passage {name!r}", (name, passage)) for name, passage in content.items())
+        yield from expand(passages, _questions, path=path, expected=expected)
+
+
+def _questions(named: tuple[str, Mapping[str, Any]]) -> Iterable[Row]:
+    name, passage = named
+    return [_row(name, passage["passage"], question) for question in passage["qa_pairs"]]
 
 
 def _row(name: str, passage: str, question: Mapping[str, Any]) -> Row:
@@ -66,10 +67,6 @@ def _text(answer: Mapping[str, Any]) -> str:
         return BETWEEN_SPANS.join(span.strip() for span in answer["spans"])
     date = answer.get("date") or {}
     return " ".join(date[key] for key in ("day", "month", "year") if date.get(key))
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=str(row["query_id"]), row=row, cluster=row["section_id"])
 
 
 def _to_example(document: Document) -> Example:
@@ -95,13 +92,10 @@ TASKS = (
         source=BenchmarkSource(
             name="drop",
             hub=Hub(id="ucinlp/drop", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("drop/drop_dataset_dev.json",), read=_read),
-                "shots": Release(files=("drop/drop_dataset_train.json",), read=_read),
-            },
+            releases=released("drop/drop_dataset_dev.json", shots="drop/drop_dataset_train.json", read=_read),
         ),
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(id="query_id", cluster="section_id"),
         protocols={
             "gpt3": Protocol(
                 kind="generate",

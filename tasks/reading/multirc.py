@@ -20,15 +20,15 @@ show every answer of a question with its label. GPT-3 shows one fixed set of que
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
+from evalkit.data.formats import read_records
+from evalkit.data.glue import superglue
 from evalkit.data.rows import choice_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
-from evalkit.errors import DataError
-from evalkit.harness.task import Protocol, Task
+from evalkit.data.sources import Row
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.metrics.labels import BETWEEN_ANSWERS
 from evalkit.types import Document, Example
 
@@ -37,27 +37,24 @@ _LABELS = ("True", "False")
 _GOLD = {True: 0, False: 1}
 
 
-def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield one row an answer, as the hub does, from SuperGLUE's JSONL of one paragraph a line."""
-    for path in paths:
-        for number, line in enumerate(read_jsonl([path]), start=1):
-            try:
-                yield from [
-                    {
-                        "paragraph": line["passage"]["text"],
-                        "question": question["question"],
-                        "answer": answer["text"],
-                        "label": answer["label"],
-                        "idx": {"paragraph": line["idx"], "question": question["idx"], "answer": answer["idx"]},
-                    }
-                    for question in line["passage"]["questions"]
-                    for answer in question["answers"]
-                ]
-            except (KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path} row {number}: expected idx and a passage with text and questions, each with idx, question "
-                    f"and answers, each with idx, text and label ({type(error).__name__}: {error})"
-                ) from error
+def _answers(line: Mapping[str, Any]) -> Iterable[Row]:
+    """Yield one row per answer, as the hub does, of a paragraph in SuperGLUE's release."""
+    for question in line["passage"]["questions"]:
+        for answer in question["answers"]:
+            yield {
+                "paragraph": line["passage"]["text"],
+                "question": question["question"],
+                "answer": answer["text"],
+                "label": answer["label"],
+                "idx": {"paragraph": line["idx"], "question": question["idx"], "answer": answer["idx"]},
+            }
+
+
+_read = read_records(
+    _answers,
+    expected="idx and a passage with text and questions, each with idx, question and answers, each with idx, text and "
+    "label",
+)
 
 
 def _questions(rows: Iterable[Row]) -> Iterator[Row]:
@@ -75,10 +72,6 @@ def _questions(rows: Iterable[Row]) -> Iterator[Row]:
             "question": answers[0]["question"],
             "answers": [{"text": row["answer"], "label": row["label"]} for row in answers],
         }
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, cluster=str(row["paragraph_idx"]))
 
 
 def _to_example(document: Document) -> Example:
@@ -104,17 +97,9 @@ TASKS = (
         name="multirc",
         family="reading",
         title="questions with several answers, each true or false (Khashabi et al. 2018)",
-        source=BenchmarkSource(
-            name="multirc",
-            hub=Hub(id="aps/super_glue", config="multirc", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("superglue/MultiRC/val.jsonl",), read=_read),
-                "shots": Release(files=("superglue/MultiRC/train.jsonl",), read=_read),
-            },
-            prepare=_questions,
-        ),
+        source=superglue("multirc", folder="MultiRC", read=_read, prepare=_questions),
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(cluster="paragraph_idx"),
         protocols={
             "gpt3": Protocol(
                 kind="choice",

@@ -21,48 +21,42 @@ ends every passage of the data and is not shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from evalkit.data.formats import read_sections
 from evalkit.data.rows import texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json
-from evalkit.errors import DataError
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
+from evalkit.harness.examples import solved_turns
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.answers import CANNOT_ANSWER
 from evalkit.types import Decoding, Document, Example
 
 
-def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the dialogues of the official JSON with the hub's columns."""
-    for path in paths:
-        whole = read_json(path)
-        sections = whole.get("data") if isinstance(whole, dict) else None
-        if not isinstance(sections, list):
-            raise DataError(f"{path}: expected an official QuAC file, an object with a list 'data' of sections")
-        for number, section in enumerate(sections, start=1):
-            try:
-                yield from [_row(section, paragraph) for paragraph in section["paragraphs"]]
-            except (KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path} section {number}: expected title, section_title and paragraphs, each with id, context "
-                    f"and qas, each with id, question, answers and orig_answer ({type(error).__name__}: {error})"
-                ) from error
+def _dialogues(section: Mapping[str, Any]) -> Iterable[Row]:
+    """Give the dialogues about a section of the release the hub's columns, and the answer that the teacher gave."""
+    for paragraph in section["paragraphs"]:
+        questions = paragraph["qas"]
+        yield {
+            "dialogue_id": paragraph["id"],
+            "wikipedia_page_title": section["title"],
+            "section_title": section["section_title"],
+            "context": paragraph["context"],
+            "turn_ids": [question["id"] for question in questions],
+            "questions": [question["question"] for question in questions],
+            "answers": {"texts": [[answer["text"] for answer in question["answers"]] for question in questions]},
+            "orig_answers": {"texts": [question["orig_answer"]["text"] for question in questions]},
+        }
 
 
-def _row(section: Mapping[str, Any], paragraph: Mapping[str, Any]) -> Row:
-    questions = paragraph["qas"]
-    return {
-        "dialogue_id": paragraph["id"],
-        "wikipedia_page_title": section["title"],
-        "section_title": section["section_title"],
-        "context": paragraph["context"],
-        "turn_ids": [question["id"] for question in questions],
-        "questions": [question["question"] for question in questions],
-        "answers": {"texts": [[answer["text"] for answer in question["answers"]] for question in questions]},
-        "orig_answers": {"texts": [question["orig_answer"]["text"] for question in questions]},
-    }
+_read = read_sections(
+    "QuAC",
+    _dialogues,
+    unit="section",
+    expected="title, section_title and paragraphs, each with id, context and qas, each with id, question, answers and "
+    "orig_answer",
+)
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
@@ -72,22 +66,22 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 def _to_example(document: Document) -> Example:
     row, turn = document.row, document.row["turn"]
-    said = [text.strip() for text in texts_of(row["orig_answers"]["texts"], "orig_answers.texts")]
+    teacher_answers = [text.strip() for text in texts_of(row["orig_answers"]["texts"], "orig_answers.texts")]
     questions = [text.strip() for text in texts_of(row["questions"], "questions")]
-    turns = "".join(f"Q: {q}\n\nA: {a}\n\n" for q, a in zip(questions[:turn], said[:turn], strict=True))
+    turns = solved_turns(zip(questions[:turn], teacher_answers[:turn], strict=True))
     passage = row["context"].removesuffix(CANNOT_ANSWER).strip()
     answers = tuple(text.strip() for text in texts_of(row["answers"]["texts"][turn], "answers.texts"))
     return Example(
         task="answer the question about the section",
         input=f"{passage}\n\n{turns}Q: {questions[turn]}",
-        output=said[turn],
+        output=teacher_answers[turn],
         parts={
             "title": f"{row['wikipedia_page_title']} - {row['section_title']}",
             "passage": passage,
             "turns": turns,
             "question": questions[turn],
         },
-        references=answers if said[turn] in answers else (said[turn], *answers),
+        references=answers if teacher_answers[turn] in answers else (teacher_answers[turn], *answers),
     )
 
 
@@ -104,10 +98,7 @@ TASKS = (
         source=BenchmarkSource(
             name="quac",
             hub=Hub(id="allenai/quac", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("quac/val_v0.2.json",), read=_read),
-                "shots": Release(files=("quac/train_v0.2.json",), read=_read),
-            },
+            releases=released("quac/val_v0.2.json", shots="quac/train_v0.2.json", read=_read),
         ),
         to_example=_to_example,
         documents=_documents,

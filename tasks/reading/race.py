@@ -31,8 +31,9 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.data.rows import choice_of, texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, with_earlier
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, released, with_earlier
 from evalkit.errors import DataError, LabelError
+from evalkit.harness.examples import choice_example, solved_turns
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -91,16 +92,15 @@ def _to_example(document: Document) -> Example:
     row = document.row
     choices, gold = _options(row)
     article, question = row["article"].strip(), row["question"].strip()
-    turns = ""
-    for other in row["earlier"]:
-        with suppress(LabelError):  # a question without an answer is no solved one
-            answers, right = _options(other)
-            turns += f"Q: {other['question'].strip()}\n\nA: {answers[right]}\n\n"
-    return Example(
-        task="answer the question about the article",
+    turns: list[tuple[str, str]] = []
+    for earlier in row["earlier"]:
+        with suppress(LabelError):  # a question without an answer cannot be shown
+            options, right = _options(earlier)
+            turns.append((earlier["question"].strip(), options[right]))
+    return choice_example(
+        "answer the question about the article",
         input=f"{article}\n\n{question}",
-        output=choices[gold],
-        parts={"article": article, "turns": turns, "question": question},
+        parts={"article": article, "turns": solved_turns(turns), "question": question},
         choices=choices,
         gold=gold,
     )
@@ -146,7 +146,7 @@ def _task(school: str, title: str) -> Task:
             name=f"race_{school}",
             hub=Hub(id="ehovy/race", config=school, splits={"test": "test", "shots": "train"}),
             releases={"test": _archive(f"test/{school}"), "shots": _archive(f"train/{school}")},
-            samples={"test": Release(files=("race/race_sample.jsonl",), read=partial(_read_sample, school=school))},
+            samples=released("race/race_sample.jsonl", read=partial(_read_sample, school=school)),
             prepare=partial(with_earlier, passage="article"),
         ),
         to_example=_to_example,

@@ -17,13 +17,14 @@ into the sentence in turn, and the filled sentence of the highest mean token log
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from evalkit.data.formats import read_records
+from evalkit.data.glue import superglue
 from evalkit.data.rows import texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl
-from evalkit.errors import DataError, LabelError
+from evalkit.data.sources import Row
+from evalkit.errors import LabelError
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Document, Example
 
@@ -31,27 +32,22 @@ _HIGHLIGHT = "@highlight"
 _PLACEHOLDER = "@placeholder"
 
 
-def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield one row a sentence with the hub's columns from SuperGLUE's JSONL of one passage a line."""
-    for path in paths:
-        for number, line in enumerate(read_jsonl([path]), start=1):
-            try:
-                text = line["passage"]["text"]
-                yield from [
-                    {
-                        "passage": text,
-                        "query": sentence["query"],
-                        "entities": [text[at["start"] : at["end"] + 1] for at in line["passage"]["entities"]],
-                        "answers": [answer["text"] for answer in sentence["answers"]],
-                        "idx": {"passage": line["idx"], "query": sentence["idx"]},
-                    }
-                    for sentence in line["qas"]
-                ]
-            except (KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path} row {number}: expected idx, a passage with text and entities, and qas, each with idx, "
-                    f"query and answers ({type(error).__name__}: {error})"
-                ) from error
+def _sentences(line: Mapping[str, Any]) -> Iterable[Row]:
+    """Yield one row per sentence with the hub's columns, of a passage in SuperGLUE's release."""
+    text = line["passage"]["text"]
+    for sentence in line["qas"]:
+        yield {
+            "passage": text,
+            "query": sentence["query"],
+            "entities": [text[span["start"] : span["end"] + 1] for span in line["passage"]["entities"]],
+            "answers": [answer["text"] for answer in sentence["answers"]],
+            "idx": {"passage": line["idx"], "query": sentence["idx"]},
+        }
+
+
+_read = read_records(
+    _sentences, expected="idx, a passage with text and entities, and qas, each with idx, query and answers"
+)
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
@@ -91,14 +87,7 @@ TASKS = (
         name="record",
         family="reading",
         title="the entity missing from a sentence about news (Zhang et al. 2018)",
-        source=BenchmarkSource(
-            name="record",
-            hub=Hub(id="aps/super_glue", config="record", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("superglue/ReCoRD/val.jsonl",), read=_read),
-                "shots": Release(files=("superglue/ReCoRD/train.jsonl",), read=_read),
-            },
-        ),
+        source=superglue("record", folder="ReCoRD", read=_read),
         to_example=_to_example,
         documents=_documents,
         protocols={

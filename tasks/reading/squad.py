@@ -25,38 +25,22 @@ writes "unanswerable", as lm-evaluation-harness does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from evalkit.data.formats import read_records, read_sections
 from evalkit.data.rows import texts_of
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_json, read_jsonl, with_earlier
-from evalkit.errors import DataError
+from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, Split, released, with_earlier
 from evalkit.files import digest
+from evalkit.harness.examples import solved_turns
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.answers import NO_ANSWER
 from evalkit.types import Decoding, Document, Example
 
 
-def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the questions of the official JSON with the hub's columns."""
-    for path in paths:
-        whole = read_json(path)
-        articles = whole.get("data") if isinstance(whole, dict) else None
-        if not isinstance(articles, list):
-            raise DataError(f"{path}: expected an official SQuAD file, an object with a list 'data' of articles")
-        for number, article in enumerate(articles, start=1):
-            try:
-                yield from _questions(article)
-            except (KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path} article {number}: expected title and paragraphs, each with context and qas, each with "
-                    f"id, question and answers ({type(error).__name__}: {error})"
-                ) from error
-
-
-def _questions(article: Mapping[str, Any]) -> Iterator[Row]:
+def _questions(article: Mapping[str, Any]) -> Iterable[Row]:
+    """Give the questions about an article of the release the hub's columns."""
     for paragraph in article["paragraphs"]:
         for question in paragraph["qas"]:
             yield {
@@ -68,14 +52,18 @@ def _questions(article: Mapping[str, Any]) -> Iterator[Row]:
             }
 
 
-def _read_sample(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the rows of a JSONL whose answers are a plain list, with the hub's columns."""
-    for path in paths:
-        for number, row in enumerate(read_jsonl([path]), start=1):
-            answers = row.get("answers")
-            if not isinstance(answers, list):
-                raise DataError(f"{path} row {number}: expected a list 'answers' of texts")
-            yield {**row, "answers": {"text": answers}}
+def _sample_row(record: Mapping[str, Any]) -> Iterable[Row]:
+    """Give a record whose answers are a plain list the hub's columns."""
+    yield {**record, "answers": {"text": texts_of(record["answers"], "answers")}}
+
+
+_read = read_sections(
+    "SQuAD",
+    _questions,
+    unit="article",
+    expected="title and paragraphs, each with context and qas, each with id, question and answers",
+)
+_read_sample = read_records(_sample_row, expected="a list 'answers' of texts")
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
@@ -85,7 +73,7 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 def _to_example(document: Document) -> Example:
     row = document.row
     passage, question, answers = row["context"].strip(), row["question"].strip(), _answers(row)
-    turns = "".join(f"Q: {other['question'].strip()}\n\nA: {_answers(other)[0]}\n\n" for other in row["earlier"])
+    turns = solved_turns((earlier["question"].strip(), _answers(earlier)[0]) for earlier in row["earlier"])
     return Example(
         task="answer the question about the paragraph",
         input=f"{passage}\n\n{question}",
@@ -106,49 +94,50 @@ def _answered(document: Document) -> Example:
     return _to_example(document)
 
 
-_PLAIN = "Title: {title}\n\nBackground: {passage}\n\nQuestion: {question}\n\nAnswer:"
-_DECODING = Decoding(until=("\n",), max_tokens=48)
+def _source(name: str, *, hub: str, version: str, samples: Mapping[Split, Release]) -> BenchmarkSource:
+    return BenchmarkSource(
+        name=name,
+        hub=Hub(id=hub, splits={"test": "validation", "shots": "train"}),
+        releases=released(f"squad/dev-{version}.json", shots=f"squad/train-{version}.json", read=_read),
+        samples=samples,
+        prepare=partial(with_earlier, passage="context"),
+    )
+
+
+def _plain(*metrics: str) -> Protocol:
+    return Protocol(
+        kind="generate",
+        query="Title: {title}\n\nBackground: {passage}\n\nQuestion: {question}\n\nAnswer:",
+        metrics=metrics,
+        decoding=Decoding(until=("\n",), max_tokens=48),
+        shrink=("passage", "left"),
+    )
+
 
 TASKS = (
     Task(
         name="squad1",
         family="reading",
         title="questions about a paragraph, answered by a span of it (Rajpurkar et al. 2016)",
-        source=BenchmarkSource(
-            name="squad1",
-            hub=Hub(id="rajpurkar/squad", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("squad/dev-v1.1.json",), read=_read),
-                "shots": Release(files=("squad/train-v1.1.json",), read=_read),
-            },
-            samples={"test": Release(files=("squad/squad_v1.1_dev_1000.jsonl",), read=_read_sample)},
-            prepare=partial(with_earlier, passage="context"),
+        source=_source(
+            "squad1",
+            hub="rajpurkar/squad",
+            version="v1.1",
+            samples=released("squad/squad_v1.1_dev_1000.jsonl", read=_read_sample),
         ),
         to_example=_answered,
         documents=_documents,
-        protocols={
-            "plain": Protocol(
-                kind="generate",
-                query=_PLAIN,
-                metrics=("f1", "exact_match"),
-                decoding=_DECODING,
-                shrink=("passage", "left"),
-            )
-        },
+        protocols={"plain": _plain("f1", "exact_match")},
     ),
     Task(
         name="squad2",
         family="reading",
         title="questions about a paragraph, half of them without an answer (Rajpurkar et al. 2018)",
-        source=BenchmarkSource(
-            name="squad2",
-            hub=Hub(id="rajpurkar/squad_v2", splits={"test": "validation", "shots": "train"}),
-            releases={
-                "test": Release(files=("squad/dev-v2.0.json",), read=_read),
-                "shots": Release(files=("squad/train-v2.0.json",), read=_read),
-            },
-            samples={"test": Release(files=("squad/dev-v2.0-half.json",), read=_read)},
-            prepare=partial(with_earlier, passage="context"),
+        source=_source(
+            "squad2",
+            hub="rajpurkar/squad_v2",
+            version="v2.0",
+            samples=released("squad/dev-v2.0-half.json", read=_read),
         ),
         to_example=_to_example,
         documents=_documents,
@@ -161,13 +150,7 @@ TASKS = (
                 shrink=("passage", "left"),
                 paper_shots=16,
             ),
-            "plain": Protocol(
-                kind="generate",
-                query=_PLAIN,
-                metrics=("squad2_f1", "squad2_em"),
-                decoding=_DECODING,
-                shrink=("passage", "left"),
-            ),
+            "plain": _plain("squad2_f1", "squad2_em"),
         },
     ),
 )

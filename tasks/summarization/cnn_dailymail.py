@@ -22,7 +22,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
 from evalkit.files import digest
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import normalize
@@ -65,7 +65,7 @@ TASKS = (
         source=BenchmarkSource(
             name="cnn_dailymail",
             hub=Hub(id="abisee/cnn_dailymail", config="3.0.0", splits={"test": "test", "shots": "validation"}),
-            releases={"test": Release(files=("cnn_dailymail/cnndm_test_198.jsonl",), read=read_jsonl)},
+            releases=released("cnn_dailymail/cnndm_test_198.jsonl"),
         ),
         to_example=_to_example,
         protocols={

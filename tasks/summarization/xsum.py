@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.data.sources import BenchmarkSource, Hub, Release, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, released
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import normalize
 from evalkit.types import Decoding, Document, Example
@@ -40,7 +40,7 @@ TASKS = (
         source=BenchmarkSource(
             name="xsum",
             hub=Hub(id="EdinburghNLP/xsum", splits={"test": "test", "shots": "validation"}),
-            releases={"test": Release(files=("xsum/xsum_test_1000.jsonl",), read=read_jsonl)},
+            releases=released("xsum/xsum_test_1000.jsonl"),
         ),
         to_example=_to_example,
         protocols={

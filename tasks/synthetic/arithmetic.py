@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, Split, read_jsonl
+from evalkit.data.sources import BenchmarkSource, Hub, Row, Split, released
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
 
@@ -97,7 +97,7 @@ def _task(name: str) -> Task:
         source=BenchmarkSource(
             name=f"arithmetic_{name}",
             hub=Hub(id="EleutherAI/arithmetic", config=f"arithmetic_{name}", splits={"test": "validation"}),
-            releases={"test": Release(files=(f"gpt3/{kind.file}.jsonl",), read=read_jsonl)},
+            releases=released(f"gpt3/{kind.file}.jsonl"),
             make=partial(_make, name),
         ),
         to_example=_to_example,

@@ -28,7 +28,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from evalkit.data.sources import BenchmarkSource, Hub, Release, Row, read_jsonl, read_lines
+from evalkit.data.sources import BenchmarkSource, Hub, Row, read_lines, released
 from evalkit.errors import DataError
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding, Document, Example
@@ -110,8 +110,8 @@ def _task(name: str) -> Task:
         source=BenchmarkSource(
             name=f"scramble_{name}",
             hub=Hub(id="EleutherAI/unscramble", config=kind.file, splits={"test": "validation"}),
-            releases={"test": Release(files=(f"gpt3/{kind.file}.jsonl",), read=read_jsonl)},
-            samples={"test": Release(files=("norvig/count_1w.txt",), read=partial(_made, name))},
+            releases=released(f"gpt3/{kind.file}.jsonl"),
+            samples=released("norvig/count_1w.txt", read=partial(_made, name)),
         ),
         to_example=_to_example,
         protocols={

@@ -8,27 +8,21 @@ the word ("sense"), it is what the friend brought ("thing"), or it is who brough
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.examples import choice_example
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["gap"])
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
-    return Example(
-        task="fill the gap",
+    return choice_example(
+        "fill the gap",
         input=f"{row['passage']} {row['before']} ____{row['after']}",
-        output=row["choices"][row["gold"]],
         parts={"passage": row["passage"], "before": row["before"], "after": row["after"]},
-        choices=tuple(row["choices"]),
+        choices=row["choices"],
         gold=row["gold"],
     )
 
@@ -46,7 +40,7 @@ TASKS = (
         source=WorldSource("cloze"),
         suites={"world-quick": ("sense", "thing"), "world-hard": ("friend",)},
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(level="gap"),
         protocols={
             "plain": Protocol(
                 kind="choice",

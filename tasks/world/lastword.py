@@ -9,16 +9,9 @@ meant; "hop2", "hop3": it takes two or three sentences, one leading to the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["level"])
 
 
 def _to_example(document: Document) -> Example:
@@ -33,7 +26,7 @@ TASKS = (
         source=WorldSource("lastword"),
         suites={"world-quick": ("sole", "hop1"), "world-hard": ("hop2", "hop3")},
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(level="level"),
         protocols={"plain": Protocol(kind="loglikelihood", query="{input}", metrics=("acc", "ppl"))},
     ),
 )

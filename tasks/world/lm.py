@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["kind"])
-
-
-def _to_example(document: Document) -> Example:
-    return Example(task="continue the text", input=document.row["text"], output="")
-
+from evalkit.harness.perplexity import rolling, whole_text
+from evalkit.harness.task import Task, document_per_row
 
 TASKS = (
     Task(
@@ -24,12 +12,8 @@ TASKS = (
         family="lm",
         title="perplexity of held-out pages (generated world)",
         source=WorldSource("lm"),
-        to_example=_to_example,
-        documents=_documents,
-        protocols={
-            "plain": Protocol(
-                kind="rolling", query="{input}", target="", metrics=("ppl_word", "ppl_token", "bits_per_byte")
-            )
-        },
+        to_example=whole_text("text"),
+        documents=document_per_row(level="kind"),
+        protocols={"plain": rolling("ppl_word", "ppl_token", "bits_per_byte")},
     ),
 )

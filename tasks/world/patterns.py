@@ -7,17 +7,12 @@ Rules of the level "new" occur in no training text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Decoding, Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["level"])
 
 
 def _rule(document: Document) -> str:
@@ -41,7 +36,7 @@ TASKS = (
         source=WorldSource("patterns"),
         suites={"world-quick": ("word",), "world-hard": ("number", "scramble", "new")},
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(level="level"),
         shot_group=_rule,
         shot_controls={"shuffled_answers": _shuffled},
         protocols={

@@ -14,27 +14,19 @@ Level "thing": what the nouns are tells much; "person": only the verb and the or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.examples import choice_example
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    """One document a row; both alternates of an instance share a cluster, the level says how hard it is."""
-    yield Document(id=row["id"], row=row, cluster=row["pair"], level=row["level"])
 
 
 def _to_example(document: Document) -> Example:
     row = document.row
-    return Example(
-        task="say what the pronoun stands for",
+    return choice_example(
+        "say what the pronoun stands for",
         input=f"{row['before']} {row['pronoun']} {row['after']}",
-        output=row["choices"][row["gold"]],
         parts={"before": row["before"], "after": row["after"], "question": row["question"]},
-        choices=tuple(row["choices"]),
+        choices=row["choices"],
         gold=row["gold"],
     )
 
@@ -47,7 +39,7 @@ def _task(name: str, title: str, protocol: Protocol) -> Task:
         source=WorldSource("pronouns"),
         suites={"world-quick": ("thing",), "world-hard": ("person", "nested")},
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(cluster="pair", level="level"),
         protocols={"plain": protocol},
     )
 

@@ -10,17 +10,11 @@ people who are written about most, "middle" the next two hundred, "tail" the oth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Decoding, Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    """One document a row; questions about one person are a cluster: a model knows the person or not."""
-    yield Document(id=row["id"], row=row, cluster=row["person"], level=row["level"])
 
 
 def _to_example(document: Document) -> Example:
@@ -48,7 +42,7 @@ TASKS = (
         source=WorldSource("qa"),
         suites={"world-quick": ("head",), "world-hard": ("middle", "tail")},
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(cluster="person", level="level"),
         protocols={
             "plain": Protocol(
                 kind="generate",

@@ -12,17 +12,11 @@ how many; "hop": the answer takes two sentences.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["level"])
 
 
 def _to_example(document: Document) -> Example:
@@ -49,7 +43,7 @@ TASKS = (
         source=WorldSource("reading"),
         suites={"world-quick": ("one", "many"), "world-hard": ("long", "who", "unsaid", "count", "hop")},
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(level="level"),
         protocols={
             "plain": Protocol(
                 kind="choice",

@@ -9,17 +9,12 @@ one event; "salience": two, of which the one that people talk about counts; "cro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
 
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Decoding, Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["level"])
 
 
 def _to_example(document: Document) -> Example:
@@ -50,7 +45,7 @@ TASKS = (
         source=WorldSource("summary"),
         suites={"world-quick": ("event",), "world-hard": ("salience", "crowd")},
         to_example=_to_example,
-        documents=_documents,
+        documents=document_per_row(level="level"),
         protocols={
             "plain": Protocol(
                 kind="generate",

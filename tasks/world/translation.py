@@ -8,16 +8,11 @@ negation), "relative" (relative clauses), "idiom" (what is not said word by word
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from evalkit.data.sources import WorldSource
-from evalkit.harness.task import Protocol, Task
+from evalkit.harness.task import Protocol, Task, document_per_row
 from evalkit.types import Decoding, Document, Example
-
-
-def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    yield Document(id=row["id"], row=row, level=row["level"])
 
 
 def _direction(source: str, target: str) -> Callable[[Document], Example]:
@@ -39,7 +34,7 @@ def _task(name: str, source: str, target: str) -> Task:
         source=WorldSource("translation"),
         suites={"world-quick": ("simple",), "world-hard": ("agreement", "relative", "idiom", "rare")},
         to_example=_direction(source, target),
-        documents=_documents,
+        documents=document_per_row(level="level"),
         protocols={
             "plain": Protocol(
                 kind="generate",

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evalkit.data.formats import last_bytes, read_column, read_parallel, read_problems, read_table, read_whole
+from evalkit.data.formats import (
+    last_bytes,
+    read_column,
+    read_parallel,
+    read_problems,
+    read_records,
+    read_sections,
+    read_table,
+    read_whole,
+)
+from evalkit.data.sources import Row
 from evalkit.errors import DataError
 
 
@@ -66,3 +79,37 @@ def test_a_whole_file_of_the_right_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("count", "wanted"), [(1, "b"), (2, "b"), (3, "éb"), (9, "aéb")])
 def test_the_last_bytes_are_whole_characters(count: int, wanted: str) -> None:
     assert last_bytes("aéb", count) == wanted
+
+
+def _rows(section: Any) -> Iterator[Row]:
+    if not section["ids"]:
+        raise ValueError("expected ids, found none")
+    yield from ({"id": key} for key in section["ids"])
+
+
+def test_sections_of_one_json_become_rows(tmp_path: Path) -> None:
+    sections = [{"ids": [1, 2]}, {"ids": [3]}]
+    path = _write(tmp_path / "s.json", json.dumps({"data": sections}))
+    read = read_sections("Test", _rows, unit="page", expected="ids")
+    assert list(read([path])) == [{"id": 1}, {"id": 2}, {"id": 3}]
+    plain = _write(tmp_path / "p.json", json.dumps(sections))
+    assert list(read_sections("Test", _rows, key="", unit="page", expected="ids")([plain])) == list(read([path]))
+    with pytest.raises(DataError, match=r"p\.json: expected the official Test file, an object with a list 'data'"):
+        list(read([plain]))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"id": 1}, r"expected ids \(KeyError: 'ids'\)"),
+        ({"ids": 3}, r"expected ids \(TypeError: .*not iterable"),
+        ({"ids": []}, r"expected ids, found none$"),
+    ],
+)
+def test_a_wrong_section_or_record_is_named(section: Any, message: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "s.json", json.dumps({"data": [{"ids": [1]}, section]}))
+    with pytest.raises(DataError, match=rf"s\.json page 2: {message}"):
+        list(read_sections("Test", _rows, unit="page", expected="ids")([path]))
+    path = _write(tmp_path / "r.jsonl", json.dumps({"ids": [1]}) + "\n" + json.dumps(section) + "\n")
+    with pytest.raises(DataError, match=rf"r\.jsonl row 2: {message}"):
+        list(read_records(_rows, expected="ids")([path]))

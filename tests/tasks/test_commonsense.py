@@ -54,7 +54,10 @@ def test_the_cleaned_hellaswag_is_read_and_named_where_it_is_wrong(tmp_path: Pat
     ((document, example),) = load(TASKS["hellaswag"], RunSettings(), data).documents
     assert (document.id, example.input, example.output) == ("3", "Roofing: A man sits. he", "sleeps.")
     path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "query": "no activity"}) + "\n")
-    with pytest.raises(DataError, match=r"hellaswag_val_full\.jsonl row 2: expected ind, query, choices and gold"):
+    with pytest.raises(DataError, match=r"hellaswag_val_full\.jsonl row 2: expected 'ACTIVITY: CONTEXT' in query"):
+        load(TASKS["hellaswag"], RunSettings(), data)
+    path.write_text(json.dumps({**row, "query": None}) + "\n")
+    with pytest.raises(DataError, match=r"hellaswag_val_full\.jsonl row 1: expected ind, query, choices and gold"):
         load(TASKS["hellaswag"], RunSettings(), data)
 
 
