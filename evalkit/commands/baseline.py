@@ -1,4 +1,4 @@
-"""evalkit baseline: keep a run as a small file that can be committed; show the trend over many of them."""
+"""evalkit baseline: save a run as a small file to commit; show the trend over many of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evalkit.commands import options
 
-SUMMARY = "Keep a run as a small file that can be committed; show the trend over many of them."
+SUMMARY = "Save a run as a small file to commit; show the trend over many of them."
 EXAMPLES = """examples:
   evalkit baseline save runs/main baselines/main.json
   evalkit baseline history baselines/*.json --csv trend.csv     in the order given, the oldest first
@@ -27,16 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do the action."""
+    """Save, or show the history."""
     from evalkit.comparison import baseline, history
     from evalkit.files import write_atomic
 
     if arguments.action == "save":
         size = baseline.save(baseline.read(arguments.run), arguments.file)
-        print(f"{arguments.run} kept in {arguments.file} ({size:,} bytes)")
+        print(f"saved {arguments.run} as {arguments.file} ({size:,} bytes)")
         return
     past = [baseline.read(path) for path in arguments.files]
-    found = history.trends(past, all_metrics=arguments.all_metrics)
-    history.show(past, found, options.console())
+    trends = history.trends(past, all_metrics=arguments.all_metrics)
+    history.show(past, trends, options.console())
     if arguments.csv:
-        write_atomic(arguments.csv, history.as_csv(past, found))
+        write_atomic(arguments.csv, history.as_csv(past, trends))

@@ -1,4 +1,4 @@
-"""evalkit compare: say whether a run is worse than another, for people and for CI."""
+"""evalkit compare: whether one run is worse than another, for people and for CI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evalkit.comparison.evidence import Evidence
     from evalkit.comparison.flips import Flip
 
-SUMMARY = "Say whether a run is worse than another: paired tests, verdicts, an exit code for CI."
+SUMMARY = "Test whether one run is worse than another: paired tests, verdicts, an exit code for CI."
 EXAMPLES = """examples:
   evalkit compare runs/main runs/mine                      0: no regression, 1: a regression, 2: not comparable
   evalkit compare baselines/main.json runs/mine --margin 1.0 --margin lambada=0.5
@@ -32,36 +32,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alpha", type=float, default=0.05, help="familywise error over all verdicts (default: 0.05)")
     parser.add_argument(
         "--margin", action="append", default=[], metavar="[TASK=]POINTS",
-        help="changes within this many points are the same; of all tasks, or of one",
+        help="changes within this many points count as the same; for all tasks, or for one",
     )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit 1 also where something stays undecided")
     parser.add_argument("--all-metrics", action="store_true", help="every metric counts, not only each task's first")
     parser.add_argument(
         "--allow", action="append", default=[], metavar="FIELD",
-        help="compare although this differs: tasks, documents, seeds, metric, task, protocol, data",
+        help="compare even if this differs: tasks, documents, seeds, metric, task, protocol, data",
     )  # fmt: skip
     parser.add_argument("--resamples", type=int, default=10_000, help="of the permutation tests (default: 10000)")
     parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
     parser.add_argument("--flips", type=int, default=20, metavar="N", help="documents listed in Markdown (default: 20)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare, print and write; return 1 for a regression. What cannot be compared is written too, then raised."""
+    """Compare, print and write; return 1 for a regression. A failure to compare is written too, then raised."""
     from evalkit.comparison import display, junit, markdown
 
     try:
-        found, flips = _compare(arguments)
+        comparison, flips = _compare(arguments)
     except EvalkitError as error:
         _write(arguments, page=markdown.failure(str(error)), xml=junit.failure(str(error)))
         raise
-    display.show(found, options.console())
-    _write(arguments, page=markdown.page(found, flips), xml=junit.suite(found))
+    display.show(comparison, options.console())
+    _write(arguments, page=markdown.page(comparison, flips), xml=junit.suite(comparison))
     if arguments.json:
-        _save(arguments.json, json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n")
-    return 1 if found.failing else 0
+        _save(arguments.json, json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n")
+    return 1 if comparison.failing else 0
 
 
 def _compare(arguments: argparse.Namespace) -> tuple[Comparison, list[Flip]]:
@@ -77,16 +77,16 @@ def _compare(arguments: argparse.Namespace) -> tuple[Comparison, list[Flip]]:
         seed=arguments.seed,
     )
     base, new = baseline.read(arguments.base), baseline.read(arguments.new)
-    found, pairs = comparison.compare(base, new, settings)
-    wanted = arguments.flips if arguments.markdown or "GITHUB_STEP_SUMMARY" in os.environ else 0
-    return found, _worst(pairs, base, new, found, limit=max(0, wanted))
+    result, pairs = comparison.compare(base, new, settings)
+    limit = arguments.flips if arguments.markdown or "GITHUB_STEP_SUMMARY" in os.environ else 0
+    return result, _worst(pairs, base, new, result, limit=max(0, limit))
 
 
-def _worst(pairs: list[Pair], base: Evidence, new: Evidence, found: Comparison, *, limit: int) -> list[Flip]:
-    """Return the documents to list: those of what got worse first, each task's worst before its better ones."""
+def _worst(pairs: list[Pair], base: Evidence, new: Evidence, comparison: Comparison, *, limit: int) -> list[Flip]:
+    """Return the documents to list: those of tasks that got worse come first, the largest losses before the others."""
     from evalkit.comparison.flips import of_pair
 
-    bad = {(f.task, f.shots, f.template) for f in found.failing}
+    bad = {(f.task, f.shots, f.template) for f in comparison.failing}
     ordered = sorted(pairs, key=lambda pair: (pair.base.task, pair.base.shots, pair.base.template) not in bad)
     flips = [flip for pair in ordered for flip in of_pair(pair, base=base, new=new, limit=limit)]
     return sorted(flips, key=lambda flip: ((flip.task, flip.shots, flip.template) not in bad, flip.gain))[:limit]

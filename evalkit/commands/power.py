@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", help="a 0/1 metric, or one of the runs' (default: the task's first)")
     parser.add_argument("--shots", type=int, help="of the runs (default: the fewest they have)")
     parser.add_argument("--alpha", type=float, default=0.05, help="two-sided error of the test (default: 0.05)")
-    parser.add_argument("--tests", type=int, default=1, help="tests that alpha is shared by, for Holm (default: 1)")
+    parser.add_argument(
+        "--tests", type=int, default=1, help="how many tests share alpha, for Holm's correction (default: 1)"
+    )
     parser.add_argument("--power", type=float, default=0.8, help="chance of finding the effect (default: 0.8)")
 
 
@@ -40,11 +42,11 @@ def run(arguments: argparse.Namespace) -> None:
     if not 0 < arguments.alpha < 1 or not 0 < arguments.power < 1 or arguments.tests < 1:
         raise UsageError("--alpha and --power must be between 0 and 1, --tests at least 1")
     if len(arguments.run) not in (0, 2):
-        raise UsageError("--run is given twice, once per side, or not at all")
+        raise UsageError("give --run twice, once per side, or not at all")
     alpha = arguments.alpha / arguments.tests
     plan = _from_runs(arguments, effect, alpha) if arguments.run else _from_rate(arguments, effect, alpha)
     shared = f", shared by {arguments.tests} tests" if arguments.tests > 1 else ""
-    need = f"{plan.documents:,.0f} documents" if math.isfinite(plan.documents) else "no number of documents"
+    need = f"{plan.documents:,.0f} documents" if math.isfinite(plan.documents) else "no number of documents is enough"
     print(f"{arguments.task} {plan.metric}: {need} to find a change of {plan.effect:g} points")
     print(f"  with probability {arguments.power:g} at a two-sided alpha of {arguments.alpha:g}{shared} ({plan.method})")
     print(f"  assuming {plan.assumption}")
@@ -80,17 +82,17 @@ def _from_runs(arguments: argparse.Namespace, effect: float, alpha: float) -> Pl
     from evalkit.errors import unknown
 
     if arguments.discordance is not None:
-        raise UsageError("--discordance is read from the runs where --run is given; leave one of them out")
+        raise UsageError("--run already gives the discordance; leave out --run or --discordance")
     base, new = (baseline.read(path) for path in arguments.run)
     pairs, _ = comparable.pair_up(base, new, allow=("tasks",))
-    known = {pair.base.task for pair in pairs}
-    if arguments.task not in known:
-        raise unknown("task in the runs", arguments.task, known)
-    found = {pair.base.shots: pair for pair in pairs if pair.base.task == arguments.task}
-    shots = min(found) if arguments.shots is None else arguments.shots
-    if shots not in found:
-        raise UsageError(f"--shots {shots}: the runs have {', '.join(map(str, sorted(found)))}")
-    metric = arguments.metric or found[shots].metrics[0]
-    if metric not in found[shots].metrics:
-        raise unknown("metric in the runs", metric, found[shots].metrics)
-    return planning.from_pair(found[shots], metric, effect=effect, alpha=alpha, power=arguments.power)
+    tasks = {pair.base.task for pair in pairs}
+    if arguments.task not in tasks:
+        raise unknown("task in the runs", arguments.task, tasks)
+    by_shots = {pair.base.shots: pair for pair in pairs if pair.base.task == arguments.task}
+    shots = min(by_shots) if arguments.shots is None else arguments.shots
+    if shots not in by_shots:
+        raise UsageError(f"--shots {shots}: the runs have {', '.join(map(str, sorted(by_shots)))}")
+    metric = arguments.metric or by_shots[shots].metrics[0]
+    if metric not in by_shots[shots].metrics:
+        raise unknown("metric in the runs", metric, by_shots[shots].metrics)
+    return planning.from_pair(by_shots[shots], metric, effect=effect, alpha=alpha, power=arguments.power)

@@ -1,7 +1,7 @@
-"""Baseline files: what a comparison needs of a run, small enough to be committed.
+"""Baseline files: what a comparison needs to know about a run, small enough to be committed.
 
-A file is JSON. Documents are kept as hashed ids in their order, once for all sheets that share them; statistics as
-packed columns, each once. A checksum tells an edited or damaged file from a whole one.
+A file is JSON. Documents are stored as hashed ids in order, once for all sheets that share them, and statistics as
+packed columns, each once. A checksum detects edited and damaged files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 FORMAT = "evalkit baseline"
 VERSION = 2
-# Version 1 does not say which protocol and wording a sheet is of but in its signature.
+# In version 1, a sheet's protocol and wording are in its signature only.
 _READ = (1, 2)
 
 
@@ -46,7 +46,7 @@ class _Documents:
 
 @dataclass(frozen=True, kw_only=True)
 class _Metric:
-    """columns: per seed the places of its columns."""
+    """columns: for each seed, the places of its columns."""
 
     name: str
     rule: str
@@ -58,7 +58,7 @@ class _Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sheet:
-    """documents, scored: places in the file's lists, of all documents and per seed."""
+    """documents, scored: places in the lists of the file; one for all documents, one per seed."""
 
     task: str
     family: str
@@ -75,7 +75,7 @@ class _Sheet:
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
-    """What a file's values must be, before anything is made of them."""
+    """The types that a file's values must have before anything is built from them."""
 
     format: str
     version: int
@@ -111,7 +111,7 @@ def save(evidence: Evidence, path: Path) -> int:
 
 
 def read_baseline(path: Path) -> Evidence:
-    """Read a baseline file. Raises StoreError when it is cut, damaged, of a later version or something else."""
+    """Read a baseline file. Raises StoreError for one that is cut, damaged or of a later version, or no baseline."""
     raw = read_json(path, StoreError)
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise StoreError(f"{path} is neither a run folder nor a baseline file (evalkit baseline save makes one)")
@@ -128,7 +128,7 @@ def read_baseline(path: Path) -> Evidence:
         sheets = [_sheet_from_json(sheet, raw["documents"], raw["columns"]) for sheet in raw["sheets"]]
         by_key = {sheet.key: sheet for sheet in sheets}
         if len(by_key) < len(sheets):
-            raise ValueError("a task stands there twice")
+            raise ValueError("a task appears twice")
         for sheet in sheets:
             check_statistics(sheet)
         return Evidence(path=path, model=raw["model"], evalkit=raw["evalkit"], sheets=by_key)
@@ -138,13 +138,13 @@ def read_baseline(path: Path) -> Evidence:
 
 @dataclass
 class _Shelf:
-    """Things kept once, named by their place."""
+    """Items that are stored once and referred to by their place."""
 
     items: list[Any] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
 
     def put(self, key: str, make: Callable[[], Any]) -> int:
-        """Return the place of the thing with this key; make it if it is new."""
+        """Return the place of the item with this key; make it if it is new."""
         if key not in self.places:
             self.places[key] = len(self.items)
             self.items.append(make())
@@ -189,10 +189,10 @@ def _sheet_from_json(raw: Mapping[str, Any], documents: list[dict[str, Any]], co
     clusters = np.arange(n) if about["clusters"] is None else unpack(about["clusters"], n).astype(np.int64)
 
     def row(places: Sequence[int]) -> Array:
-        found: list[Array] = []
+        unpacked: list[Array] = []
         for place in places:
-            found.append(unpack(_at(columns, place), n, before=found[-1] if found else None))
-        return np.asarray(found)
+            unpacked.append(unpack(_at(columns, place), n, before=unpacked[-1] if unpacked else None))
+        return np.asarray(unpacked)
 
     seeds = raw["seeds"]
     counts = {len(raw["scored"]), *(len(metric["columns"]) for metric in raw["metrics"])}
@@ -215,7 +215,7 @@ def _sheet_from_json(raw: Mapping[str, Any], documents: list[dict[str, Any]], co
 
 
 def _at(items: Sequence[T], place: int) -> T:
-    """Return the item at a place. Raises ValueError for none, or one counted from the end."""
+    """Return the item at a place. Raises ValueError for a place that does not exist, negative ones included."""
     if not 0 <= place < len(items):
         raise ValueError(f"place {place} of {len(items)}")
     return items[place]

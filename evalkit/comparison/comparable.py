@@ -1,4 +1,4 @@
-"""Whether two runs may be compared, and which of their documents stand side by side."""
+"""Whether two runs may be compared, and which of their documents are paired."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalkit.errors import CompareError, unknown
 from evalkit.metrics.base import Array
 from evalkit.stats.paired import Units, gather
 
-# What --allow may name, and what it then does.
+# What --allow may name, and its effect.
 FIELDS = {
     "tasks": "tasks or numbers of shots that only one run has are left out",
     "documents": "documents that only one run has scored are left out",
@@ -24,7 +24,7 @@ FIELDS = {
     "data": "documents of one id are compared although the data's hash differs",
 }
 
-# Of a long list of differences the message names the first few.
+# How many differences the message names.
 _NAMED = 4
 
 
@@ -38,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two sheets of one task, wording and number of shots, and which of their scores stand side by side.
+    """Two sheets of one task, wording and number of shots, and which of their scores are compared.
 
     base_rows, new_rows: (n,) rows of documents that both have. base_seeds, new_seeds: (seeds,) columns of the seeds
     that both have. shared: (n, seeds), scored in both.
@@ -63,43 +63,43 @@ class Pair:
         return [name for name in self.base.statistics if name in self.new.statistics]
 
     def units(self, metric: str) -> Units:
-        """Return a metric's statistics on what may be exchanged between the systems."""
+        """Return a metric's statistics, per unit that may be exchanged between the systems."""
         return gather(*self.statistics(metric), self.shared, self.base.clusters[self.base_rows])
 
     def statistics(self, metric: str) -> tuple[Array, Array]:
-        """Return a metric's statistics of both, as they stand side by side -> two (n, seeds, k)."""
+        """Return a metric's statistics in both systems, paired -> two (n, seeds, k)."""
         base = self.base.statistics[metric][np.ix_(self.base_rows, self.base_seeds)]
         new = self.new.statistics[metric][np.ix_(self.new_rows, self.new_seeds)]
         return base, new
 
 
 def pair_up(base: Evidence, new: Evidence, *, allow: Sequence[str] = ()) -> tuple[list[Pair], list[str]]:
-    """Pair the sheets of two runs, and say in words what was allowed to differ.
+    """Pair the sheets of two runs -> the pairs, and the differences that were allowed, in words.
 
     Raises CompareError when they differ in anything that `allow` does not name; UsageError for a name in `allow` that
     no difference can have.
     """
-    found = list(differences(base, new))
+    differing = list(differences(base, new))
     for name in allow:
-        if name not in FIELDS and name not in {d.field for d in found}:
+        if name not in FIELDS and name not in {d.field for d in differing}:
             raise unknown("field in --allow", name, FIELDS)
-    refused = [d for d in found if d.field not in allow]
+    refused = [d for d in differing if d.field not in allow]
     if refused:
         fields = ", ".join(dict.fromkeys(d.field for d in refused))
         named = "; ".join(d.text for d in refused[:_NAMED])
-        more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
-        raise CompareError(f"cannot compare {new.path} with {base.path} ({fields} differ): {named}{more}")
+        others = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        raise CompareError(f"cannot compare {new.path} with {base.path} ({fields} differ): {named}{others}")
     pairs = [_pair(ours, theirs) for ours, theirs in _matched(base, new) if ours and theirs]
     pairs = [pair for pair in pairs if pair.documents and pair.metrics]
     if not pairs:
         raise CompareError(
             f"cannot compare {new.path} with {base.path}: they share no scored document of the same seed"
         )
-    return pairs, [d.text for d in found]
+    return pairs, [d.text for d in differing]
 
 
 def differences(base: Evidence, new: Evidence) -> Iterator[Difference]:
-    """Yield everything but the model in which two runs differ, in the order of the base's tasks."""
+    """Yield every difference between two runs except the model, in the order of the base's tasks."""
     for ours, theirs in _matched(base, new):
         if ours and theirs:
             yield from _of_sheets(ours, theirs)
@@ -108,18 +108,18 @@ def differences(base: Evidence, new: Evidence) -> Iterator[Difference]:
 
 
 def _matched(base: Evidence, new: Evidence) -> Iterator[tuple[Sheet | None, Sheet | None]]:
-    """Yield the sheets of both runs that are of the same, in the base's order, and those of one alone.
+    """Yield matching sheets of both runs in the base's order, with None for a sheet that only one run has.
 
-    Those that differ in their protocol alone are of the same where each run has no other; they differ then by it.
+    Sheets that differ only in their protocol match where each run has just one; the protocol is then a difference.
     """
-    rest = dict(new.sheets)
+    unmatched = dict(new.sheets)
     for key, sheet in base.sheets.items():
-        other = rest.pop(key, None)
+        other = unmatched.pop(key, None)
         if other is None:
-            mine, yours = (_protocols(sheets, key) for sheets in (base.sheets, new.sheets))
-            other = rest.pop(yours[0], None) if len(mine) == len(yours) == 1 else None
+            ours, theirs = (_protocols(sheets, key) for sheets in (base.sheets, new.sheets))
+            other = unmatched.pop(theirs[0], None) if len(ours) == len(theirs) == 1 else None
         yield sheet, other
-    yield from ((None, sheet) for sheet in rest.values())
+    yield from ((None, sheet) for sheet in unmatched.values())
 
 
 def _protocols(sheets: Mapping[Key, Sheet], key: Key) -> list[Key]:
@@ -145,7 +145,7 @@ def _of_sheets(base: Sheet, new: Sheet) -> Iterator[Difference]:
 
 
 def _of_documents(base: Sheet, new: Sheet, where: str) -> Iterator[Difference]:
-    """Compare which documents the runs hold and which of them they have scored."""
+    """Compare which documents the runs hold, and which of these they have scored."""
     for side, sheet in (("BASE", base), ("NEW", new)):
         if len(sheet.ids) < sheet.expected:
             text = f"{where}: {side} holds {len(sheet.ids):,} of its {sheet.expected:,} documents"
@@ -160,7 +160,7 @@ def _of_documents(base: Sheet, new: Sheet, where: str) -> Iterator[Difference]:
 def _pair(base: Sheet, new: Sheet) -> Pair:
     _, base_rows, new_rows = np.intersect1d(base.ids, new.ids, assume_unique=True, return_indices=True)
     _, base_seeds, new_seeds = np.intersect1d(base.seeds, new.seeds, assume_unique=True, return_indices=True)
-    if not base.shots and len(base.seeds) == len(new.seeds) == 1:  # nothing was drawn by the seed but a sampled text
+    if not base.shots and len(base.seeds) == len(new.seeds) == 1:  # the seed only drew sampled texts
         base_seeds = new_seeds = np.zeros(1, dtype=np.intp)
     shared = base.scored[np.ix_(base_rows, base_seeds)] & new.scored[np.ix_(new_rows, new_seeds)]
     return Pair(

@@ -16,7 +16,7 @@ from evalkit.comparison.verdicts import Verdict
 from evalkit.errors import UsageError
 from evalkit.stats.paired import change
 
-# Figures in files: as many digits as every machine agrees on.
+# Digits of figures in files: as many as every machine agrees on.
 _DIGITS = 9
 
 
@@ -46,9 +46,9 @@ class Settings:
 class Finding:
     """One metric of one task and wording at one number of shots. protocol: the base's.
 
-    Figures are in the metric's points, change is new - base.
-    gates: it counts for the exit code; adjusted (Holm's p) is NaN where it does not. units: what was exchanged or
-    resampled (documents or passages). needed: documents that would decide an undecided one, infinite if none would.
+    Figures are in the metric's points; change is new - base. gates: whether it counts for the exit code; adjusted
+    (Holm's p) is NaN where it does not. units: what was exchanged (documents or passages), in number. needed: documents
+    that would decide an undecided one, infinite if none would.
     """
 
     task: str
@@ -76,7 +76,7 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """Return how the finding is called in lists."""
+        """Return the name of the finding in lists."""
         return f"{label(self.task, self.template)} {self.shots}-shot {self.metric}"
 
     @property
@@ -87,7 +87,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two runs, what was found, and what they were allowed to differ in."""
+    """Two runs, the findings, and the differences that were allowed."""
 
     base: Mapping[str, str]
     new: Mapping[str, str]
@@ -126,7 +126,7 @@ class Comparison:
 
 
 def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparison, list[Pair]]:
-    """Test everything that two runs share, and return the pairs of sheets too (for what flipped).
+    """Test everything that two runs share; return the pairs of sheets too, from which `flips` lists documents.
 
     Raises CompareError when the runs cannot be compared, UsageError for margins of tasks that they do not have.
     """
@@ -134,40 +134,40 @@ def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparis
     verdicts.check_margins(settings.margins, list(dict.fromkeys(pair.base.task for pair in pairs)))
     chosen = [(p, name, settings.all_metrics or name == p.metrics[0]) for p in pairs for name in p.metrics]
     family = sum(gates for _, _, gates in chosen)
-    # A Monte Carlo p is never below 1 / resamples; it must be able to pass the strictest step of Holm's.
+    # A p by resampling is never below 1 / resamples; it must be able to pass the strictest step of Holm's correction.
     resamples = max(settings.resamples, math.ceil(10 * family / settings.alpha))
     raw = [_test(pair, name, gates, replace(settings, resamples=resamples)) for pair, name, gates in chosen]
     tested = [f for f in raw if f.gates]
     adjusted = iter(verdicts.holm([1.0 if math.isnan(f.p) else f.p for f in tested]))
     findings = [_judged(f, next(adjusted) if f.gates else math.nan, settings.alpha, family=family) for f in raw]
-    found = Comparison(
+    comparison = Comparison(
         base={**base.model, "path": str(base.path), "evalkit": base.evalkit},
         new={**new.model, "path": str(new.path), "evalkit": new.evalkit},
         findings=findings,
         notes=notes,
         settings=settings,
     )
-    return found, pairs
+    return comparison, pairs
 
 
 def _test(pair: Pair, name: str, gates: bool, settings: Settings) -> Finding:
-    """Test one metric; what its verdict is depends on the others."""
+    """Test one metric; the verdict comes later, because it depends on the others."""
     metric = metrics.get(name, pair.base.rules[name])
     units = pair.units(name)
-    found = change(metric, units, resamples=settings.resamples, seed=settings.seed)
+    changed = change(metric, units, resamples=settings.resamples, seed=settings.seed)
     scale = metric.scale
     return Finding(
         **pair.base.key._asdict(), family=pair.base.family, metric=name, gates=gates,
         higher_is_better=metric.higher_is_better, documents=pair.documents, units=len(units),
-        seeds=pair.shared.shape[1], base=found.base * scale, new=found.new * scale, change=found.size * scale,
-        low=found.low * scale, high=found.high * scale, p=found.p, adjusted=math.nan, method=found.method,
+        seeds=pair.shared.shape[1], base=changed.base * scale, new=changed.new * scale, change=changed.size * scale,
+        low=changed.low * scale, high=changed.high * scale, p=changed.p, adjusted=math.nan, method=changed.method,
         margin=settings.margins.get(pair.base.task, settings.margins.get("")), verdict="undecided", needed=None,
     )  # fmt: skip
 
 
 def _judged(finding: Finding, adjusted: float, alpha: float, *, family: int) -> Finding:
     """Add the verdict. A metric that does not gate is judged by its own p and interval."""
-    if finding.method == "not finite":  # a likelihood of zero or NaN: no test, but no question either
+    if finding.method == "not finite":  # a likelihood of zero or NaN: nothing to test, but the outcome is clear
         broken = math.isfinite(finding.base) and not math.isfinite(finding.new)
         return replace(finding, adjusted=adjusted, verdict="worse" if broken else "undecided", needed=math.inf)
     low, high = sorted((finding.low, finding.high), key=lambda x: x if finding.higher_is_better else -x)
@@ -185,7 +185,7 @@ def _judged(finding: Finding, adjusted: float, alpha: float, *, family: int) -> 
 def _needed(finding: Finding, alpha: float) -> float:
     """Return how many documents would decide, more than there are.
 
-    Too few units for an interval: as many as let a test reach alpha at all, if all of them changed alike.
+    Where there are too few units for an interval: as many as a test needs to reach alpha when all change alike.
     """
     error = (finding.high - finding.low) / (2.0 * NormalDist().inv_cdf(0.975))
     if math.isnan(error):

@@ -1,7 +1,7 @@
-"""What a stored run says for a comparison: statistics per document, hashed ids, and the signature.
+"""What a comparison uses of a stored run: statistics per document, hashed ids, and the signature.
 
-Statistics are rounded to float32 (relative error 6e-8) whatever they come from, so that a committed baseline holds
-exactly what a comparison uses and a run equals its own baseline.
+Statistics are always rounded to float32 (relative error 6e-8), so that a committed baseline holds exactly what a
+comparison uses and a run equals its own baseline.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from evalkit.types import Result
 
 
 class Key(NamedTuple):
-    """What a sheet is of. template: "" for the protocol's own wording."""
+    """The identity of a sheet. template: "" for the protocol's own wording."""
 
     task: str
     protocol: str
@@ -33,20 +33,20 @@ class Key(NamedTuple):
     template: str = ""
 
     def __str__(self) -> str:
-        """Return it as messages name it."""
+        """Return the name used in messages."""
         return f"{label(self.task, self.template)} at {self.shots} shots"
 
 
 def label(task: str, template: str) -> str:
-    """Return how a task is called in tables: a further wording is named after it."""
+    """Return the name of a task in tables, followed by the wording if it is not the protocol's own."""
     return f"{task} ({template})" if template else task
 
 
-# Bits of a document's hashed id: few, since a baseline file keeps them. Runs of the same documents have the same
-# hashes whatever meets; where their documents differ, one in 400,000 may be taken for another of 10,000.
+# Bits of a document's hashed id: few, because a baseline file stores them. Runs of the same documents resolve
+# collisions alike; where documents differ, one in 400,000 may be mistaken for another of 10,000.
 ID_BITS = 32
 
-# Fields of a result's signature that may differ between compared runs, or that are read from the records instead.
+# Fields of a signature that may differ between compared runs, or that are read from the records instead.
 _OF_THE_MODEL = ("model", "dtype", "evalkit", "limit", "shots", "seeds")
 
 
@@ -89,7 +89,7 @@ class Sheet:
 
     @property
     def key(self) -> Key:
-        """What the sheet is of."""
+        """The identity of the sheet."""
         return Key(self.task, self.protocol, self.shots, self.template)
 
 
@@ -105,7 +105,7 @@ class Evidence:
 
 @dataclass
 class _Rows:
-    """The records of one sheet as they come, in flat arrays."""
+    """The records of one sheet in the order of the file, as flat arrays."""
 
     names: list[str] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
@@ -115,7 +115,7 @@ class _Rows:
     statistics: dict[str, array[float]] = field(default_factory=dict)
 
     def add(self, raw: Mapping[str, Any], place: int) -> None:
-        """Take in one record; a failed one has no statistics."""
+        """Add a record; a failed one has no statistics."""
         scores = raw["scores"]
         self.names.append(raw["doc_id"])
         self.clusters.append(raw["cluster"])
@@ -127,7 +127,7 @@ class _Rows:
 
 
 def read_run(folder: Path) -> Evidence:
-    """Read a finished run: its manifest, results and records. Raises StoreError for a folder that holds none."""
+    """Read a finished run: its manifest, results and records. Raises StoreError for a folder without one."""
     run = open_run(folder)
     tasks, about = run.settings.get("tasks", {}), run.settings.get("model") or {}
     if not tasks or not {"model", "hash", "dtype"} <= about.keys() or "evalkit" not in run.settings:
@@ -146,8 +146,8 @@ def read_run(folder: Path) -> Evidence:
                 key = Key(cell["task"], cell["protocol"], cell["shots"], cell.get("template", ""))
                 rows.setdefault(key, _Rows()).add(raw, place)
         sheets = {
-            key: _sheet(rows.get(key, _Rows()), found, documents=tasks[key.task].get("documents", 0))
-            for key, found in results.items()
+            key: _sheet(rows.get(key, _Rows()), by_metric, documents=tasks[key.task].get("documents", 0))
+            for key, by_metric in results.items()
         }
         for sheet in sheets.values():
             check_statistics(sheet)
@@ -160,7 +160,7 @@ def read_run(folder: Path) -> Evidence:
 def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> Sheet:
     """Arrange the records of one sheet in a grid of documents and seeds.
 
-    Left out are metrics with empty statistics: those of a task's own aggregation, which cannot be resampled here.
+    Metrics with empty statistics are left out: a task aggregates them itself, so they cannot be tested in pairs.
     """
     results = {name: result for name, result in results.items() if rows.statistics.get(name, True)}
     names = sorted(set(rows.names))
@@ -180,12 +180,12 @@ def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> She
         clusters[i] = shared.setdefault(name or i, len(shared))
     first = next(iter(results.values()))
     signatures = {metric: Signature.parse(result.signature) for metric, result in results.items()}
-    done = np.asarray(rows.scored, dtype=np.bool_)
+    succeeded = np.asarray(rows.scored, dtype=np.bool_)
     return Sheet(
         task=first.task, family=first.family, shots=first.shots, seeds=tuple(seeds),
         signature=_comparable(signatures[first.metric]), expected=documents, ids=hashes[order], clusters=clusters,
         scored=scored,
-        statistics={m: _grid(rows.statistics.get(m), row[done], column[done], scored.shape) for m in results},
+        statistics={m: _grid(rows.statistics.get(m), row[succeeded], column[succeeded], scored.shape) for m in results},
         rules={metric: signature.rule for metric, signature in signatures.items()},
         values={m: Value(value=r.value, low=r.low, high=r.high) for m, r in results.items()},
         protocol=first.protocol, template=first.template,
@@ -196,7 +196,7 @@ def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> She
 def _grid(
     flat: array[float] | None, row: NDArray[np.int64], column: NDArray[np.int64], shape: tuple[int, ...]
 ) -> Array:
-    """Put a metric's statistics, as the scored records came, at their documents and seeds -> (n, seeds, k)."""
+    """Arrange a metric's statistics, in the order of the scored records, by document and seed -> (n, seeds, k)."""
     if not flat:
         return np.zeros((*shape, 1))
     values = np.asarray(flat, dtype=np.float64).reshape(len(row), -1)
@@ -206,12 +206,12 @@ def _grid(
 
 
 def check_statistics(sheet: Sheet) -> None:
-    """Raise ValueError for a metric whose statistics are not as many per document as it sums."""
+    """Raise ValueError for a metric whose number of statistics per document is wrong."""
     for name, grid in sheet.statistics.items():
         try:
             metric = metrics.get(name, sheet.rules[name])
         except EvalkitError:
-            continue  # of a task's own code, or of a later version: what it needs is said where it is used
+            continue  # of a task's own code or a later version; the error is reported where the metric is used
         try:
             with np.errstate(all="ignore"):
                 metric.aggregate(np.ones((1, grid.shape[-1])), np.ones(1))
@@ -225,7 +225,7 @@ def _comparable(signature: Signature) -> dict[str, str]:
 
 
 def hash_ids(names: Sequence[str]) -> NDArray[np.uint64]:
-    """Hash different document ids to ID_BITS bits; of two that would meet, the later is hashed again."""
+    """Hash different document ids to ID_BITS bits; of two that collide, the later is hashed again."""
     taken: set[int] = set()
     hashes = []
     for name in names:

@@ -1,4 +1,4 @@
-"""The documents on which two runs differ, worst first, with what the models said."""
+"""The documents on which two runs differ, worst first, with the models' answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Flip:
     """A document whose score differs. base, new: its scores in points, over all seeds; gain: above zero is better.
 
     document: its id, or its hashed id where both sides are baseline files. prompt, gold and the predictions are empty
-    where no run is at hand that holds them.
+    where neither side is a run.
     """
 
     task: str
@@ -39,17 +39,17 @@ class Flip:
 
 
 def flips(base: Evidence, new: Evidence, *, allow: Sequence[str] = (), limit: int | None = None) -> list[Flip]:
-    """Return what differs in each task's primary metric, worst first; of each task and shots at most `limit`.
+    """Return the documents that differ in each task's primary metric, worst first; at most `limit` per task and shots.
 
     Raises CompareError when the runs cannot be compared.
     """
     pairs, _ = pair_up(base, new, allow=allow)
-    found = [flip for pair in pairs for flip in of_pair(pair, base=base, new=new, limit=limit)]
-    return sorted(found, key=lambda flip: flip.gain)
+    differing = [flip for pair in pairs for flip in of_pair(pair, base=base, new=new, limit=limit)]
+    return sorted(differing, key=lambda flip: flip.gain)
 
 
 def of_pair(pair: Pair, *, base: Evidence, new: Evidence, limit: int | None = None) -> Iterator[Flip]:
-    """Yield what differs in one task's primary metric, worst first."""
+    """Yield the documents that differ in one task's primary metric, worst first."""
     name = pair.metrics[0]
     metric = metrics.get(name, pair.base.rules[name])
     before, after = _document_scores(pair, metric)
@@ -59,13 +59,13 @@ def of_pair(pair: Pair, *, base: Evidence, new: Evidence, limit: int | None = No
         seed = int(pair.shared[i].argmax())  # the first that both have scored
         ours = _record(base, pair.base, int(pair.base_rows[i]), int(pair.base_seeds[seed]))
         theirs = _record(new, pair.new, int(pair.new_rows[i]), int(pair.new_seeds[seed]))
-        known = theirs or ours
+        record = theirs or ours
         yield Flip(
             **pair.base.key._asdict(), metric=name,
-            document=known.doc_id if known else f"{int(pair.base.ids[pair.base_rows[i]]):08x}",
+            document=record.doc_id if record else f"{int(pair.base.ids[pair.base_rows[i]]):08x}",
             base=float(before[i]), new=float(after[i]), gain=float(gains[i]),
-            prompt=known.prompt.contexts[0] if known and known.prompt.contexts else "",
-            gold=known.gold if known else "",
+            prompt=record.prompt.contexts[0] if record and record.prompt.contexts else "",
+            gold=record.gold if record else "",
             base_prediction=ours.prediction if ours else "", new_prediction=theirs.prediction if theirs else "",
         )  # fmt: skip
 

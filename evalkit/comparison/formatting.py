@@ -1,4 +1,4 @@
-"""How findings read: the columns that the terminal, Markdown and JUnit share."""
+"""Findings as text: the columns that the terminal, Markdown and JUnit share."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def columns(finding: Finding) -> list[str]:
 
 
 def judgement(finding: Finding) -> str:
-    """Return the verdict; of an undecided one also how many documents would do, and of others whether they count."""
+    """Return the verdict, how many documents would settle an undecided one, and whether it counts."""
     f = finding
-    words: str = f.verdict
+    text: str = f.verdict
     if f.verdict == "same":
-        words += " (identical)" if f.method == "identical" else f" (within {f.margin:g})"
+        text += " (identical)" if f.method == "identical" else f" (within {f.margin:g})"
     if f.needed is not None:
-        words += f" ({needed(f.needed, known=not math.isnan(f.low))})"
-    return words if f.gates else f"{words}, not gating"
+        text += f" ({needed(f.needed, estimated=not math.isnan(f.low))})"
+    return text if f.gates else f"{text}, not gating"
 
 
-def needed(documents: float, *, known: bool = True) -> str:
+def needed(documents: float, *, estimated: bool = True) -> str:
     """Return in words how many documents would decide, to two digits.
 
-    known: from the interval; else it is the number below which no test could.
+    estimated: from the interval; otherwise the number is the least with which any test could.
     """
     if documents > _MILLION:
         return "more than a million documents would do"
     step = 10 ** max(0, len(str(int(documents))) - 2)
     rounded = f"{math.ceil(documents / step) * step:,} documents"
-    return f"about {rounded} would do" if known else f"at least {rounded} are needed"
+    return f"about {rounded} would do" if estimated else f"at least {rounded} are needed"
 
 
 def figure(value: float, *, like: float | None = None) -> str:
-    """Return a value with two decimals, or three digits below 1; `like`: as another value would be written."""
+    """Return a value with two decimals, or three digits below 1. like: a value whose precision is used instead."""
     if math.isnan(value):
         return "-"
     size = round(abs(value if like is None else like), 2)
@@ -81,20 +81,22 @@ def side(model: Mapping[str, str]) -> str:
     return f"{model['model']}@{model['hash'][:8]} ({model['dtype']})"
 
 
-def headline(found: Comparison) -> str:
+def headline(comparison: Comparison) -> str:
     """Return the outcome in one line."""
-    counts = {name: sum(f.verdict == name for f in found.gating) for name in ("worse", "undecided", "same", "better")}
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    if any(f.verdict == "worse" for f in found.failing):
+    counts = {
+        name: sum(f.verdict == name for f in comparison.gating) for name in ("worse", "undecided", "same", "better")
+    }
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    if any(f.verdict == "worse" for f in comparison.failing):
         outcome = "regression"
     else:
-        outcome = "not decided (--strict)" if found.failing else "no regression found"
-    return f"{outcome}: {told} of {len(found.gating)} compared"
+        outcome = "not decided (--strict)" if comparison.failing else "no regression found"
+    return f"{outcome}: {summary} of {len(comparison.gating)} compared"
 
 
-def method(found: Comparison) -> str:
-    """Return in one sentence how the verdicts came about."""
+def method(comparison: Comparison) -> str:
+    """Return in one sentence how the verdicts were reached."""
     return (
-        f"Paired tests on shared documents; verdicts at a familywise error of {found.settings.alpha:g} "
-        f"(Holm over {len(found.gating)}); change is new - base in points."
+        f"Paired tests on shared documents; verdicts at a familywise error of {comparison.settings.alpha:g} "
+        f"(Holm over {len(comparison.gating)}); change is new - base in points."
     )

@@ -21,9 +21,8 @@ from evalkit.sinks import csv_cell
 class Trend:
     """One metric of one task by one protocol and wording at one number of shots.
 
-    points: (value, comparable) per baseline, None where it lacks.
-
-    comparable: documents and versions are those of the last baseline that has the metric.
+    points: (value, comparable) per baseline, None for one without the metric. comparable: documents and versions are
+    those of the last baseline that has the metric.
     """
 
     task: str
@@ -35,7 +34,7 @@ class Trend:
 
     @property
     def key(self) -> Key:
-        """What it is of."""
+        """The identity of its sheets."""
         return Key(self.task, self.protocol, self.shots, self.template)
 
     @property
@@ -56,39 +55,39 @@ def trends(history: Sequence[Evidence], *, all_metrics: bool = False) -> list[Tr
 
 def _trend(history: Sequence[Evidence], key: Key, metric: str) -> Trend:
     sheets = [evidence.sheets.get(key) for evidence in history]
-    known = [sheet if sheet and metric in sheet.statistics else None for sheet in sheets]
-    last = next(_rules(sheet, metric) for sheet in reversed(known) if sheet)
-    points = [(sheet.values[metric], _rules(sheet, metric) == last) if sheet else None for sheet in known]
+    measured = [sheet if sheet and metric in sheet.statistics else None for sheet in sheets]
+    last = next(_rules(sheet, metric) for sheet in reversed(measured) if sheet)
+    points = [(sheet.values[metric], _rules(sheet, metric) == last) if sheet else None for sheet in measured]
     return Trend(**key._asdict(), metric=metric, points=points)
 
 
 def _rules(sheet: Sheet, metric: str) -> tuple[object, ...]:
-    """Return what has to agree for two values to be comparable."""
+    """Return what must be equal for two values to be comparable."""
     return dict(sheet.signature), sheet.rules[metric], sheet.seeds, sheet.ids.tolist()
 
 
-def show(history: Sequence[Evidence], found: Sequence[Trend], console: Console) -> None:
+def show(history: Sequence[Evidence], lines: Sequence[Trend], console: Console) -> None:
     """Print a row per metric and a column per baseline."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("task", "shots", "metric", *(evidence.path.stem for evidence in history), "last - first"):
         table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
-    for trend in found:
-        called = _called(trend, found)
+    for trend in lines:
+        name = _name(trend, lines)
         cells = [_point(point) for point in trend.points]
-        table.add_row(*map(Text, (called, str(trend.shots), trend.metric, *cells, formatting.signed(trend.change))))
+        table.add_row(*map(Text, (name, str(trend.shots), trend.metric, *cells, formatting.signed(trend.change))))
     console.print(table)
-    if any(point and not point[1] for trend in found for point in trend.points):
-        console.print(Text("* other documents or version than the last: not comparable", style="yellow"))
+    if any(point and not point[1] for trend in lines for point in trend.points):
+        console.print(Text("* documents or version differ from the last: not comparable", style="yellow"))
 
 
-def _called(trend: Trend, found: Sequence[Trend]) -> str:
-    """Return the task with its wording, and its protocol where the task ran by several."""
+def _name(trend: Trend, lines: Sequence[Trend]) -> str:
+    """Return the task with its wording, and with its protocol where it was run under several."""
 
     def alike(other: Trend) -> bool:
         return (other.task, other.shots, other.template) == (trend.task, trend.shots, trend.template)
 
-    called = label(trend.task, trend.template)
-    return f"{called} by {trend.protocol}" if len({other.protocol for other in found if alike(other)}) > 1 else called
+    name = label(trend.task, trend.template)
+    return f"{name} by {trend.protocol}" if len({other.protocol for other in lines if alike(other)}) > 1 else name
 
 
 def _point(point: tuple[Value, bool] | None) -> str:
@@ -97,13 +96,13 @@ def _point(point: tuple[Value, bool] | None) -> str:
     return formatting.figure(point[0].value) + ("" if point[1] else "*")
 
 
-def as_csv(history: Sequence[Evidence], found: Sequence[Trend]) -> str:
+def as_csv(history: Sequence[Evidence], lines: Sequence[Trend]) -> str:
     """Return a line per metric and baseline."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     figures_of = ("value", "low", "high", "documents", "comparable")
     writer.writerow(["file", "model", "hash", "task", "shots", "metric", *figures_of, "protocol", "template"])
-    for trend in found:
+    for trend in lines:
         for evidence, point in zip(history, trend.points, strict=True):
             if point:
                 value, comparable = point

@@ -14,15 +14,15 @@ from evalkit.comparison.comparison import Comparison, Finding
 from evalkit.sinks import xml
 
 
-def suite(found: Comparison) -> str:
+def suite(comparison: Comparison) -> str:
     """Return the XML of a comparison."""
-    failing = found.failing
-    skipped = [f for f in found.gating if f.verdict == "undecided" and f not in failing]
-    root, element = _suite(tests=len(found.gating), failures=len(failing), errors=0, skipped=len(skipped))
+    failing = comparison.failing
+    skipped = [f for f in comparison.gating if f.verdict == "undecided" and f not in failing]
+    root, element = _suite(tests=len(comparison.gating), failures=len(failing), errors=0, skipped=len(skipped))
     properties = ET.SubElement(element, "properties")
-    for name, value in (("base", formatting.side(found.base)), ("new", formatting.side(found.new))):
+    for name, value in (("base", formatting.side(comparison.base)), ("new", formatting.side(comparison.new))):
         ET.SubElement(properties, "property", name=name, value=value)
-    for finding in found.gating:
+    for finding in comparison.gating:
         case = ET.SubElement(element, "testcase", classname=f"evalkit.{finding.family}", name=finding.name, time="0")
         message = _sentence(finding)
         if finding in failing:
@@ -57,7 +57,7 @@ def _sentence(finding: Finding) -> str:
 
 
 def _text(root: ET.Element) -> str:
-    """Write a tree, every text and attribute of it without the signs that XML 1.0 cannot hold."""
+    """Return a tree as text, without the characters that XML 1.0 cannot hold."""
     for element in root.iter():
         element.text = element.text and xml(element.text)
         element.attrib.update({name: xml(value) for name, value in element.attrib.items()})

@@ -11,20 +11,23 @@ from evalkit.comparison.flips import Flip
 from evalkit.sinks import markdown, markdown_code
 
 _MARKS: Mapping[str, str] = {"worse": "❌", "better": "✅", "same": "✅", "undecided": "❔"}
-_TEXT = 120  # characters of a document's texts that are shown
+_TEXT = 120  # characters shown of a document's texts
 
 
-def page(found: Comparison, flips: Sequence[Flip]) -> str:
-    """Return the findings as a table, and the documents that flipped, worst first, to unfold."""
-    out = [f"### evalkit: {formatting.headline(found)}", ""]
-    out += [f"base {markdown_code(formatting.side(found.base))}, new {markdown_code(formatting.side(found.new))}", ""]
-    out += [f"- allowed: {markdown(note)}" for note in found.notes] + [""] * bool(found.notes)
-    gating = [f for f in found.findings if f.gates]
+def page(comparison: Comparison, flips: Sequence[Flip]) -> str:
+    """Return the findings as a table, and a folded list of the documents that flipped, worst first."""
+    out = [f"### evalkit: {formatting.headline(comparison)}", ""]
+    out += [
+        f"base {markdown_code(formatting.side(comparison.base))}, new {markdown_code(formatting.side(comparison.new))}",
+        "",
+    ]
+    out += [f"- allowed: {markdown(note)}" for note in comparison.notes] + [""] * bool(comparison.notes)
+    gating = [f for f in comparison.findings if f.gates]
     rows = [
         [*map(markdown, formatting.columns(f)[:-1]), f"{_MARKS[f.verdict]} {formatting.judgement(f)}"] for f in gating
     ]
-    out += [*_table(formatting.HEADER, rows), "", formatting.method(found), ""]
-    shown = [formatting.columns(f) for f in found.findings if not f.gates]
+    out += [*_table(formatting.HEADER, rows), "", formatting.method(comparison), ""]
+    shown = [formatting.columns(f) for f in comparison.findings if not f.gates]
     if shown:
         table = _table(formatting.HEADER, [[markdown(cell) for cell in row] for row in shown])
         out += _folded("Metrics that do not gate, each by itself", table)
@@ -34,7 +37,7 @@ def page(found: Comparison, flips: Sequence[Flip]) -> str:
 
 
 def failure(message: str) -> str:
-    """Return what stands in the place of a comparison that could not be made."""
+    """Return the page of a comparison that could not be made."""
     return f"### evalkit: not compared\n\n{markdown(message)}\n"
 
 
@@ -43,8 +46,8 @@ def _flips(flips: Sequence[Flip]) -> list[str]:
     rows = []
     for f in flips:
         score = f"{formatting.figure(f.base)} → {formatting.figure(f.new)}"
-        said = (markdown_code(_short(text)) for text in (f.gold, f.base_prediction, f.new_prediction))
-        rows.append([markdown(label(f.task, f.template)), str(f.shots), markdown_code(f.document), score, *said])
+        texts = (markdown_code(_short(text)) for text in (f.gold, f.base_prediction, f.new_prediction))
+        rows.append([markdown(label(f.task, f.template)), str(f.shots), markdown_code(f.document), score, *texts])
     return _table(header, rows)
 
 

@@ -1,7 +1,7 @@
-"""Columns of numbers as short text, for files that are committed: whichever of a few codes is the shortest.
+"""Columns of numbers as short text, for files that are committed: the shortest of a few codes.
 
-A code is a letter, then base 85 of deflated bytes. Bytes of equal weight stand together, because the upper bytes of
-like numbers are alike.
+A code is a letter followed by deflated bytes in base 85. Bytes of equal weight are grouped, because the upper bytes of
+similar numbers are alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ID_BYTES = 4
 
 
 def pack(values: Array, *, before: Array | None = None) -> str:
-    """Pack (n,) float32 numbers; `before` is a column like it, if there is one (counts of n-grams fall by one)."""
+    """Pack (n,) float32 numbers; `before` is a similar column, if there is one (counts of n-grams fall by one)."""
     assert np.array_equal(values, values.astype(np.float32).astype(np.float64), equal_nan=True), "float32 only"
     codes = [encode(values) for encode in (_bits, _table, _integers, _floats)]
     codes.append(_steps(values, before) if before is not None else None)
@@ -54,7 +54,7 @@ def unpack_ids(text: str, n: int) -> NDArray[np.uint64]:
     planes[:_ID_BYTES] = raw.reshape(_ID_BYTES, n)
     steps = np.ascontiguousarray(planes.T).view("<u8").ravel()
     if (steps[1:] == 0).any():
-        raise ValueError("an id comes twice")
+        raise ValueError("an id appears twice")
     return np.cumsum(steps, dtype=np.uint64)
 
 
@@ -66,7 +66,7 @@ def _bits(values: Array) -> str | None:
 
 
 def _table(values: Array) -> str | None:
-    """The distinct numbers, as often as not few, and an index of two bytes per number."""
+    """The distinct numbers, often few, and an index of two bytes per number."""
     distinct, index = np.unique(values.astype("<f4").view("<u4"), return_inverse=True)
     if len(distinct) > 1 << 16:
         return None
@@ -75,14 +75,14 @@ def _table(values: Array) -> str | None:
 
 
 def _integers(values: Array) -> str | None:
-    """Whole numbers of four bytes."""
+    """Integers of four bytes."""
     if not (np.abs(values) < 1 << 24).all() or (values != np.floor(values)).any() or np.signbit(values).any():
         return None
     return "i" + _deflate(_planes(values.astype("<u4")))
 
 
 def _steps(values: Array, before: Array) -> str | None:
-    """Small whole differences to another column."""
+    """Small integral differences from another column."""
     if not (np.isfinite(values) & np.isfinite(before)).all():
         return None
     steps = values - before

@@ -14,7 +14,7 @@ from evalkit.comparison.verdicts import documents_needed
 from evalkit.errors import UsageError
 from evalkit.stats.paired import change_noise
 
-# Beyond this many documents the exact power adds nothing to the normal approximation.
+# Beyond this many documents, the normal approximation is as good as the exact power.
 _EXACT = 200_000
 
 
@@ -32,7 +32,7 @@ class Plan:
 def from_rate(metric: str, *, discordance: float, effect: float, alpha: float, power: float, source: str) -> Plan:
     """Plan for a 0/1 metric whose documents differ between the systems at this rate (0 to 1).
 
-    Raises UsageError for another metric, a rate that is none, or an effect that is larger than the rate allows.
+    Raises UsageError for any other metric, an impossible rate, or an effect larger than the rate allows.
     """
     about = metrics.get(metric)
     if not about.binary:
@@ -45,8 +45,8 @@ def from_rate(metric: str, *, discordance: float, effect: float, alpha: float, p
             f"--effect {effect:g} points is more than the {100 * discordance:.1f}% of documents that differ at all"
         )
     documents = mcnemar_documents(discordance, effect=share, alpha=alpha, power=power)
-    told = f"{100 * discordance:.1f}% of documents right in one system only ({source})"
-    return Plan(metric=metric, effect=effect, documents=documents, method="exact McNemar", assumption=told)
+    assumption = f"{100 * discordance:.1f}% of documents right in one system only ({source})"
+    return Plan(metric=metric, effect=effect, documents=documents, method="exact McNemar", assumption=assumption)
 
 
 def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: float) -> Plan:
@@ -65,10 +65,10 @@ def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: fl
     if not 0 < error < math.inf:
         raise UsageError(f"{metric}: the two runs leave no finite standard error to plan with")
     documents = documents_needed(pair.documents, effect=effect, error=error, alpha=alpha, power=power)
-    told = f"standard error {error:.2g} points on the {pair.documents:,} documents of the two runs"
+    assumption = f"standard error {error:.2g} points on the {pair.documents:,} documents of the two runs"
     if len(units) < pair.documents:
-        told += f" ({len(units):,} passages)"
-    return Plan(metric=metric, effect=effect, documents=documents, method="normal approximation", assumption=told)
+        assumption += f" ({len(units):,} passages)"
+    return Plan(metric=metric, effect=effect, documents=documents, method="normal approximation", assumption=assumption)
 
 
 def mcnemar_power(n: int, *, discordance: float, effect: float, alpha: float) -> float:
@@ -77,7 +77,7 @@ def mcnemar_power(n: int, *, discordance: float, effect: float, alpha: float) ->
 
     spread = binom(n, discordance)
     differing = np.arange(int(spread.ppf(1e-9)), int(spread.ppf(1 - 1e-9)) + 1)
-    # The largest smaller count that is still significant, from the quantile of a fair coin; -1 if there is none.
+    # The largest count of the rarer outcome that is still significant, from a fair coin's quantile; -1 if none is.
     least = binom.ppf(alpha / 2.0, differing, 0.5)
     least -= binom.cdf(least, differing, 0.5) > alpha / 2.0
     against = binom.cdf(least, differing, (1.0 - effect / discordance) / 2.0)
@@ -93,7 +93,7 @@ def mcnemar_documents(discordance: float, *, effect: float, alpha: float, power:
     if rough > _EXACT:
         return rough
     low, high = max(1, rough // 2), 3 * rough + 30
-    while low < high:  # power rises with n but for small teeth
+    while low < high:  # power rises with n, apart from small dips
         middle = (low + high) // 2
         if mcnemar_power(middle, discordance=discordance, effect=effect, alpha=alpha) >= power:
             high = middle

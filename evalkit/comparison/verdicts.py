@@ -11,12 +11,12 @@ from evalkit.errors import UsageError, unknown
 
 Verdict = Literal["better", "same", "worse", "undecided"]
 
-# The chance of finding a change of the size in question, wherever documents are planned.
+# The power that planned documents must have.
 POWER = 0.8
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Adjust p values for being several (Holm 1979): those at most alpha keep the familywise error at alpha."""
+    """Adjust p values for multiple tests (Holm 1979); those up to alpha keep the familywise error at alpha."""
     order = sorted(range(len(ps)), key=lambda i: ps[i])
     adjusted, least = [1.0] * len(ps), 0.0
     for rank, i in enumerate(order):
@@ -28,10 +28,11 @@ def holm(ps: Sequence[float]) -> list[float]:
 def verdict(
     *, gain: float, low: float, high: float, adjusted: float, alpha: float, margin: float | None, identical: bool
 ) -> Verdict:
-    """Judge a change. gain, low, high: its size and interval, above zero is an improvement; margin: None if none.
+    """Judge a change. gain, low, high: its size and interval, positive for an improvement; margin: None for none.
 
-    Within the margin on both sides: same, even if significant, for that is what a margin says. Otherwise significant
-    changes are better or worse. The rest is undecided: no significant difference is not a proof of none.
+    An interval within the margin on both sides is "same", even if the change is significant: that is what the margin
+    means. Otherwise significant changes are better or worse. The rest is undecided: the lack of a significant
+    difference does not prove equality.
     """
     if identical or (margin is not None and -margin <= low and high <= margin):
         return "same"
@@ -45,8 +46,8 @@ def documents_needed(
 ) -> float:
     """Return how many documents would decide, given the standard error that n of them left.
 
-    Decided means that a change of the size found is significant with probability `power`, or, with a margin, that an
-    interval around the size found fits into it. Errors are taken to fall with the square root of n.
+    Decided means that a change of the observed size is significant with probability `power`, or, with a margin, that an
+    interval around the observed size fits into it. Errors are assumed to fall with the square root of n.
     """
     normal = NormalDist()
     z = normal.inv_cdf(1.0 - alpha / 2.0)
@@ -59,7 +60,7 @@ def documents_needed(
 
 
 def parse_margins(words: Sequence[str]) -> dict[str, float]:
-    """Read `lambada=0.5` and `1.0` into task -> points; "" holds the margin of all others. Raises UsageError."""
+    """Read `lambada=0.5` and `1.0` into task -> points; "" is the margin of all other tasks. Raises UsageError."""
     margins: dict[str, float] = {}
     for word in words:
         task, _, number = word.rpartition("=")
