@@ -2,7 +2,7 @@
 
 Paper: Warstadt, Singh and Bowman 2019, "Neural Network Acceptability Judgments", https://arxiv.org/abs/1805.12471; a
 task of GLUE, https://arxiv.org/abs/1804.07461.
-Link: https://nyu-mll.github.io/CoLA. Licence: none stated for the sentences, which are from publications.
+Link: https://nyu-mll.github.io/CoLA. Licence: none stated for the sentences, which come from publications.
 Splits: dev, 1,043 sentences, 527 of the training set's publications and 516 of others (the level). The 8,551 sentences
 of train are for fine-tuning; there are no shots.
 A document is a sentence, named by its position. As in GPT-1 (section 5) a sentence is taken as acceptable where the
@@ -48,7 +48,7 @@ def _to_example(document: Document) -> Example:
         task="say whether the sentence is acceptable",
         input=document.row["sentence"].strip(),
         output=_ANSWERS[label],
-        # One text is scored: it is right that it should be likely, or that it should not.
+        # One text is scored: gold 0 means that it should be likely, 1 that it should not.
         gold=0 if label else 1,
     )
 

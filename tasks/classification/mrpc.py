@@ -1,4 +1,4 @@
-"""MRPC: whether two sentences of the news say the same.
+"""MRPC: whether two sentences from the news mean the same.
 
 Paper: Dolan and Brockett 2005, "Automatically Constructing a Corpus of Sentential Paraphrases",
 https://aclanthology.org/I05-5002; a task of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.

@@ -4,7 +4,7 @@ Paper: Socher et al. 2013, "Recursive Deep Models for Semantic Compositionality 
 https://aclanthology.org/D13-1170; as a task of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
 Link: https://nlp.stanford.edu/sentiment. Licence: none stated.
 Splits: dev, 872 sentences; shots from train (67,349 phrases in GLUE; 6,920 sentences in the files stsa.binary.*).
-A document is a sentence, named by its position. As in GPT-1 (section 5) the word "very" is put behind the sentence, and
+A document is a sentence, named by its position. As in GPT-1 (section 5) the word "very" is put after the sentence, and
 the likelier of "positive" and "negative" decides. The text is tokenised and in lower case, as released.
 
     document  {"sentence": "one long string of cliches .", "label": 0}
@@ -29,7 +29,7 @@ _LABELS = ("negative", "positive")
 
 
 def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Read lines of a label, a blank and a sentence."""
+    """Read lines of a label, a space and a sentence."""
     for path in paths:
         for number, line in read_lines(path):
             label, _, sentence = line.partition(" ")

@@ -1,10 +1,11 @@
-"""STS-B: how much two sentences are alike, from 0 to 5.
+"""STS-B: how similar two sentences are, from 0 to 5.
 
 Paper: Cer et al. 2017, "SemEval-2017 Task 1: Semantic Textual Similarity",
 https://aclanthology.org/S17-2001; a task of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
 Licence: CC BY-SA 4.0 and those of its sources.
 Splits: dev, 1,500 pairs; shots from train (5,749). A document is a pair, named by its position.
-The score is the mean of several people's. What a model writes is read as a number; the metric is Pearson's correlation.
+The score is the mean of several annotators' scores. What a model writes is read as a number; the
+metric is Pearson's correlation.
 
     document  {"sentence1": "A man with a hard hat is dancing.",
                "sentence2": "A man wearing a hard hat is dancing.", "label": 5.0}

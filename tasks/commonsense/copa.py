@@ -4,7 +4,7 @@ Paper: Roemmele, Bejan and Gordon 2011, "Choice of Plausible Alternatives",
 https://people.ict.usc.edu/~gordon/copa.html; here as a part of SuperGLUE, Wang et al. 2019,
 https://arxiv.org/abs/1905.00537.
 Licence: BSD 2-clause.
-Splits: validation, 100 premises; shots from train (400) where it is at hand, else from the scored split.
+Splits: validation, 100 premises; shots from train (400) if it is there, otherwise from the scored split.
 A document is a premise, named by its position. The premise loses its full stop, the options their capital
 (unless it is "I"); GPT-3 joins them with "because" or "so", lm-evaluation-harness with "because" or "therefore".
 
@@ -35,7 +35,7 @@ def _to_example(document: Document) -> Example:
     premise = row["premise"].strip()
     choices = tuple(_inside(row[name].strip()) for name in ("choice1", "choice2"))
     gold = choice_of(row["label"], choices)
-    link, other_link, asked, opening = _LINKS[row["question"]]
+    link, other_link, question, opening = _LINKS[row["question"]]
     return choice_example(
         f"choose the {row['question']}",
         input=f"{premise} {link}",
@@ -44,7 +44,7 @@ def _to_example(document: Document) -> Example:
             "open_premise": premise.removesuffix("."),
             "link": link,
             "other_link": other_link,
-            "asked": asked,
+            "asked": question,
             "opening": opening,
         },
         choices=choices,
@@ -53,7 +53,7 @@ def _to_example(document: Document) -> Example:
 
 
 def _inside(sentence: str) -> str:
-    """Write a sentence as it stands within another."""
+    """Write a sentence as it would stand within another."""
     return sentence if sentence.startswith(("I ", "I'")) else sentence[:1].lower() + sentence[1:]
 
 

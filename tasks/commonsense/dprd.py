@@ -6,7 +6,7 @@ Link: https://www.hlt.utdallas.edu/~vince/data/emnlp12. Licence: none stated.
 Splits: test, 564 sentences; shots from train, 1,322. A document is a sentence, named by its position; the cluster is
 the pair of candidates, which twins share.
 As in GPT-1 (section 5) each candidate is put in the pronoun's place, and the higher mean log-probability of a token of
-the rest of the sentence decides. The release names the pronoun but not its place: it is the first one behind both
+the rest of the sentence decides. The release names the pronoun but not its place: it is the first one after both
 candidates, else the last.
 
     document  {"sentence": "The bird ate the pie and it died.", "pronoun": "it", "candidates": ["The bird", "the pie"],
@@ -37,11 +37,11 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 def _place(sentence: str, pronoun: str, candidates: Iterable[str]) -> tuple[int, int]:
     """Return where the pronoun stands."""
-    found = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(pronoun)}(?!\w)", sentence, re.IGNORECASE)]
-    if not found:
+    spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(pronoun)}(?!\w)", sentence, re.IGNORECASE)]
+    if not spans:
         raise ValueError(f"expected the pronoun {pronoun!r} in the sentence")
-    seen = max(sentence.lower().find(candidate.lower()) for candidate in candidates)
-    return next((span for span in found if span[0] > seen), found[-1])
+    last_candidate = max(sentence.lower().find(candidate.lower()) for candidate in candidates)
+    return next((span for span in spans if span[0] > last_candidate), spans[-1])
 
 
 def _to_example(document: Document) -> Example:
@@ -60,7 +60,7 @@ def _to_example(document: Document) -> Example:
     return choice_example(
         "say what the pronoun stands for",
         input=sentence,
-        # In the masked form of this data a blank parts the mask from the full stop.
+        # In the masked form of this data a space separates the mask from the full stop.
         parts={"before": before, "after": re.sub(r"^ (?=[.,;:!?'’])", "", after)},
         choices=choices,
         gold=gold,

@@ -2,10 +2,10 @@
 
 Paper: Zellers et al. 2019, "HellaSwag: Can a Machine Really Finish Your Sentence?", https://arxiv.org/abs/1905.07830.
 Link: https://rowanzellers.com/hellaswag. Licence: MIT.
-Splits: validation, 10,042 (the test labels are not public); shots from train (39,905) where it is at hand, else from
+Splits: validation, 10,042 (the test labels are not public); shots from train (39,905) if it is there, else from
 validation. Cluster: the video or page that an item is from. Level: whether its kind of activity occurs in train.
 A copy of the validation split with the markers [header], [step], [title] already taken out is read too; it has
-neither sources nor levels, and its context is not parted.
+neither sources nor levels, and its context is not split.
 
     document  {"ind": 24, "activity_label": "Roof shingle removal", "ctx_a": "A man is sitting on a roof.",
                "ctx_b": "he", "ctx": "A man is sitting on a roof. he",
@@ -31,7 +31,7 @@ _MARKER = re.compile(r"\[.*?\]")
 
 
 def _clean(text: str) -> str:
-    """Take WikiHow's markers out: [title] ends a sentence, the others say nothing."""
+    """Remove WikiHow's markers: [title] ends a sentence, the others carry no text."""
     return _MARKER.sub("", text.replace(" [title]", ". ")).replace("  ", " ").strip()
 
 
@@ -102,7 +102,7 @@ TASKS = (
                     "how_does_it_end": {"query": "Topic: {activity}\nText: {context}\nHow does it go on?"},
                 },
             ),
-            # The second sentence's beginning gets a capital; the cleaned copy cannot tell where it stands.
+            # The second sentence is capitalised; the cleaned copy does not show where it begins.
             "lm-eval": Protocol(
                 kind="choice", query="{capitalised}", target=" {choice}", metrics=("acc", "acc_per_char")
             ),

@@ -3,7 +3,7 @@
 Paper: Bisk et al. 2020, "PIQA: Reasoning about Physical Commonsense in Natural Language",
 https://arxiv.org/abs/1911.11641.
 Link: https://yonatanbisk.com/piqa. Licence: Academic Free License 3.0.
-Splits: validation, 1,838 (the test labels are not public); shots from train (16,113) where it is at hand, else from
+Splits: validation, 1,838 (the test labels are not public); shots from train (16,113) if it is there, else from
 validation. A document is named by its position.
 
     document  {"goal": "How do I ready a guinea pig cage for it's new occupants?",
@@ -61,7 +61,7 @@ TASKS = (
         title="which of two ways to an everyday goal works (Bisk et al. 2020)",
         source=BenchmarkSource(
             name="piqa",
-            # The dataset itself is a script, which `datasets` no longer runs; this is its conversion.
+            # The dataset is a script, which `datasets` no longer runs; this revision is its conversion to parquet.
             hub=Hub(id="ybisk/piqa", revision="refs/convert/parquet", splits={"test": "validation", "shots": "train"}),
             releases={"test": _release("valid"), "shots": _release("train")},
         ),

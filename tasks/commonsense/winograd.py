@@ -5,7 +5,7 @@ https://arxiv.org/abs/1806.02847, which is what GPT-2 (section 3.4) and GPT-3 us
 Link: https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html. Licence: CC BY 4.0.
 Splits: 273 schemas, no other split, so shots come from the schemas themselves (as in GPT-3). The cluster is the pair of
 candidates, which the twins of a schema share.
-`winograd` is partial scoring: the likelihood of what stands behind the pronoun, after each candidate.
+`winograd` is partial scoring: the likelihood of what follows the pronoun, after each candidate.
 `winograd_full` is full scoring: the likelihood of the whole sentence with each candidate. GPT-2 plots both.
 
     document  {"text": "The trophy doesn't fit into the brown suitcase because it is too large.", "pronoun": "it",
@@ -60,7 +60,7 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 
 
 def _in_place(option: str, *, before: str, pronoun: str) -> str:
-    """Write a candidate as it would stand in the sentence: small within it, in the genitive for "his"."""
+    """Write a candidate as it would stand in the sentence: lower case within it, possessive for "his"."""
     first = option.split()[0]
     if not before.strip() or before.rstrip().endswith((".", "!", "?", '."', '?"')):
         option = option[:1].upper() + option[1:]
@@ -85,7 +85,7 @@ def _to_example(document: Document) -> Example:
         input=" ".join(text.split()),
         parts={
             "before": f"{before} " if before else "",
-            # What touches the pronoun goes on touching the candidate: "'s", a full stop.
+            # What is attached to the pronoun stays attached to the candidate: "'s", a full stop.
             "after": after if re.match(r"['’.,;:!?]", after) else f" {after}",
         },
         choices=choices,

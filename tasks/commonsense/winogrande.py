@@ -1,11 +1,11 @@
-"""WinoGrande: which of two names a blank stands for; schemas from a crowd, rid of those that word statistics solve.
+"""WinoGrande: which of two names a blank stands for; schemas from a crowd, without those that word statistics solve.
 
 Paper: Sakaguchi et al. 2020, "WinoGrande: An Adversarial Winograd Schema Challenge at Scale",
 https://arxiv.org/abs/1907.10641.
 Link: https://winogrande.allenai.org. Licence: Apache-2.0 for the code, CC BY for the data.
-Splits: validation, 1,267 (the test labels are not public); shots from train XL (40,398) where it is at hand, else
+Splits: validation, 1,267 (the test labels are not public); shots from train XL (40,398) if it is there, else
 from validation. Two sentences that differ in a word are a twin; where the release names them (qID) they are a cluster.
-Partial scoring (Trinh & Le 2018): the likelihood of what stands behind the blank, after each name.
+Partial scoring (Trinh & Le 2018): the likelihood of what follows the blank, after each name.
 
     document  {"sentence": "Sarah was a much better surgeon than Maria so _ always got the easier cases.",
                "option1": "Sarah", "option2": "Maria", "answer": "2"}

@@ -3,7 +3,7 @@
 Papers: Levesque, Davis and Morgenstern 2012, "The Winograd Schema Challenge"; in this form a part of SuperGLUE, Wang et
 al. 2019, https://arxiv.org/abs/1905.00537.
 Licence: CC BY 4.0.
-Splits: validation, 104 items; shots from train (554) where it is at hand, else from the scored split.
+Splits: validation, 104 items; shots from train (554) if it is there, otherwise from the scored split.
 A document is a text with a pronoun and a noun, named by its position. GPT-3 had the noun written, with one fixed set
 of shots, and does not say how a text whose noun is the wrong one was scored; that protocol is not here.
 
@@ -45,15 +45,15 @@ def _to_example(document: Document) -> Example:
 
 
 def _marked(text: str, spans: Mapping[str, Any]) -> str:
-    """Put stars round the pronoun, which is found by counting words."""
+    """Put asterisks around the pronoun, which is found by its word index."""
     words, pronoun = text.split(), spans["span2_text"].split()
     start = spans["span2_index"]
     end = start + len(pronoun)
-    said = " ".join(words[start:end])
+    words_there = " ".join(words[start:end])
     written = " ".join(pronoun)
-    if not said.startswith(written):  # a comma or full stop may hang on it
-        raise ValueError(f"expected {written!r} at word {start} of the text, found {said!r}")
-    return " ".join((*words[:start], f"*{written}*{said[len(written) :]}", *words[end:]))
+    if not words_there.startswith(written):  # punctuation may follow it
+        raise ValueError(f"expected {written!r} at word {start} of the text, found {words_there!r}")
+    return " ".join((*words[:start], f"*{written}*{words_there[len(written) :]}", *words[end:]))
 
 
 TASKS = (

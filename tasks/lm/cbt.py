@@ -5,8 +5,8 @@ https://arxiv.org/abs/1511.02301.
 Link: https://research.facebook.com/downloads/babi. Licence: GFDL; the books are Project Gutenberg's.
 Splits: validation, 2,000 questions of each type, as GPT-2 (section 3.2) reports; shots from train.
 `cbt_cn` leaves out common nouns, `cbt_ne` named entities. A document is a question, named by its position.
-As in GPT-2 an option's score is the likelihood of the option and of the rest of the sentence, and the Treebank's ways
-of writing are turned into natural text.
+As in GPT-2 an option's score is the likelihood of the option and of the rest of the sentence, and the Treebank's
+notation is turned into natural text.
 
     document  {"sentences": ["With almost everything else to make them happy , they wanted one thing : ...", ...],
                "question": "`` My dear XXXXX , '' said the king .", "answer": "queen",
@@ -42,10 +42,10 @@ def _read(paths: Sequence[Path]) -> Iterator[Row]:
         for number, line in read_lines(path):
             if not line.strip():
                 continue
-            found = _NUMBER.match(line)
-            if not found or int(found.group(1)) != len(sentences) + 1:
+            numbering = _NUMBER.match(line)
+            if not numbering or int(numbering.group(1)) != len(sentences) + 1:
                 raise DataError(f"{path} line {number}: expected sentence {len(sentences) + 1} of a question")
-            text = line[found.end() :]
+            text = line[numbering.end() :]
             if len(sentences) < _SENTENCES:
                 sentences.append(text)
                 continue
@@ -58,7 +58,7 @@ def _read(paths: Sequence[Path]) -> Iterator[Row]:
 def _question(text: str, sentences: Sequence[str], *, where: str) -> dict[str, Any]:
     fields = [field for field in text.split("\t") if field]
     if len(fields) != 3 or _BLANK not in fields[0]:
-        raise DataError(f"{where}: expected a question with {_BLANK}, its answer and options, parted by tabs")
+        raise DataError(f"{where}: expected a question with {_BLANK}, its answer and options, separated by tabs")
     return {
         "sentences": list(sentences),
         "question": fields[0],

@@ -1,4 +1,4 @@
-"""LAMBADA: guess the last word of a passage, which people can only guess from the whole of it.
+"""LAMBADA: the last word of a passage, which people can only guess from the whole passage.
 
 Paper: Paperno et al. 2016, "The LAMBADA dataset: Word prediction requiring a broad discourse context",
 https://arxiv.org/abs/1606.06031. The text is OpenAI's: raw, not tokenised and not lower-cased (GPT-2, section 3.3).
@@ -9,7 +9,7 @@ GPT-3 (section 3.1.2) asks with examples for the word that fills a blank; withou
 is, which is this task's `gpt2`.
 GPT-2's stop-word filter (section 3.3: accuracy 52.66 -> 63.24 for 1542M) is the task lambada_filtered: of the words
 that may follow, the likeliest counts that is no stop word. The paper does not give its list; here it is ours
-(evalkit.text.stopwords). The 41 last words that touch a sign ("“Sarah") cannot be found so.
+(evalkit.text.stopwords). The 41 last words attached to punctuation ("“Sarah") cannot be found this way.
 
     document  {"text": "In my palm is a clear stone, ... curved in a confident grin, I don't care about signs"}
     prompt    In my palm is a clear stone, ... curved in a confident grin, I don't care about
@@ -31,10 +31,10 @@ _SOURCE = BenchmarkSource(
 
 
 def _to_example(document: Document) -> Example:
-    """Split at the last blank; the word keeps whatever sign touches it."""
+    """Split at the last space; the word keeps any punctuation attached to it."""
     context, blank, word = document.row["text"].rpartition(" ")
     if not (blank and word):
-        raise ValueError("expected a text of two words or more, without a blank at its end")
+        raise ValueError("expected a text of two words or more, without a space at its end")
     return Example(task="complete the passage with its last word", input=context, output=word)
 
 

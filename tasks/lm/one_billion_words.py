@@ -38,7 +38,7 @@ TASKS = (
         title="perplexity of single sentences of news (Chelba et al. 2013)",
         source=BenchmarkSource(
             name="one_billion_words",
-            # The dataset itself is a script, which `datasets` no longer runs; this is its conversion.
+            # The dataset is a script, which `datasets` no longer runs; this revision is its conversion to parquet.
             hub=Hub(id="billion-word-benchmark/lm1b", revision="refs/convert/parquet", splits={"test": "test"}),
             releases=released(f"{_FOLDER}/news.en.heldout-00000-of-00050", read=read_column("text")),
         ),

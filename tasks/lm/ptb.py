@@ -3,9 +3,9 @@
 Papers: Marcus, Santorini and Marcinkiewicz 1993, "Building a Large Annotated Corpus of English: The Penn Treebank",
 https://aclanthology.org/J93-2004; Mikolov et al. 2010, "Recurrent neural network based language model": lower case, no
 punctuation, figures as N, 10,000 words, the others <unk>.
-Licence: the corpus is the LDC's; the prepared text goes round for research.
+Licence: the corpus is the LDC's; the prepared text is shared for research.
 Splits: test, 3,761 sentences, 82,430 words with ends of line. There are no shots.
-The articles' borders are lost, so a document is 128 sentences in a row, named by its position; the sentences of a
+Article boundaries are lost, so a document is 128 sentences in a row, named by its position; the sentences of a
 document are lines. The model reads de-tokenised text, which can be turned back (evalkit.text.detokenize).
 
     document  {"sentences": " no it was n't black monday \\n but while the new york stock exchange did n't fall ..."}
@@ -28,7 +28,7 @@ _SENTENCES = 128
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[Row]:
-    """Put sentences together, each as in the release: a blank at both ends and a newline."""
+    """Join sentences, each as in the release: a space at both ends and a newline."""
     lines = (f" {' '.join(row['sentence'].split())} \n" for row in rows)
     while block := "".join(islice(lines, _SENTENCES)):
         yield {"sentences": block}
@@ -41,7 +41,7 @@ TASKS = (
         title="perplexity of the Wall Street Journal (Marcus et al. 1993)",
         source=BenchmarkSource(
             name="ptb",
-            # The dataset itself is a script, which `datasets` no longer runs; this is its conversion.
+            # The dataset is a script, which `datasets` no longer runs; this revision is its conversion to parquet.
             hub=Hub(id="ptb-text-only/ptb_text_only", revision="refs/convert/parquet", splits={"test": "test"}),
             releases=released("ptb/ptb.test.txt", read=read_column("sentence")),
             prepare=_blocks,

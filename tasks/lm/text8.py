@@ -1,9 +1,9 @@
-"""text8: bits per character of Wikipedia in 27 signs, a to z and the blank.
+"""text8: bits per character of Wikipedia in 27 characters, a to z and the space.
 
 Source: Mahoney 2006, http://mattmahoney.net/dc/textdata.html: enwik8's text, numbers spelled out.
 Licence: GFDL and CC BY-SA (Wikipedia).
 Splits: the last 5,000,000 of the 100,000,000 characters, as is usual. There are no shots. The file is one line; a
-document is a stretch of whole words of at least 50,000 characters, each with the blank before it, named by its
+document is a stretch of whole words of at least 50,000 characters, each with the space before it, named by its
 position. Nothing is de-tokenised; the documents' concatenation is the end of the file.
 
     document  {"text": " be ejected and hold it there examine the chamber to ensure it is clear ..."}
@@ -29,7 +29,7 @@ _stretches = last_stretches(_CHARACTERS, pattern=r".{50000}[^ ]*|.+")
 def _to_example(document: Document) -> Example:
     text = document.row["text"]
     if wrong := re.search(r"[^a-z \n]", text):
-        raise ValueError(f"expected the signs a to z and the blank, found {wrong.group()!r}")
+        raise ValueError(f"expected the letters a to z and the space, found {wrong.group()!r}")
     return Example(task="continue the text", input=text, output="")
 
 
@@ -37,7 +37,7 @@ TASKS = (
     Task(
         name="text8",
         family="lm",
-        title="bits per character of Wikipedia in 27 signs (Mahoney 2006)",
+        title="bits per character of Wikipedia in 27 characters (Mahoney 2006)",
         source=BenchmarkSource(
             name="text8",
             hub=Hub(id="afmck/text8", splits={"test": "test"}),

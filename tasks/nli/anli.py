@@ -1,10 +1,10 @@
-"""ANLI: pairs of texts, written to mislead models, of which the second follows, contradicts or neither.
+"""ANLI: does one text follow from another, contradict it, or neither? The pairs were written to mislead models.
 
 Paper: Nie et al. 2020, "Adversarial NLI: A New Benchmark for Natural Language Understanding",
 https://arxiv.org/abs/1910.14599.
 Licence: CC BY-NC 4.0.
 Splits: test of each round, 1,000, 1,000 and 1,200 pairs; shots from the round's train (16,946, 45,460 and 100,459)
-where it is at hand, else from the scored split.
+if it is there, otherwise from the scored split.
 A document is a pair, named by its uid. GPT-3 begins a prompt with the round's name, twice (appendix G).
 
     document  {"uid": "...", "premise": "...", "hypothesis": "...", "label": 1}; 0 follows, 1 neither, 2 contradicts
@@ -34,7 +34,7 @@ _to_example = sentence_pair(
     "hypothesis",
     task="say whether the second text is true, false or neither by the first",
     choices=("True", "Neither", "False"),
-    # The hub numbers the labels, the release has their first letters.
+    # The hub numbers the labels; the release has their first letters.
     names=("e", "n", "c"),
 )
 

@@ -1,9 +1,9 @@
-"""CommitmentBank: whether the writer of a short text is committed to a clause in it.
+"""CommitmentBank: is the writer of a short text committed to a clause in it?
 
 Papers: de Marneffe, Simons and Tonhauser 2019, "The CommitmentBank", https://doi.org/10.18148/sub/2019.v23i2.601; in
 this form a part of SuperGLUE, Wang et al. 2019, https://arxiv.org/abs/1905.00537.
-Licence: that of the research data of its authors.
-Splits: validation, 56 pairs; shots from train (250) where it is at hand, else from the scored split.
+Licence: the authors' own, for research.
+Splits: validation, 56 pairs; shots from train (250) if it is there, otherwise from the scored split.
 A document is a pair, named by its position. The classes are unequal (23 true, 28 false, 5 neither), so the mean of
 their F1 stands beside accuracy.
 
@@ -27,7 +27,7 @@ _to_example = sentence_pair(
     "hypothesis",
     task="say whether the clause is true, false or neither by the text",
     choices=("true", "false", "neither"),
-    # The hub numbers the labels, the release names them.
+    # The hub numbers the labels; the release names them.
     names=("entailment", "contradiction", "neutral"),
 )
 

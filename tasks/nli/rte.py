@@ -2,8 +2,8 @@
 
 Papers: Dagan et al. 2006 and its three successors, https://doi.org/10.1007/11736790_9; in this form a part of
 SuperGLUE, Wang et al. 2019, https://arxiv.org/abs/1905.00537.
-Licence: that of the research data of its authors.
-Splits: validation, 277 pairs; shots from train (2,490) where it is at hand, else from the scored split.
+Licence: the authors' own, for research.
+Splits: validation, 277 pairs; shots from train (2,490) if it is there, otherwise from the scored split.
 A document is a pair, named by its position.
 
     document  {"premise": "Dana Reeve, the widow of ...", "hypothesis": "Christopher Reeve had an accident.",
@@ -26,7 +26,7 @@ _to_example = sentence_pair(
     "hypothesis",
     task="say whether the second text follows from the first",
     choices=("True", "False"),
-    # The hub numbers the labels, the release names them.
+    # The hub numbers the labels; the release names them.
     names=("entailment", "not_entailment"),
 )
 

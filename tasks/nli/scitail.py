@@ -1,10 +1,10 @@
-"""SciTail: whether a claim, made of a school's science question, follows from a sentence of the web.
+"""SciTail: whether a claim made from a school science question follows from a sentence of the web.
 
 Paper: Khot, Sabharwal and Clark 2018, "SciTail: A Textual Entailment Dataset from Science Question Answering",
 https://doi.org/10.1609/aaai.v32i1.12022.
 Licence: Apache-2.0.
 Splits: test, 2,126 pairs; shots from train (23,596). A folder nli/scitail with dev.txt and test.txt (premise,
-hypothesis and 0 follows or 1 does not, parted by tabs) is read too: shots are then from dev, 1,304 pairs.
+hypothesis and 0 follows or 1 does not, separated by tabs) is read too: shots are then from dev, 1,304 pairs.
 A document is a pair, named by its position.
 
     document  {"premise": "Based on the list provided of the uses of substances ...",
@@ -30,7 +30,7 @@ _to_example = sentence_pair(
     "hypothesis",
     task="say whether the second sentence follows from the first",
     choices=("True", "False"),
-    # The release names the labels, the sample numbers them.
+    # The release names the labels; the sample numbers them.
     names=("entails", "neutral"),
 )
 

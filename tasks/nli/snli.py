@@ -4,7 +4,7 @@ Paper: Bowman et al. 2015, "A large annotated corpus for learning natural langua
 https://arxiv.org/abs/1508.05326.
 Licence: CC BY-SA 4.0.
 Splits: test, 9,824 pairs; shots from train (549,367). A folder nli/snli with dev.txt and test.txt (premise, hypothesis
-and the hub's label, parted by tabs; lower case) is read too: shots are then from dev, 9,842 pairs.
+and the hub's label, separated by tabs; lower case) is read too: shots are then from dev, 9,842 pairs.
 A document is a pair, named by its position. Pairs on which the annotators did not agree (label -) are left out, as the
 paper does.
 
@@ -49,7 +49,7 @@ _to_example = sentence_pair(
     "hypothesis",
     task="say whether the second sentence is true, false or neither by the first",
     choices=("True", "Neither", "False"),
-    # The hub numbers the labels (as texts in a table), the release names them.
+    # The hub numbers the labels (as text in a table); the release names them.
     names=("entailment", "neutral", "contradiction"),
 )
 

@@ -3,7 +3,7 @@
 Paper: Pilehvar and Camacho-Collados 2019, "WiC: the Word-in-Context Dataset", https://arxiv.org/abs/1808.09121; here as
 a part of SuperGLUE (Wang et al. 2019).
 Licence: CC BY-NC 4.0.
-Splits: validation, 638 pairs; shots from train (5,428) where it is at hand, else from the scored split.
+Splits: validation, 638 pairs; shots from train (5,428) if it is there, otherwise from the scored split.
 A document is a pair of sentences, named by its position.
 
     document  {"word": "place", "sentence1": "Do you want to come over to my place later?", "sentence2": "A political

@@ -2,8 +2,8 @@
 
 Paper: Clark et al. 2018, "Think you have Solved Question Answering? Try ARC", https://arxiv.org/abs/1803.05457.
 Licence: CC BY-SA 4.0.
-Splits: test, 2,376 easy and 1,172 challenging questions, or the validation split (570 and 299) where only that is at
-hand; shots from train (2,251 and 1,119), else from the scored split. Most questions have four options, some three or
+Splits: test, 2,376 easy and 1,172 challenging questions, or the validation split (570 and 299) if only that is
+there; shots from train (2,251 and 1,119), else from the scored split. Most questions have four options, some three or
 five.
 GPT-3 compares the probability of an answer after the question with that after the bare "Answer:" (section 2.4).
 

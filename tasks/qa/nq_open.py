@@ -3,7 +3,7 @@
 Papers: Kwiatkowski et al. 2019, "Natural Questions", https://aclanthology.org/Q19-1026; the open form with short
 answers is that of Lee, Chang and Toutanova 2019, https://arxiv.org/abs/1906.00300.
 Licence: CC BY-SA 3.0.
-Splits: dev, 3,610 questions; shots from train (87,925) where it is at hand, else from dev.
+Splits: dev, 3,610 questions; shots from train (87,925) if it is there, else from dev.
 A document is a question, named by its position. GPT-2 (section 3.8) seeds the prompt with example pairs;
 GPT-3 puts a blank line before "A:" and decodes with 4 beams.
 
@@ -30,16 +30,16 @@ class _Majority:
     def __init__(self) -> None:
         self._pool: Sequence[Example] = ()
         self._best: Sequence[tuple[str, int]] = ()
-        self._own: dict[str, str] = {}
+        self._outputs: dict[str, str] = {}
 
     def __call__(self, example: Example, pool: Sequence[Example]) -> str:
-        if pool is not self._pool:  # counted once a run, not once a question
+        if pool is not self._pool:  # counted once per run, not once per question
             self._pool = pool
-            counts = Counter(other.output for other in pool)
+            counts = Counter(shot.output for shot in pool)
             self._best = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:2]
-            self._own = {other.input: other.output for other in pool}
-        own = self._own.get(example.input)
-        return max(self._best, key=lambda pair: pair[1] - (pair[0] == own))[0]
+            self._outputs = {shot.input: shot.output for shot in pool}
+        output = self._outputs.get(example.input)
+        return max(self._best, key=lambda pair: pair[1] - (pair[0] == output))[0]
 
 
 TASKS = (
@@ -57,7 +57,7 @@ TASKS = (
             "gpt2": Protocol(
                 kind="generate",
                 query="Q: {input}?\nA:",
-                # A blank line between pairs: within a pair one newline already parts question and answer.
+                # A blank line between pairs: within a pair a newline already separates question and answer.
                 separator="\n\n",
                 metrics=("nq_exact_match", "f1"),
                 decoding=Decoding(until=("\n",), max_tokens=16),

@@ -2,7 +2,7 @@
 
 Paper: Mihaylov et al. 2018, "Can a Suit of Armor Conduct Electricity?", https://arxiv.org/abs/1809.02789.
 Licence: Apache 2.0 (allenai/OpenBookQA).
-Splits: test, 500 questions, or validation (500) where only that is at hand; shots from train (4,957), else from the
+Splits: test, 500 questions, or validation (500) if only that is there; shots from train (4,957), otherwise from the
 scored split. The fact that the question rests on is not shown.
 GPT-3 compares the probability of an ending after the question with that after the bare "Answer:" (section 2.4).
 

@@ -1,10 +1,10 @@
-"""TriviaQA: questions of quizzes with many spellings of each answer, here without a page to read.
+"""TriviaQA: quiz questions with many spellings of each answer, here without a page to read.
 
 Paper: Joshi et al. 2017, "TriviaQA: A Large Scale Distantly Supervised Challenge Dataset for Reading Comprehension",
 https://arxiv.org/abs/1705.03551.
 Licence: Apache 2.0 (mandarjoshi90/triviaqa); the questions belong to their quizzes.
 Splits: validation without context, 17,944 questions on the hub, 11,313 in the release's unfiltered-web-dev.json, or
-whatever part is at hand; shots from train (138,384; 87,622), else from the scored split. A file of the form {"context":
+whatever part is there; shots from train (138,384; 87,622), else from the scored split. A file of the form {"context":
 "Question: ... Answer:", "answer", "aliases"}, as MosaicML's llm-foundry has for 3,000 questions, is read too.
 A document is a question, named by its question_id or its position.
 

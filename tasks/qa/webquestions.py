@@ -27,7 +27,7 @@ from evalkit.harness.examples import open_question
 from evalkit.harness.task import Protocol, Task
 from evalkit.types import Decoding
 
-# (list (description "Jamaican English") (description Lawyer)): quoted where it has blanks or signs.
+# (list (description "Jamaican English") (description Lawyer)): quoted where it has spaces or punctuation.
 _DESCRIPTION = re.compile(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()"]+))\)')
 
 

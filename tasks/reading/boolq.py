@@ -3,7 +3,7 @@
 Paper: Clark et al. 2019, "BoolQ: Exploring the Surprising Difficulty of Natural Yes/No Questions",
 https://arxiv.org/abs/1905.10044; also a part of SuperGLUE (Wang et al. 2019).
 Licence: CC BY-SA 3.0.
-Splits: validation, 3,270 questions; shots from train (9,427) where it is at hand, else from the scored split. The
+Splits: validation, 3,270 questions; shots from train (9,427) if it is there, otherwise from the scored split. The
 hub's rows have no title; those of the release and SuperGLUE have, and GPT-3 writes it before the passage.
 A document is a question, named by its position.
 

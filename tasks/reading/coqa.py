@@ -3,7 +3,7 @@
 Paper: Reddy, Chen and Manning 2019, "CoQA: A Conversational Question Answering Challenge",
 https://arxiv.org/abs/1808.07042.
 Licence: the passages carry their own (literature and Wikipedia CC BY-SA 4.0, CNN Apache, MCTest MSR-LA, RACE its own).
-Splits: the 7,983 questions on the 500 stories of the dev set; shots from train where it is at hand, else from dev.
+Splits: the 7,983 questions on the 500 stories of the dev set; shots from train if it is there, else from dev.
 A document is one question, named STORY_TURN; the questions on a story are one cluster, its domain is the level. The
 questions before it stand in the prompt with their gold answers. The release has four people's answers to a question
 and scores them as its script does (leave one out); the hub has only the first, so its scores are lower. GPT-3 puts
@@ -58,7 +58,7 @@ _read = read_sections(
 
 
 def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
-    """One document a question; turns count from 1."""
+    """One document per question; turns count from 1."""
     story = str(row.get("id", index))
     for turn in range(1, len(row["questions"]) + 1):
         yield Document(id=f"{story}_{turn}", row={**row, "turn": turn}, cluster=story, level=row["source"])

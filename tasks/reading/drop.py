@@ -3,7 +3,7 @@
 Paper: Dua et al. 2019, "DROP: A Reading Comprehension Benchmark Requiring Discrete Reasoning Over Paragraphs",
 https://arxiv.org/abs/1903.00161.
 Licence: CC BY-SA 4.0.
-Splits: validation, 9,536 questions (9,535 on the hub); shots from train (77,409; 77,400) where it is at hand, else from
+Splits: validation, 9,536 questions (9,535 on the hub); shots from train (77,409; 77,400) if it is there, else from
 the scored split.
 A document is a question, named by its query_id; the questions on a paragraph are one cluster. An answer is a number, a
 date or a list of spans, written "one; two". The hub has lost which spans belong together: there each is an answer of

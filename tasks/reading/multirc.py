@@ -2,9 +2,9 @@
 
 Paper: Khashabi et al. 2018, "Looking Beyond the Surface", https://aclanthology.org/N18-1023; here as a part of
 SuperGLUE (Wang et al. 2019).
-Licence: that of the research data of its authors; the passages carry their own.
-Splits: validation, 4,848 answers to 953 questions; shots from train (27,243; 5,100) where it is at hand, else from the
-scored split.
+Licence: the authors' own, for research; the passages carry their own.
+Splits: validation, 4,848 answers to 953 questions; shots from train (27,243; 5,100) where it is there, otherwise from
+the scored split.
 A document is a question with all its answers, named PARAGRAPH_QUESTION; the questions on a paragraph are one cluster.
 Each answer is called [True] and [False], and the likelier is its label; a question is right if all labels are. Shots
 show every answer of a question with its label. GPT-3 shows one fixed set of questions; here they are drawn.

@@ -2,11 +2,11 @@
 
 Paper: Choi et al. 2018, "QuAC: Question Answering in Context", https://arxiv.org/abs/1808.07036.
 Licence: CC BY-SA 4.0.
-Splits: validation, 7,354 questions in 1,000 dialogues; shots from train where it is at hand, else from the
+Splits: validation, 7,354 questions in 1,000 dialogues; shots from train if it is there, otherwise from the
 scored split.
 A document is a question, named by its turn_id; the questions of a dialogue are one cluster. The questions before it
 stand in the prompt with the answers that the teacher gave. A question without an answer has CANNOTANSWER, a word that
-ends every passage of the data and is not shown.
+ends every passage of the data and is removed from the prompt.
 
     document  {"dialogue_id": "C_..._0", "wikipedia_page_title": "...", "section_title": "...", "context": "...",
                "questions": ["..."], "turn_ids": ["C_..._0_q#0"], "answers": {"texts": [["...", ...]]}, "turn": 0}

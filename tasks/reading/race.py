@@ -41,21 +41,21 @@ from evalkit.types import Document, Example
 def _read_archive(paths: Sequence[Path], *, folder: str) -> Iterator[Row]:
     """Yield the questions of the articles below RACE/FOLDER/ of the release, with the hub's columns.
 
-    The archive is read in one pass, as it lies; nothing is unpacked.
+    The archive is read in one pass; nothing is unpacked.
     """
     for path in paths:
-        found = False
+        any_article = False
         try:
             with tarfile.open(path, "r|*") as archive:
                 for member in archive:
                     if not (member.isfile() and f"/{folder}/" in f"/{member.name}" and member.name.endswith(".txt")):
                         continue
-                    found = True
+                    any_article = True
                     file = archive.extractfile(member)
                     yield from _questions(file.read() if file else b"", where=f"{path}, {member.name}")
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise DataError(f"{path}: not a readable tar archive ({error}); is the file cut?") from error
-        if not found:
+        if not any_article:
             raise DataError(f"{path}: expected articles in RACE/{folder}/NUMBER.txt, found none")
 
 

@@ -2,8 +2,8 @@
 
 Paper: Zhang et al. 2018, "ReCoRD: Bridging the Gap between Human and Machine Commonsense Reading Comprehension",
 https://arxiv.org/abs/1810.12885; here as a part of SuperGLUE (Wang et al. 2019).
-Licence: that of the research data of its authors; the news are CNN's and the Daily Mail's.
-Splits: validation, 10,000 sentences; shots from train (100,730) where it is at hand, else from the scored split.
+Licence: the authors' own, for research; the news are CNN's and the Daily Mail's.
+Splits: validation, 10,000 sentences; shots from train (100,730) if it is there, otherwise from the scored split.
 A document is a sentence, named PASSAGE_QUERY; those on a passage are one cluster. Every entity of the passage is put
 into the sentence in turn, and the filled sentence of the highest mean token log-probability is the answer.
 
@@ -58,8 +58,8 @@ def _documents(row: Mapping[str, Any], index: int) -> Iterable[Document]:
 def _to_example(document: Document) -> Example:
     row = document.row
     passage, *highlights = (part.strip() for part in row["passage"].split(_HIGHLIGHT))
-    before, found, after = row["query"].strip().partition(_PLACEHOLDER)
-    if not found:
+    before, placeholder, after = row["query"].strip().partition(_PLACEHOLDER)
+    if not placeholder:
         raise ValueError(f"expected {_PLACEHOLDER} in the column 'query'")
     choices = tuple(dict.fromkeys(text.strip() for text in texts_of(row["entities"], "entities")))
     answers = tuple(dict.fromkeys(text.strip() for text in texts_of(row["answers"], "answers")))

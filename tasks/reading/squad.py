@@ -4,11 +4,11 @@ Papers: Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehens
 https://arxiv.org/abs/1606.05250; Rajpurkar, Jia and Liang 2018, "Know What You Don't Know",
 https://arxiv.org/abs/1806.03822.
 Licence: CC BY-SA 4.0.
-Splits: validation, 10,570 questions (1.1) and 11,873 (2.0); shots from train (87,599; 130,319) where it is at hand,
+Splits: validation, 10,570 questions (1.1) and 11,873 (2.0); shots from train (87,599; 130,319) if it is there,
 else from the scored split. Parts are read where the release is absent: squad_v1.1_dev_1000.jsonl (columns of the hub,
 answers as a plain list) and dev-v2.0-half.json (form of the release).
 A document is a question, named by its id; the questions on a paragraph are one cluster. GPT-3 shows the earlier
-questions on the paragraph with their answers; what it wrote for questions without one is not said, and this file
+questions on the paragraph with their answers; it does not say what it wrote for questions without one; this file
 writes "unanswerable", as lm-evaluation-harness does.
 
     document  {"id": "...", "title": "Normans", "context": "...", "question": "In what country is Normandy located?",

@@ -2,8 +2,8 @@ r"""Arithmetic in words: GPT-3's ten tasks, sums, differences and products of wh
 
 Paper: Brown et al. 2020, "Language Models are Few-Shot Learners", section 3.9.1, https://arxiv.org/abs/2005.14165.
 Link: https://github.com/openai/gpt-3/tree/master/data. Licence: none stated.
-Splits: 2,000 problems each in the released files; shots from the same problems. Where no file is at hand, 2,000
-problems and other 2,000 for shots are made with a fixed seed: operands uniform in [0, 10^d). 1DC joins three digits 1
+Splits: 2,000 problems each in the released files; shots from the same problems. Without a file, 2,000
+problems and another 2,000 for shots are made with a fixed seed: operands uniform in [0, 10^d). 1DC joins three digits 1
 to 9 by two of + - *, each uniform; the paper's text puts the brackets round the last two, all 2,000 problems of the
 released file round the first two, and so do those made here.
 Answers are generated and have to be right digit by digit.
@@ -43,7 +43,7 @@ def _two(rng: random.Random, *, word: str, digits: int) -> tuple[str, int]:
     return f"{a} {word} {b}", {"plus": a + b, "minus": a - b, "times": a * b}[word]
 
 
-_SIGNS: Mapping[str, Callable[[int, int], int]] = {
+_OPERATIONS: Mapping[str, Callable[[int, int], int]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
@@ -54,7 +54,7 @@ def _three(rng: random.Random) -> tuple[str, int]:
     """Draw "(a + b) * c" and its value."""
     a, b, c = (rng.randint(1, 9) for _ in range(3))
     first, second = rng.choice("+-*"), rng.choice("+-*")
-    return f"({a} {first} {b}) {second} {c}", _SIGNS[second](_SIGNS[first](a, b), c)
+    return f"({a} {first} {b}) {second} {c}", _OPERATIONS[second](_OPERATIONS[first](a, b), c)
 
 
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
@@ -82,10 +82,10 @@ def _make(name: str, split: Split) -> Iterator[Row]:
 
 def _to_example(document: Document) -> Example:
     row = document.row
-    found = _QUESTION.search(row["context"])
-    if not found or not re.fullmatch(r"-?\d+", row["completion"].strip()):
+    question = _QUESTION.search(row["context"])
+    if not question or not re.fullmatch(r"-?\d+", row["completion"].strip()):
         raise ValueError("expected 'What is ...?' in context, and a whole number in completion")
-    return Example(task="work the problem out", input=found.group(1), output=row["completion"].strip())
+    return Example(task="work the problem out", input=question.group(1), output=row["completion"].strip())
 
 
 def _task(name: str) -> Task:

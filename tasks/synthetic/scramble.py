@@ -1,9 +1,9 @@
-r"""Word scrambling: GPT-3's five tasks, to find the word that a jumble of letters was.
+r"""Word scrambling: GPT-3's five tasks, finding the word behind a jumble of letters.
 
 Paper: Brown et al. 2020, "Language Models are Few-Shot Learners", section 3.9.2, https://arxiv.org/abs/2005.14165.
 Link: https://github.com/openai/gpt-3/tree/master/data. Licence: none stated.
 Splits: 10,000 words each in the released files; shots from the same words.
-Where count_1w.txt is at hand instead (https://norvig.com/ngrams: a word, a tab, its count, the most frequent first),
+Where count_1w.txt is there instead (https://norvig.com/ngrams: a word, a tab, its count, the most frequent first),
 its first 10,000 words of more than 4 and fewer than 15 letters are scrambled with a fixed seed, as section 3.9.2 says.
 The released files hold words of 6 to 15 letters (5 to 15 in A1), in an order without frequencies.
 
@@ -70,7 +70,7 @@ _KINDS: Mapping[str, _Kind] = {
     "cl": _Kind("cycle_letters_in_word", "cycled letters", _cycle),
     "a1": _Kind("mid_word_1_anagrams", "anagrams between the first and last letter", partial(_shuffle, ends=1)),
     "a2": _Kind("mid_word_2_anagrams", "anagrams between the first and last two letters", partial(_shuffle, ends=2)),
-    "ri": _Kind("random_insertion_in_word", "signs between the letters", _insert),
+    "ri": _Kind("random_insertion_in_word", "punctuation between the letters", _insert),
     "rw": _Kind("reversed_words", "reversed words", _reverse),
 }
 
@@ -94,9 +94,9 @@ def _made(name: str, paths: Sequence[Path]) -> Iterator[Row]:
 
 def _to_example(document: Document) -> Example:
     row = document.row
-    # The hub's contexts open with the description; the jumble is what the last line has before its sign.
-    jumble, sign, rest = row["context"].rpartition("\n")[2].rpartition(" =")
-    if not (jumble and sign and row["completion"].strip()) or rest.strip():
+    # The hub's contexts open with the description; the jumble is what the last line has before ' ='.
+    jumble, equals, rest = row["context"].rpartition("\n")[2].rpartition(" =")
+    if not (jumble and equals and row["completion"].strip()) or rest.strip():
         raise ValueError("expected a jumble and ' =' in context, and a word in completion")
     return Example(task="unscramble the letters into a word", input=jumble, output=row["completion"].strip())
 

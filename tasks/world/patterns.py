@@ -21,7 +21,9 @@ def _rule(document: Document) -> str:
 
 def _shuffled(shots: Sequence[Example]) -> Sequence[Example]:
     """Give each shot the answer of the next one: inputs and answers look as before, but follow no rule."""
-    return [replace(one, output=other.output) for one, other in zip(shots, [*shots[1:], shots[0]], strict=True)]
+    return [
+        replace(shot, output=following.output) for shot, following in zip(shots, [*shots[1:], shots[0]], strict=True)
+    ]
 
 
 def _to_example(document: Document) -> Example:

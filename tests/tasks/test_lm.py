@@ -103,7 +103,7 @@ def test_a_file_of_another_size_is_an_error(name: str, tmp_path: Path) -> None:
 
 def test_text8_has_27_signs(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text(json.dumps({"text": "a b C"}))
-    with pytest.raises(DataError, match="expected the signs a to z and the blank, found 'C'"):
+    with pytest.raises(DataError, match="expected the letters a to z and the space, found 'C'"):
         load(catalog.bundled()["text8"], RunSettings(), DataPaths(named={"text8": tmp_path / "x.jsonl"}))
 
 
