@@ -95,6 +95,11 @@ def test_only_the_rooms_of_networks_use_torch():
             assert not [name for name in imports_of(path) if name.split(".")[0] == "torch"], path
 
 
+def test_contributing_lists_the_layers_as_they_are():
+    rules = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## The house rules")[2]
+    assert [{*line.split()} for line in rules.split("```")[1].strip().splitlines()] == LAYERS
+
+
 def test_the_readme_draws_the_house_as_it_is():
     drawn = (PACKAGE.parent / "README.md").read_text(encoding="utf-8").partition("evalkit/\n")[2].partition("```")[0]
     lines = [line.strip() for line in drawn.splitlines() if re.match(r"  \S", line)]
