@@ -141,7 +141,7 @@ def test_a_folder_that_is_no_run(elsewhere, capsys):
 def test_baselines_are_saved_compared_and_followed(elsewhere, capsys):
     assert run("baseline", "save", "base", "kept/1.json") == 0
     assert run("baseline", "save", "new", "kept/2.json") == 0
-    assert "kept in kept/2.json" in capsys.readouterr().out
+    assert "as kept/2.json" in capsys.readouterr().out
     assert run("compare", "kept/1.json", "kept/2.json", "--markdown", "c.md") == 1
     assert run("compare", "kept/1.json", "base") == 0
     capsys.readouterr()
@@ -170,7 +170,7 @@ WRONG_POWER = {
     "bleu": (["--task", "world_en_fr"], "metric 'bleu' is not right or wrong: give two stored runs"),
     "task": (["--task", "world_qq"], "did you mean 'world_qa'?"),
     "rate": (["--discordance", "0.005"], "more than the 0.5% of documents"),
-    "one run": (["--run", "base"], "--run is given twice"),
+    "one run": (["--run", "base"], "give --run twice"),
     "task of runs": (["--run", "base", "--run", "new"], "unknown task in the runs 'world_qa'"),
     "shots": (["--run", "base", "--run", "new", "--task", "falls", "--shots", "4"], "--shots 4: the runs have 0"),
 }
