@@ -22,6 +22,7 @@ __all__ = [
     "Engine",
     "EvalkitError",
     "Example",
+    "Forecasts",
     "Metric",
     "Model",
     "Protocol",
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "forecast",
     "load_tasks",
     "open_model",
     "register_engine",
@@ -50,13 +52,13 @@ __all__ = [
 # Where each name comes from.
 _HOMES = {
     "evalkit.api": (
-        "compare evaluate load_tasks open_model register_engine register_family register_metric register_model "
-        "register_result_reader register_tasks task_from_rows"
+        "compare evaluate forecast load_tasks open_model register_engine register_family register_metric "
+        "register_model register_result_reader register_tasks task_from_rows"
     ),
     "evalkit.engine.base": "Engine",
     "evalkit.engine.open": "Model",
     "evalkit.errors": "EvalkitError",
-    "evalkit.frames": "Comparison Results Run",
+    "evalkit.frames": "Comparison Forecasts Results Run",
     "evalkit.harness.task": "Protocol Task",
     "evalkit.harness.taskset": "TaskSet",
     "evalkit.metrics.base": "Metric",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from evalkit.api import (
         compare,
         evaluate,
+        forecast,
         load_tasks,
         open_model,
         register_engine,
@@ -81,7 +84,7 @@ if TYPE_CHECKING:
     from evalkit.engine.base import Engine
     from evalkit.engine.open import Model
     from evalkit.errors import EvalkitError
-    from evalkit.frames import Comparison, Results, Run
+    from evalkit.frames import Comparison, Forecasts, Results, Run
     from evalkit.harness.task import Protocol, Task
     from evalkit.harness.taskset import TaskSet
     from evalkit.metrics.base import Metric

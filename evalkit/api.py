@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from evalkit.data.sources import DataPaths
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
-from evalkit.errors import UsageError
-from evalkit.frames import Comparison, Results, Run
+from evalkit.errors import DataError, UsageError
+from evalkit.frames import Comparison, Forecasts, Results, Run
 from evalkit.harness.catalog import TASK_FOLDERS
 from evalkit.harness.failures import MAX_FAILED, failed_tasks
 from evalkit.harness.run import describe, settings_digest
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "compare",
     "evaluate",
+    "forecast",
     "load_tasks",
     "open_model",
     "register_engine",
@@ -187,6 +188,35 @@ def compare(
     before, after = (baseline.read(side.folder if isinstance(side, Run) else Path(side)) for side in (base, new))
     found, _ = comparison.compare(before, after, settings)
     return Comparison(**{name: getattr(found, name) for name in found.__dataclass_fields__})
+
+
+def forecast(
+    runs: Run | str | Path | Iterable[Run | str | Path],
+    *,
+    predict: Sequence[str] = (),
+    families: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> Forecasts:
+    """Predict the scores of models that are held out of a ladder from its smaller sizes, beside what was measured.
+
+    runs: runs, their folders, folders of them, or results of lm-evaluation-harness. predict: names of the models held
+    out (default: the largest of each ladder). families, metrics: only these. The form of each curve is chosen on the
+    fitted sizes alone; the error of "same as the largest fitted" stands beside its own, as in `evalkit report`. A
+    series with fewer than three sizes to fit has no forecast.
+
+    Raises UsageError for a path that is absent or a model that no run has, DataError where no run holds a result.
+    """
+    from evalkit.report import measurements
+    from evalkit.report.selection import select
+    from evalkit.report.trends.fits import predictions
+
+    given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+    found, problems = measurements.read([run.folder if isinstance(run, Run) else Path(run) for run in given])
+    if not found:
+        reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
+        raise DataError(f"none of the given runs holds a result ({reasons})")
+    selection = select(found, families=tuple(families), metrics=tuple(metrics), predict=tuple(predict))
+    return Forecasts(predictions(selection)[1])
 
 
 def register_metric(name: str, make: Callable[[], Metric]) -> None:

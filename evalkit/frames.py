@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from evalkit.comparison import comparison, display
+from evalkit.report.trends.predict import Prediction
 from evalkit.types import Record, Result
 
 if TYPE_CHECKING:
@@ -79,6 +81,47 @@ def _printed(show: Callable[[Console], None]) -> str:
     text = io.StringIO()
     show(Console(file=text, width=200))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+_NO_FORECAST = "no forecast: a ladder needs at least three sizes beside those that are held out"
+
+
+class Forecasts(Sequence[Prediction]):
+    """Predictions of models that were held out, one per task, metric, shots and model."""
+
+    def __init__(self, predictions: Sequence[Prediction]):
+        self._predictions = tuple(predictions)
+
+    @overload
+    def __getitem__(self, index: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Forecasts: ...
+    def __getitem__(self, index: int | slice) -> Prediction | Forecasts:
+        return Forecasts(self._predictions[index]) if isinstance(index, slice) else self._predictions[index]
+
+    def __len__(self) -> int:
+        return len(self._predictions)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row per prediction: value, interval, what was measured, and the error beside that of "same"."""
+        import pandas as pd
+
+        rows = [
+            {
+                "model": p.model, "task": p.series.task, "metric": p.series.metric, "shots": p.series.shots,
+                "predicted": p.value, "low": p.low, "high": p.high,
+                "actual": p.actual.value if p.actual else math.nan, "error": p.error,
+                "error_of_same": p.baseline_error, "form": p.form, "sizes_fitted": p.points, "warning": p.warning,
+            }
+            for p in self._predictions
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return self.to_pandas().to_string(index=False) if self._predictions else _NO_FORECAST
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False)) if self._predictions else f"<p>{self!r}</p>"
 
 
 @dataclass(frozen=True, kw_only=True)

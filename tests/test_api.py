@@ -186,6 +186,20 @@ def test_two_runs_are_compared(tmp_path):
     assert evalkit.compare(tmp_path / "a", str(tmp_path / "b"), margin={"world_qa": 2}).verdicts.keys()
 
 
+def test_held_out_sizes_are_forecast_beside_what_was_measured(tmp_path):
+    tasks = evalkit.load_tasks(["world_cloze"], limit=10)
+    runs = [evalkit.evaluate(name, tasks, out=tmp_path / name) for name in ("pico", "nano", "micro", "mini")]
+    forecasts = evalkit.forecast(runs, predict=["mini"])
+    frame = forecasts.to_pandas()
+    assert set(frame["model"]) == {"mini"} and set(frame["task"]) == {"world_cloze"}
+    assert frame["error"].iloc[0] == pytest.approx(frame["predicted"].iloc[0] - frame["actual"].iloc[0])
+    assert frame["actual"].iloc[0] == pytest.approx(runs[3].results[0].value)
+    assert "mini" in repr(forecasts) and "<table" in forecasts._repr_html_()
+    assert "three sizes" in repr(evalkit.forecast(runs[0]))
+    with pytest.raises(UsageError, match="no such run folder"):
+        evalkit.forecast(tmp_path / "gone")
+
+
 class Length(evalkit.Metric):
     """Mean number of letters of what was generated."""
 
