@@ -39,8 +39,8 @@ FAULT = 70
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 # Signs of a message.
 _LONGEST = 1_500
-# How torch, its allocators and CUDA call the end of memory.
-_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+# How torch, its allocators, CUDA and the operating system say that memory has run out.
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
 class EvalkitError(Exception):
@@ -111,10 +111,10 @@ def cannot(what: str, path: Path, error: OSError, *, note: str = "") -> StoreErr
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory has ended: torch says so in errors of its own, or on a CPU in a bare RuntimeError."""
+    """Whether memory ran out: torch raises an error class of its own, or on a CPU a bare RuntimeError."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in text for words in _MEMORY)
+        isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)
     )
 
 

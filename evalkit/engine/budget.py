@@ -1,4 +1,4 @@
-"""How many tokens go through a network at once: found from its shape and the memory there is, less when that fails."""
+"""How many tokens go through a network at once: by its shape and the free memory, fewer when memory runs out."""
 
 from __future__ import annotations
 
@@ -7,54 +7,47 @@ from pathlib import Path
 
 import torch
 
+from evalkit.errors import out_of_memory
 from evalkit.model.config import GPTConfig
 
 log = logging.getLogger(__name__)
 
-# No device gains by more tokens.
+# No device gains from more tokens.
 MOST = 16384
-# On a processor fewer are enough: where so many values are in the widest activation.
+# On a CPU fewer are enough: as many as give the widest activation this number of values.
 _FEWEST, _VALUES = 1024, 1 << 22
-# Bytes that one token needs while a batch is read, as a multiple of the width.
+# Bytes that one token needs while a batch is read, per unit of width.
 _BYTES_PER_WIDTH = 4 * 24
-# What torch and the operating system say when memory is short.
-_WORDS = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 class Budget:
-    """Tokens per batch. Out of memory halves them, down to one sequence at a time, and says so once."""
+    """Tokens per batch. Running out of memory halves them, down to one sequence at a time, with one warning."""
 
     def __init__(self, tokens: int):
         self.tokens = tokens
-        self._said = False
+        self._warned = False
 
     @classmethod
     def of(cls, config: GPTConfig, device: torch.device) -> Budget:
-        """Find the budget of a model; where memory is plentiful it depends on the shape alone, so that runs repeat."""
+        """Return the budget of a model; with enough memory it depends on the shape alone, so that runs repeat."""
         enough = max(_FEWEST, _VALUES // (4 * config.d_model)) if device.type == "cpu" else MOST
-        room = _free_bytes(device) // 2 // (_BYTES_PER_WIDTH * config.d_model)
-        return cls(max(1, min(enough, MOST, room)))
+        affordable = _free_bytes(device) // 2 // (_BYTES_PER_WIDTH * config.d_model)
+        return cls(max(1, min(enough, MOST, affordable)))
 
     def halve(self, error: BaseException) -> None:
-        """Go on with half after running out of memory; raises the error again if it is another, or nothing is left."""
-        if not _is_out_of_memory(error) or self.tokens == 1:
+        """Halve the budget after running out of memory; raise any other error again, or this one at 1 token."""
+        if not out_of_memory(error) or self.tokens == 1:
             raise error
         self.tokens = max(1, self.tokens // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if not self._said:
-            log.warning("out of memory: going on with batches of at most %d tokens", self.tokens)
-        self._said = True
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
+        if not self._warned:
+            log.warning("out of memory: continuing with batches of at most %d tokens", self.tokens)
+        self._warned = True
 
 
 def _free_bytes(device: torch.device) -> int:
-    """Return the memory that could be had now."""
+    """Return the memory that is available now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

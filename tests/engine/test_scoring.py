@@ -222,7 +222,7 @@ def test_out_of_memory_halves_the_budget_and_says_so_once(models, monkeypatch, c
     scoring = engine(models["gpt2"], batch_tokens=1000)
     check(models["gpt2"], pairs, answers(scoring.loglikelihood([asking(*p) for p in pairs]), len(pairs)))
     assert [record.message for record in caplog.records] == [
-        "out of memory: going on with batches of at most 500 tokens"
+        "out of memory: continuing with batches of at most 500 tokens"
     ]
 
 
