@@ -181,7 +181,7 @@ def test_where_the_cache_is_and_how_large(checkpoint, elsewhere, monkeypatch, ca
     monkeypatch.setenv("EVALKIT_CACHE", str(elsewhere / "toy.txt" / "cache"))
     (elsewhere / "toy.txt").write_text("")
     assert main([*command, "c"]) == 0
-    assert capsys.readouterr().err.count("evalkit: warning: going on without the cache") == 1
+    assert capsys.readouterr().err.count("evalkit: warning: continuing without the cache") == 1
     monkeypatch.setenv("EVALKIT_CACHE_SIZE", "much")
     assert main([*command, "d"]) == 2
     assert "EVALKIT_CACHE_SIZE='much': expected a size such as 500M" in capsys.readouterr().err

@@ -25,7 +25,7 @@ class TextEncoder(Protocol):
 
 
 class TextCodec(TextEncoder, Protocol):
-    """What an engine that generates needs of a tokenizer besides; evalkit.tokenizer.Tokenizer is one."""
+    """What an engine that generates needs of a tokenizer in addition; evalkit.tokenizer.Tokenizer is one."""
 
     @property
     def size(self) -> int:
@@ -33,7 +33,7 @@ class TextCodec(TextEncoder, Protocol):
         ...
 
     def __hash__(self) -> int:
-        """Tell one tokenizer from another, for what is worked out once for each."""
+        """Return a hash, so that what is computed once per tokenizer can be cached."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -50,7 +50,7 @@ class TextCodec(TextEncoder, Protocol):
 
 
 class Engine(Protocol):
-    """Answers requests in any order it likes.
+    """Answers requests, in any order.
 
     Each method yields (position of the request in the sequence given, its response), every position once, as soon
     as it is known, so that the caller can store it. A response must not depend on the other requests.
@@ -58,7 +58,7 @@ class Engine(Protocol):
 
     @property
     def tokenizer(self) -> TextEncoder:
-        """What turns texts into token ids."""
+        """The tokenizer that turns texts into token ids."""
         ...
 
     @property
@@ -84,7 +84,7 @@ class Engine(Protocol):
 
 
 def ask(engine: Engine, kind: RequestKind, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-    """Put requests of one kind to an engine; a response without a finite score comes back as a failed one."""
+    """Send requests of one kind to an engine; a response whose score is not finite becomes a failed one."""
     methods = {
         "loglikelihood": engine.loglikelihood,
         "loglikelihood_rolling": engine.loglikelihood_rolling,
@@ -96,10 +96,10 @@ def ask(engine: Engine, kind: RequestKind, requests: Sequence[Request]) -> Itera
 
 
 def sound(response: Response, *, dtype: str) -> Response:
-    """Turn a response whose score is no finite number into a failed one.
+    """Turn a response whose score is not a finite number into a failed one.
 
-    A softmax of finite numbers gives no token a probability of nought: minus infinity too, be it of one option alone,
-    is an overflow or comes from broken weights. Compared with other scores it would choose an option.
+    A softmax of finite numbers never gives a token probability zero. So minus infinity, even for a single option, is an
+    overflow or comes from broken weights; compared with other scores, it would decide which option is chosen.
     """
     if problem := not_finite(response.loglikelihood, dtype=dtype):
         return replace(response, loglikelihood=0.0, error=response.error or problem)
@@ -107,8 +107,8 @@ def sound(response: Response, *, dtype: str) -> Response:
 
 
 def not_finite(score: float, *, dtype: str) -> str:
-    """Say that a score is no finite number, and what may help; nothing of any other."""
+    """Return a message, with a hint, for a score that is not a finite number; an empty text for any other."""
     if math.isfinite(score):
         return ""
     hint = "; fp16 ends at 65504, try --dtype fp32" if dtype == "float16" else "; are its weights sound?"
-    return f"the model's score is {score:g}, no finite number{hint}"
+    return f"the model's score is {score:g}, not a finite number{hint}"

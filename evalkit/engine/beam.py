@@ -26,10 +26,10 @@ class BeamSearch:
     """Searches for one request's likeliest text.
 
     The rules are those of transformers' generate(num_beams=..., length_penalty=..., early_stopping=False), so that
-    texts can be compared token by token. A finished beam scores log p / tokens ** length_penalty, end of text counted
-    as a token; Wu et al. 2016 divide by ((5 + tokens) / 6) ** penalty instead, and Brown et al. do not say which
-    they used. The search ends when as many beams as the width have finished and the best running one, at its
-    present length, scores no better than the worst of them; or at max_tokens.
+    texts can be compared token by token. A finished beam scores log p / tokens ** length_penalty, where end of text
+    counts as a token; Wu et al. 2016 divide by ((5 + tokens) / 6) ** penalty instead, and Brown et al. do not say
+    which they used. The search ends at max_tokens, or when as many beams as the width have finished and the best
+    running one, at its present length, scores no better than the worst of them.
     """
 
     def __init__(self, decoding: Decoding, tokenizer: TextCodec, *, ends: Collection[int]):
@@ -51,9 +51,9 @@ class BeamSearch:
         width, vocabulary = self._decoding.beams, logits_RV.shape[1]
         so_far_R = torch.tensor([beam.score for beam in self._running], dtype=torch.float64, device=logits_RV.device)
         scores_N = (logits_RV.double().log_softmax(1) + so_far_R[:, None]).flatten()
-        # Enough candidates for a full width to run on even if each beam's likeliest tokens all end it.
-        wanted = max(2, 1 + len(self._ends)) * width
-        best = torch.topk(scores_N, min(wanted, len(scores_N)))
+        # Enough candidates to fill the width even if each beam's likeliest tokens all end it.
+        candidates = max(2, 1 + len(self._ends)) * width
+        best = torch.topk(scores_N, min(candidates, len(scores_N)))
         length = len(self._running[0].ids) + 1
         running: list[_Beam] = []
         steps = []
@@ -61,7 +61,7 @@ class BeamSearch:
             row, token = divmod(place, vocabulary)
             ids = (*self._running[row].ids, token)
             if self._ends_with(ids):
-                if rank < width:  # a candidate of a lower rank stands in for those that end, it may not end itself
+                if rank < width:  # candidates of lower rank only replace beams that end; they may not end themselves
                     self._finished.append(_Beam(score / math.pow(length, self._decoding.length_penalty), ids))
             elif len(running) < width:
                 running.append(_Beam(score, ids))
@@ -81,11 +81,11 @@ class BeamSearch:
     def _cannot_improve(self, length: int) -> bool:
         if len(self._finished) < self._decoding.beams:
             return False
-        hoped = self._running[0].score / math.pow(length, self._decoding.length_penalty)
-        return hoped <= self._finished[-1].score
+        attainable = self._running[0].score / math.pow(length, self._decoding.length_penalty)
+        return attainable <= self._finished[-1].score
 
     def settled(self) -> str:
-        """Return nothing until the search has ended: every beam may still lose."""
+        """Return an empty text until the search has ended: any beam may still lose."""
         return self.response().text if self.done else ""
 
     def response(self) -> Response:

@@ -1,8 +1,8 @@
 """Responses kept across runs, in a SQLite file that several processes may share.
 
-The cache is a convenience: whatever is wrong with it costs one warning, never a run or a number. Every row carries a
-checksum; a file that is not whole is set aside and begun anew. A row also carries a digest made with a secret of the
-user's (responses-UID.key, which nobody else may read): what another user of a shared folder wrote counts for nothing.
+The cache is a convenience: a problem with it costs one warning, never a run or a number. Every row carries a checksum,
+and a damaged file is set aside and a new one begun. A row also carries a digest keyed with the user's secret
+(responses-UID.key, which nobody else may read), so rows that another user of a shared folder wrote are ignored.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ T = TypeVar("T")
 
 # Raised whenever what is stored, or how a key is made, changes.
 FORMAT = 2
-# A row's value: checksum of key and rest, keyed digest, log-likelihood, tokens, is_greedy; then the text.
+# A row's value: checksum of the key and the rest, keyed digest, log-likelihood, tokens, is_greedy; then the text.
 _HEAD = struct.Struct("<I16sdI?")
 _DIGEST, _SECRET = 16, 32  # bytes
 _ME = os.getuid() if hasattr(os, "getuid") else None
-# Keys in one question to SQLite, which allows some hundreds of variables at least.
+# Keys in one query: SQLite allows at least some hundreds of variables.
 _AT_ONCE = 500
-# Seconds to wait for another process that writes.
+# Seconds to wait for another process that is writing.
 _PATIENCE = 10.0
-# A row's last use is known to the hour, so that reading the same again writes nothing.
+# A row's last use is stored to the hour, so that reading it again soon writes nothing.
 _HOUR = 3600
-# What SQLite says of a damaged file in errors that it also raises for locks and full disks.
+# How SQLite describes a damaged file in errors that it also raises for locks and full disks.
 _DAMAGE = ("no such table", "no such column", "could not decode", "malformed")
 
 
 class ResponseCache:
-    """Responses by 16-byte keys, the least recently used removed where they take more than `limit` bytes.
+    """Responses by 16-byte keys; the least recently used are removed when they take more than `limit` bytes.
 
-    A corrupt file is set aside, under another name, and begun anew. A folder that cannot be read or written, or a
-    full disk, switches the cache off.
+    A corrupt file is renamed and a new one begun. A folder that cannot be read or written, or a full disk, switches the
+    cache off.
     """
 
     def __init__(self, folder: Path, *, limit: int = 1 << 30, now: Callable[[], float] = time.time):
@@ -63,31 +63,31 @@ class ResponseCache:
         self._guarded(self._open)
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Response]:
-        """Return the responses that are known."""
-        wanted = list(keys)
-        found = self._guarded(lambda: self._read(self._db, wanted)) if self._db else None
-        return found or {}
+        """Return the responses that are stored under these keys."""
+        key_list = list(keys)
+        responses = self._guarded(lambda: self._read(self._db, key_list)) if self._db else None
+        return responses or {}
 
     def put(self, responses: Mapping[bytes, Response]) -> None:
-        """Add responses, all or none; what is known already stays as it is, if this user wrote it."""
+        """Add responses, all or none; rows that this user has already stored stay as they are."""
         if self._db and responses:
             self._guarded(lambda: self._write(self._db, responses))
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._db:
             with suppress(sqlite3.Error):
                 self._db.close()
         self._db = None
 
     def _guarded(self, work: Callable[[], T]) -> T | None:
-        """Do something with the file; set a corrupt one aside and begin a new one, or go on without."""
+        """Work on the file; after an error set a corrupt file aside and begin a new one, or do without a cache."""
         try:
             return work()
         except (_CorruptError, sqlite3.Error, OSError) as error:
             self.close()
             if not _is_corrupt(error):
-                log.warning("going on without the cache %s: %s", self.path, error)
+                log.warning("continuing without the cache %s: %s", self.path, error)
                 return None
             reason = str(error)
         try:
@@ -96,7 +96,7 @@ class ResponseCache:
             self._open()
         except (sqlite3.Error, OSError) as error:
             self.close()
-            log.warning("going on without the cache %s: %s", self.path, error)
+            log.warning("continuing without the cache %s: %s", self.path, error)
         return None
 
     def _open(self) -> None:
@@ -104,7 +104,7 @@ class ResponseCache:
         self._secret = _secret(self.path.parent)
         self._db = db = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
         self._inode = self.path.stat().st_ino
-        # Never waits for the disk: a killed process harms nothing, and what a power cut spoils is found and set aside.
+        # Never waits for the disk: a killed process harms nothing, and damage by a power cut is detected and set aside.
         db.execute("PRAGMA synchronous = OFF")
         if _format(db) == FORMAT:
             return
@@ -117,24 +117,24 @@ class ResponseCache:
 
     def _read(self, db: sqlite3.Connection | None, keys: Sequence[bytes]) -> dict[bytes, Response]:
         assert db
-        found: dict[bytes, Response] = {}
-        old: list[bytes] = []
+        responses: dict[bytes, Response] = {}
+        outdated: list[bytes] = []
         hour = int(self._now()) // _HOUR
         for start in range(0, len(keys), _AT_ONCE):
-            part = keys[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
-            for key, value, used in db.execute(f"SELECT * FROM responses WHERE key IN ({marks})", part):
+            chunk = keys[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(chunk))
+            for key, value, used in db.execute(f"SELECT * FROM responses WHERE key IN ({marks})", chunk):
                 response = _unpack(self._secret, key, value)
                 if response is None:
                     self._foreign.add(key)
                     continue
-                found[key] = response
+                responses[key] = response
                 if used != hour:
-                    old.append(key)
-        if old:
+                    outdated.append(key)
+        if outdated:
             with _transaction(db):
-                db.executemany("UPDATE responses SET used = ? WHERE key = ?", [(hour, key) for key in old])
-        return found
+                db.executemany("UPDATE responses SET used = ? WHERE key = ?", [(hour, key) for key in outdated])
+        return responses
 
     def _write(self, db: sqlite3.Connection | None, responses: Mapping[bytes, Response]) -> None:
         assert db
@@ -149,7 +149,7 @@ class ResponseCache:
             _shrink(db, share=1 - 0.9 * self._limit / size)
 
     def _set_aside(self) -> Path:
-        """Rename the file, unless another process has done so, and what SQLite keeps beside it."""
+        """Rename the file, unless another process has done so, and remove the files that SQLite keeps beside it."""
         aside = self.path.with_name(f"{self.path.name}.corrupt-{self._now():.0f}")
         if self.path.exists() and self.path.stat().st_ino in (self._inode, 0):
             for end in ("-wal", "-shm"):
@@ -159,20 +159,20 @@ class ResponseCache:
 
 
 class _CorruptError(Exception):
-    """A row that is not as it was written."""
+    """A row that differs from what was written."""
 
 
 def _is_corrupt(error: Exception) -> bool:
-    if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only, ... but for these words
-        return any(words in str(error).lower() for words in _DAMAGE)
+    if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only, ... unless it says this
+        return any(phrase in str(error).lower() for phrase in _DAMAGE)
     return isinstance(error, (_CorruptError, sqlite3.Error))
 
 
 def _secret(folder: Path) -> bytes:
-    """Return this user's secret, made when it is first needed.
+    """Return this user's secret, creating it when it is first needed.
 
-    One that others could have read, or that is cut, is made anew: what was written with it is no longer known. Raises
-    OSError where it belongs to someone else or cannot be made.
+    A secret that others could have read, or that is truncated, is replaced: rows written with it are then ignored.
+    Raises OSError when its file belongs to someone else or cannot be created.
     """
     path = folder / f"responses-{_ME or 0}.key"
     for _ in range(3):
@@ -181,25 +181,25 @@ def _secret(folder: Path) -> bytes:
             raise PermissionError(f"{path} belongs to another user")
         if len(secret) == _SECRET:
             return secret
-        (_replace_secret if ours else _give_secret)(path)
-    raise OSError(f"{path} cannot be made")
+        (_replace_secret if ours else _create_secret)(path)
+    raise OSError(f"{path} cannot be created")
 
 
 def _read_secret(path: Path) -> tuple[bytes, bool]:
-    """Return what the file of a secret holds, and whether it is this user's; nothing of one that others may read."""
-    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # a pipe would wait for ever
+    """Return the content of a secret's file, empty if others may read it, and whether it is this user's."""
+    flags = (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # a pipe would block forever
     try:
         handle = os.open(path, reduce(or_, flags, os.O_RDONLY))
     except FileNotFoundError:
         return b"", False
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode) or (_ME is not None and about.st_uid != _ME):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or (_ME is not None and status.st_uid != _ME):
             return b"another's", False
-        return (b"" if _ME is not None and about.st_mode & 0o077 else file.read(_SECRET + 1)), True
+        return (b"" if _ME is not None and status.st_mode & 0o077 else file.read(_SECRET + 1)), True
 
 
-def _give_secret(path: Path) -> None:
+def _create_secret(path: Path) -> None:
     """Write a new secret in one move, unless another process was faster."""
     scratch = _scratch_secret(path)
     try:
@@ -217,7 +217,7 @@ def _replace_secret(path: Path) -> None:
 
 
 def _scratch_secret(path: Path) -> Path:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # which makes it private
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # creates it readable by its owner only
     with os.fdopen(handle, "wb") as file:
         file.write(secrets.token_bytes(_SECRET))
     return Path(name)
@@ -232,9 +232,9 @@ def _pack(secret: bytes, key: bytes, response: Response) -> bytes:
 
 
 def _unpack(secret: bytes, key: object, value: object) -> Response | None:
-    """Return the response of a row, or None where another secret signed it."""
+    """Return the response of a row, or None if another secret signed it."""
     if not isinstance(key, bytes) or not isinstance(value, bytes) or len(value) < _HEAD.size:
-        raise _CorruptError("a row of another form")
+        raise _CorruptError("a row has another format")
     check, signature, loglikelihood, tokens, is_greedy = _HEAD.unpack_from(value)
     if check != zlib.crc32(key + value[4:]):
         raise _CorruptError("a row's checksum does not match")
@@ -262,15 +262,15 @@ def _format(db: sqlite3.Connection) -> int:
 
 
 def _become_shared(db: sqlite3.Connection) -> None:
-    """Let readers and a writer work side by side. SQLite does not wait here for another process that does the same."""
+    """Let readers and a writer work side by side. SQLite itself does not wait here for a process doing the same."""
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    until = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
 
@@ -284,7 +284,7 @@ def _size(db: sqlite3.Connection) -> int:
 
 
 def _shrink(db: sqlite3.Connection, *, share: float) -> None:
-    """Remove a share of the rows, those that were not used for longest, and give their space back."""
+    """Remove a share of the rows, the least recently used, and free their space."""
     with _transaction(db):
         rows = int(db.execute("SELECT count(*) FROM responses").fetchone()[0] * share) + 1
         db.execute("DELETE FROM responses WHERE key IN (SELECT key FROM responses ORDER BY used LIMIT ?)", (rows,))

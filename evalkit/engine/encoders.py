@@ -1,4 +1,4 @@
-"""Anybody's tokenizer as what an engine needs: transformers', tokenizers', tiktoken's, or an object of one's own."""
+"""Adapters that make any tokenizer usable by an engine: transformers', tokenizers', tiktoken's, or a user's object."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from evalkit.files import digest
 from evalkit.model import resolve
 from evalkit.tokenizer import Tokenizer
 
-# What stands at the end of a decoded text whose last character is not whole yet.
+# The end of a decoded text whose last character is still incomplete.
 _UNFINISHED = "\ufffd"
 
 
 @runtime_checkable
 class PlainTokenizer(Protocol):
-    """The least that a tokenizer of one's own has to have; end of text is given beside it."""
+    """The minimum that a user's own tokenizer must offer; end of text is given separately."""
 
     def encode(self, text: str) -> Sequence[int]:
         """Return the token ids of a text, nothing added."""
@@ -32,9 +32,9 @@ class PlainTokenizer(Protocol):
 
 
 class PlainEncoder:
-    """A tokenizer that can encode and decode, with what the harness and the engines need besides.
+    """Wraps a tokenizer that can encode and decode, and adds what the harness and the engines need.
 
-    Where it can encode without reading special tokens in a text (tiktoken's `encode_ordinary`), that is used.
+    If it can encode a text without interpreting special tokens (tiktoken's `encode_ordinary`), that is used.
     """
 
     def __init__(self, plain: PlainTokenizer, *, end_of_text: int):
@@ -51,9 +51,9 @@ class PlainEncoder:
 
     @property
     def size(self) -> int:
-        """Number of token ids, as far as the tokenizer says; else up to end of text."""
-        known = (getattr(self._plain, name, None) for name in ("n_vocab", "vocab_size"))
-        return next((number for number in known if isinstance(number, int)), self.end_of_text + 1)
+        """Number of token ids, as the tokenizer states it; otherwise the ids up to end of text."""
+        sizes = (getattr(self._plain, name, None) for name in ("n_vocab", "vocab_size"))
+        return next((number for number in sizes if isinstance(number, int)), self.end_of_text + 1)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids."""
@@ -66,28 +66,28 @@ class PlainEncoder:
         return list(zip([0, *ends], ends, strict=False))
 
     def content_hash(self) -> str:
-        """Return 16 hexadecimal digits of how it writes a sample of texts: its own tables cannot be seen."""
+        """Return 16 hexadecimal digits of its encoding of sample texts, because its tables are not accessible."""
         sample = ["".join(map(chr, range(start, start + 64))) for start in range(0, 1024, 64)]
         sample += ["The quick brown fox jumps over the lazy dog. 0123456789", "été — 東京 🙂\n\n\tend"]
         ids: list[object] = []
         for text in sample:
             try:
                 ids.append(self.encode(text))
-            except Exception:  # a character that a tokenizer of few characters does not know
+            except Exception:  # a character outside a small tokenizer's alphabet
                 ids.append(None)
         return digest(repr((self.end_of_text, ids)))
 
 
 def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple[TextCodec, int | None]:
-    """Return the face of a tokenizer, and the token that it puts before every text, if it does.
+    """Return a tokenizer's adapter, and the token that it puts before every text, if any.
 
-    tokenizer: one of evalkit's, a folder that holds one or a model's name, a fast one of transformers, a
+    tokenizer: evalkit's own, a folder that holds one or a model's name, a fast one of transformers, a
     `tokenizers.Tokenizer`, a tiktoken encoding, or any object with `encode` and `decode`. end_of_text: the token that
-    separates documents and stands for an empty context, as text or id, where the tokenizer does not say. The object
-    given is not changed.
+    separates documents and stands for an empty context, as text or id, if the tokenizer does not define it. The object
+    itself is not changed.
 
-    Raises UsageError for an object that cannot be used or whose end of text is not known, CheckpointError for a
-    folder that cannot be read.
+    Raises UsageError for an object that cannot be used or whose end of text is unknown, CheckpointError for a folder
+    that cannot be read.
     """
     if isinstance(tokenizer, Tokenizer | PlainEncoder):
         return tokenizer, None
@@ -103,8 +103,8 @@ def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple
             f"tokenizer: {type(tokenizer).__name__} cannot be used; expected one of transformers (fast), tokenizers or "
             "tiktoken, a folder that holds one, or an object with encode(text) and decode(ids)"
         )
-    known = (end_of_text, getattr(tokenizer, "eot_token", None), getattr(tokenizer, "eos_token_id", None))
-    end = next((token for token in known if token is not None), None)
+    candidates = (end_of_text, getattr(tokenizer, "eot_token", None), getattr(tokenizer, "eos_token_id", None))
+    end = next((token for token in candidates if token is not None), None)
     if isinstance(end, str):
         ids = list(tokenizer.encode(end))
         end = ids[0] if len(ids) == 1 else None
@@ -118,7 +118,7 @@ def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple
 def _of_backend(
     backend: tokenizers.Tokenizer, owner: Any, end_of_text: str | int | None
 ) -> tuple[Tokenizer, int | None]:
-    """Copy a tokenizer of the `tokenizers` library: our face switches its padding and truncation off."""
+    """Copy a tokenizer of the `tokenizers` library, because ours switches its padding and truncation off."""
     copy = tokenizers.Tokenizer.from_str(backend.to_str())
     end = backend.id_to_token(end_of_text) if isinstance(end_of_text, int) else end_of_text
     begin = getattr(owner, "bos_token_id", None)

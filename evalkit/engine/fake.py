@@ -1,7 +1,7 @@
 """A fake engine, the seam for tests: it answers from a function of the request instead of a model.
 
-`oracle` knows every answer, `constant` always says the same, `random` guesses. The harness cannot tell them from a
-model, so they check that a task's perfect score is perfect and that its chance level is what it says.
+`oracle` knows every answer, `constant` always gives the same one, `random` guesses. The harness cannot tell them from a
+model, so they check that a task's perfect score is perfect and that its chance level is as stated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from evalkit.types import Request, Response
 
-# What an answer needs: the right text, and the index of the right choice where there are choices.
+# (task, document id) -> the right text, and the index of the right choice (or several) where there are choices.
 Answers = Mapping[tuple[str, str], tuple[str, int | tuple[int, ...] | None]]
 
 
@@ -31,7 +31,7 @@ class ByteEncoder:
 
 
 class FakeEngine:
-    """Answers every request with `answer(request)`, last request first: no caller may rely on an order."""
+    """Answers every request with `answer(request)`, the last request first, because no caller may rely on an order."""
 
     def __init__(self, name: str, answer: Callable[[Request], Response], *, context_length: int = 1 << 20):
         self.tokenizer = ByteEncoder()
@@ -76,7 +76,7 @@ def oracle(answers: Answers) -> FakeEngine:
 
 
 def constant(text: str = "yes") -> FakeEngine:
-    """Build an engine that finds everything equally likely and always writes the same text."""
+    """Build an engine to which everything is equally likely and that always writes the same text."""
     return FakeEngine("constant", lambda request: Response(tokens=len(request.continuation_ids), text=text))
 
 

@@ -1,4 +1,4 @@
-"""Decoding: sequences are searched side by side, those that are finished leave, waiting prompts enter."""
+"""Decoding: sequences are searched side by side; finished ones leave and waiting prompts enter."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from evalkit.engine.words import WordSearch
 
 Search = Sampler | BeamSearch | WordSearch
 
-# Tokens that prompts must share, beyond what all of them do, to be read one behind the other.
+# Tokens that prompts must share, beyond what all of them share, to be read one after the other.
 _RELATED = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """A sequence's first tokens, how many may follow, and how many rows its search is expected to need."""
+    """A sequence's first tokens, how many may be generated, and how many rows its search is expected to need."""
 
     tokens: tuple[int, ...]
-    more: int
+    new_tokens: int
     rows: int = 1
 
 
 class Reading(Protocol):
-    """Prompts that a network reads and continues. Each sequence that is being continued is a row."""
+    """Prompts that a network reads and continues. Each sequence being continued is a row."""
 
     def advance(self, rows: list[int], tokens: list[int]) -> tuple[list[int], Tensor]:
         """Let row i be what row rows[i] was, followed by tokens[i]; rows may be dropped or occur many times.
 
-        Then as many waiting prompts as there is room for become further rows. Return the places of these prompts
-        among all, and logits_RV of the token that follows each row. Without a row left, all prompts have been read.
+        Then as many waiting prompts as fit become further rows. Return these prompts' positions among all prompts,
+        and logits_RV of the token that follows each row. When no row is left, all prompts have been read.
         """
         ...
 
 
 def decode(reading: Reading, begin: Callable[[int], Search]) -> Iterator[list[tuple[int, Search]]]:
-    """Search from every prompt; after each token yield the searches that it ended, with the places of their prompts."""
+    """Search from every prompt; after each token yield the searches that ended, with their prompts' positions."""
     live: list[tuple[int, Search]] = []
     rows: list[int] = []
     tokens: list[int] = []
@@ -57,7 +57,7 @@ def decode(reading: Reading, begin: Callable[[int], Search]) -> Iterator[list[tu
 
 
 def _choose(searches: Sequence[Search], logits_RV: Tensor) -> tuple[list[int], list[int]]:
-    """Let every search take its step: return the rows that go on, and their tokens."""
+    """Let every search take its step; return the rows that continue, and their tokens."""
     starts = list(accumulate((search.rows for search in searches), initial=0))
     samplers = {start: search for start, search in zip(starts, searches, strict=False) if isinstance(search, Sampler)}
     logits_SV = logits_RV if len(samplers) == len(logits_RV) else logits_RV[list(samplers)]
@@ -71,17 +71,17 @@ def _choose(searches: Sequence[Search], logits_RV: Tensor) -> tuple[list[int], l
 
 
 def shared_by_all(prompts: Sequence[Prompt]) -> int:
-    """Return how many tokens all prompts begin with; at least one of each is left over."""
+    """Return how many leading tokens all prompts share, leaving at least one of each."""
     tokens = [prompt.tokens for prompt in prompts]
     return min(common_prefix(min(tokens), max(tokens)), min(map(len, tokens)) - 1) if tokens else 0
 
 
 def reading_order(prompts: Sequence[Prompt], *, shared: int) -> list[int]:
-    """Return the places of prompts in the order in which to read them.
+    """Return the positions of prompts in the order in which to read them.
 
-    Prompts that share more than what all do follow each other, in the order of a dictionary, where each has with the
-    one before it the longest common prefix with any before it. Otherwise the longest come first: neighbours are of
-    nearly one length, and what does not fit the memory shows at once.
+    Prompts that share more than all prompts do follow each other in lexicographic order, in which no earlier prompt has
+    a longer common prefix with a prompt than the one just before it. Otherwise the longest come first: neighbours then
+    have nearly the same length, and a prompt that does not fit into memory fails at once.
     """
     families: list[list[int]] = []
     for place in sorted(range(len(prompts)), key=lambda i: prompts[i].tokens):
@@ -91,5 +91,5 @@ def reading_order(prompts: Sequence[Prompt], *, shared: int) -> list[int]:
             families[-1].append(place)
         else:
             families.append([place])
-    families.sort(key=lambda family: -max(len(prompts[i].tokens) + prompts[i].more for i in family))
+    families.sort(key=lambda family: -max(len(prompts[i].tokens) + prompts[i].new_tokens for i in family))
     return [place for family in families for place in family]

@@ -21,7 +21,7 @@ from evalkit.tokenizer import Tokenizer
 
 
 class GPTEngine(BatchedEngine):
-    """Runs a GPT; stride and every_window as in BatchedEngine, and so batch_tokens, which is found by itself."""
+    """Runs a GPT. The options are those of BatchedEngine; batch_tokens is chosen automatically by default."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class GPTEngine(BatchedEngine):
 
     @torch.inference_mode()
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
-        """Read the spans as a tree of prefixes, every node once; what a batch shares with the one before is held."""
+        """Read the spans as a tree of prefixes, each node once; a batch holds what it shares with the one before."""
         forest = Forest([Leaf(span.tokens[:-1], span.tokens[-span.scored :]) for span in spans])
         first, held = 0, None
         while first < len(spans):
@@ -76,7 +76,7 @@ class GPTEngine(BatchedEngine):
                 start = stop
 
     def _score_batch(self, batch: Batch, held: Held | None) -> tuple[Tensor, Tensor, Held]:
-        """Return the scores of a batch's targets, leaf by leaf, and what the next batch needs of it."""
+        """Return the scores of a batch's targets, leaf by leaf, and what it holds over for the next batch."""
         tokens_N, keep, states = (self._tensor(part) for part in (batch.tokens, batch.keep, batch.states))
         tree = Tree(
             held=batch.held,
@@ -87,12 +87,12 @@ class GPTEngine(BatchedEngine):
             trunk_rows=self._rows(batch.trunk_rows),
         )
         final_UD, after = self._packed.read(tokens_N, tree, held=held if batch.held else None, keep=keep, states=states)
-        order_M = np.argsort(batch.wanted, kind="stable")
+        order_M = np.argsort(batch.sources, kind="stable")
         logprobs_M, greedy_M = self._packed.scores(
-            final_UD, self._tensor(batch.wanted[order_M]), self._tensor(batch.targets[order_M])
+            final_UD, self._tensor(batch.sources[order_M]), self._tensor(batch.targets[order_M])
         )
-        back_M = self._tensor(np.argsort(order_M))
-        return logprobs_M[back_M].double().cpu(), greedy_M[back_M].cpu(), after
+        unsorted_M = self._tensor(np.argsort(order_M))
+        return logprobs_M[unsorted_M].double().cpu(), greedy_M[unsorted_M].cpu(), after
 
     def _tensor(self, numbers: Ints) -> Tensor:
         return torch.from_numpy(numbers).to(self._device)

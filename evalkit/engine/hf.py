@@ -24,11 +24,11 @@ from evalkit.model.folder import begin_setting
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Request
 
-# Where architectures write how many positions they read, the usual name first.
+# The settings in which architectures store how many positions they read, the usual name first.
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length")
-# For models without positions (state spaces, ALiBi) whose files name no length: what most were trained on.
+# For models without positions (state spaces, ALiBi) whose files give no length: what most were trained on.
 _DEFAULT_POSITIONS = 2048
-# Values of a (positions, vocabulary) matrix that is held at once where a model has to give logits everywhere.
+# Values of the (positions, vocabulary) matrix held at once, for models that compute logits at every position.
 _LOGITS = 1 << 28
 _HASHED = ("config.json", "generation_config.json", "tokenizer*", "vocab*", "merges.txt", "*.model", "*.safetensors",
            "added_tokens.json", "special_tokens_map.json",
@@ -38,8 +38,8 @@ _HASHED = ("config.json", "generation_config.json", "tokenizer*", "vocab*", "mer
 class HFEngine(BatchedEngine):
     """Runs a causal model of transformers; batch_tokens and stride as in BatchedEngine.
 
-    Where the tokenizer puts a beginning-of-text token before a text by default (Llama, OPT), the model was trained
-    so, and contexts and documents begin with it; elsewhere documents begin with end of text, as with our GPT.
+    If the tokenizer puts a beginning-of-text token before a text by default (Llama, OPT), the model was trained that
+    way, and contexts and documents begin with it; otherwise documents begin with end of text, as with our GPT.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class HFEngine(BatchedEngine):
         stride: int | None = None,
         every_window: bool = False,
     ):
-        stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a token of its own
+        stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a special token
         ends = {tokenizer.end_of_text, *([stops] if isinstance(stops, int) else stops or [])}
-        most = batch_tokens or MOST
+        limit = batch_tokens or MOST
         super().__init__(
-            tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=most, stride=stride,
+            tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=limit, stride=stride,
             every_window=every_window,
         )  # fmt: skip
         self._network = Network(model)
         self._name, self._hash, self._begin = name, content_hash, begin
         if begin is not None:
             self._first = begin
-            self.context_length -= 1  # of which a prompt may fill the rest
+            self.context_length -= 1  # the first token takes one position
         if not self._network.splits:
-            self._batch_tokens = min(most, max(1, _LOGITS // self._network.vocabulary))
+            self._batch_tokens = min(limit, max(1, _LOGITS // self._network.vocabulary))
 
     def signature(self) -> Mapping[str, str]:
         """Return name, content hash, architecture, library, dtype, parameters, positions, stride and first token."""
@@ -92,7 +92,7 @@ class HFEngine(BatchedEngine):
         ids = request.context_ids
         if self._begin is None or ids[0] == self._begin:
             return ids
-        empty = ids == (self.tokenizer.end_of_text,)  # what the harness makes of an empty context
+        empty = ids == (self.tokenizer.end_of_text,)  # how the harness encodes an empty context
         return (self._begin,) if empty else (self._begin, *ids)
 
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
@@ -111,10 +111,10 @@ def load(
     batch_tokens: int | None = None,
     every_window: bool = False,
 ) -> HFEngine:
-    """Read a folder in transformers' layout into an engine; code that comes with a model is never run.
+    """Load a folder in transformers' layout into an engine; code that comes with a model is never run.
 
-    Raises UsageError where transformers is absent, CheckpointError for a folder that cannot be read, weights that do
-    not match the configuration, and models that are not causal decoders.
+    Raises UsageError if transformers is not installed, CheckpointError for a folder that cannot be read, weights that
+    do not match the configuration, and models that are not causal decoders.
     """
     try:
         import transformers
@@ -133,7 +133,7 @@ def load(
         )
     except CheckpointError:
         raise
-    except Exception as error:  # the library raises errors of many kinds for broken files
+    except Exception as error:  # the library raises many kinds of errors for broken files
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(f"{folder} cannot be read by transformers: {lines[0]}") from error
     if report["missing_keys"]:
@@ -152,10 +152,12 @@ def load(
 
 
 def _tokenizer(fast: Any, folder: Path) -> tuple[Tokenizer, int | None]:
-    """Return our face over a tokenizer of transformers, and the token that it puts before a text by default."""
+    """Return our tokenizer around one of transformers, and the token that it puts before a text by default, if any."""
     backend = getattr(fast, "backend_tokenizer", None)
     if backend is None:
-        raise CheckpointError(f"{folder}: no tokenizer.json, and none can be made of the tokenizer's other files")
+        raise CheckpointError(
+            f"{folder}: no tokenizer.json, and the tokenizer's other files cannot be converted to one"
+        )
     end = fast.eos_token or fast.bos_token
     if end is None:
         raise CheckpointError(f"{folder}: the tokenizer names no end-of-text token (eos_token)")
@@ -166,8 +168,8 @@ def _tokenizer(fast: Any, folder: Path) -> tuple[Tokenizer, int | None]:
 def _positions(config: Any, fast: Any) -> int:
     """Return how many tokens the model reads at once."""
     text = config.get_text_config()
-    found = [value for name in _POSITIONS if isinstance(value := getattr(text, name, None), int) and value > 0]
-    if found:
-        return found[0]
+    lengths = [value for name in _POSITIONS if isinstance(value := getattr(text, name, None), int) and value > 0]
+    if lengths:
+        return lengths[0]
     length = int(fast.model_max_length)
     return length if length < 10**9 else _DEFAULT_POSITIONS  # transformers writes 10**30 for "unknown"

@@ -1,4 +1,4 @@
-"""A causal language model of transformers as two halves, and what its key-value cache allows."""
+"""A causal language model of transformers in two halves, and what its key-value cache can do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from evalkit.errors import CheckpointError
 
 
 class Network:
-    """A model in two halves where it has them: states of every position, logits of the few that are wanted.
+    """A model in two halves where that is possible: states of every position, logits only of those needed.
 
-    splits: false where the output matrix alone does not give the model's logits (Gemma 2 caps, Cohere scales them);
-    then the states are the logits. continues: its cache keeps every position of every layer and can be read on with
-    several tokens at once; so not of sliding windows, state spaces or compressed keys.
+    splits: false if the output matrix alone does not give the model's logits (Gemma 2 caps them, Cohere scales them);
+    then the states are the logits. continues: its cache keeps every position of every layer and can be extended by
+    several tokens at once; false for sliding windows, state spaces and compressed keys.
 
     Raises CheckpointError for a model that sees later tokens.
     """
@@ -38,14 +38,14 @@ class Network:
             if gap > 16 * torch.finfo(model.dtype).eps * logits_BTV.abs().max():
                 raise CheckpointError(f"{type(model).__name__} sees later tokens: not a causal language model")
             self.vocabulary = logits_BTV.shape[2]
-            # Bit for bit: anything else is safe, only slower.
+            # Bit for bit: a wrong "no" is safe, only slower.
             self.splits = self._head is not None and torch.equal(
                 self._head(model.base_model(input_ids=tokens_BT, use_cache=False)[0]).float(), logits_BTV.float()
             )
-            self.continues = self._reads_on(tokens_BT, logits_BTV)
+            self.continues = self._continues(tokens_BT, logits_BTV)
 
-    def _reads_on(self, tokens_BT: Tensor, logits_BTV: Tensor) -> bool:
-        """Try the cache: one sequence read in two parts, its beginning repeated for two rows."""
+    def _continues(self, tokens_BT: Tensor, logits_BTV: Tensor) -> bool:
+        """Test the cache: one sequence read in two parts, its beginning repeated for two rows."""
         _, cache = self.run(tokens_BT[:1, :1])
         if {type(layer).__name__ for layer in getattr(cache, "layers", ["none"])} != {"DynamicLayer"}:
             return False
@@ -57,10 +57,10 @@ class Network:
     def run(
         self, tokens_BT: Tensor, *, cache: Any = None, last: bool = False, mask_BS: Tensor | None = None
     ) -> tuple[Tensor, Any]:
-        """Read tokens behind a cache, if any, which is used up.
+        """Read tokens after those of a cache, if any; the cache is consumed.
 
-        Return states (B, T, D), those of the last position alone if `last`, and the model's new cache, or None where
-        it has none whose rows can be chosen. mask_BS: which tokens are real, those of the cache included.
+        Return states (B, T, D), only those of the last position if `last`, and the model's new cache, or None if it
+        has none whose rows can be reordered. mask_BS: which tokens are real, those of the cache included.
         """
         options: dict[str, Any] = {"use_cache": True}
         if cache is not None:
@@ -71,8 +71,8 @@ class Network:
             options["logits_to_keep"] = 1
         output = (self.model.base_model if self.splits else self.model)(input_ids=tokens_BT, **options)
         states_BTD = output[0] if self.splits else output.logits
-        found = getattr(output, "past_key_values", None)
-        return states_BTD[:, -1:] if last else states_BTD, found if hasattr(found, "reorder_cache") else None
+        new_cache = getattr(output, "past_key_values", None)
+        return states_BTD[:, -1:] if last else states_BTD, new_cache if hasattr(new_cache, "reorder_cache") else None
 
     def hidden(self, tokens_BT: Tensor, *, mask_BS: Tensor | None = None) -> Tensor:
         """Return states (B, T, D) without keeping a cache."""
@@ -87,7 +87,7 @@ class Network:
         return logits
 
     def repeated(self, cache: Any, rows: Sequence[int]) -> Any:
-        """Return a new cache whose row i is row rows[i] of this one, which stays as it is."""
+        """Return a new cache whose row i is row rows[i] of this one, which is not changed."""
         chosen = copy.copy(cache)
         chosen.layers = [copy.copy(layer) for layer in cache.layers]
         chosen.reorder_cache(torch.tensor(rows, device=self.device))

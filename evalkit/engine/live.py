@@ -1,9 +1,9 @@
-"""The engine of a live module: any torch network whose call gives logits, as it stands in somebody's training loop.
+"""The engine of a live module: any torch network whose call gives logits, for example inside a training loop.
 
-Nothing of the module is changed: each part's training mode, the random numbers of torch, dtype and device are as
-before afterwards, and nothing is computed in inference mode, whose tensors a module might keep and could not train
-with. Sequences are padded on the right, where a causal network's real tokens cannot see it; no attention mask is
-given. There is no cache of keys and values, so a prompt is read anew for each generated token.
+The module is left unchanged: each part's training mode, torch's random state, dtype and device are afterwards as they
+were before. Nothing is computed in inference mode, because a module might keep such tensors and could not train with
+them. Sequences are padded on the right, where a causal network's real tokens cannot see the padding; no attention mask
+is given. There is no cache of keys and values, so a prompt is read again for each generated token.
 
 Shapes as in model/gpt.py.
 """
@@ -29,22 +29,22 @@ from evalkit.types import Request
 
 Logits = Callable[[nn.Module, Tensor], Any]
 
-# Where networks write how many positions they read: on themselves, or in `config`.
+# The attributes in which networks store how many positions they read, their own or those of `config`.
 _POSITIONS = (
     "context", "context_length", "block_size", "sequence_len", "max_position_embeddings", "n_positions", "max_seq_len",
     "seq_length", "n_ctx", "max_sequence_length",
 )  # fmt: skip
-# Values of a (positions, vocabulary) matrix that is held at once.
+# Values of the (positions, vocabulary) matrix held at once.
 _LOGITS = 1 << 27
 
 
 class LiveEngine(BatchedEngine):
-    """Answers with a module. logits: what to call instead of `module(tokens_BT)`; it gives logits (B, T, V).
+    """Answers with a module. logits: called as logits(module, tokens_BT) instead of `module(tokens_BT)`.
 
     begin: the token that every text begins with, or None. batch_tokens and stride as in BatchedEngine.
 
-    Raises UsageError where the module's answer is no matrix of logits for every position, where a position depends on
-    later ones, or where the tokenizer's ids do not fit.
+    Raises UsageError if the call does not give logits (B, T, V) of every position, if a position depends on later
+    ones, or if the tokenizer has more ids than the logits.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class LiveEngine(BatchedEngine):
     ):
         device = next((tensor.device for tensor in _tensors(module)), torch.device("cpu"))
         self.network = _Network(module, logits, device, known=tokenizer.end_of_text or 1)
-        most = max(positions, _LOGITS // self.network.vocabulary)
+        default_tokens = max(positions, _LOGITS // self.network.vocabulary)
         super().__init__(
             tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
-            batch_tokens=batch_tokens or most, stride=stride, every_window=every_window,
+            batch_tokens=batch_tokens or default_tokens, stride=stride, every_window=every_window,
         )  # fmt: skip
         if tokenizer.size > self.network.vocabulary:
             raise UsageError(
-                f"{name}: the tokenizer has {tokenizer.size:,} tokens, the module's logits are of "
-                f"{self.network.vocabulary:,}: they do not belong together"
+                f"{name}: the tokenizer has {tokenizer.size:,} tokens, the module's logits cover only "
+                f"{self.network.vocabulary:,}; they do not belong together"
             )
         self._name, self._begin = name, begin
         if begin is not None:
@@ -107,7 +107,7 @@ class LiveEngine(BatchedEngine):
 
 
 class _Network:
-    """A module as hf_network.Network has it: one that gives logits at once and keeps no cache."""
+    """A module with the interface of network.Network: it gives logits directly and keeps no cache."""
 
     splits = continues = False
 
@@ -117,7 +117,11 @@ class _Network:
         tokens_BT = torch.tensor([[0, known, 0], [known, 0, known]], device=device)
         try:
             logits_BTV = self.hidden(tokens_BT)
-        except (IndexError, RuntimeError, TypeError) as error:  # too small a table; a call of another form
+        except (
+            IndexError,
+            RuntimeError,
+            TypeError,
+        ) as error:  # an embedding that is too small; a call with another signature
             what = f"{type(module).__name__} cannot be called with tokens {tokens_BT.tolist()}"
             raise UsageError(f"{what}: {str(error).partition(chr(10))[0]}") from error
         self.vocabulary = logits_BTV.shape[2]
@@ -128,38 +132,38 @@ class _Network:
             raise UsageError(f"{type(module).__name__} sees later tokens: not a causal language model")
 
     def hidden(self, tokens_BT: Tensor, *, mask_BS: Tensor | None = None) -> Tensor:
-        """Return logits (B, T, V): the states of a network that is not split are its logits."""
+        """Return logits (B, T, V): a network that is not split has its logits as states."""
         with still(self.module, self.device):
-            tokens_BT = tokens_BT.clone()  # a tensor of inference mode may not be kept by the module
-            given = self._logits(self.module, tokens_BT) if self._logits else self.module(tokens_BT)
-        found = getattr(given, "logits", given)
-        found = found[0] if isinstance(found, tuple) and found else found
-        if not isinstance(found, Tensor) or found.shape[:-1] != tokens_BT.shape:
-            what = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            tokens_BT = tokens_BT.clone()  # the module must not keep a tensor of inference mode
+            output = self._logits(self.module, tokens_BT) if self._logits else self.module(tokens_BT)
+        logits = getattr(output, "logits", output)
+        logits = logits[0] if isinstance(logits, tuple) and logits else logits
+        if not isinstance(logits, Tensor) or logits.shape[:-1] != tokens_BT.shape:
+            what = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise UsageError(
                 f"{type(self.module).__name__} gives {what} for tokens of shape {tuple(tokens_BT.shape)}; expected "
-                "logits (batch, positions, vocabulary) of every position, or an object with them as .logits. Of a "
-                "module that gives them in another way: logits=lambda module, tokens: ..."
+                "logits (batch, positions, vocabulary) of every position, or an object with them as .logits. For a "
+                "module that gives them in another way, pass logits=lambda module, tokens: ..."
             )
-        return found
+        return logits
 
     def run(self, tokens_BT: Tensor, *, cache: Any = None, last: bool = False, mask_BS: Tensor | None = None) -> Any:
-        """Return logits, those of the last position alone if `last`, and no cache."""
+        """Return logits, only those of the last position if `last`, and no cache."""
         logits_BTV = self.hidden(tokens_BT)
         return logits_BTV[:, -1:] if last else logits_BTV, None
 
     def unembed(self, hidden: Tensor) -> Tensor:
-        """Return the logits, which they are already."""
+        """Return the states, which are the logits."""
         return hidden
 
     def repeated(self, cache: Any, rows: Sequence[int]) -> Any:
-        """Repeat a cache, of which there is none."""
+        """Never called, because there is no cache."""
         raise AssertionError("a live module keeps no cache")
 
 
 @contextmanager
 def still(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Let a module be called without a trace: in evaluation mode, without gradients, its random numbers put back."""
+    """Call a module without side effects: in evaluation mode, without gradients, with torch's random state restored."""
     modes = [(part, part.training) for part in module.modules()]
     try:
         module.eval()
@@ -175,10 +179,10 @@ def still(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def positions_of(module: nn.Module, *, given: int | None) -> int:
-    """Return how many tokens a module reads at once. Raises UsageError where nobody says."""
+    """Return how many tokens a module reads at once. Raises UsageError if that is unknown or below 1."""
     owners = (module, getattr(module, "config", None), getattr(module, "module", None))
-    found = (getattr(owner, name, None) for owner in owners if owner is not None for name in _POSITIONS)
-    positions = given if given is not None else next((n for n in found if isinstance(n, int) and n > 0), None)
+    declared = (getattr(owner, name, None) for owner in owners if owner is not None for name in _POSITIONS)
+    positions = given if given is not None else next((n for n in declared if isinstance(n, int) and n > 0), None)
     if positions is None or positions < 1:
         raise UsageError(
             f"{type(module).__name__} does not say how many tokens it reads at once; give context_length=NUMBER"
@@ -193,14 +197,14 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _content_hash(module: nn.Module, tokenizer: TextCodec) -> str:
-    """Hash what a checkpoint of the module would hold, each tensor once, and its tokenizer."""
-    whole = blake2b(f"{type(module).__qualname__} {tokenizer.content_hash()}".encode(), digest_size=8)
+    """Hash the state of the module, each tensor once, and its tokenizer."""
+    content = blake2b(f"{type(module).__qualname__} {tokenizer.content_hash()}".encode(), digest_size=8)
     seen = set()
     for name, tensor in sorted(module.state_dict().items()):
         if isinstance(tensor, Tensor):
-            place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
-            whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {place in seen}".encode())
-            if place not in seen:
-                whole.update(tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
-            seen.add(place)
-    return whole.hexdigest()
+            storage = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+            content.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {storage in seen}".encode())
+            if storage not in seen:
+                content.update(tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy().data)
+            seen.add(storage)
+    return content.hexdigest()

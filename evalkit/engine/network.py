@@ -1,4 +1,4 @@
-"""What scoring and decoding need of a network that is not ours: logits of what it reads, and its cache if it has one.
+"""What scoring and decoding need of a network that is not ours: logits of the tokens it reads, and its cache, if any.
 
 Shapes as in model/gpt.py.
 """
@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 class Network(Protocol):
-    """Reads tokens into states, and turns those that are wanted into logits.
+    """Reads tokens into states, and turns the states that are needed into logits.
 
-    vocabulary: V. continues: its cache keeps every position of every layer, can be repeated by rows, and can be read on
-    with several tokens at once; of one that does not continue, `repeated` is never called.
+    vocabulary: V. continues: its cache keeps every position of every layer, its rows can be repeated, and it can be
+    extended by several tokens at once. `repeated` is never called on a network that does not continue.
     """
 
     device: torch.device
@@ -26,10 +26,10 @@ class Network(Protocol):
     def run(
         self, tokens_BT: Tensor, *, cache: Any = None, last: bool = False, mask_BS: Tensor | None = None
     ) -> tuple[Tensor, Any]:
-        """Read tokens behind a cache; return states (B, T, D), those of the last position alone if `last`, and a cache.
+        """Read tokens after those of a cache; return states (B, T, D) and a new cache.
 
-        The cache given is used up; the one returned is None where there is none. mask_BS: which tokens are real, those
-        of the cache included.
+        last: return the states of the last position only. The cache given is consumed; the one returned is None if
+        the network has none. mask_BS: which tokens are real, those of the cache included.
         """
         ...
 
@@ -42,5 +42,5 @@ class Network(Protocol):
         ...
 
     def repeated(self, cache: Any, rows: Sequence[int]) -> Any:
-        """Return a new cache whose row i is row rows[i] of this one, which stays as it is."""
+        """Return a new cache whose row i is row rows[i] of this one, which is not changed."""
         ...

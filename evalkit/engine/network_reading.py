@@ -1,4 +1,4 @@
-"""Decoding with the caches of transformers: batches of one length, what their prompts share read once."""
+"""Decoding with the caches of transformers, in batches of equal length whose shared beginning is read once."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from evalkit.engine.generation import Prompt, shared_by_all
 from evalkit.engine.network import Network
 from evalkit.engine.prefix_tree import common_prefix
 
-# Rows beyond which a step gains little on a processor, and on a graphics card.
+# Rows beyond which a step gains little, on a CPU and on a GPU.
 _ROWS = {"cpu": 32, "cuda": 256}
-# Tokens from which on reading a shared beginning apart pays.
+# Tokens from which on it pays to read a shared beginning separately.
 LEAST_SHARED = 16
 
 
 class CacheReading:
     """Prompts of one length at a time, in the model's own cache; see generation.Reading.
 
-    One length, for padding is what every architecture would have to get right. Models without a cache read everything
+    One length, because padding would have to be right in every architecture. Models without a cache read everything
     again for each token.
     """
 
@@ -35,7 +35,7 @@ class CacheReading:
         self._tokens_RT = torch.empty(0, 0)
 
     def advance(self, rows: list[int], tokens: list[int]) -> tuple[list[int], Tensor]:
-        """Continue rows; without any, read the next batch. See generation.Reading."""
+        """Continue the rows, or read the next batch if there are none; see generation.Reading."""
         if rows:
             return [], self._network.unembed(self._extend(rows, tokens)[:, -1])
         entered = self._next_batch()
@@ -51,14 +51,14 @@ class CacheReading:
             prompt = self._prompts[self._waiting[-1]]
             if batch and len(prompt.tokens) != len(self._prompts[batch[0]].tokens):
                 break
-            rows, widest = rows + prompt.rows, max(widest, len(prompt.tokens) + prompt.more)
+            rows, widest = rows + prompt.rows, max(widest, len(prompt.tokens) + prompt.new_tokens)
             if batch and (rows > self._rows or rows * widest > self._batch_tokens):
                 break
             batch.append(self._waiting.pop())
         return batch
 
     def _read_trunk(self) -> int:
-        """Read what all prompts begin with, where that pays; return how many tokens it is."""
+        """Read the beginning that all prompts share, if that pays; return its number of tokens."""
         shared = shared_by_all(self._prompts)
         if len(self._prompts) < 2 or shared < LEAST_SHARED or not self._network.continues:
             return 0
@@ -66,9 +66,9 @@ class CacheReading:
         return shared
 
     def _read(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Read a batch: what all prompts share is there, what these share is read once."""
+        """Read a batch: the beginning of all prompts is cached already, what these prompts share is read once."""
         start, cache = self._trunk_tokens, self._trunk
-        shared = min(common_prefix(prompts[0], prompts[-1]), len(prompts[0]) - 1)  # they are sorted
+        shared = min(common_prefix(prompts[0], prompts[-1]), len(prompts[0]) - 1)  # prompts are sorted
         if len(prompts) > 1 and shared - start >= LEAST_SHARED and self._network.continues:
             cache = self._network.repeated(cache, [0]) if cache is not None else None
             _, cache = self._network.run(self._tensor([prompts[0][start:shared]]), cache=cache, last=True)

@@ -1,7 +1,7 @@
-"""Scoring with the caches of transformers: what sequences share is read once, logits only where a token is scored.
+"""Scoring with the caches of transformers: shared beginnings are read once, logits computed only for scored tokens.
 
-Sorted sequences that are worth it form families: their common beginning is read once, its cache repeated, the rest of
-each read behind it. What all sequences begin with is read once for all families.
+Sorted sequences form families where that saves work: their common beginning is read once and its cache repeated, then
+the rest of each is read after it. The beginning that all sequences share is read once for all families.
 
 Shapes: B sequences or families, T positions of this call, S with the cached ones, R scored positions, V vocabulary.
 """
@@ -26,14 +26,14 @@ _LOGIT_ROWS = 2048
 
 @dataclass(kw_only=True)
 class _Row:
-    """Tokens to read, once for all spans that read just these."""
+    """Tokens to read, once for all spans with the same tokens."""
 
     tokens: tuple[int, ...]
     spans: list[Span] = field(default_factory=list)
 
     @property
     def free(self) -> int:
-        """Tokens before the first whose state is wanted: so many a cache may hold."""
+        """Number of tokens before the first one whose state is needed, which is how many may be cached."""
         return len(self.tokens) - max(span.scored for span in self.spans)
 
 
@@ -52,10 +52,10 @@ class _Family:
 @torch.inference_mode()
 def score(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
     """Yield each span with its scored tokens' log-probabilities (fp64) and whether each was the argmax."""
-    found: dict[tuple[int, ...], _Row] = {}
+    by_tokens: dict[tuple[int, ...], _Row] = {}
     for span in spans:
-        found.setdefault(span.tokens[:-1], _Row(tokens=span.tokens[:-1])).spans.append(span)
-    rows = sorted(found.values(), key=lambda row: row.tokens)
+        by_tokens.setdefault(span.tokens[:-1], _Row(tokens=span.tokens[:-1])).spans.append(span)
+    rows = sorted(by_tokens.values(), key=lambda row: row.tokens)
     if not rows:
         return
     trunk, cache = 0, None
@@ -70,12 +70,12 @@ def score(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iter
 
 
 def _families(rows: Sequence[_Row], *, trunk: int) -> list[_Family]:
-    """Put neighbours together where reading their beginning once saves more than it costs those with longer ones."""
+    """Join neighbours where reading their beginning once saves more than cutting longer shared beginnings costs."""
     families: list[_Family] = []
     for row in rows:
         if families:
             family = families[-1]
-            # A family of one has not been cut yet: all that may be cached of its row counts.
+            # A family of one row has no shared beginning yet: all of the row that may be cached counts.
             before = family.shared if len(family.rows) > 1 else family.rows[0].free
             shared = min(common_prefix(family.rows[-1].tokens, row.tokens), before, row.free)
             cost = (before - shared) * len(family.rows) if len(family.rows) > 1 else 0
@@ -88,7 +88,7 @@ def _families(rows: Sequence[_Row], *, trunk: int) -> list[_Family]:
 
 
 def _batches(families: Sequence[_Family], *, batch_tokens: int) -> Iterator[list[_Family]]:
-    """Put families with beginnings of one length together, the longest first, within the budget."""
+    """Group families with beginnings of equal length, the longest first, within the budget."""
     batch: list[_Family] = []
     rows = 0
     for family in sorted(families, key=lambda family: (-family.shared, -family.longest)):
@@ -103,7 +103,7 @@ def _batches(families: Sequence[_Family], *, batch_tokens: int) -> Iterator[list
 def _read(
     network: Network, batch: Sequence[_Family], *, trunk: int, cache: Any
 ) -> Iterator[tuple[Span, Tensor, Tensor]]:
-    """Read the beginnings of families, behind what all share, and then their rows behind those."""
+    """Read the beginnings of families after the shared trunk, and then their rows after those."""
     shared, owners = batch[0].shared, [f for f, family in enumerate(batch) for _ in family.rows]
     rows = [row for family in batch for row in family.rows]
     if shared > trunk:
@@ -113,19 +113,19 @@ def _read(
     else:
         owners = [0] * len(rows)
     rest_BT, lengths_B = (tensor.to(network.device) for tensor in _pad([row.tokens[shared:] for row in rows]))
-    # A causal model's real tokens cannot see padding on their right; the mask is for what else reads it (OPT counts
-    # positions in it, ALiBi distances).
+    # A causal model's real tokens cannot see padding on their right; the mask matters for positions, which OPT counts
+    # in it, and for the distances of ALiBi.
     mask_BS = torch.arange(shared + rest_BT.shape[1], device=rest_BT.device) < shared + lengths_B[:, None]
     if shared:
         states_BTD, _ = network.run(rest_BT, cache=network.repeated(cache, owners), mask_BS=mask_BS)
     else:
         states_BTD = network.hidden(rest_BT, mask_BS=mask_BS)
     spans = [(b, span) for b, row in enumerate(rows) for span in row.spans]
-    where = []
+    positions = []
     for b, span in spans:
         stop = b * rest_BT.shape[1] + len(span.tokens) - 1 - shared
-        where.append(torch.arange(stop - span.scored, stop))
-    states_RD = states_BTD.flatten(0, 1)[torch.cat(where).to(rest_BT.device)]
+        positions.append(torch.arange(stop - span.scored, stop))
+    states_RD = states_BTD.flatten(0, 1)[torch.cat(positions).to(rest_BT.device)]
     targets_R = torch.tensor([token for _, span in spans for token in span.tokens[-span.scored :]])
     logprobs_R, greedy_R = _scores(network, states_RD, targets_R.to(rest_BT.device))
     counts = [span.scored for _, span in spans]

@@ -1,7 +1,7 @@
 """open_model(): from a name, a folder or a live module to a model that can be evaluated.
 
-Of a named model only the configuration and the tokenizer are read at first; the weights when an answer is asked that
-the cache does not know.
+Only the configuration and the tokenizer of a named model are read at first; its weights are loaded for the first
+request that the cache cannot answer.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
-# What a name begins with that means a model run by transformers.
+# The beginning of names of models that transformers runs.
 HF = "hf:"
 
 
-# Names of models that packages or the user added: what makes anything that open_model takes.
+# Models that packages or the user registered: name -> a function that returns anything open_model accepts.
 MODELS: Registry[Callable[[], Any]] = Registry("model", {}, group="evalkit.models")
-# Engines that they added: what stands before the colon of `NAME:MODEL` -> what makes an engine of the text behind it
-# and the keywords dtype, device and batch_tokens.
+# Engines that they registered: the NAME of `NAME:MODEL` -> a function that makes an engine from MODEL and the keywords
+# dtype, device and batch_tokens.
 ENGINES: Registry[Callable[..., Engine]] = Registry("engine", {}, group="evalkit.engines")
 
 
@@ -42,8 +42,8 @@ ENGINES: Registry[Callable[..., Engine]] = Registry("engine", {}, group="evalkit
 class Model:
     """A model ready to be evaluated.
 
-    name: as in results. engine: makes what answers the requests of one run, with a cache of responses or without.
-    training: what is known of how the model came about (tokens, flops, held-out loss, ...), for reports.
+    name: as in results. engine: makes the engine of one run, with a cache of responses or without. training: what is
+    known about the model's training (tokens, flops, held-out loss, ...), for reports.
     """
 
     name: str
@@ -69,18 +69,18 @@ def open_model(
 ) -> Model:
     """Open a model: a name (`nano`, `gpt2`), a checkpoint folder, `hf:ID` or `hf:FOLDER`, or a live torch module.
 
-    A live module is any whose call with token ids (batch, positions) gives logits (batch, positions, vocabulary), or an
-    object that holds them as `.logits`; `logits` calls it another way. It comes with its tokenizer (see
-    evalkit.engine.encoders) and, where it does not say itself, with the number of tokens that it reads at once
-    (context_length) and the token that separates documents (end_of_text). It is evaluated as its weights are at the
-    time, in its own dtype and on its own device, and is afterwards as it was before.
+    A live module is any module whose call with token ids (batch, positions) gives logits (batch, positions,
+    vocabulary), or an object that holds them as `.logits`; `logits` is a function that calls it in another way. It
+    needs its tokenizer (see evalkit.engine.encoders) and, if it does not define them itself, the number of tokens that
+    it reads at once (context_length) and the token that separates documents (end_of_text). It is evaluated with its
+    current weights, in its own dtype and on its own device, and is left as it was.
 
-    name: what results call it (default: the source's name). dtype: fp32, bf16 or fp16 (default: bf16 where the hardware
-    multiplies it faster and the model is large enough, else fp32). device: cpu or cuda. batch_tokens: tokens in a
-    batch: speed and memory, never a score. every_window: whether the token that begins documents stands before each
-    window of one that is longer than the context, not before its first alone.
+    name: the model's name in results (default: the source's name). dtype: fp32, bf16 or fp16 (default: bf16 if the
+    hardware multiplies it faster and the model is large enough, else fp32). device: cpu or cuda. batch_tokens: tokens
+    in a batch, which affects speed and memory, never a score. every_window: whether the token that begins a document is
+    repeated before each window of a document longer than the context, not only before the first.
 
-    Raises UsageError for what can be opened in no way, CheckpointError for files that are missing or damaged.
+    Raises UsageError for a source that cannot be opened, CheckpointError for files that are missing or damaged.
     """
     if isinstance(source, Model):
         return source
@@ -90,14 +90,14 @@ def open_model(
                 "tokenizer, context_length, end_of_text and logits belong to a live module; "
                 f"{str(source)!r} has its own"
             )
-        if str(source) in MODELS and (made := MODELS[str(source)]()) is not source:
+        if str(source) in MODELS and (registered := MODELS[str(source)]()) is not source:
             return open_model(
-                made, name=name or str(source), dtype=dtype, device=device, batch_tokens=batch_tokens,
+                registered, name=name or str(source), dtype=dtype, device=device, batch_tokens=batch_tokens,
                 every_window=every_window,
             )  # fmt: skip
         if _engine_of(str(source)):
             if every_window:
-                raise UsageError(f"{source}: this engine lays windows itself; leave --begin every-window out")
+                raise UsageError(f"{source}: this engine chooses its own windows; omit --begin every-window")
             return _of_engine(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens)
         return _named(
             str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
@@ -138,14 +138,14 @@ def _live(
     )  # fmt: skip
 
     def engine(cache: ResponseCache | None) -> CachedEngine:
-        """Make an engine of the weights as they are now."""
-        return CachedEngine(lambda: live, device=live.network.device.type, cache=cache, **_known(live))
+        """Make an engine from the current weights."""
+        return CachedEngine(lambda: live, device=live.network.device.type, cache=cache, **_description(live))
 
     return Model(name=label, engine=engine, training={})
 
 
 def find(name: str) -> None:
-    """Raise what open_model would raise for a name that nothing has, before anything else is done."""
+    """Raise, before anything else is done, the error that open_model would raise for an unknown name."""
     from evalkit.model import resolve
 
     if name not in MODELS and not _engine_of(name):
@@ -153,13 +153,13 @@ def find(name: str) -> None:
 
 
 def _engine_of(name: str) -> str:
-    """Return the engine that a name's beginning means, of those that were added; else an empty text."""
+    """Return the registered engine that a name begins with; an empty text if there is none."""
     prefix, colon, _ = name.partition(":")
     return prefix if colon and prefix in ENGINES else ""
 
 
 def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None) -> Model:
-    """Open a model by an engine that was added."""
+    """Open a model with a registered engine."""
     prefix = _engine_of(name)
 
     @lru_cache(maxsize=1)
@@ -167,7 +167,7 @@ def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, 
         return ENGINES[prefix](name.partition(":")[2], dtype=dtype, device=device, batch_tokens=batch_tokens)
 
     def engine(cache: ResponseCache | None) -> CachedEngine:
-        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **_known(load()))
+        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **_description(load()))
 
     return Model(name=label or name, engine=engine, training={})
 
@@ -175,36 +175,39 @@ def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, 
 def _named(
     name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None, every_window: bool
 ) -> Model:
-    """Open a model by name; of one that transformers runs, the weights are read at once."""
+    """Open a model by name; for one that transformers runs, the weights are loaded as soon as an engine is made."""
     from evalkit.model import resolve
 
     check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
     folder = resolve.folder_of(name)
-    known_as = label or _label(name, folder)
-    kind = dtype_of(name, folder, dtype=dtype, device=device)
+    result_name = label or _label(name, folder)
+    chosen = dtype_of(name, folder, dtype=dtype, device=device)
 
     @lru_cache(maxsize=1)
     def load() -> BatchedEngine:
         return load_engine(
-            name, label=known_as, dtype=kind, device=device, batch_tokens=batch_tokens, every_window=every_window
+            name, label=result_name, dtype=chosen, device=device, batch_tokens=batch_tokens, every_window=every_window
         )
 
     def engine(cache: ResponseCache | None) -> CachedEngine:
-        about = _known(load()) if name.startswith(HF) else _announced(folder, known_as, kind, every_window)
-        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **about)
+        if name.startswith(HF):
+            description = _description(load())
+        else:
+            description = _described_by_files(folder, result_name, chosen, every_window)
+        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **description)
 
-    return Model(name=known_as, engine=engine, training=training_of(folder))
+    return Model(name=result_name, engine=engine, training=training_of(folder))
 
 
-class _About(TypedDict):
-    """What a run needs of an engine before it is asked."""
+class _Description(TypedDict):
+    """What a run needs to know about an engine before it sends requests."""
 
     tokenizer: TextEncoder
     context_length: int
     signature: Mapping[str, str]
 
 
-def _known(engine: Engine) -> _About:
+def _description(engine: Engine) -> _Description:
     return {
         "tokenizer": engine.tokenizer,
         "context_length": engine.context_length,
@@ -212,18 +215,18 @@ def _known(engine: Engine) -> _About:
     }
 
 
-def _announced(folder: Path, label: str, dtype: str, every_window: bool) -> _About:
-    """Read what is known of an engine of ours before its weights are."""
+def _described_by_files(folder: Path, label: str, dtype: str, every_window: bool) -> _Description:
+    """Describe an engine of ours from its files, without its weights."""
     from evalkit.model import layouts
     from evalkit.model.folder import content_hash, signature
     from evalkit.tokenizer import Tokenizer
 
     config = layouts.read_config(folder)
-    known = signature(
+    identity = signature(
         config, name=label, content_hash=content_hash(folder), dtype=DTYPES[dtype], stride=config.context,
         every_window=every_window,
     )  # fmt: skip
-    return {"tokenizer": Tokenizer.load(folder), "context_length": config.context, "signature": known}
+    return {"tokenizer": Tokenizer.load(folder), "context_length": config.context, "signature": identity}
 
 
 def load_engine(
@@ -235,7 +238,7 @@ def load_engine(
     batch_tokens: int | None = None,
     every_window: bool = False,
 ) -> BatchedEngine:
-    """Load a named model with its weights: by transformers for `hf:`, into our own GPT for all else.
+    """Load a named model with its weights: with transformers for `hf:`, into our own GPT otherwise.
 
     The options and errors are those of open_model.
     """
@@ -249,13 +252,13 @@ def load_engine(
     from evalkit.engine.gpt import GPTEngine
     from evalkit.model import onednn, weights
 
-    chosen = getattr(torch, DTYPES[dtype_of(name, folder, dtype=dtype, device=device)])
+    torch_dtype = getattr(torch, DTYPES[dtype_of(name, folder, dtype=dtype, device=device)])
     label = label or _label(name, folder)
     if name.startswith(HF):
         return hf.load(
-            folder, name=label, dtype=chosen, device=device, batch_tokens=batch_tokens, every_window=every_window
+            folder, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
         )
-    model, tokenizer = weights.load(folder, dtype=chosen, device=device)
+    model, tokenizer = weights.load(folder, dtype=torch_dtype, device=device)
     return GPTEngine(
         onednn.packed(model) if onednn.suits(model) else model, tokenizer, name=label,
         content_hash=weights.content_hash(folder), batch_tokens=batch_tokens, every_window=every_window,
@@ -263,7 +266,7 @@ def load_engine(
 
 
 def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -> None:
-    """Raise UsageError for options that mean nothing, or a device that this machine lacks."""
+    """Raise UsageError for options that are not allowed, or a device that this machine lacks."""
     if dtype is not None and dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     if batch_tokens is not None and batch_tokens < 1:
@@ -272,7 +275,7 @@ def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -
 
 
 def check_device(device: str) -> None:
-    """Raise UsageError for a device that this machine lacks; for a processor torch is not imported."""
+    """Raise UsageError for a device that this machine lacks; for "cpu" torch is not imported."""
     kind = device.partition(":")[0]
     if kind not in ("cpu", "cuda"):
         raise unknown("device", device, ("cpu", "cuda"))
@@ -285,7 +288,7 @@ def check_device(device: str) -> None:
 
 
 def dtype_of(name: str, folder: Path, *, dtype: str | None, device: str) -> str:
-    """Return the number format that a model in a folder is evaluated in: the one asked for, or its default."""
+    """Return the number format in which a model is evaluated: the one requested, or its default."""
     if dtype is not None:
         return dtype
     if name.startswith(HF):
@@ -297,7 +300,7 @@ def dtype_of(name: str, folder: Path, *, dtype: str | None, device: str) -> str:
 
 
 def response_cache() -> ResponseCache | None:
-    """Open the cache of responses, in EVALKIT_CACHE or its usual place; None where that is "off"."""
+    """Open the cache of responses, in EVALKIT_CACHE or its usual place; None if that is "off"."""
     from evalkit.engine.cache import ResponseCache
 
     folder = cache_folder()
@@ -316,16 +319,16 @@ def _bytes(text: str) -> int:
 
 
 def _label(name: str, folder: Path) -> str:
-    """Return what a model is called in results: its folder's name, or the name under which it was found."""
+    """Return a model's name in results: its folder's name, or the name by which it was found."""
     plain = name.removeprefix(HF)
     label = folder.name if Path(plain).is_dir() else plain
     return f"{HF}{label}" if name != plain else label
 
 
 def training_of(folder: Path) -> dict[str, object]:
-    """Return what a checkpoint's training.json says and reports use (see model/record.py).
+    """Return the facts of a checkpoint's training.json that reports use (see model/record.py).
 
-    Nothing where there is none, or a broken one.
+    Empty if there is none, or a broken one.
     """
     from evalkit.model import record
 

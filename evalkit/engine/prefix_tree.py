@@ -1,12 +1,12 @@
 """Sequences of tokens as a tree of prefixes, cut into batches without padding. Plain numpy, no network.
 
 Sorted sequences are the tree's leaves in depth-first order: what a sequence shares with the one before it has been read
-already, the rest is new. A batch is a run of leaves. Its tokens are the new ones, in that order; besides them it sees
-the `held` ones: the path of the batch before it, down to where this batch begins. So every node of the tree is read
-once, whatever the size of the batches.
+already, the rest is new. A batch is a run of leaves. Its tokens are the new ones, in that order; it also sees the
+`held` ones: the path of the batch before it, down to where this batch begins. So every node of the tree is read once,
+whatever the size of the batches.
 
 Held tokens are numbered first, then the batch's own: one numbering for queries, keys and final states. In this order a
-token's descendants follow it directly, so that token q sees token k exactly if k <= q < ends[k].
+token's descendants follow it directly, so token q sees token k exactly if k <= q < ends[k].
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
-# Leaves are put together to rows of so many tokens, and of four times as many where they are of one subtree.
+# Leaves are joined into rows of up to this many tokens, or four times as many if they belong to one subtree.
 _ROW = 96
-# From this many tokens on, what all leaves of a batch share is attended to apart from the rest.
+# From this many tokens on, the prefix that all leaves of a batch share is attended to separately.
 _TRUNK = 32
 
 
 class Leaf(NamedTuple):
-    """A sequence to read, and the tokens to score: what follows each of its last len(targets) positions."""
+    """A sequence to read, and the tokens to score: those that follow each of its last len(targets) positions."""
 
     tokens: tuple[int, ...]
     targets: tuple[int, ...]
@@ -38,7 +38,7 @@ class Leaf(NamedTuple):
 class Rows:
     """Runs of tokens whose attention is computed side by side; queries (R, T) and keys (R, S), padded with -1.
 
-    A row's keys are its ancestors (less the trunk) and behind them its own tokens, column for column.
+    A row's keys are its ancestors (without the trunk) followed by its own tokens, column for column.
     """
 
     queries: Ints
@@ -49,10 +49,10 @@ class Rows:
 class Batch:
     """The leaves first..last (exclusive) of a forest.
 
-    tokens (N): the new ones. places, ends (held + N): where each token stands in its sequence, and one past its last
+    tokens (N): the new ones. places, ends (held + N): each token's position in its sequence, and one past its last
     descendant. rows: all new tokens, once. trunk: the tokens 0..trunk are seen by all `rows` and are in none of them;
     those of them that are new have a row of their own in `trunk_rows`.
-    states (U): tokens whose final state is wanted; wanted, targets (M): for every token to score, leaf by leaf, which
+    states (U): tokens whose final state is needed; sources, targets (M): for every token to score, leaf by leaf, which
     of `states` predicts it, and what it is. keep: tokens that the next batch holds.
     """
 
@@ -66,15 +66,15 @@ class Batch:
     trunk_rows: tuple[Rows, ...]
     rows: tuple[Rows, ...]
     states: Ints
-    wanted: Ints
+    sources: Ints
     targets: Ints
     keep: Ints
 
 
 class Forest:
-    """Leaves in depth-first order; a forest, because sequences may share nothing.
+    """Leaves in depth-first order; a forest rather than a tree, because sequences may share nothing.
 
-    order: for each leaf its place in the sequence given. shared: how many tokens it has in common with the leaf before.
+    order: each leaf's index in the sequence given. shared: how many leading tokens it shares with the leaf before.
     """
 
     def __init__(self, leaves: Sequence[Leaf]):
@@ -84,19 +84,19 @@ class Forest:
         self.shared = [0, *(common_prefix(before.tokens, leaf.tokens) for before, leaf in pairs)]
 
     def batch(self, first: int, *, tokens: int) -> Batch:
-        """Return the batch that begins at a leaf; it has at most so many new tokens, or one leaf."""
+        """Return the batch that begins at a leaf, with at most this many new tokens, or a single leaf."""
         return _Packer(self, first, self._last(first, tokens)).batch()
 
     def _last(self, first: int, tokens: int) -> int:
         """Return one past the last leaf of a batch.
 
-        A batch of a fair size ends where a long common prefix does, so that the prefix is its trunk.
+        A batch that is at least half full ends where a long common prefix ends, so that the prefix is its trunk.
         """
         trunk = used = len(self.leaves[first].tokens) - self.shared[first]
         for i in range(first + 1, len(self.leaves)):
             new = len(self.leaves[i].tokens) - self.shared[i]
             smaller = self.shared[i] < trunk // 2 and trunk >= 2 * _TRUNK
-            full = new and used + new > tokens  # an equal leaf is free, and never alone in a batch
+            full = new and used + new > tokens  # an identical leaf costs nothing, and is never alone in a batch
             if full or (smaller and i > first + 1 and 2 * used >= tokens):
                 return i
             trunk = min(trunk, self.shared[i])
@@ -105,7 +105,7 @@ class Forest:
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return how many tokens two sequences share at their beginning."""
+    """Return how many leading tokens two sequences share."""
     low, high = 0, min(len(a), len(b))
     if a[:high] == b[:high]:
         return high
@@ -119,7 +119,7 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 
 
 class _Row(NamedTuple):
-    """The tokens start..stop and their ancestors, the trunk left out."""
+    """The tokens start..stop and their ancestors, without the trunk."""
 
     start: int
     stop: int
@@ -153,8 +153,8 @@ class _Packer:
             places[start:done] = np.arange(shared, length)
             tokens += leaf.tokens[shared:]
             scored.append(path[length - len(leaf.targets) : length].copy())
-        states, wanted = np.unique(np.concatenate(scored), return_inverse=True)
-        after = self._forest.shared[self._last] if self._last < len(self._forest.leaves) else 0
+        states, sources = np.unique(np.concatenate(scored), return_inverse=True)
+        shared_with_next = self._forest.shared[self._last] if self._last < len(self._forest.leaves) else 0
         new_trunk = Rows(queries=np.arange(held, self._trunk)[None], keys=np.arange(self._trunk)[None])
         return Batch(
             first=self._first,
@@ -167,20 +167,20 @@ class _Packer:
             trunk_rows=(new_trunk,) if held < self._trunk else (),
             rows=_grouped(self._rows),
             states=states,
-            wanted=wanted,
+            sources=sources,
             targets=np.array([token for leaf in self._leaves for token in leaf.targets]),
-            keep=path[:after].copy(),
+            keep=path[:shared_with_next].copy(),
         )
 
     def _add_to_rows(self, path: Ints, start: int, shared: int, length: int) -> None:
-        """Put the new tokens of a leaf, less those of the trunk, into the last row or a new one."""
+        """Add the new tokens of a leaf, without those of the trunk, to the last row or a new one."""
         stop = start + length - shared
-        skipped = max(self._trunk - shared, 0)  # the first leaf brings the trunk
+        skipped = max(self._trunk - shared, 0)  # the first leaf contains the trunk
         start, shared = start + skipped, shared + skipped
         if start == stop:
             return
         if self._rows:
-            # Whatever the last row sees of the path down to here is among its ancestors or in the row itself.
+            # The path down to here, as far as the last row sees it, consists of its ancestors and the row itself.
             row = self._rows[-1]
             inside = shared > self._trunk + len(row.ancestors)
             if stop - row.start <= (4 * _ROW if inside else _ROW):
@@ -190,7 +190,7 @@ class _Packer:
 
 
 def _grouped(rows: Sequence[_Row]) -> tuple[Rows, ...]:
-    """Put rows of about the same size together and pad them."""
+    """Group rows of similar size and pad them."""
     groups: dict[tuple[int, int], list[_Row]] = {}
     for row in rows:
         groups.setdefault((_size_class(row.stop - row.start), _size_class(len(row.ancestors))), []).append(row)
@@ -198,16 +198,16 @@ def _grouped(rows: Sequence[_Row]) -> tuple[Rows, ...]:
 
 
 def _size_class(length: int) -> int:
-    """Return the same number for lengths that differ by less than a quarter, or by a few tokens."""
+    """Return one number for all lengths that differ by less than about a quarter, or by a few tokens."""
     return math.ceil(math.log(length / 16 + 1, 1.25))
 
 
 def _padded(group: Sequence[_Row]) -> Rows:
-    wide = max(row.stop - row.start for row in group)
+    width = max(row.stop - row.start for row in group)
     above = max(len(row.ancestors) for row in group)
-    queries, keys = np.full((len(group), wide), -1), np.full((len(group), above + wide), -1)
+    queries, keys = np.full((len(group), width), -1), np.full((len(group), above + width), -1)
     for r, row in enumerate(group):
-        own = np.arange(row.start, row.stop)
-        queries[r, : len(own)] = keys[r, above : above + len(own)] = own
+        row_tokens = np.arange(row.start, row.stop)
+        queries[r, : len(row_tokens)] = keys[r, above : above + len(row_tokens)] = row_tokens
         keys[r, above - len(row.ancestors) : above] = row.ancestors
     return Rows(queries=queries, keys=keys)

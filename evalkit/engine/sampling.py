@@ -18,17 +18,17 @@ def find_stop(text: str, until: Sequence[str], *, start: int = 0) -> int:
 
 
 class GrowingText:
-    """The text of tokens that come one by one, always what decoding all of them gives.
+    """The text of tokens that arrive one by one, always equal to what decoding all of them at once gives.
 
-    Only the last few are decoded: those since the text last ended with a whole character, and those before them that
-    gave the characters until then, because a tokenizer may write a text's first token in another way.
+    Only the last few are decoded: those since the text last ended with a complete character, and those that gave the
+    characters before, because a tokenizer may decode the first token of a text differently.
     """
 
     def __init__(self, tokenizer: TextCodec):
         self._tokenizer = tokenizer
         self._ids: list[int] = []
-        self._known = 0  # tokens whose text is settled
-        self._open = ""  # text of the others: perhaps a part of a character
+        self._settled_ids = 0  # how many of the ids have settled text
+        self._open = ""  # text of the others, perhaps ending in part of a character
         self.settled = ""
 
     @property
@@ -39,22 +39,22 @@ class GrowingText:
     def add(self, token: int) -> None:
         """Append a token."""
         self._ids.append(token)
-        known = self._tokenizer.decode(self._ids[: self._known])
-        whole = self._tokenizer.decode(self._ids)
-        self._open = whole[len(known) :]
-        if self._open and not whole.endswith("\ufffd"):
+        before = self._tokenizer.decode(self._ids[: self._settled_ids])
+        text = self._tokenizer.decode(self._ids)
+        self._open = text[len(before) :]
+        if self._open and not text.endswith("\ufffd"):
             self.settled += self._open
             self._open = ""
-            del self._ids[: self._known]
-            self._known = len(self._ids)
+            del self._ids[: self._settled_ids]
+            self._settled_ids = len(self._ids)
 
 
 class Sampler:
     """Collects one sequence's tokens.
 
     With top_k 1 it takes the argmax; otherwise it samples among the top_k tokens at a temperature (Radford et al.
-    2019 used k = 2 for summaries, 40 for text), from random numbers of its own, so that a sequence's text does not
-    depend on what is decoded beside it. ends: tokens that end the text.
+    2019 used k = 2 for summaries, 40 for text). Its random numbers are its own, so a sequence's text does not depend
+    on what is decoded beside it. ends: tokens that end the text.
     """
 
     rows = 1
@@ -75,8 +75,8 @@ class Sampler:
         k = min(self._decoding.top_k or len(logits_V), len(logits_V))
         top = torch.topk(logits_V, k)
         shares = torch.softmax(top.values.double() / self._decoding.temperature, 0).cumsum(0).cpu().numpy()
-        kept = int(np.searchsorted(shares, self._decoding.top_p)) + 1  # the nucleus (Holtzman et al. 2020)
-        shares = shares[:kept]
+        nucleus = int(np.searchsorted(shares, self._decoding.top_p)) + 1  # Holtzman et al. 2020
+        shares = shares[:nucleus]
         place = int(np.searchsorted(shares, self._rng.random() * shares[-1]))
         return int(top.indices[min(place, len(shares) - 1)])
 
@@ -87,7 +87,7 @@ class Sampler:
             self.done = True
             return
         self._tokens += 1
-        # A stop string that was not there before ends in what is new.
+        # A new stop string must end within the new text.
         start = len(self._text.settled) - max(map(len, self._decoding.until), default=0) + 1
         self._text.add(token)
         if self._decoding.until:
@@ -95,14 +95,14 @@ class Sampler:
         self.done = self._tokens >= self._decoding.max_tokens or self._stop >= 0
 
     def settled(self) -> str:
-        """Return the text that no later token can change: without half a character or half a stop string."""
+        """Return the text that no later token can change: without a partial character or a partial stop string."""
         if self.done:
             return self.response().text
         text = self._text.text.rstrip("\ufffd")
-        half = max(
+        partial = max(
             (n for stop in self._decoding.until for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0
         )
-        return text[: len(text) - half]
+        return text[: len(text) - partial]
 
     def response(self) -> Response:
         """Return the text before the first stop string."""

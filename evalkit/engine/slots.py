@@ -1,4 +1,4 @@
-"""The built-in GPT's way of reading prompts: in slots of one cache, as many as the budget of tokens allows."""
+"""How the built-in GPT reads prompts: in the slots of one cache, as many as the token budget allows."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from evalkit.engine.prefix_tree import common_prefix
 from evalkit.model.decoding import DecodingCache, Entry, bytes_per_position, read
 from evalkit.model.gpt import GPT
 
-# Tokens of new prompts in one pass; bounds what a pass needs beside the cache.
+# Tokens of new prompts in one pass; limits the memory that a pass needs in addition to the cache.
 _PASS = 1024
-# Slots: as many as this memory holds on a processor (a quarter of what is free on a graphics card), within bounds:
-# fewer leave its products slow, more gain nothing.
+# Slots: as many as this memory holds on a CPU (on a GPU a quarter of what is free), within bounds: with fewer, matrix
+# products are slow; more gain nothing.
 _MEMORY = 192 << 20
 _FEWEST, _MOST = 16, {"cpu": 128, "cuda": 1024}
 
@@ -24,8 +24,8 @@ _FEWEST, _MOST = 16, {"cpu": 128, "cuda": 1024}
 class SlotReading:
     """Prompts in the slots of a DecodingCache; see generation.Reading.
 
-    batch_tokens: positions of all slots together, as long as one prompt fits. A search that spreads over more rows
-    than it was expected to need gets more slots.
+    batch_tokens: positions of all slots together, but always enough for one prompt. A search that needs more rows than
+    expected gets more slots.
     """
 
     def __init__(self, model: GPT, prompts: Sequence[Prompt], *, batch_tokens: int):
@@ -33,9 +33,9 @@ class SlotReading:
         self._batch_tokens, self._pass_tokens = batch_tokens, min(batch_tokens, _PASS)
         self._shared = shared_by_all(prompts)
         self._waiting = reading_order(prompts, shared=self._shared)[::-1]  # the next one is the last
-        self._sizes: list[int] = []  # the most positions that any prompt needs which waits as long as this one
+        self._sizes: list[int] = []  # the most positions needed by any prompt that waits at least as long
         for place in self._waiting:
-            size = len(prompts[place].tokens) + prompts[place].more - self._shared
+            size = len(prompts[place].tokens) + prompts[place].new_tokens - self._shared
             self._sizes.append(max(size, self._sizes[-1] if self._sizes else 0))
         size = self._sizes[-1] if prompts else 1
         self._cache = DecodingCache(
@@ -45,10 +45,10 @@ class SlotReading:
             slots=self._slots_for(size),
             positions=size,
         )
-        self._before: Sequence[int] = ()  # the prompt read last
-        self._slots: list[int] = []  # of each row
-        self._owners: list[int] = []  # the place of each row's prompt
-        self._holds: dict[int, int] = {}  # the place of the prompt that a slot begins with
+        self._before: Sequence[int] = ()  # the last prompt read
+        self._slots: list[int] = []  # the slot of each row
+        self._owners: list[int] = []  # the position of each row's prompt
+        self._holds: dict[int, int] = {}  # slot -> the position of the prompt that it begins with
 
     def advance(self, rows: list[int], tokens: list[int]) -> tuple[list[int], Tensor]:
         """Continue rows and let waiting prompts enter; see generation.Reading."""
@@ -65,49 +65,49 @@ class SlotReading:
         device = self._model.tokens.weight.device
         memory = _MEMORY if device.type == "cpu" else torch.cuda.mem_get_info(device)[0] // 4
         fitting = memory // (positions * bytes_per_position(self._model))
-        wanted = sum(prompt.rows for prompt in self._prompts)
-        most = min(wanted, max(_FEWEST, fitting), _MOST[device.type], self._batch_tokens // positions)
-        return max(1, most)
+        requested = sum(prompt.rows for prompt in self._prompts)
+        limit = min(requested, max(_FEWEST, fitting), _MOST[device.type], self._batch_tokens // positions)
+        return max(1, limit)
 
     def _continue(self, rows: list[int]) -> None:
-        """Give every row a slot: its source's own to the first that continues it, a copy to each other."""
+        """Give every row a slot: the first row that continues a source takes its slot, each other row a copy."""
         sources = [self._slots[row] for row in rows]
         owners = [self._owners[row] for row in rows]
-        kept = set(sources)
+        untaken = set(sources)
         if len(rows) > len(self._cache.lengths):
             self._cache.resize(len(rows), self._cache.positions)
-        free = iter(sorted(set(range(len(self._cache.lengths))) - kept))
+        free = iter(sorted(set(range(len(self._cache.lengths))) - untaken))
         self._slots, self._owners = [], owners
         for source, owner in zip(sources, owners, strict=True):
-            if source in kept:
-                kept.remove(source)
+            if source in untaken:
+                untaken.remove(source)
                 self._slots.append(source)
             else:
                 self._slots.append(self._copy(source, next(free), owner))
-        # The rows are to stand in the first slots.
+        # Rows must occupy the first slots.
         holes = iter(sorted(set(range(len(rows))).difference(self._slots)))
         for row, slot in enumerate(self._slots):
             if slot >= len(rows):
                 self._slots[row] = self._copy(slot, next(holes), owners[row])
 
     def _copy(self, source: int, target: int, owner: int) -> int:
-        """Copy a slot, but for the prompt where both have it; return the target."""
+        """Copy a slot, without the prompt if both hold it; return the target."""
         prompt = len(self._prompts[owner].tokens) - self._shared
         self._cache.copy(source, target, start=prompt if self._holds.get(target) == owner else 0)
         self._holds[target] = owner
         return target
 
     def _enter(self) -> tuple[list[int], list[Entry]]:
-        """Take waiting prompts while slots and the pass have room for them, at least one if nothing is being read."""
+        """Take waiting prompts while slots and the pass have room for them; at least one if no row is running."""
         running = Counter(self._owners)
         reserved = sum(max(count, self._prompts[owner].rows) for owner, count in running.items())
-        self._relay(reserved)
+        self._lay_out(reserved)
         entered: list[int] = []
         entries: list[Entry] = []
         new = 0
         while self._waiting:
             prompt = self._prompts[self._waiting[-1]]
-            # The last token is read in any case: what follows it is asked for.
+            # The last token is always read, since the model predicts what follows it.
             start = min(common_prefix(self._before, prompt.tokens), len(prompt.tokens) - 1)
             reserved += prompt.rows
             new += len(prompt.tokens) - start
@@ -123,11 +123,11 @@ class SlotReading:
             self._before = prompt.tokens
         return entered, entries
 
-    def _relay(self, reserved: int) -> None:
-        """Make more and shorter slots once all long sequences have left."""
+    def _lay_out(self, reserved: int) -> None:
+        """Lay out more and shorter slots once all long sequences have left."""
         if not self._waiting or reserved < len(self._cache.lengths):
             return
-        running = [len(self._prompts[i].tokens) + self._prompts[i].more - self._shared for i in set(self._owners)]
+        running = [len(self._prompts[i].tokens) + self._prompts[i].new_tokens - self._shared for i in set(self._owners)]
         size = max(self._sizes[-1], *running)
         slots = self._slots_for(size)
         if slots >= 2 * len(self._cache.lengths):

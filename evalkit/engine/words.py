@@ -1,4 +1,4 @@
-"""The likeliest next word that is none of some words: GPT-2's stop-word filter (Radford et al. 2019, section 3.3)."""
+"""The likeliest next word outside a given set: GPT-2's stop-word filter (Radford et al. 2019, section 3.3)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class _Start:
 class WordSearch:
     """Searches for the likeliest word that Decoding.avoid does not hold, whatever its case.
 
-    A word is a blank and letters or digits; "n't" and "'s" belong to it. It is as likely as its tokens and, behind
-    them, any token that does not go on with it: so "of" is not found where "office" is what follows. The `beams`
-    likeliest starts of words are kept, and besides them those that are words to avoid, for a longer word may begin
-    so. The search ends when no start is likelier than the best whole word; without one the text is empty.
+    A word is a space followed by letters or digits; "n't" and "'s" belong to it. Its probability is that of its tokens
+    times that of a next token that does not continue it, so "of" does not win where "office" is likely. The `beams`
+    likeliest starts of words are kept, plus those that are words to avoid, since a longer word may begin with one. The
+    search ends when no start is likelier than the best complete word; if there is none, the text is empty.
     """
 
     def __init__(self, decoding: Decoding, tokenizer: TextCodec, *, ends: Collection[int]):
-        del ends  # what ends a text ends a word, as every sign does
+        del ends  # a token that ends the text ends the word, as any other character does
         self._decoding, self._tokenizer = decoding, tokenizer
         self._avoid = frozenset(word.lower() for word in decoding.avoid)
         self._running = [_Start(0.0, ())]
@@ -50,20 +50,20 @@ class WordSearch:
         Return (row that it continues, its new token) of each start that runs on, or nothing when done.
         """
         device = logits_RV.device
-        opening_V, going_on_V = (kind.to(device) for kind in _kinds(self._tokenizer, logits_RV.shape[1]))
+        opening_V, continuing_V = (kind.to(device) for kind in _kinds(self._tokenizer, logits_RV.shape[1]))
         so_far_R = torch.tensor([start.score for start in self._running], dtype=torch.float64, device=device)
         scores_RV = logits_RV.double().log_softmax(1) + so_far_R[:, None]
-        if scores_RV.isnan().any():  # of which no comparison would know
+        if scores_RV.isnan().any():  # comparisons with NaN are always false
             self._best, self.done = _Start(math.nan, ()), True
             return []
         length = len(self._running[0].ids)
         if length:
-            ended_R = scores_RV.masked_fill(going_on_V, -torch.inf).logsumexp(1)
+            ended_R = scores_RV.masked_fill(continuing_V, -torch.inf).logsumexp(1)
             for start, score in zip(self._running, ended_R.tolist(), strict=True):
-                if score > self._least() and not self._avoided(start.ids):
+                if score > self._threshold() and not self._avoided(start.ids):
                     self._best = _Start(score, start.ids)
         if length < self._decoding.max_tokens:
-            steps = self._extend(scores_RV.masked_fill(~(going_on_V if length else opening_V), -torch.inf))
+            steps = self._extend(scores_RV.masked_fill(~(continuing_V if length else opening_V), -torch.inf))
         else:
             steps = []
         self.done = not steps
@@ -76,7 +76,7 @@ class WordSearch:
         steps = []
         free = self._decoding.beams
         for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            if not free or score <= self._least():
+            if not free or score <= self._threshold():
                 break
             row, token = divmod(place, scores_RV.shape[1])
             ids = (*self._running[row].ids, token)
@@ -86,7 +86,7 @@ class WordSearch:
         self._running = running or self._running
         return steps
 
-    def _least(self) -> float:
+    def _threshold(self) -> float:
         """Return the score that a word must exceed."""
         return self._best.score if self._best else -torch.inf
 
@@ -94,11 +94,11 @@ class WordSearch:
         return self._tokenizer.decode(ids).strip().lower().replace("\u2019", "'") in self._avoid
 
     def settled(self) -> str:
-        """Return nothing until the search has ended: every word may still lose."""
+        """Return an empty text until the search has ended: any word may still lose."""
         return self.response().text if self.done else ""
 
     def response(self) -> Response:
-        """Return the word with its blank."""
+        """Return the word with its leading space."""
         if self._best is None:
             return Response()
         text = self._tokenizer.decode(self._best.ids)
@@ -107,12 +107,12 @@ class WordSearch:
 
 @lru_cache(maxsize=4)
 def _kinds(tokenizer: TextCodec, vocabulary: int) -> tuple[Tensor, Tensor]:
-    """Return which of a network's tokens begin a word behind a blank, and which go on with one (V each)."""
+    """Return which of a network's tokens begin a word after a space, and which continue one (V each)."""
     opening = torch.zeros(vocabulary, dtype=torch.bool)
-    going_on = opening.clone()
-    letter = tokenizer.encode("a")  # some tokenizers drop the blank of a text's first token
+    continuing = opening.clone()
+    letter = tokenizer.encode("a")  # some tokenizers drop the leading space of a text's first token
     for token in range(min(vocabulary, tokenizer.size)):
         text = tokenizer.decode([*letter, token])[1:]
         opening[token] = text[:1] == " " and text[1:2].isalnum()
-        going_on[token] = text[:1].isalnum() or (text[:1] in ("'", "\u2019") and text[1:2].isalpha())
-    return opening, going_on
+        continuing[token] = text[:1].isalnum() or (text[:1] in ("'", "\u2019") and text[1:2].isalpha())
+    return opening, continuing

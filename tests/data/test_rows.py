@@ -268,4 +268,4 @@ def test_a_score_without_a_finite_number_chooses_nothing(score: float, where: tu
         results = evaluate(engine, [loaded], settings, store)
     assert {(r.n, r.failed, r.value) for r in results if r.metric == "acc"} == {(2, 1, 50.0)}
     [failed] = [r for r in read_records(tmp_path) if r.error]
-    assert failed.doc_id == "0" and failed.error.startswith(f"the model's score is {score:g}, no finite number")
+    assert failed.doc_id == "0" and failed.error.startswith(f"the model's score is {score:g}, not a finite number")

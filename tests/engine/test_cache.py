@@ -104,7 +104,7 @@ def test_an_engine_is_made_when_something_is_not_known(tmp_path):
     with pytest.raises(ZeroDivisionError):
         list(idle.generate_until([replace(REQUEST, context_ids=(5,))]))
     changed = cached(engine, None, signature={**engine.signature(), "hash": "y"})
-    with pytest.raises(CheckpointError, match="changed since the run began"):
+    with pytest.raises(CheckpointError, match="have changed since the run began"):
         list(changed.loglikelihood([REQUEST]))
 
 
@@ -259,7 +259,7 @@ def test_a_planted_secret_costs_the_cache_and_one_warning(how, tmp_path, monkeyp
     cache = ResponseCache(tmp_path)
     cache.put(many(5))
     assert cache.get(many(5)) == {}
-    assert len(caplog.records) == 1 and "going on without the cache" in caplog.text
+    assert len(caplog.records) == 1 and "continuing without the cache" in caplog.text
 
 
 def test_a_cache_of_before_is_begun_anew(tmp_path, caplog):
@@ -292,7 +292,7 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path, caplog):
     cache = ResponseCache(tmp_path / "file")
     cache.put(many(2))
     assert cache.get(many(2)) == {}
-    assert len(caplog.records) == 1 and "going on without the cache" in caplog.text
+    assert len(caplog.records) == 1 and "continuing without the cache" in caplog.text
 
 
 @pytest.mark.parametrize(

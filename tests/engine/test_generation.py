@@ -161,7 +161,7 @@ def test_common_beginnings(left, right):
 
 def test_related_prompts_follow_each_other_and_long_ones_come_first():
     passage = list(range(30))
-    prompts = [Prompt(tokens=tuple(ids), more=1) for ids in ([9, 9], [*passage, 1], [9] * 99, [*passage, 0], [8])]
+    prompts = [Prompt(tokens=tuple(ids), new_tokens=1) for ids in ([9, 9], [*passage, 1], [9] * 99, [*passage, 0], [8])]
     assert reading_order(prompts, shared=0) == [2, 3, 1, 0, 4]
     assert shared_by_all(prompts[1:4:2]) == 30
     assert shared_by_all([prompts[0], prompts[2]]) == 1  # a token is left over

@@ -252,4 +252,6 @@ def test_numbers_beyond_fp16_fail_with_a_hint(kind, decoding, model, tokenizer):
     [(_, whole)] = ask(engine(large, tokenizer), kind, [asked])
     assert not whole.error and math.isfinite(whole.loglikelihood)
     [(_, half)] = ask(engine(copy.deepcopy(large).half(), tokenizer), kind, [asked])
-    assert half.error.endswith("no finite number; fp16 ends at 65504, try --dtype fp32") and half.loglikelihood == 0.0
+    assert (
+        half.error.endswith("not a finite number; fp16 ends at 65504, try --dtype fp32") and half.loglikelihood == 0.0
+    )

@@ -137,7 +137,7 @@ def test_a_network_that_sees_later_tokens_is_refused(tokenizer):
 
 
 def test_a_module_that_does_not_know_the_tokenizers_ids_is_refused(tokenizer):
-    with pytest.raises(UsageError, match="the tokenizer has 280 tokens, the module's logits are of 5"):
+    with pytest.raises(UsageError, match="the tokenizer has 280 tokens, the module's logits cover only 5"):
         LiveEngine(Bigrams(5), tokenizer, name="m", positions=CONTEXT)
     with pytest.raises(UsageError, match=r"Bigrams cannot be called with tokens .* index out of range"):
         LiveEngine(Bigrams(5), encoder_of(Characters("abcdef"), end_of_text=5)[0], name="m", positions=CONTEXT)

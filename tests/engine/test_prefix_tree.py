@@ -52,7 +52,7 @@ def test_every_prefix_is_read_once_and_every_leaf_finds_its_states(leaves, token
         for i in range(batch.first, batch.last):
             leaf = forest.leaves[i]
             stop = start + len(leaf.targets)
-            states = batch.states[batch.wanted[start:stop]]
+            states = batch.states[batch.sources[start:stop]]
             length = len(leaf.tokens)
             wanted = [leaf.tokens[: length - len(leaf.targets) + 1 + j] for j in range(len(leaf.targets))]
             assert [prefixes[state] for state in states] == wanted

@@ -160,7 +160,7 @@ def test_a_score_that_is_no_number_fails_its_item_alone(tmp_path: Path) -> None:
     assert [(r.doc_id, r.cell.variant, r.prediction, dict(r.scores)) for r in failed] == [
         ("3", "", "", {}), ("3", "shouted", "", {}),
     ]  # fmt: skip
-    assert all(r.error == "the model's score is nan, no finite number; are its weights sound?" for r in failed)
+    assert all(r.error == "the model's score is nan, not a finite number; are its weights sound?" for r in failed)
     assert "NaN" not in (tmp_path / "records.jsonl").read_text()
 
 

@@ -249,7 +249,7 @@ def test_answers_that_are_no_finite_numbers_fail(name, weight, base, task_data):
     cell = runs.Unit(data=data, shots=None, seed=0).cell
     records = list(runs.records(data, cell, judge(model, data.form, data.scored, FAST)))
     assert len(records) == len(data.documents)
-    assert all("no finite number" in r.error and not r.scores and not r.prediction for r in records)
+    assert all("not a finite number" in r.error and not r.scores and not r.prediction for r in records)
 
 
 def test_without_a_training_split_there_is_no_fine_tuning(base, tmp_path):

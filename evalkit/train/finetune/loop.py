@@ -161,7 +161,7 @@ def losses(model: FineTuned, form: Form, batch: Batch, config: FinetuneConfig) -
 def judge(model: FineTuned, form: Form, data: Sequence[Encoded], config: FinetuneConfig) -> list[tuple[Response, ...]]:
     """Return what the model answers to each example: a log-probability per class or answer, or a number as text.
 
-    An answer that is no finite number has an error.
+    An answer that is not a finite number has an error.
     """
     model.eval()
     answers: dict[int, tuple[Response, ...]] = {}
