@@ -126,7 +126,9 @@ def test_scores_that_are_no_numbers_are_failures_not_answers(checkpoint, elsewhe
     weights.save(model, tokenizer, elsewhere / "nan", record=None)
     for _ in range(2):
         assert main(["run", "--model", "nan", "--tasks", task, "--limit", "3", "--out", "out"]) == 1
-        reason = f"nan: {task} failed: none of 3 items could be scored: the model's scores are not numbers (NaN)"
+        reason = (
+            f"nan: {task} failed: none of 3 items could be scored at 0 shots: the model's score is nan, not a finite"
+        )
         assert reason in capsys.readouterr().err.replace("none of 6", "none of 3")
     records = list(read_records(elsewhere / "out"))
     assert all(record.error and not record.scores and not record.prediction for record in records)
