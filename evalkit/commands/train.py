@@ -275,7 +275,7 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
     resume, out = _resume(arguments), arguments.out
     checkpoints.check_free(out, resume=resume is not False)  # before the corpus is built over the old one
     _configuration(arguments, size=size, seed=seed, vocab_size=arguments.vocab or 3000).parts(ranks.size)
-    around = loop.Surroundings(ranks=ranks, observers=_observers(arguments), tensorboard=arguments.tensorboard)
+    surroundings = loop.Surroundings(ranks=ranks, observers=_observers(arguments), tensorboard=arguments.tensorboard)
     tokens = _tokens(arguments, size)
     if ranks.first:
         _prepare(arguments, tokens=tokens, reuse=resume is not False)
@@ -286,7 +286,7 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
         optim = config.optim
         rates = (f"Muon {optim.muon_lr:g}, " if optim.muon_lr else "") + f"AdamW {optim.adam_lr:g}, {optim.schedule}"
         print(f"{config.steps:,} steps of {config.sequences} x {config.model.context} tokens; {rates}", file=sys.stderr)
-    loop.train(config, text, tokenizer, out, resume=resume, around=around)
+    loop.train(config, text, tokenizer, out, resume=resume, surroundings=surroundings)
     if ranks.first:
         losses.write(out)
         shape = config.model

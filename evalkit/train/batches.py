@@ -1,4 +1,4 @@
-"""Batches as a pure function of the step, so that a resumed training sees exactly what an unbroken one would."""
+"""Batches as a pure function of the step, so that a resumed training sees exactly what an uninterrupted one would."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalkit.tokenizer import Tokenizer
 
 
 class Batches:
-    """Packs a token stream into windows of `context` tokens, shuffled anew each epoch.
+    """Packs a token stream into windows of `context` tokens, shuffled again each epoch.
 
     An epoch cuts the stream at a random offset into windows that do not overlap, and visits each once.
     Raises DataError when the stream is shorter than one batch.
@@ -23,7 +23,7 @@ class Batches:
 
     def __init__(self, stream: TokenStream, *, context: int, sequences: int, seed: int):
         self._stream, self._context, self._sequences, self._seed = stream, context, sequences, seed
-        # One window is kept back for the epoch's offset, one token for the last target.
+        # One window is reserved for the epoch's offset, one token for the last target.
         self._windows = (len(stream) - 1) // context - 1
         if self._windows < sequences:
             raise DataError(
@@ -41,20 +41,20 @@ class Batches:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of a step, both (sequences, context) int64."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        starts = self._order(epoch)[place * self._sequences : (place + 1) * self._sequences]
+        epoch, number = divmod(step, self.steps_per_epoch)
+        starts = self._order(epoch)[number * self._sequences : (number + 1) * self._sequences]
         windows = np.stack([self._stream[s : s + self._context + 1] for s in starts]).astype(np.int64)
         tokens = torch.from_numpy(windows)
         return tokens[:, :-1], tokens[:, 1:]
 
 
 def check_vocabulary(corpus: Corpus, tokenizer: Tokenizer, *, size: int) -> None:
-    """Raise CheckpointError when tokenizer or corpus hold ids for which a vocabulary of `size` has no place."""
+    """Raise CheckpointError when the tokenizer or the corpus holds ids beyond a vocabulary of `size`."""
     if tokenizer.size > size:
         raise CheckpointError(f"the tokenizer has {tokenizer.size:,} tokens, the model's vocabulary only {size:,}")
     largest = max(corpus.train.max(), corpus.validation.max())
     if largest >= tokenizer.size:
         raise CheckpointError(
             f"the corpus {corpus.info.name!r} holds token {largest:,}, but its tokenizer has only {tokenizer.size:,}: "
-            "it was made with another one"
+            "it was encoded with another tokenizer"
         )

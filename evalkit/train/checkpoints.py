@@ -1,8 +1,8 @@
-"""Checkpoints: state.pt, which a training goes on from, and the model folder beside it.
+"""Checkpoints: state.pt, from which a training is resumed, and the model folder beside it.
 
-state.pt is the truth: it holds weights, optimizers and the step, and is replaced in one move before the model folder
-is written. A kill between the two leaves a model folder that is one checkpoint older, or whose record is; resuming
-writes it again. Batches and dropout are functions of the step, so no other position has to be stored.
+state.pt is authoritative: it holds weights, optimizers and the step, and is replaced atomically before the model folder
+is written. A kill between the two leaves a model folder, or its record, one checkpoint behind; resuming writes it
+again. Batches and dropout are functions of the step, so no other position needs to be stored.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from evalkit.model.config import GPTConfig
 from evalkit.train.config import TrainConfig
 
 STATE = "state.pt"
-SCRATCH = ".observed-"  # begins the name of a folder that exists only while observers look at the model
+SCRATCH = ".observed-"  # prefix of the folder that exists only while observers look at the model
 
 
 def check_free(out: Path, *, resume: bool) -> None:
-    """Raise UsageError when `out` holds a training that is not to be resumed."""
+    """Raise UsageError when `out` already holds a training, unless it is to be resumed."""
     if (out / STATE).exists() and not resume:
-        raise UsageError(f"{out} already holds a training; give --resume to go on with it, or another --out")
+        raise UsageError(f"{out} already holds a training; give --resume to continue it, or another --out")
 
 
-def place(out: Path, resume: int | bool) -> Path | None:
-    """Return the state to go on from: the newest, or that of the step given; None where there is none yet.
+def state_to_resume(out: Path, resume: int | bool) -> Path | None:
+    """Return the state to resume from: the newest (True) or that of a step; None if there is none yet (or for False).
 
     Raises CheckpointError when there is no checkpoint of that step.
     """
@@ -48,38 +48,43 @@ def place(out: Path, resume: int | bool) -> Path | None:
         return out / STATE if (out / STATE).exists() else None
     path = folder_of(out, resume) / STATE
     if not path.exists():
-        steps = ", ".join(str(step) for step, folder in kept(out) if (folder / STATE).exists())
-        raise CheckpointError(f"{out} has no checkpoint of step {resume} to go on from (it has: {steps or 'none'})")
+        steps = ", ".join(str(step) for step, _ in _resumable(out))
+        raise CheckpointError(f"{out} has no checkpoint of step {resume} to resume from (it has: {steps or 'none'})")
     return path
 
 
 def folder_of(out: Path, step: int) -> Path:
-    """Return the folder of a checkpoint that stays beside the newest."""
+    """Return the folder of a checkpoint that is kept in addition to the newest."""
     return out / f"step-{step}"
 
 
-def kept(out: Path) -> list[tuple[int, Path]]:
-    """Return (step, folder) of the checkpoints beside the newest, the oldest first."""
-    found = [(path.name.removeprefix("step-"), path) for path in out.glob("step-*")]
-    return sorted((int(step), path) for step, path in found if step.isdigit())
+def step_folders(out: Path) -> list[tuple[int, Path]]:
+    """Return (step, folder) of the checkpoints kept in addition to the newest, the oldest first."""
+    folders = [(path.name.removeprefix("step-"), path) for path in out.glob("step-*")]
+    return sorted((int(step), path) for step, path in folders if step.isdigit())
 
 
-def add_way_back(out: Path, folder: Path) -> None:
-    """Give a checkpoint's folder the state just written; as a link it takes no room until the newest is replaced.
+def _resumable(out: Path) -> list[tuple[int, Path]]:
+    """Return (step, folder) of those that a training can be resumed from, the oldest first."""
+    return [(step, folder) for step, folder in step_folders(out) if (folder / STATE).exists()]
 
-    Before the model comes into the folder: what has a state is found and pruned, however incomplete it is.
+
+def add_state(out: Path, folder: Path) -> None:
+    """Put the newest state into a checkpoint's folder; as a link it takes no space until the newest is replaced.
+
+    Called before the model is written there: a folder with a state is found and pruned, however incomplete it is.
     """
     target = make_folder(folder) / STATE
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(out / STATE)
-    except OSError:  # a file system without links
+    except OSError:  # a file system without hard links
         shutil.copyfile(out / STATE, target)
 
 
 def prune(out: Path, *, last: int, every: int | None) -> None:
-    """Drop the states of all but the newest `last` checkpoints; of those, models of every so many steps stay."""
-    states = [(step, folder) for step, folder in kept(out) if (folder / STATE).exists()]
+    """Remove all but the newest `last` checkpoints; of those at multiples of `every` steps the models stay."""
+    states = _resumable(out)
     for step, folder in states[: max(0, len(states) - last)]:
         if every is not None and step % every == 0:
             (folder / STATE).unlink()
@@ -88,7 +93,7 @@ def prune(out: Path, *, last: int, every: int | None) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a checkpoint, its state last: what a kill on the way leaves is still known as one and removed later."""
+    """Remove a checkpoint, its state last, so that what a kill in between leaves is still found and removed later."""
     for path in folder.iterdir():
         if path.name != STATE:
             path.unlink()
@@ -96,15 +101,15 @@ def _remove(folder: Path) -> None:
 
 
 def forget_after(out: Path, step: int) -> None:
-    """Remove the checkpoints of later steps: who goes back to a step takes those steps again."""
-    for other, folder in kept(out):
-        if other > step:
+    """Remove the checkpoints of later steps, which a training resumed from this step takes again."""
+    for later, folder in step_folders(out):
+        if later > step:
             _remove(folder)
 
 
 def sweep(out: Path) -> None:
-    """Remove what writes that were killed on the way left behind."""
-    folders = [folder for _, folder in kept(out)]
+    """Remove what interrupted writes have left behind."""
+    folders = [folder for _, folder in step_folders(out)]
     for folder in (out, *folders):
         for path in folder.glob(".*.*"):
             if path.is_file() and any(name in path.name for name in (".pt.", ".safetensors.", ".json.", ".jsonl.")):
@@ -117,49 +122,49 @@ def sweep(out: Path) -> None:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state in one move: whoever is killed on the way leaves the one before."""
+    """Write a state atomically: a kill in between leaves the previous one."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     write_atomic(path, buffer.getvalue())
 
 
 def read_state(path: Path, *, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a state of a training with these settings; nothing in the file is run as code.
+    """Read the state of a training with these settings; no code in the file is run.
 
-    Raises CheckpointError when it is broken, or of a training with other settings, naming them.
+    Raises CheckpointError when it is broken, or belongs to a training with other settings, naming the differences.
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        theirs = state["settings"]
-        theirs["model"] = asdict(GPTConfig(**theirs["model"]))  # fields younger than the file have their defaults
-        changed = list(_differences(theirs, settings))
+        stored = state["settings"]
+        stored["model"] = asdict(GPTConfig(**stored["model"]))  # fields newer than the file get their defaults
+        changed = list(_differences(stored, settings))
     except Exception as error:  # torch.load fails in many ways on a broken file
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} cannot be read: {reason}; is the file cut?") from error
     if changed:
-        raise CheckpointError(f"{path} is of a training with other settings ({'; '.join(changed)})")
+        raise CheckpointError(f"{path} belongs to a training with other settings ({'; '.join(changed)})")
     return dict(state)
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterable[str]:
-    """Name what differs, as "name: theirs -> ours"; of nested settings only the names that do."""
+    """Yield the differences, as "name: theirs -> ours"; of nested settings only the names that differ."""
     for key, value in ours.items():
-        other = theirs.get(key)
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            yield from _differences(other, value)
-        elif other != value:
-            yield f"{key}: {other} -> {value}"
+        before = theirs.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            yield from _differences(before, value)
+        elif before != value:
+            yield f"{key}: {before} -> {value}"
 
 
 def step_of_model(out: Path) -> int | None:
-    """Return the step that a model folder says it is of; None where it says nothing."""
+    """Return the step that a model folder records; None if it has no record."""
     with contextlib.suppress(CheckpointError, TypeError, KeyError):
         return int(read_json(out / "training.json", CheckpointError)["step"])
     return None
 
 
 def record(config: TrainConfig, corpus: CorpusInfo, *, step: int, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Say how the weights of a step came about, for training.json."""
+    """Return the content of training.json: how the weights of a step were trained."""
     tokens = step * config.tokens_per_step
     return {
         "evalkit": __version__,
@@ -180,11 +185,11 @@ def record(config: TrainConfig, corpus: CorpusInfo, *, step: int, facts: Mapping
 
 @cache
 def _commit() -> str | None:
-    """Return the commit of the checkout that this code runs from, "+" if it was changed since; None elsewhere."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
+    """Return the commit of the checkout that this code runs from, with "+" if it has changes; None outside of one."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
         return None
-    words = ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+    command = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return None

@@ -1,4 +1,4 @@
-"""torch.compile where it pays: never needed, never an error."""
+"""torch.compile where it pays off: never required, never an error."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from evalkit.model.gpt import GPT
 
 Compile = Literal["auto", "on", "off"]
 
-# Compiling takes half a minute, more on a busy machine, and saves a few per cent of a step at best: it is left to
-# trainings of about a day of one core, which surely repay it.
+# Compiling takes half a minute, more on a busy machine, and saves a few per cent of a step at best, so it is reserved
+# for trainings of about a day on one core, which certainly repay it.
 _AUTO_FLOPS = 1e16
 
 
 def hidden_of(model: GPT, mode: Compile, *, tokens: int) -> tuple[Callable[[Tensor], Tensor], bool]:
     """Return the model's `hidden` for training and whether it is compiled.
 
-    mode "auto" compiles when a budget of `tokens` is large enough to repay it. Without a C++ compiler the model runs
-    as it is; "on" then says so on standard error.
+    Mode "auto" compiles when a budget of `tokens` is large enough to repay it. Without a C++ compiler the model runs
+    uncompiled; "on" then prints a note on standard error.
     """
-    worth = mode == "on" or (mode == "auto" and tokens * model.config.flops_per_token >= _AUTO_FLOPS)
-    if not worth:
+    worthwhile = mode == "on" or (mode == "auto" and tokens * model.config.flops_per_token >= _AUTO_FLOPS)
+    if not worthwhile:
         return model.hidden, False
     if model.tokens.weight.device.type == "cpu" and not compiler():
         if mode == "on":
@@ -37,6 +37,6 @@ def hidden_of(model: GPT, mode: Compile, *, tokens: int) -> tuple[Callable[[Tens
 
 
 def compiler() -> str | None:
-    """Return the C++ compiler that torch would use, None when there is none."""
-    chosen = os.environ.get("CXX")
-    return shutil.which(chosen) if chosen else shutil.which("g++") or shutil.which("clang++")
+    """Return the C++ compiler that torch would use; None if there is none."""
+    configured = os.environ.get("CXX")
+    return shutil.which(configured) if configured else shutil.which("g++") or shutil.which("clang++")

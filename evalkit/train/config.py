@@ -1,4 +1,4 @@
-"""What a training is asked: the shape, the budget, and what decides the weights and what does not."""
+"""The settings of a training: the shape, the budget, and which of them decide the weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from evalkit.model.config import GPTConfig
 from evalkit.train.compiled import Compile
 from evalkit.train.optim import OptimConfig
 
-# Tokens that one process takes through the model at once, where nobody says otherwise.
+# Tokens that one process passes through the model at once by default.
 _AT_ONCE = 32_768
 
-# How a training is run, not what it computes: a resumed training may have other ones. How a batch is cut and who takes
-# which part of it (accumulate, the number of processes) changes the weights by no more than rounding.
+# Settings of how a training runs, not of what it computes: a resumed training may change them. How a batch is split,
+# and among how many processes (accumulate), changes the weights by no more than rounding.
 _INDECISIVE = (
     "device", "accumulate", "recompute", "shard", "compile", "checkpoint_every", "checkpoint_keep", "keep_last",
     "log_every", "spike",
@@ -25,13 +25,13 @@ _INDECISIVE = (
 class TrainConfig:
     """model: the shape. tokens: how many to train on (rounded up to whole steps). sequences: per step.
 
-    accumulate: parts of a step that go through the model one after the other; None: as many as keep a part small.
-    recompute: keep no activations inside the blocks but compute them again for the gradient, which saves memory.
+    accumulate: parts of a step that pass through the model one after the other; None: as many as keep a part small.
+    recompute: do not store activations inside the blocks but recompute them for the gradient, which saves memory.
     shard: split weights, gradients and optimizer over the processes (FSDP2).
     dtype: of the matrix products; weights stay fp32. compile: torch.compile for the model; "auto" when the budget
     repays it and a compiler is found.
-    checkpoint_every: steps between checkpoints. checkpoint_keep: steps between the models that stay for good, each in
-    a folder step-N of its own; None: none. keep_last: how many of the newest checkpoints can be gone back to.
+    checkpoint_every: steps between checkpoints. checkpoint_keep: steps between the models that are kept for good, each
+    in its own folder step-N; None: none. keep_last: how many of the newest checkpoints can be resumed from.
     spike: nats above the running median that count as a loss spike.
 
     Raises UsageError for values that are not allowed.
@@ -66,9 +66,9 @@ class TrainConfig:
         if not self.spike > 0:
             raise UsageError(f"spike must be a positive number of nats, not {self.spike}")
         if self.shard and self.optim.muon_lr:
-            raise UsageError("--fsdp goes with --optimizer adamw: Muon needs whole matrices, FSDP2 keeps parts of them")
+            raise UsageError("--fsdp needs --optimizer adamw: Muon needs whole matrices, FSDP2 keeps parts of them")
         if self.shard and self.compile == "on":
-            raise UsageError("--fsdp and --compile on do not go together")
+            raise UsageError("--fsdp and --compile on cannot be combined")
 
     @property
     def tokens_per_step(self) -> int:
@@ -81,20 +81,24 @@ class TrainConfig:
         return -(-self.tokens // self.tokens_per_step)
 
     def parts(self, processes: int) -> int:
-        """Return into how many parts each of `processes` cuts its share of a step.
+        """Return into how many parts each of `processes` splits its share of a step.
 
-        Raises UsageError when the sequences cannot be shared out evenly: only then the mean over the parts is the
-        mean over the step.
+        Raises UsageError when the sequences cannot be divided evenly: the mean over the parts would not be the mean
+        over the step.
         """
         share, rest = divmod(self.sequences, processes)
         if rest:
-            raise UsageError(f"{self.sequences} sequences per step cannot be shared by {processes} processes evenly")
+            raise UsageError(
+                f"{self.sequences} sequences per step cannot be divided evenly among {processes} processes"
+            )
         if self.accumulate is None:
             divisors = [parts for parts in range(1, share + 1) if share % parts == 0]
             return next((parts for parts in divisors if share // parts * self.model.context <= _AT_ONCE), share)
         if share % self.accumulate:
-            each = f" on each of {processes} processes" if processes > 1 else ""
-            raise UsageError(f"{share} sequences per step{each} cannot be cut into {self.accumulate} equal parts")
+            per_process = f" on each of {processes} processes" if processes > 1 else ""
+            raise UsageError(
+                f"{share} sequences per step{per_process} cannot be split into {self.accumulate} equal parts"
+            )
         return self.accumulate
 
     def decisive(self, corpus: str) -> dict[str, Any]:

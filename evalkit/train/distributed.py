@@ -1,7 +1,7 @@
-"""Several processes train one model, started by torchrun: DistributedDataParallel, or FSDP2 where it is to be split.
+"""Several processes, started by torchrun, train one model: DistributedDataParallel, or FSDP2 to split the model.
 
 Each process takes its part of every step's sequences. Gradients are averaged, so the weights are those of one process
-up to rounding. What is stored is whole, whatever the number of processes, and rank 0 writes it.
+up to rounding. What is stored is unsplit, whatever the number of processes, and rank 0 writes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.train.objective import Objective
 
-# An evaluation on rank 0 lets the others wait. A process that dies is noticed long before: torchrun ends the others.
+# The others wait for an evaluation on rank 0. A process that dies is noticed long before: torchrun ends the others.
 _PATIENCE = timedelta(hours=2)
 
 
@@ -39,7 +39,7 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and talks."""
+        """Whether this process is the one that writes files and messages."""
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class Ranks:
         return values
 
     def largest(self, number: int) -> int:
-        """Return the largest of a number over the processes: what one of them knows, all know."""
+        """Return the maximum of a number over the processes, so that all act on what one of them has noticed."""
         if self.size == 1:
             return number
         value = torch.tensor(number, device=self.device)
@@ -58,11 +58,11 @@ class Ranks:
         return int(value)
 
     def wait(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has reached this call."""
         self.largest(0)
 
     def wrap(self, objective: Objective, *, shard: bool) -> nn.Module:
-        """Return what computes the loss so that gradients are averaged over the processes."""
+        """Return a module that computes the loss and averages gradients over the processes."""
         if shard:
             if not dist.is_initialized():
                 raise UsageError("--fsdp needs processes: start with torchrun --nproc-per-node N -m evalkit.cli train")
@@ -82,10 +82,10 @@ class Ranks:
         return wrapped
 
     def release(self) -> None:
-        """Take apart what `wrap` made, which computes no more: has to come before the process group's end.
+        """Take apart what `wrap` made, which is then unusable; call it before the process group is destroyed.
 
-        DDP's reducer owns a share of the group. Outliving all others (an exception's traceback keeps it alive), it
-        would end the group with Python's lock held, waiting for a thread of gloo's that may be waiting for that lock.
+        DDP's reducer shares ownership of the group. If it were the last owner (an exception's traceback keeps it
+        alive), it would end the group while holding Python's lock, waiting for a gloo thread that may need that lock.
         """
         for wrapped in self._reducing:
             del wrapped.logger, wrapped.reducer
@@ -93,15 +93,15 @@ class Ranks:
 
 
 def launched() -> bool:
-    """Tell whether torchrun started this process."""
+    """Whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 @contextlib.contextmanager
 def ranks(device: str) -> Iterator[Ranks]:
-    """Join the processes that torchrun started, or be the only one; gloo on processors, nccl on CUDA.
+    """Join the processes that torchrun started, or be the only one; gloo on CPUs, nccl on CUDA.
 
-    Raises WorkerLostError when another process goes away on the way.
+    Raises WorkerLostError when another process ends early.
     """
     if not launched():
         yield Ranks(device=device)
@@ -110,28 +110,30 @@ def ranks(device: str) -> Iterator[Ranks]:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_PATIENCE)
-    here = Ranks(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+    joined = Ranks(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
     try:
-        yield here
+        yield joined
     except RuntimeError as error:
         if not _lost(error):
             raise
         reason = str(error).strip().splitlines()[0].partition(". ")[0]
-        raise WorkerLostError(f"process {here.rank} lost another one of the {here.size} ({reason})") from error
+        raise WorkerLostError(
+            f"process {joined.rank} lost contact with another of the {joined.size} processes ({reason})"
+        ) from error
     finally:
-        here.release()
+        joined.release()
         dist.destroy_process_group()
 
 
 def _lost(error: RuntimeError) -> bool:
-    """Tell an error of the connection to the other processes; gloo's are plain RuntimeErrors."""
+    """Whether an error is of the connection to the other processes; gloo's are plain RuntimeErrors."""
     return isinstance(error, dist.DistError) or "gloo" in str(error) or "by peer" in str(error)
 
 
 def synchronized(module: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
-    """Return the context of one part of a step: gradients are averaged over the processes with the last one only."""
+    """Return the context of one part of a step: gradients are averaged over the processes in the last part only."""
     if isinstance(module, nn.parallel.DistributedDataParallel) and not last:
         return module.no_sync()
-    if callable(each := getattr(module, "set_requires_gradient_sync", None)):  # FSDP2's
-        each(last)
+    if callable(set_sync := getattr(module, "set_requires_gradient_sync", None)):  # FSDP2's
+        set_sync(last)
     return contextlib.nullcontext()

@@ -1,6 +1,6 @@
-"""Several trainings on one corpus, some at a time, each in a process of its own.
+"""Several trainings on one corpus, some at a time, each in its own process.
 
-Two processes of one thread get more done than one process of two: small models leave a second thread waiting.
+Two processes of one thread are faster than one process of two threads: small models leave a second thread waiting.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evalkit.train.stopping import StoppedError, StopSignals
 
 
 class TrainingFailedError(EvalkitError):
-    """One of several trainings ended with an error; what it said stands above."""
+    """One of several trainings ended with an error; its messages are printed above."""
 
 
 def name_of(size: str, seed: int) -> str:
@@ -28,10 +28,10 @@ def name_of(size: str, seed: int) -> str:
 
 
 def train_all(trainings: Mapping[str, Sequence[str]], *, jobs: int) -> None:
-    """Run `evalkit train` with each training's arguments, the first ones first, `jobs` at a time.
+    """Run `evalkit train` with each training's arguments, in order, `jobs` at a time.
 
-    Every process gets its share of the cores. Raises TrainingFailedError for the first that fails, after the others
-    were stopped, and StoppedError after SIGTERM or SIGINT; either way they save, and go on with --resume.
+    Every process gets its share of the cores. Raises TrainingFailedError for the first that fails, after stopping the
+    others, and StoppedError after SIGTERM or SIGINT; either way they save their state and can continue with --resume.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -53,7 +53,7 @@ def train_all(trainings: Mapping[str, Sequence[str]], *, jobs: int) -> None:
 
 
 def _end(running: Mapping[str, subprocess.Popen[str]]) -> None:
-    """Ask what runs to save and end, and wait for it."""
+    """Ask the running trainings to save and end, and wait for them."""
     for process in running.values():
         process.terminate()
     for process in running.values():
@@ -61,7 +61,7 @@ def _end(running: Mapping[str, subprocess.Popen[str]]) -> None:
 
 
 def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start a training whose plain progress lines are passed on, so that several do not draw over each other."""
+    """Start a training and forward its plain progress lines, so that several do not overwrite each other."""
     process = subprocess.Popen(
         [sys.executable, "-m", "evalkit.cli", "train", *arguments],
         env=dict(environment),
@@ -69,11 +69,11 @@ def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> subproce
         stderr=subprocess.STDOUT,
         text=True,
     )
-    threading.Thread(target=_pass_on, args=(process,), daemon=True).start()
+    threading.Thread(target=_forward, args=(process,), daemon=True).start()
     return process
 
 
-def _pass_on(process: subprocess.Popen[str]) -> None:
+def _forward(process: subprocess.Popen[str]) -> None:
     assert process.stdout
     with process.stdout as lines:
         for line in lines:

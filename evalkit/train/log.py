@@ -1,4 +1,4 @@
-"""What a training tells on its way: metrics.jsonl, TensorBoard, and the clock behind the speeds."""
+"""A training's log: metrics.jsonl, TensorBoard, and the clock that its speeds are computed from."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ METRICS = "metrics.jsonl"
 
 
 class Clock:
-    """Seconds spent training, of the wall and of the processor, over all starts of a training; `spent` can be set."""
+    """Wall-clock and CPU seconds spent training, over all starts of a training; both can be set."""
 
     def __init__(self) -> None:
         self.seconds = self.cpu_seconds = 0.0
         self._last: tuple[float, float] | None = None
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._last = time.monotonic(), time.process_time()
 
     def read(self) -> float:
-        """Bring the seconds up to date; return those of the wall since the last reading."""
+        """Update the seconds; return the wall-clock seconds since the last reading."""
         assert self._last
         now = time.monotonic(), time.process_time()
-        passed = now[0] - self._last[0]
-        self.seconds += passed
+        elapsed = now[0] - self._last[0]
+        self.seconds += elapsed
         self.cpu_seconds += now[1] - self._last[1]
         self._last = now
-        return passed
+        return elapsed
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Leave the time of the block out: what it does is no training."""
+        """Exclude the time of the block, which is not training."""
         self.read()
         try:
             yield
@@ -47,9 +47,9 @@ class Clock:
 
 
 class Metrics:
-    """Appends to metrics.jsonl, and to TensorBoard's event files if wanted. Use as a context manager.
+    """Appends to metrics.jsonl and, on request, to TensorBoard's event files. Use as a context manager.
 
-    What was logged after `step`, the one that the training goes on from, is dropped: those steps are taken again.
+    Lines logged after `step`, from which the training continues, are dropped: those steps are taken again.
     """
 
     def __init__(self, out: Path, *, step: int, tensorboard: bool):
@@ -77,7 +77,7 @@ class Metrics:
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """Return the lines of a training's metrics.jsonl; a torn one is left out."""
+    """Return the lines of a training's metrics.jsonl, without incomplete ones."""
     return [row for row in read_log(out / METRICS) if isinstance(row.get("step"), int)]
 
 
@@ -87,7 +87,7 @@ def _cut(path: Path, step: int) -> None:
 
 
 def check_tensorboard() -> None:
-    """Raise UsageError where the package is absent."""
+    """Raise UsageError if the package is not installed."""
     try:
         import tensorboard  # noqa: F401
     except ImportError:

@@ -1,4 +1,4 @@
-"""The training loop: forward, backward, step, log, checkpoint; a resumed run goes on exactly where it stopped."""
+"""The training loop: forward, backward, step, log, checkpoint; a resumed run continues exactly where it stopped."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a training has around it, and what changes nothing in the weights.
+    """What accompanies a training without changing the weights.
 
-    ranks: the processes that share the work; None: this one alone. observers: who looks at the model on the way.
-    tensorboard: whether TensorBoard's event files are written too.
+    ranks: the processes that share the work; None: this one alone. observers: called with the model during the
+    training. tensorboard: whether TensorBoard's event files are written too.
     """
 
     ranks: Ranks | None = None
@@ -61,22 +61,23 @@ def train(
     out: Path,
     *,
     resume: int | bool = False,
-    around: Surroundings | None = None,
+    surroundings: Surroundings | None = None,
 ) -> GPT:
     """Train a GPT and leave a checkpoint folder in `out` (weights, tokenizer, training.json, metrics.jsonl, state.pt).
 
-    resume: True to go on from the newest checkpoint, a number to go back to that step's.
+    resume: True to continue from the newest checkpoint, a number to go back to the checkpoint of that step.
 
     Raises UsageError when `out` holds a training and `resume` is False, CheckpointError when it cannot be resumed or
-    corpus, tokenizer and shape do not fit, DivergedError when the loss is lost, StoppedError after SIGTERM or SIGINT.
+    corpus, tokenizer and shape do not fit together, DivergedError when the loss diverges, StoppedError after SIGTERM
+    or SIGINT.
     """
     checkpoints.check_free(out, resume=resume is not False)
-    if around and around.tensorboard:
+    if surroundings and surroundings.tensorboard:
         check_tensorboard()
     check_vocabulary(corpus, tokenizer, size=config.model.vocab_size)
     make_folder(out)
-    state = checkpoints.place(out, resume)
-    trainer = Trainer(config, corpus, tokenizer, out, around=around)
+    state = checkpoints.state_to_resume(out, resume)
+    trainer = Trainer(config, corpus, tokenizer, out, surroundings=surroundings)
     if state:
         trainer.restore(state)
     trainer.run()
@@ -93,10 +94,10 @@ class Trainer:
         tokenizer: Tokenizer,
         out: Path,
         *,
-        around: Surroundings | None = None,
+        surroundings: Surroundings | None = None,
     ):
-        self.around = around or Surroundings()
-        self.ranks = self.around.ranks or Ranks(device=config.device)
+        self.surroundings = surroundings or Surroundings()
+        self.ranks = self.surroundings.ranks or Ranks(device=config.device)
         self.config, self.corpus, self.tokenizer, self.out = config, corpus, tokenizer, out
         self._parts = config.parts(self.ranks.size)
         self.batches = Batches(corpus.train, context=config.model.context, sequences=config.sequences, seed=config.seed)
@@ -110,13 +111,13 @@ class Trainer:
         keep_freed_memory()
         self.step = 0
         self.clock = Clock()
-        self.loss: float | None = None  # mean over the steps since the log's line before
-        self.held_out: HeldOut | None = None  # of the weights that were last looked at
+        self.loss: float | None = None  # mean over the steps since the previous line of the log
+        self.held_out: HeldOut | None = None  # of the weights that were last validated
         self._validation = Validation(
             corpus.validation, context=config.model.context, end_of_text=tokenizer.end_of_text
         )
         self._watch = SpikeWatch(config.spike)
-        self._running: list[Tensor] = []  # the losses since the log's line before
+        self._running: list[Tensor] = []  # the losses since the previous line of the log
         self._norm = torch.zeros(())
 
     def run(self) -> None:
@@ -128,7 +129,7 @@ class Trainer:
         self._peak = self.ranks.size * matmul_peak(dtype=dtype, device=self.ranks.device)
         with contextlib.ExitStack() as stack:
             if self.ranks.first:
-                metrics = Metrics(self.out, step=self.step, tensorboard=self.around.tensorboard)
+                metrics = Metrics(self.out, step=self.step, tensorboard=self.surroundings.tensorboard)
                 self._metrics = stack.enter_context(metrics)
             else:
                 stack.enter_context(silent())
@@ -143,7 +144,7 @@ class Trainer:
                 self._after_step(bar, stop=self.ranks.largest(stop.number))
 
     def _make_lanes(self) -> Lanes:
-        """Return the threads of a step; one where gradients are gathered from processes, and for dropout."""
+        """Return the threads of a step; only one if gradients are averaged over processes, or with dropout."""
         alone = self.ranks.size == 1 and self.ranks.device == "cpu"
         if not alone or self.objective.compiled or self.config.recompute or self.config.model.dropout:
             return Lanes(self.model, count=1)
@@ -154,7 +155,7 @@ class Trainer:
         """Take one optimizer step: every process a share of the sequences, in parts."""
         ranks, parts = self.ranks, self._parts
         if self.config.model.dropout:
-            # Dropout is a function of seed, step and process, so there is no random state to store.
+            # Dropout is a function of seed, step and process, so no random state needs to be stored.
             seed = np.random.SeedSequence([self.config.seed, self.step, ranks.rank])
             torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
         inputs, targets = self.batches.batch(self.step)
@@ -162,52 +163,52 @@ class Trainer:
         total = torch.zeros((), device=ranks.device)
         for part in range(parts):
             first = (part * ranks.size + ranks.rank) * rows
-            mine = slice(first, first + rows)
+            share = slice(first, first + rows)
             with synchronized(self._wrapped, last=part == parts - 1):
-                mine_BT = inputs[mine].to(ranks.device), targets[mine].to(ranks.device)
-                total += self._lanes.backward(self._wrapped, *mine_BT, scale=1 / parts)
+                share_BT = inputs[share].to(ranks.device), targets[share].to(ranks.device)
+                total += self._lanes.backward(self._wrapped, *share_BT, scale=1 / parts)
         self._norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
         self.optimizers.step(self.step)
         self.step += 1
         self._running.append(total)
 
     def _after_step(self, bar: Progress, *, stop: int) -> None:
-        """Do what is due: log, keep, save, let others look. stop: the number of a signal to stop, or 0."""
+        """Do what is due: log, keep, save, call observers. stop: the number of a signal to stop, or 0."""
         config, step, per_step = self.config, self.step, self.config.tokens_per_step
         last = step == config.steps
         keep = config.checkpoint_keep is not None and step % config.checkpoint_keep == 0
         checkpoint = last or stop or step % config.checkpoint_every == 0
-        looking = [
+        observers = [
             observer
-            for observer in self.around.observers
+            for observer in self.surroundings.observers
             if observe.due(observer, before=(step - 1) * per_step, now=step * per_step, last=last)
         ]
         note = ""
-        if checkpoint or keep or looking or step % config.log_every == 0:
-            note = self._log(validate=bool(checkpoint or keep or looking), last=last)
+        if checkpoint or keep or observers or step % config.log_every == 0:
+            note = self._log(validate=bool(checkpoint or keep or observers), last=last)
         bar.advance(per_step, note=note)
-        # Both before the state is saved, so that whoever is killed in between does them again.
+        # Both before the state is saved, so that they are done again after a kill in between.
         if keep:
             self.keep()
-        if looking:
-            self._show(looking)
-        # Logged just before, so the loss is known to be finite; the weights amid a spike are none to go back to.
+        if observers:
+            self._observe(observers)
+        # Logged just before, so the loss is known to be finite; weights within a spike are not worth resuming from.
         if checkpoint and (self._watch.calm or last or stop):
             self.save()
         if stop and not last:
-            name, of = signal.Signals(stop).name, f"step {step:,} of {config.steps:,}"
-            raise StoppedError(f"stopped by {name} at {of}; all of it is saved in {self.out}", stop)
+            name, position = signal.Signals(stop).name, f"step {step:,} of {config.steps:,}"
+            raise StoppedError(f"stopped by {name} at {position}; everything is saved in {self.out}", stop)
 
     def _log(self, *, validate: bool, last: bool) -> str:
-        """Write a line of the log and return what the progress bar shows of it. Raises DivergedError."""
+        """Write a line of the log and return its summary for the progress bar. Raises DivergedError."""
         config, tokens = self.config, self.step * self.config.tokens_per_step
         losses = self.ranks.mean(torch.stack(self._running)).tolist()
         self._running.clear()
         speed = len(losses) * config.tokens_per_step / max(self.clock.read(), 1e-9)
-        if wrong := self._watch.see(losses):
+        if problem := self._watch.see(losses):
             saved = checkpoints.step_of_model(self.out)
-            kept = f"the last good checkpoint is {self.out} (step {saved})" if saved else "no checkpoint was saved"
-            raise DivergedError(f"{wrong} at step {self.step}; {kept}; try a lower learning rate")
+            fallback = f"the last good checkpoint is {self.out} (step {saved})" if saved else "no checkpoint was saved"
+            raise DivergedError(f"{problem} at step {self.step}; {fallback}; try a lower learning rate")
         self.loss = float(np.mean(losses))
         rate, share = self.optimizers.rate(self.step - 1), speed * config.model.flops_per_token / self._peak
         entry: dict[str, Any] = {
@@ -234,7 +235,7 @@ class Trainer:
         return f"loss {self.loss:.3f}, {speed:,.0f} tokens/s, {share:.0%} of matmul peak"
 
     def _whole_model(self) -> GPT:
-        """Return the model with whole weights, a copy where they are split; all processes have to call it."""
+        """Return the model with unsplit weights, as a copy if they are split; all processes must call it."""
         if not self.config.shard:
             return self.model
         state = whole(self.model.state_dict(), keep=self.ranks.first)
@@ -245,7 +246,7 @@ class Trainer:
         return model
 
     def save(self) -> None:
-        """Write the checkpoint: state.pt to resume from (the truth), then the weights as a model folder."""
+        """Write the checkpoint: state.pt to resume from (authoritative), then the weights as a model folder."""
         first, config, model = self.ranks.first, self.config, self._whole_model()
         state = {
             "settings": config.decisive(self.corpus.info.fingerprint),
@@ -263,18 +264,18 @@ class Trainer:
         weights.save(model, self.tokenizer, self.out, record=self._record())
         if config.keep_last > 1:
             folder = checkpoints.folder_of(self.out, self.step)
-            checkpoints.add_way_back(self.out, folder)
+            checkpoints.add_state(self.out, folder)
             weights.save(model, self.tokenizer, folder, record=self._record())
             checkpoints.prune(self.out, last=config.keep_last, every=config.checkpoint_keep)
 
     def keep(self) -> None:
-        """Write the weights of now to the folder step-N, which no later checkpoint replaces: a point of a curve."""
+        """Write the current weights to the folder step-N, which no later checkpoint replaces: a point of a curve."""
         model = self._whole_model()
         if self.ranks.first:
             folder = checkpoints.folder_of(self.out, self.step)
             weights.save(model, self.tokenizer, folder, record=self._record())
 
-    def _show(self, observers: Sequence[Observer]) -> None:
+    def _observe(self, observers: Sequence[Observer]) -> None:
         model, facts = self._whole_model(), record.facts(self._record())
         with self.clock.stopped():
             if self.ranks.first:
@@ -282,20 +283,20 @@ class Trainer:
             self.ranks.wait()
 
     def restore(self, path: Path) -> None:
-        """Go on from a state. Raises CheckpointError when it is broken or of another training."""
+        """Continue from a state. Raises CheckpointError when it is broken or belongs to another training."""
         state = checkpoints.read_state(path, settings=self.config.decisive(self.corpus.info.fingerprint))
         try:
             self._load(state)
         except Exception as error:  # torch fails in many ways on a state that does not fit
             raise CheckpointError(f"{path} does not fit this training: {' '.join(str(error).split())[:200]}") from error
-        back = path != self.out / STATE
+        earlier = path != self.out / STATE
         if self.ranks.first:
             checkpoints.sweep(self.out)
-        if back and self.ranks.first:
+        if earlier and self.ranks.first:
             checkpoints.forget_after(self.out, self.step)
         folders = [self.out, *([checkpoints.folder_of(self.out, self.step)] if self.config.keep_last > 1 else [])]
-        behind = self.ranks.first and any(checkpoints.step_of_model(folder) != self.step for folder in folders)
-        if self.ranks.largest(int(back or behind)):
+        outdated = self.ranks.first and any(checkpoints.step_of_model(folder) != self.step for folder in folders)
+        if self.ranks.largest(int(earlier or outdated)):
             self.save()
 
     def _load(self, state: Mapping[str, Any]) -> None:
@@ -305,7 +306,7 @@ class Trainer:
         )
         self.optimizers.restore(state["optimizers"])
         self.step, self.clock.seconds = state["step"], state["seconds"]
-        # Absent in files of before these were kept.
+        # Absent in older files.
         self.clock.cpu_seconds = state.get("cpu_seconds", 0.0)
         self.loss = state.get("loss")
         if (loss := state.get("validation_loss")) is not None:
@@ -313,7 +314,7 @@ class Trainer:
             self.held_out = HeldOut(loss=loss, stderr=error, tokens=tokens)
 
     def _record(self) -> dict[str, Any]:
-        """Say how the weights came about, for training.json."""
+        """Return the content of training.json: how the weights were trained."""
         facts = {
             "training_loss": self.loss,
             **recorded(self.held_out),

@@ -1,8 +1,8 @@
 """Cross-entropy of an output matrix, without ever holding all logits.
 
-The logits of a step are its largest tensor by far (positions x vocabulary). Here they exist a chunk of positions at a
-time: the chunk's loss and its gradient are taken while it is still in the processor's cache, so the backward pass has
-nothing left to do but scale.
+The logits of a step are by far its largest tensor (positions x vocabulary). Here they exist for one chunk of positions
+at a time: the chunk's loss and its gradient are computed while it is still in the CPU's cache, so the backward pass
+only has to scale.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Rows of the (positions, vocabulary) matrix that are held at once. Fewer make the products slow, more leave the cache.
+# Rows of the (positions, vocabulary) matrix held at once. Fewer make the products slow, more exceed the cache.
 _ROWS = 256
 
 
@@ -30,8 +30,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             targets = targets_N[part]
             rows = torch.arange(len(targets), device=states.device)
             logits = states[part] @ weight.t()
-            share = logits.softmax(1)  # summed in fp32 whatever it is given
-            # log-sum-exp out of the largest share, which is at least 1 / V and cannot vanish: no second exp is taken.
+            share = logits.softmax(1)  # summed in fp32 for any input dtype
+            # log-sum-exp from the largest share, which is at least 1 / V and cannot vanish: no second exp is needed.
             lse = logits.amax(1).float() - share.amax(1).float().log()
             total += (lse - logits[rows, targets]).sum()
             # The gradient with respect to the logits is (softmax - one-hot) / N; the division comes last.
@@ -52,7 +52,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 def linear_cross_entropy(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, dtype: torch.dtype) -> Tensor:
     """Return the mean cross-entropy in nats of softmax(states @ weight.T) against the targets.
 
-    dtype: of the matrix products and of the softmax's results; its sums and the loss are in fp32 whatever it is.
+    dtype: of the matrix products and of the softmax's results; its sums and the loss are always in fp32.
     """
     apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
     return apply(states_ND, weight_VD, targets_N, dtype)

@@ -1,8 +1,8 @@
-"""Muon with its matrices taken together.
+"""Muon with its matrices batched.
 
 torch.optim.Muon orthogonalises one matrix after the other. A small GPT has dozens of the same shape, each too small
-to keep the processor busy; here those of one shape go through the Newton-Schulz iteration as one batch. What is
-computed, and the state that a checkpoint holds, are torch's.
+to keep the CPU busy; here those of one shape pass through the Newton-Schulz iteration as one batch. The computation,
+and the state that a checkpoint holds, are those of torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Muon(torch.optim.Muon):
             by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
             params = [p for p in group["params"] if p.grad is not None]
             for param, update in zip(params, self._momentum(params, group["momentum"]), strict=True):
-                # A tall matrix is the transpose of a wide one: the shorter side's products are the cheaper ones.
+                # A tall matrix is transposed: products along the shorter side are cheaper.
                 wide = update.t() if update.shape[0] > update.shape[1] else update
                 by_shape.setdefault((wide.shape[0], wide.shape[1]), []).append((param, wide))
             for members in by_shape.values():
@@ -35,7 +35,7 @@ class Muon(torch.optim.Muon):
                 self._apply([param for param, _ in members], updates, group)
 
     def _momentum(self, params: list[Tensor], momentum: float) -> list[Tensor]:
-        """Take the gradients into the running means; return the means seen one step ahead."""
+        """Update the running means with the gradients; return the means one step ahead (Nesterov)."""
         for param in params:
             if "momentum_buffer" not in self.state[param]:
                 self.state[param]["momentum_buffer"] = torch.zeros_like(param)
@@ -54,10 +54,10 @@ class Muon(torch.optim.Muon):
 
 
 def orthogonalize(matrices_NRC: Tensor, *, group: dict[str, Any]) -> Tensor:
-    """Return U V' of each matrix (R <= C) about, in bf16, by Newton-Schulz iterations of the fifth order."""
+    """Return approximately U V' of each matrix (R <= C), in bf16, by fifth-order Newton-Schulz iterations."""
     a, b, c = group["ns_coefficients"]
     x_NRC = matrices_NRC.bfloat16()
-    # Torch's norm is of the whole matrix; it bounds the largest singular value by 1.
+    # The norm is Frobenius's, as in torch; it bounds the largest singular value by 1.
     x_NRC = x_NRC / x_NRC.norm(dim=(1, 2), keepdim=True).clamp(min=group["eps"])
     for _ in range(group["ns_steps"]):
         gram_NRR = x_NRC @ x_NRC.transpose(1, 2)

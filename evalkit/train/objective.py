@@ -1,4 +1,4 @@
-"""The model and its loss as one module: what DistributedDataParallel and FSDP2 have to see as a whole."""
+"""The model and its loss as one module, which is what DistributedDataParallel and FSDP2 wrap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evalkit.train.loss import linear_cross_entropy
 
 
 class Objective(nn.Module):
-    """Mean cross-entropy of the next tokens, in nats. Weights are fp32; with bf16 the products are in bf16."""
+    """Mean cross-entropy of the next tokens, in nats. Weights are fp32; with bf16, matrix products are in bf16."""
 
     def __init__(self, model: GPT, config: TrainConfig):
         super().__init__()
@@ -25,7 +25,7 @@ class Objective(nn.Module):
         self._config = config
         if config.recompute:
             for block in model.blocks:
-                # The block stays the same module, so the names of its weights stay what they are.
+                # The block remains the same module, so its weights keep their names.
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         mode = "off" if config.shard else config.compile
         self._hidden, self.compiled = hidden_of(model, mode, tokens=config.tokens)
@@ -40,7 +40,7 @@ class Objective(nn.Module):
 
 
 def precision(config: TrainConfig) -> contextlib.AbstractContextManager[Any]:
-    """Return the context in which matrix products have the training's dtype."""
+    """Return a context in which matrix products have the training's dtype."""
     if config.dtype == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(config.device.partition(":")[0], dtype=torch.bfloat16)

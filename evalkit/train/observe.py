@@ -1,7 +1,7 @@
-"""What is done with the model while it trains: tasks are run, samples are written. Neither changes the training.
+"""Observers of a model during its training: they run tasks and write samples. Neither changes the training.
 
 Both see the checkpoint as it would be read from disk, so the scores are those of `evalkit run` on the same weights, and
-the model that trains, its mode and the random state are left alone.
+the model being trained, its mode and the random state are left unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Facts = Mapping[str, Any]  # step, tokens, flops, corpus, seed and held-out loss
 
 
 class Observer(Protocol):
-    """Looks at the model whenever so many tokens more were seen (`every`), and at the end."""
+    """Looks at the model each time another `every` tokens have been read, and at the end."""
 
     @property
     def every(self) -> int:
@@ -39,30 +39,30 @@ class Observer(Protocol):
         ...
 
     def observe(self, engine: GPTEngine, out: Path, facts: Facts) -> None:
-        """Look at the model of a step."""
+        """Look at the model at a step."""
         ...
 
 
 def due(observer: Observer, *, before: int, now: int, last: bool) -> bool:
-    """Tell whether an observer's next multiple of tokens was passed by the last step, or the training is over."""
+    """Whether the last step passed the observer's next multiple of tokens, or ended the training."""
     return last or now // observer.every > before // observer.every
 
 
 def show(observers: Sequence[Observer], model: GPT, tokenizer: Tokenizer, out: Path, *, facts: Facts) -> None:
-    """Let observers see the model."""
+    """Show the model to the observers."""
     with tempfile.TemporaryDirectory(dir=out, prefix=SCRATCH) as name:
         folder = Path(name)
         weights.save(model, tokenizer, folder, record=None)
         content = weights.content_hash(folder)
-        same, same_tokenizer = weights.load(folder, device=str(model.tokens.weight.device))
-    engine = GPTEngine(same, same_tokenizer, name=out.resolve().name, content_hash=content)
+        stored, stored_tokenizer = weights.load(folder, device=str(model.tokens.weight.device))
+    engine = GPTEngine(stored, stored_tokenizer, name=out.resolve().name, content_hash=content)
     for observer in observers:
         observer.observe(engine, out, facts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Runs tasks into OUT/eval/step-N, a run folder like any other; the folder of a step taken again is replaced.
+    """Runs tasks into OUT/eval/step-N, an ordinary run folder; the folder of a step taken again is replaced.
 
     Raises UsageError for `every` below 1.
     """
@@ -88,7 +88,7 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Writes texts that the model makes of nothing into OUT/samples/step-N.txt, top-40 as GPT-2's samples."""
+    """Writes texts that the model generates without a prompt into OUT/samples/step-N.txt, top-40 as GPT-2's samples."""
 
     every: int
     count: int = 3

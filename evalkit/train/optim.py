@@ -1,7 +1,7 @@
 """Optimizers and the learning-rate schedule.
 
-The block matrices are trained with Muon (muon.py), everything else with AdamW; with `muon_lr` 0 AdamW has
-all. Weight decay applies to matrices only, as in GPT-1 (Radford et al. 2018, section 4.1).
+The block matrices are trained with Muon (muon.py), everything else with AdamW; with `muon_lr` 0, AdamW trains
+everything. Weight decay applies to matrices only, as in GPT-1 (Radford et al. 2018, section 4.1).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class OptimConfig:
     schedule, after the warm-up: "cosine" falls to a tenth of the peak, "linear" to zero, "constant" stays, "trapezoid"
     is flat and falls to zero over the last `cooldown` share. clip: largest gradient norm.
 
-    Raises UsageError for values that mean nothing.
+    Raises UsageError for values that are not allowed.
     """
 
     muon_lr: float = 0.01
@@ -46,7 +46,7 @@ class OptimConfig:
                 raise UsageError(f"{name} must be a positive number, not {getattr(self, name)}")
         for name in ("muon_lr", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} must be nought or a positive number, not {getattr(self, name)}")
+                raise UsageError(f"{name} must be zero or a positive number, not {getattr(self, name)}")
         for name in ("warmup", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
@@ -64,7 +64,7 @@ class Optimizers:
         for name, parameter in model.named_parameters():
             if name.endswith("qkv.weight") and config.muon_lr:
                 # Muon gives every direction of a matrix the same step. Query, key and value are three matrices in one
-                # tensor; taken as one, the value's large early gradient would leave next to nothing to the others.
+                # tensor; treated as one, the value's large early gradient would leave almost nothing for the others.
                 parts = [nn.Parameter(part) for part in parameter.data.chunk(3)]  # views: they share memory
                 self._fused.append((parameter, parts))
                 matrices += parts
@@ -77,7 +77,7 @@ class Optimizers:
         ]
         self._members: list[tuple[torch.optim.Optimizer, float]] = []
         if config.muon_lr:
-            # lr is scaled so that updates have the same size whatever the matrix's shape (Jordan et al. 2024).
+            # lr is scaled so that updates have the same size for any matrix shape (Jordan et al. 2024).
             muon = Muon(matrices, lr=config.muon_lr, weight_decay=config.weight_decay, adjust_lr_fn="original")
             self._members.append((muon, config.muon_lr))
         else:
@@ -87,25 +87,25 @@ class Optimizers:
 
     def rate(self, step: int) -> float:
         """Return the share of the peak learning rate at a step."""
-        warm = max(1, round(self._config.warmup * self._steps))
-        if step < warm:
-            return (step + 1) / warm
+        warmup_steps = max(1, round(self._config.warmup * self._steps))
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
         if self._config.schedule == "constant":
             return 1.0
-        done = (step - warm) / max(1, self._steps - warm)
+        progress = (step - warmup_steps) / max(1, self._steps - warmup_steps)
         if self._config.schedule == "cosine":
-            return 0.1 + 0.45 * (1 + math.cos(math.pi * done))
+            return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
         if self._config.schedule == "linear":
-            return 1 - done
-        return min(1.0, (1 - done) / self._config.cooldown)
+            return 1 - progress
+        return min(1.0, (1 - progress) / self._config.cooldown)
 
     def step(self, step: int) -> None:
         """Apply the gradients and clear them."""
-        for whole, parts in self._fused:
-            assert whole.grad is not None
-            for part, grad in zip(parts, whole.grad.chunk(3), strict=True):
+        for fused, parts in self._fused:
+            assert fused.grad is not None
+            for part, grad in zip(parts, fused.grad.chunk(3), strict=True):
                 part.grad = grad
-            whole.grad = None
+            fused.grad = None
         for optimizer, peak in self._members:
             for group in optimizer.param_groups:
                 group["lr"] = peak * self.rate(step)
@@ -113,15 +113,15 @@ class Optimizers:
             optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> list[dict[str, Any]]:
-        """Return what a checkpoint needs to go on."""
+        """Return what a checkpoint needs to resume."""
         return [optimizer.state_dict() for optimizer, _ in self._members]
 
     def restore(self, state: list[dict[str, Any]]) -> None:
-        """Go on from a checkpoint's state."""
+        """Continue from a checkpoint's state."""
         for (optimizer, _), saved in zip(self._members, state, strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             split = {
-                i: {name: split_like(value, parameters[i]) for name, value in of_one.items()}
-                for i, of_one in saved["state"].items()
+                i: {name: split_like(value, parameters[i]) for name, value in values.items()}
+                for i, values in saved["state"].items()
             }
             optimizer.load_state_dict({**saved, "state": split})

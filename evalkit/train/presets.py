@@ -1,13 +1,13 @@
-"""How each named size is trained if nobody says otherwise: budget, batch, optimizer and learning rates, with reasons.
+"""How each named size is trained by default: budget, batch, optimizer and learning rates, with reasons.
 
-The budget is Chinchilla's: about 20 tokens per parameter, embeddings counted (Hoffmann et al. 2022, table 3), where a
-paper does not give another. Kaplan et al. 2020 would stop earlier and grow the model; a ladder that is to show a trend
-in size has to read enough at every rung.
+Unless a paper gives another budget, it is Chinchilla's: about 20 tokens per parameter, embeddings counted (Hoffmann et
+al. 2022, table 3). Kaplan et al. 2020 would stop earlier and grow the model; but a ladder that is to show a trend in
+size must read enough at every rung.
 
 The ladder's learning rates are the best of those tried on the generated world at five sizes (docs/log.md). Muon gives
-every matrix steps of one size whatever its width, and the trials agree: one rate serves every rung. That of AdamW alone
-falls with size (Kaplan et al. 2020, appendix D.6); found for nano and midi, it is about 0.32 / width. GPT-1's and
-GPT-3's are the papers'; GPT-2's paper gives none, so its sizes take those of GPT-3's next ones.
+matrices of every width steps of the same size, and the trials agree: one rate serves every rung. The rate of AdamW
+alone falls with size (Kaplan et al. 2020, appendix D.6); measured for nano and midi, it is about 0.32 / width. The
+rates of GPT-1 and GPT-3 are the papers'; GPT-2's paper gives none, so its sizes use those of the nearest GPT-3 sizes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from evalkit.model.config import SIZES
 class Preset:
     """tokens: the budget. sequences: per step. muon_lr: peak of the block matrices, 0 for AdamW alone.
 
-    adam_lr: peak of the rest, or of all. adamw_lr: of all, where AdamW is asked for in Muon's stead. why: where the
-    values come from.
+    adam_lr: peak of the rest, or of everything. adamw_lr: of everything, if AdamW is chosen instead of Muon. why: where
+    the values come from.
     """
 
     tokens: int
@@ -38,7 +38,7 @@ class Preset:
     adamw_lr: float = 0.0
 
     def adam_rate(self, *, alone: bool) -> float:
-        """Return AdamW's peak; alone: whether it has the block matrices too."""
+        """Return AdamW's peak rate; alone: whether it trains the block matrices too."""
         return self.adamw_lr if alone and self.muon_lr else self.adam_lr
 
     @property

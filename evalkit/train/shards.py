@@ -1,4 +1,4 @@
-"""Tensors that FSDP2 has split over processes: made whole for a checkpoint, split again when it is read."""
+"""Tensors that FSDP2 has split over processes: joined for a checkpoint, split again when it is read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def whole(value: Any, *, keep: bool = True) -> Any:
-    """Return nested values with every split tensor made whole, on the processor; all processes have to call it.
+    """Return nested values with every split tensor joined, in CPU memory; all processes must call it.
 
-    keep: whether this process wants them; otherwise its tensors are dropped one by one, to save memory.
+    keep: whether this process needs them; otherwise its tensors are dropped one by one, to save memory.
     """
     if isinstance(value, Mapping):
         return {key: whole(part, keep=keep) for key, part in value.items()}
@@ -24,7 +24,7 @@ def whole(value: Any, *, keep: bool = True) -> Any:
 
 
 def split_like(value: Any, parameter: Tensor) -> Any:
-    """Return a whole tensor of a parameter's shape split as the parameter is; anything else as it is."""
+    """Return a tensor of a parameter's shape split as the parameter is; any other value unchanged."""
     if not hasattr(parameter, "device_mesh") or not isinstance(value, Tensor) or not value.ndim:
         return value
     from torch.distributed.tensor import DTensor, distribute_tensor

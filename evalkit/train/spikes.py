@@ -1,4 +1,4 @@
-"""When a loss tells that a training is lost: it is no longer finite, or far above what it was for many steps."""
+"""Detects a diverged training: its loss is no longer finite, or stays far above its former level for many steps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from statistics import median
 
 from evalkit.errors import EvalkitError
 
-_WINDOW = 100  # steps whose median is what the loss was
-_PATIENCE = 10  # steps in a row above it: a single hard batch is no spike
+_WINDOW = 100  # steps whose median is the former level
+_PATIENCE = 10  # steps in a row above it: a single hard batch is not a spike
 
 
 class DivergedError(EvalkitError):
@@ -31,15 +31,15 @@ class SpikeWatch:
 
     @property
     def calm(self) -> bool:
-        """Whether the last loss was an ordinary one: the weights are worth keeping."""
+        """Whether the last loss was ordinary, so that the weights are worth keeping."""
         return self._above == 0
 
     def see(self, losses: Iterable[float]) -> str:
-        """Take the losses of the next steps; return what is wrong, nothing while all is well."""
+        """Add the losses of the next steps; return a message if the training diverged, else an empty text."""
         for loss in losses:
             if not math.isfinite(loss):
                 return f"the loss became {loss}"
-            # The first losses of a training fall too fast to say what is ordinary.
+            # The first losses of a training fall too fast to define what is ordinary.
             usual = median(self._ordinary) if len(self._ordinary) >= _PATIENCE else math.inf
             if loss <= usual + self._margin:
                 self._ordinary.append(loss)
@@ -47,7 +47,5 @@ class SpikeWatch:
                 continue
             self._above += 1
             if self._above == _PATIENCE:
-                return (
-                    f"the loss has been {loss:.2f}, more than {self._margin:g} above its median {usual:.2f}, for long"
-                )
+                return f"the loss is {loss:.2f} and has stayed more than {self._margin:g} above its median {usual:.2f}"
         return ""

@@ -12,7 +12,7 @@ from evalkit.errors import EvalkitError
 
 
 class StoppedError(EvalkitError):
-    """A training was asked to stop, and saved its state. exit_code: 128 and the signal's number, as in shells."""
+    """A training was asked to stop, and saved its state. exit_code: 128 plus the signal's number, as in shells."""
 
     def __init__(self, message: str, number: int):
         super().__init__(message)
@@ -21,32 +21,33 @@ class StoppedError(EvalkitError):
 
 
 class StopSignals(AbstractContextManager["StopSignals"]):
-    """Notes SIGTERM and SIGINT (`number`, the first of them) instead of dying of it.
+    """Records the first SIGTERM or SIGINT (`number`) instead of ending the process.
 
-    A second Ctrl-C acts as it always does. A SIGTERM behind a Ctrl-C is noted only: torchrun and a ladder's parent send
-    it to those who are saving already. Outside the main thread, where Python allows no handlers, nothing is noted.
-    Whoever else is woken by signals, to end a process that does not end by itself, is not meanwhile: saving takes time.
+    A second Ctrl-C has its usual effect. A SIGTERM after a Ctrl-C is only recorded: torchrun and a ladder's parent send
+    it to processes that are already saving. Outside the main thread, where Python allows no handlers, nothing is
+    recorded. Python's wakeup descriptor, by which others would end a process that seems to hang, is off meanwhile,
+    because saving takes time.
     """
 
     def __init__(self) -> None:
         self.number = 0
-        self._before: dict[int, Any] = {}
-        self._woken = -1
+        self._handlers: dict[int, Any] = {}
+        self._wakeup = -1
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
-            self._woken = signal.set_wakeup_fd(-1)
+            self._wakeup = signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._note)
+                self._handlers[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if self._before:
-            signal.set_wakeup_fd(self._woken)
+        if self._handlers:
+            signal.set_wakeup_fd(self._wakeup)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self.number = self.number or number
         if number == signal.SIGINT:
-            signal.signal(number, self._before[number])
+            signal.signal(number, self._handlers[number])

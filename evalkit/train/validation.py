@@ -1,8 +1,8 @@
-"""The loss on text that is not trained on, over windows drawn once and for all, with its standard error.
+"""The loss on held-out text, over a fixed draw of windows, with its standard error.
 
 The windows are drawn with one seed for every model, and a smaller draw is the beginning of a larger one: models of one
-corpus and context are compared on the same text. On its way a training reads 64 windows; at its end up to a million
-tokens, but no more than cost a twentieth of the training.
+corpus and context are compared on the same text. During a training 64 windows are read; at its end up to a million
+tokens, but not more than cost a twentieth of the training.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from evalkit.model.gpt import GPT
 from evalkit.train.config import TrainConfig
 from evalkit.train.objective import precision
 
-_ON_THE_WAY = 64  # windows
+_INTERIM = 64  # windows
 _MOST = 1_000_000  # tokens at the end
-# Of the training's tokens: reading costs a third of training on them, so this is a twentieth of it.
+# Share of the training's tokens: reading them costs a third of training on them, so this costs a twentieth of it.
 _SHARE = 0.15
-# Tokens that go through the model at once, rows of logits that are held at once, tokens of a stream looked through.
+# Tokens in the model at once, rows of logits held at once, tokens of a stream searched at once.
 _AT_ONCE, _ROWS, _STRETCH = 8192, 256, 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """loss: mean over `tokens` tokens, in nats. stderr: its standard error; None where the text is one window.
+    """loss: mean over `tokens` tokens, in nats. stderr: its standard error; None if the text is a single window.
 
-    tokens, too, is None in states of before it was known.
+    Both tokens and stderr are None in states that older versions wrote.
     """
 
     loss: float
@@ -48,8 +48,8 @@ def recorded(held_out: HeldOut | None) -> dict[str, float | None]:
 
 
 def budget(config: TrainConfig, *, last: bool) -> int:
-    """Return how many tokens of held-out text are read, at most: on the way, or at the end."""
-    least = _ON_THE_WAY * config.model.context
+    """Return how many tokens of held-out text are read at most, during the training or at its end (last)."""
+    least = _INTERIM * config.model.context
     return max(least, min(_MOST, int(_SHARE * config.steps * config.tokens_per_step))) if last else least
 
 
@@ -66,13 +66,13 @@ class Validation:
 
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
-        """Return where documents end."""
+        """Return the positions at which documents end."""
         starts = range(0, len(self._stream), _STRETCH)
-        found = [np.flatnonzero(self._stream[start : start + _STRETCH] == self._end) + start for start in starts]
-        return np.concatenate([*found, np.zeros(0, dtype=np.int64)])
+        ends = [np.flatnonzero(self._stream[start : start + _STRETCH] == self._end) + start for start in starts]
+        return np.concatenate([*ends, np.zeros(0, dtype=np.int64)])
 
     def loss(self, model: GPT, config: TrainConfig, *, tokens: int) -> HeldOut | None:
-        """Return the loss over about `tokens` tokens, or all where there are fewer; None where there are none."""
+        """Return the loss over about `tokens` tokens, or over all if there are fewer; None if there are none."""
         if self._windows < 1:
             return None
         chosen = np.sort(self._order[: max(1, tokens // self._context)])
@@ -82,17 +82,19 @@ class Validation:
             places_BT = numbers[:, None] * self._context + np.arange(1, batch_BT.shape[1])
             windows.append(np.broadcast_to(numbers[:, None], places_BT.shape).flatten())
             documents.append(np.searchsorted(self._ends, places_BT.flatten()))
-        every = np.concatenate(losses)
-        # What a window shares is its text's subject; a long document shares it over many windows.
-        errors = [_error_of_mean(every, np.concatenate(units)) for units in (windows, documents)]
-        known = [round(error, 5) for error in errors if error is not None]
-        return HeldOut(loss=round(float(every.mean()), 5), stderr=max(known, default=None), tokens=len(every))
+        all_losses = np.concatenate(losses)
+        # Tokens of a window share its subject; a long document shares it over many windows.
+        errors = [_error_of_mean(all_losses, np.concatenate(units)) for units in (windows, documents)]
+        known_errors = [round(error, 5) for error in errors if error is not None]
+        return HeldOut(
+            loss=round(float(all_losses.mean()), 5), stderr=max(known_errors, default=None), tokens=len(all_losses)
+        )
 
     def _batches(self, chosen: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-        """Yield numbers of windows with their tokens (B, T + 1); a shorter one comes alone."""
-        whole = chosen[(chosen + 1) * self._context < len(self._stream)]
+        """Yield numbers of windows with their tokens (B, T + 1); a shorter window has its own batch."""
+        full = chosen[(chosen + 1) * self._context < len(self._stream)]
         size = max(1, _AT_ONCE // self._context)
-        for numbers in [*np.split(whole, range(size, len(whole), size)), chosen[len(whole) :]]:
+        for numbers in [*np.split(full, range(size, len(full), size)), chosen[len(full) :]]:
             rows = [self._stream[n * self._context : (n + 1) * self._context + 1] for n in numbers.tolist()]
             if rows:
                 yield numbers, torch.from_numpy(np.stack(rows).astype(np.int64))
@@ -100,7 +102,7 @@ class Validation:
 
 @torch.no_grad()
 def token_losses(model: GPT, tokens_BT: Tensor, config: TrainConfig) -> Tensor:
-    """Return the nats of every token but the first of each row (B, T - 1), as the training computes them."""
+    """Return the loss in nats of every token but the first of each row (B, T - 1), as the training computes it."""
     training = model.training
     model.eval()
     tokens_BT = tokens_BT.to(model.tokens.weight.device)
@@ -115,10 +117,10 @@ def token_losses(model: GPT, tokens_BT: Tensor, config: TrainConfig) -> Tensor:
 
 
 def _error_of_mean(values: NDArray[np.float64], units: NDArray[np.int64]) -> float | None:
-    """Return the standard error of a mean over values that are alike within units; None where there is one unit."""
+    """Return the standard error of a mean over values correlated within units; None if there is only one unit."""
     _, unit = np.unique(units, return_inverse=True)
     counts = np.bincount(unit)
     if len(counts) < 2:
         return None
-    off = np.bincount(unit, weights=values) - values.mean() * counts
-    return float(np.sqrt(len(counts) / (len(counts) - 1) * (off**2).sum()) / len(values))
+    deviations = np.bincount(unit, weights=values) - values.mean() * counts
+    return float(np.sqrt(len(counts) / (len(counts) - 1) * (deviations**2).sum()) / len(values))

@@ -84,8 +84,8 @@ def _train(folder, out, config, observers, rank, ranks, port):
         os.environ.update({name: str(value) for name, value in told.items()} | {"TORCHELASTIC_RUN_ID": "test"})
     try:
         with distributed.ranks("cpu") as here:
-            around = Surroundings(ranks=here, observers=observers)
-            train(config, corpora.load(folder), Tokenizer.load(folder), out, resume=True, around=around)
+            surroundings = Surroundings(ranks=here, observers=observers)
+            train(config, corpora.load(folder), Tokenizer.load(folder), out, resume=True, surroundings=surroundings)
     except EvalkitError as error:
         # Its traceback keeps the trainer alive longer than the process group, which the reducer must not survive.
         assert not [

@@ -37,7 +37,7 @@ def weights_of(out):
 
 
 def test_the_newest_states_and_the_kept_models_stay(whole):
-    kept = {step: (folder / "state.pt").exists() for step, folder in checkpoints.kept(whole)}
+    kept = {step: (folder / "state.pt").exists() for step, folder in checkpoints.step_folders(whole)}
     states, models = [10, 15, 20], [2, 4, 6, 8, 12, 14, 16, 18]
     assert kept == dict(sorted({**dict.fromkeys(states, True), **dict.fromkeys(models, False)}.items()))
 
@@ -48,9 +48,9 @@ def test_a_step_can_be_gone_back_to(whole, words, tmp_path):
     again = dataclasses.replace(DROPPED, checkpoint_every=100, log_every=1)
     observers = (SignalAt(every=12 * 4 * 32, number=signal.SIGINT),)
     with pytest.raises(StoppedError, match="SIGINT at step 13 of 20") as stopped:
-        train(again, *words, out, resume=10, around=Surroundings(observers=observers))
+        train(again, *words, out, resume=10, surroundings=Surroundings(observers=observers))
     assert stopped.value.exit_code == 130
-    assert max(step for step, _ in checkpoints.kept(out)) == 10
+    assert max(step for step, _ in checkpoints.step_folders(out)) == 10
     assert read_metrics(out)[-1]["step"] == 13
     train(again, *words, out, resume=True)
     assert weights_of(out) == weights_of(whole)
@@ -83,7 +83,7 @@ def test_kills_amid_a_checkpoint_of_its_own_folder(whole, words, tmp_path):
     (out / "step-3").mkdir()  # a moment later
     train(dataclasses.replace(DROPPED, keep_last=3, checkpoint_keep=2), *words, out, resume=True)
     assert weights_of(out / "step-20") == weights_of(whole / "step-20")
-    assert [step for step, _ in checkpoints.kept(out)] == [step for step, _ in checkpoints.kept(whole)]
+    assert [step for step, _ in checkpoints.step_folders(out)] == [step for step, _ in checkpoints.step_folders(whole)]
 
 
 def test_pruning_removes_a_state_last(tmp_path, monkeypatch):
@@ -125,7 +125,7 @@ def test_vocabularies_that_do_not_fit(words, tmp_path):
     with pytest.raises(CheckpointError, match=r"tokenizer has \d+ tokens, the model's vocabulary only 280"):
         train(small, corpus, tokenizer, tmp_path / "out")
     foreign = dataclasses.replace(corpus, train=Tokens([corpus.train[:] + 2], np.dtype(np.uint16)))
-    with pytest.raises(CheckpointError, match="made with another one"):
+    with pytest.raises(CheckpointError, match="encoded with another tokenizer"):
         train(CONFIG, foreign, tokenizer, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -160,7 +160,7 @@ def test_parts_and_recomputation_change_rounding_only(changes, words, tmp_path):
 def test_tensorboard_is_asked_for_before_any_work(words, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
     with pytest.raises(UsageError, match="needs the package tensorboard"):
-        train(CONFIG, *words, tmp_path / "out", around=Surroundings(tensorboard=True))
+        train(CONFIG, *words, tmp_path / "out", surroundings=Surroundings(tensorboard=True))
     assert not (tmp_path / "out").exists()
 
 

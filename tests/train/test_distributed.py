@@ -74,15 +74,15 @@ def test_another_number_of_processes_goes_on(folder, alone, tmp_path):
 def test_a_lost_process_ends_the_others(folder, tmp_path):
     observers = (SignalAt(every=5 * 4 * 32, number=signal.SIGKILL),)  # rank 0 looks, and dies of it
     assert ended(start(folder, tmp_path / "out", CONFIG, observers=observers, ranks=2)) == [-signal.SIGKILL, 2]
-    assert "WorkerLostError: process 1 lost another one of the 2" in (tmp_path / "out-1.error").read_text()
+    assert "WorkerLostError: process 1 lost contact with another of the 2" in (tmp_path / "out-1.error").read_text()
 
 
 def test_what_does_not_go_together():
     with pytest.raises(UsageError, match="Muon needs whole matrices"):
         dataclasses.replace(CONFIG, shard=True)
-    with pytest.raises(UsageError, match="cannot be shared by 3 processes"):
+    with pytest.raises(UsageError, match="cannot be divided evenly among 3 processes"):
         CONFIG.parts(3)
-    with pytest.raises(UsageError, match="cannot be cut into 3 equal parts"):
+    with pytest.raises(UsageError, match="cannot be split into 3 equal parts"):
         dataclasses.replace(CONFIG, accumulate=3).parts(1)
     with ranks("cpu") as one, pytest.raises(UsageError, match="start with torchrun"):
         one.wrap(None, shard=True)

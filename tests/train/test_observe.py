@@ -38,7 +38,7 @@ def evaluation():
 @pytest.fixture(scope="module")
 def observed(words, evaluation, tmp_path_factory):
     out = tmp_path_factory.mktemp("observed")
-    train(CONFIG, *words, out, around=Surroundings(observers=[evaluation, Samples(every=15 * STEP, count=2)]))
+    train(CONFIG, *words, out, surroundings=Surroundings(observers=[evaluation, Samples(every=15 * STEP, count=2)]))
     return out
 
 

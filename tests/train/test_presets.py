@@ -65,7 +65,7 @@ def test_what_the_user_gives_comes_before_the_preset(text, tmp_path, capsys):
     assert settings["optim"]["warmup"] == 0.1
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG") and "held out" in (out / "loss.svg").read_text()
     assert f"AdamW {preset.adamw_lr:g}, linear" in capsys.readouterr().err
-    # The same words again are no way to lose it, and another configuration does not go on from it.
+    # Repeating the command cannot lose it, and another configuration cannot continue it.
     assert main(words(text, out)) == 2 and "give --resume" in capsys.readouterr().err
     assert main(words(text, out, "--tokens", "6k", "--resume")) == 2
     assert f"muon_lr: 0.0 -> {PRESETS['pico'].muon_lr:g}" in capsys.readouterr().err
@@ -79,7 +79,7 @@ def test_what_the_user_gives_comes_before_the_preset(text, tmp_path, capsys):
         (["--optimizer", "adan"], "unknown optimizer 'adan'; did you mean 'adamw'?"),
         (["--context", "0"], "--context must be at least 1"),
         (["--sequences", "0"], "sequences must be at least 1"),
-        (["--sequences", "6", "--accumulate", "4"], "6 sequences per step cannot be cut into 4 equal parts"),
+        (["--sequences", "6", "--accumulate", "4"], "6 sequences per step cannot be split into 4 equal parts"),
         (["--adam-lr", "nan"], "adam_lr must be a positive number, not nan"),
         (["--clip", "0"], "clip must be a positive number"),
         (["--warmup", "1"], "warmup must be at least 0 and below 1"),

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from evalkit.train.finetune.inputs import Encoded
 
-# Batches whose examples are drawn together and then sorted by length: enough for full rows, few enough for chance.
+# Batches drawn together and then sorted by length: enough for little padding, few enough to stay random.
 _POOL = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """inputs: tokens (N, T), padded with zeros at the right. lengths: (N,). targets: (B,). sequences: of each example.
+    """inputs: tokens (N, T), zero-padded on the right. lengths: (N,). targets: (B,). sequences: of each example.
 
-    places: where its examples stand in the data.
+    places: the indices of its examples in the data.
     """
 
     inputs: Tensor
@@ -35,7 +35,7 @@ class Batch:
 
 
 def collate(data: Sequence[Encoded], places: Sequence[int], *, device: str) -> Batch:
-    """Put examples into one batch."""
+    """Join examples into one batch."""
     rows = [tokens for place in places for tokens in data[place].sequences]
     lengths = [len(tokens) for tokens in rows]
     padded = np.zeros((len(rows), max(lengths)), dtype=np.int64)
@@ -51,9 +51,9 @@ def collate(data: Sequence[Encoded], places: Sequence[int], *, device: str) -> B
 
 
 def shuffled(data: Sequence[Encoded], *, size: int, seed: int) -> Iterator[list[int]]:
-    """Yield the places of each batch for ever: every example once an epoch, in an order that the seed decides.
+    """Yield the indices of each batch endlessly: every example once an epoch, in an order determined by the seed.
 
-    Lengths are alike within a batch, and the batches come in random order.
+    Lengths are similar within a batch, and the batches come in random order.
     """
     epoch = 0
     while True:
@@ -68,7 +68,7 @@ def shuffled(data: Sequence[Encoded], *, size: int, seed: int) -> Iterator[list[
 
 
 def in_order(data: Sequence[Encoded], *, tokens: int) -> Iterator[list[int]]:
-    """Yield the places of batches of about `tokens` tokens, long examples first."""
+    """Yield the indices of batches of about `tokens` tokens, long examples first."""
     order = sorted(range(len(data)), key=lambda place: -data[place].longest)
     start = 0
     while start < len(order):

@@ -24,10 +24,10 @@ from evalkit.types import Document, Example
 
 @dataclass(frozen=True, kw_only=True)
 class TaskData:
-    """documents: what is scored, and `scored` the same encoded. training: encoded, named by `ids`.
+    """documents: those to score; scored: the same, encoded. training: encoded examples; ids: their names.
 
-    unlabelled: documents that fail, for their labels name no class; no training example is such.
-    of: training examples that there are, of which `training` may be a part. fingerprint: of both splits.
+    unlabelled: documents that fail because their labels name no class; there is no such training example.
+    available: number of training examples, of which `training` may be a subset. fingerprint: of both splits.
     """
 
     task: Task
@@ -36,20 +36,20 @@ class TaskData:
     scored: Sequence[Encoded]
     training: Sequence[Encoded]
     ids: Sequence[str]
-    of: int
+    available: int
     fingerprint: str
     unlabelled: Sequence[tuple[Document, Example]] = ()
 
     @property
     def majority(self) -> int | None:
-        """Return the most frequent class of the training set; None where there are no classes."""
+        """Return the most frequent class of the training set; None if there are no classes."""
         if self.form.regression or self.form.kind == "choice":
             return None
         counts = Counter(int(example.target) for example in self.training)
         return min(counts, key=lambda target: (-counts[target], target))
 
     def head(self, training: Sequence[Encoded]) -> Head:
-        """Return the head for this task; a regression's scale is that of the examples that are trained on."""
+        """Return the head for this task; a regression's scale is that of the training examples given."""
         if self.form.regression:
             targets = np.asarray([example.target for example in training])
             return Head(outputs=1, centre=float(targets.mean()), scale=float(targets.std()) or 1.0)
@@ -58,15 +58,15 @@ class TaskData:
         return Head(outputs=len(self.documents[0][1].choices))
 
     def draw(self, count: int, *, seed: int) -> list[Encoded]:
-        """Draw `count` training examples, from all classes alike as shots in a prompt are.
+        """Draw `count` training examples regardless of class, as the shots of a prompt are drawn.
 
-        The draw depends on the seed, the task and the examples' ids alone; a smaller count's are among a larger one's.
-        Raises UsageError where there are fewer, or no more.
+        The draw depends only on the seed and the examples' ids; a smaller draw is part of a larger one. Raises
+        UsageError unless there are more examples than that.
         """
         if not 0 < count < len(self.ids):
             raise UsageError(
                 f"--shots {count}: {self.task.name} has {len(self.ids):,} training examples to draw from; "
-                f"'all' takes all of them"
+                f"use 'all' for all of them"
             )
         places = heapq.nsmallest(count, range(len(self.ids)), key=lambda i: _rank(f"{seed}/{self.ids[i]}"))
         return [self.training[place] for place in places]
@@ -84,10 +84,10 @@ def prepare(
 ) -> TaskData:
     """Read and encode a task's data for a model with this context; first_special: as in Encoder.
 
-    limit, limit_train: fixed pseudo-random subsets of so many scored documents and training examples.
+    limit, limit_train: sizes of fixed pseudo-random subsets of the scored documents and the training examples.
 
-    Raises UsageError for a task that is none of GPT-1's or a context that is too short, DataError for wrong files or
-    where no training split is at hand.
+    Raises UsageError for a task that GPT-1 was not fine-tuned on or a context that is too short, DataError for wrong
+    files or a missing training split.
     """
     form = form_of(task.name)
     if limit_train is not None and limit_train < 1:
@@ -98,15 +98,15 @@ def prepare(
     unlabelled = [(document, example) for document, example in loaded.documents if example.error]
     if not documents:
         raise DataError(f"{task.name}: {unlabelled[0][1].error}; no other document is within --limit {limit}")
-    prints = [task.source.fingerprint(split, data) for split in ("test", "shots")]
-    if prints[0] == prints[1]:
+    fingerprints = [task.source.fingerprint(split, data) for split in ("test", "shots")]
+    if fingerprints[0] == fingerprints[1]:
         raise DataError(
-            f"{task.name}: no training split is at hand, only the scored one ({task.source.at_hand(data)}); "
-            f"put its training file beside it"
+            f"{task.name}: there is no training split, only the scored one ({task.source.at_hand(data)}); "
+            f"put the training file beside it"
         )
     training = _Training(load.examples(task, "shots", data), limit=limit_train)
     encoded = list(encoder.encode(labelled(form, example) for example in training.examples()))
-    load.tell_unlabelled(task.name, "shots", training.wrong, total=training.seen + len(training.wrong))
+    load.tell_unlabelled(task.name, "shots", training.label_errors, total=training.seen + len(training.label_errors))
     if not encoded:
         raise DataError(f"{task.name}: its training data holds no examples")
     return TaskData(
@@ -116,26 +116,27 @@ def prepare(
         scored=list(encoder.encode(example for _, example in documents)),
         training=encoded,
         ids=training.ids,
-        of=training.seen,
-        fingerprint=digest("".join(prints)),
+        available=training.seen,
+        fingerprint=digest("".join(fingerprints)),
         unlabelled=unlabelled,
     )
 
 
 class _Training:
-    """A training split on its way to the encoder.
+    """Passes a training split to the encoder and records what it holds.
 
-    ids: of what went through. seen: how many there were. wrong: why others are left out, their labels naming no class.
+    ids: of the examples passed on. seen: number of labelled examples. label_errors: of those left out because their
+    labels name no class.
     """
 
     def __init__(self, pairs: Iterator[tuple[Document, Example]], *, limit: int | None):
         self.ids: list[str] = []
         self.seen = 0
-        self.wrong: list[str] = []
+        self.label_errors: list[str] = []
         self._pairs, self._limit = pairs, limit
 
     def examples(self) -> Iterator[Example]:
-        """Yield the examples in turn, so that only their tokens stay in memory; or a subset, by their ids."""
+        """Yield the examples one by one, so that only their tokens stay in memory, or a subset chosen by their ids."""
         counted = self._counted()
         if self._limit is not None:
             counted = iter(heapq.nsmallest(self._limit, counted, key=lambda pair: _rank(pair[0].id)))
@@ -146,12 +147,12 @@ class _Training:
     def _counted(self) -> Iterator[tuple[Document, Example]]:
         for document, example in self._pairs:
             if example.error:
-                self.wrong.append(example.error)
+                self.label_errors.append(example.error)
                 continue
             self.seen += 1
             yield document, example
 
 
 def _rank(name: str) -> bytes:
-    """Return what decides whether an example belongs to a subset."""
+    """Return the hash that decides whether an example belongs to a subset."""
     return hashlib.sha256(name.encode()).digest()

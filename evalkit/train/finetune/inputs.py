@@ -1,12 +1,12 @@
-"""GPT-1's input transformations: any task as sequences of tokens that end in the extract token (section 3.3, figure 1).
+"""GPT-1's input transformations: each task as sequences of tokens that end in the extract token (3.3, figure 1).
 
     classification   start text extract
     entailment       start premise delimiter hypothesis extract
     similarity       start a delimiter b extract, and start b delimiter a extract
     choice           start context delimiter answer extract, for each answer
 
-What a text too long for the context loses is cut from the longest parts, as in OpenAI's code, which cuts each of two to
-half the context.
+A text too long for the context is shortened in its longest parts, similar to OpenAI's code, which cuts each of two
+parts to half the context.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from evalkit.types import Example
 Kind = Literal["classification", "entailment", "similarity", "choice"]
 Tokens = NDArray[np.int32]
 
-# Examples that are tokenised together.
+# Examples tokenised together.
 _CHUNK = 512
 
 
@@ -35,9 +35,9 @@ _CHUNK = 512
 class Form:
     """How a task is fine-tuned.
 
-    kind: the transformation. parts: the example's fields that it joins; for a choice those of the context, put together
-    with blanks. labels: the classes, where the example has no choices of its own. metrics: the first is the task's.
-    regression: the output is a number. cut: the side of a part that is too long which is left out.
+    kind: the transformation. parts: the example's fields that it joins; for a choice those of the context, joined with
+    spaces. labels: the classes, if the example itself has no choices. metrics: the first is the task's main metric.
+    regression: the output is a number. cut: the side on which a part that is too long is shortened.
     """
 
     kind: Kind
@@ -49,7 +49,7 @@ class Form:
 
 
 _ENTAILMENT = Form(kind="entailment", parts=("premise", "hypothesis"))
-# The question stands behind the article and is not to be lost.
+# The question follows the article and must not be cut off.
 _RACE = Form(kind="choice", parts=("article", "question"), cut="left")
 
 # The tasks of tables 2 to 4.
@@ -83,7 +83,7 @@ def form_of(task: str) -> Form:
 
 
 def labelled(form: Form, example: Example) -> Example:
-    """Return the example with the form's labels as its choices, where the form has any."""
+    """Return the example with the form's labels, if it has any, as its choices."""
     if not form.labels:
         return example
     return replace(example, choices=form.labels, gold=form.labels.index(example.output))
@@ -102,9 +102,9 @@ def texts(form: Form, example: Example) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
-    """An example as sequences of tokens (all of a task have equally many) and its target, a class or a number.
+    """An example as sequences of tokens (equally many for all of a task) and its target, a class or a number.
 
-    cut: characters that did not fit the context, of the sequence that lost the most.
+    cut: characters that did not fit into the context, in the sequence that lost the most.
     """
 
     sequences: tuple[Tokens, ...]
@@ -122,37 +122,39 @@ class Encoder:
 
     first_special: the ids of start, delimiter and extract are this one and the two after it.
 
-    Raises UsageError for a context that cannot hold two parts of a token each.
+    Raises UsageError for a context that cannot hold two parts of one token each.
     """
 
     def __init__(self, form: Form, tokenizer: Tokenizer, *, first_special: int, context: int):
         if context < 5:
-            raise UsageError(f"a context of {context} positions is too short to fine-tune on; it takes at least 5")
+            raise UsageError(f"a context of {context} positions is too short for fine-tuning, which needs at least 5")
         self.form, self._tokenizer, self._context = form, tokenizer, context
         self._start, self._delimiter, self._extract = range(first_special, first_special + 3)
 
     def encode(self, examples: Iterable[Example]) -> Iterator[Encoded]:
-        """Yield each example encoded. Raises DataError where an example has other choices in number than the first."""
-        left = iter(examples)
+        """Yield each example encoded. Raises DataError if two examples differ in their number of choices."""
+        remaining = iter(examples)
         sequences = 0
-        while chunk := list(islice(left, _CHUNK)):
-            split = [texts(self.form, example) for example in chunk]
-            flat = list(dict.fromkeys(part for all_of in split for parts in all_of for part in parts))
+        while chunk := list(islice(remaining, _CHUNK)):
+            chunk_parts = [texts(self.form, example) for example in chunk]
+            flat = list(dict.fromkeys(part for part_lists in chunk_parts for parts in part_lists for part in parts))
             ids = dict(zip(flat, self._tokenizer.encode_batch(flat), strict=True))
-            for example, all_of in zip(chunk, split, strict=True):
-                sequences = sequences or len(all_of)
-                if len(all_of) != sequences:
-                    raise DataError(f"an example has {len(all_of)} choices and another {sequences}; expected as many")
-                joined = [self._join([ids[part] for part in parts]) for parts in all_of]
+            for example, part_lists in zip(chunk, chunk_parts, strict=True):
+                sequences = sequences or len(part_lists)
+                if len(part_lists) != sequences:
+                    raise DataError(
+                        f"an example has {len(part_lists)} choices and another {sequences}; all must have equally many"
+                    )
+                joined = [self._join([ids[part] for part in parts]) for parts in part_lists]
                 target = float(example.output) if self.form.regression else float(example.gold or 0)
                 cut = max(lost for _, lost in joined)
                 yield Encoded(sequences=tuple(tokens for tokens, _ in joined), target=target, cut=cut)
 
     def _join(self, parts: Sequence[Sequence[int]]) -> tuple[Tokens, int]:
-        """Put the special tokens around the parts, cut to fit; return them and the characters lost."""
-        kept = _fit([len(part) for part in parts], room=self._context - len(parts) - 1)
+        """Join the parts, cut to fit, with the special tokens; return the tokens and the number of characters lost."""
+        lengths = _fit([len(part) for part in parts], room=self._context - len(parts) - 1)
         tokens, lost = [self._start], 0
-        for i, (part, length) in enumerate(zip(parts, kept, strict=True)):
+        for i, (part, length) in enumerate(zip(parts, lengths, strict=True)):
             left = self.form.cut == "left"
             tokens += [self._delimiter] * bool(i)
             tokens += part[len(part) - length :] if left else part[:length]
@@ -162,14 +164,14 @@ class Encoder:
 
 
 def _fit(lengths: Sequence[int], *, room: int) -> list[int]:
-    """Shorten the longest until all fit.
+    """Shorten the longest parts until all fit into `room` tokens.
 
     >>> _fit([10, 3], room=9), _fit([10, 9], room=9)
     ([6, 3], [4, 5])
     """
-    kept = list(lengths)
-    while (excess := sum(kept) - room) > 0:
-        longest = kept.index(max(kept))
-        others = [length for i, length in enumerate(kept) if i != longest]
-        kept[longest] -= min(excess, max(1, kept[longest] - max(others, default=0)))
-    return kept
+    fitted = list(lengths)
+    while (excess := sum(fitted) - room) > 0:
+        longest = fitted.index(max(fitted))
+        others = [length for i, length in enumerate(fitted) if i != longest]
+        fitted[longest] -= min(excess, max(1, fitted[longest] - max(others, default=0)))
+    return fitted

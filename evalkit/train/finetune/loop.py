@@ -1,7 +1,7 @@
-"""One fine-tuning: GPT-1's schedule and losses (Radford et al. 2018, sections 3.2 and 4.1), and the judgement after it.
+"""One fine-tuning: GPT-1's schedule and losses (Radford et al. 2018, sections 3.2 and 4.1), and the scoring after it.
 
-The objective is L2 + lambda L1: the task's loss and, as an auxiliary, the language model's on the same sequences, its
-special tokens included.
+The objective is L2 + lambda L1: the task's loss plus an auxiliary loss, the language model's on the same sequences,
+including their special tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from evalkit.train.optim import OptimConfig, Optimizers
 from evalkit.train.spikes import DivergedError
 from evalkit.types import Response
 
-# Tokens of a batch that is only judged.
+# Tokens of a batch for scoring only.
 _JUDGED = 4096
 
 
@@ -37,13 +37,13 @@ _JUDGED = 4096
 class FinetuneConfig:
     """The paper's values are the defaults.
 
-    learning_rate: at its peak, after `warmup` (a share of all updates), then linear to nought. batch: examples.
-    auxiliary: lambda; 0 is without the auxiliary loss. pretrained: start from the model's weights, not from drawn ones.
+    learning_rate: at its peak, after `warmup` (a share of all updates), then linear to zero. batch: examples.
+    auxiliary: lambda; 0 means no auxiliary loss. pretrained: start from the model's weights, not from random ones.
     dropout: in embeddings, attention and residual branches; head_dropout: before the head.
-    least_updates: for few examples, of which three epochs would be three updates and leave the head as drawn.
+    least_updates: minimum for few examples, whose three epochs would be three updates and leave the head untrained.
     dtype: of the matrix products; weights stay fp32.
 
-    Raises UsageError for values that mean nothing.
+    Raises UsageError for values that are not allowed.
     """
 
     learning_rate: float = 6.25e-5
@@ -74,13 +74,13 @@ class FinetuneConfig:
                 raise UsageError(f"{name} must be in [0, 1), not {getattr(self, name)}")
 
     def updates(self, examples: int) -> int:
-        """Return the updates for so many training examples."""
+        """Return the number of updates for this many training examples."""
         return max(self.epochs * -(-examples // self.batch), self.least_updates)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a fine-tuning took. tokens: without padding. task_loss, lm_loss: means over the last tenth of updates."""
+    """Facts of a fine-tuning. tokens: without padding. task_loss, lm_loss: means over the last tenth of updates."""
 
     updates: int
     tokens: int
@@ -92,7 +92,7 @@ class Trained:
 def train(
     model: FineTuned, form: Form, data: Sequence[Encoded], config: FinetuneConfig, *, seed: int, label: str
 ) -> Trained:
-    """Fine-tune on `data`. seed: of the order and of dropout.
+    """Fine-tune on `data`. seed: of the order and of dropout. label: of the progress bar and errors.
 
     Raises DivergedError when the loss is no longer finite.
     """
@@ -109,32 +109,32 @@ def train(
     )
     optimizers = Optimizers(model, optim, steps=updates)
     model.train()
-    began, tokens, late = time.monotonic(), 0, []
-    drawn = batches.shuffled(data, size=config.batch, seed=seed)
+    start_time, tokens, final_losses = time.monotonic(), 0, []
+    index_batches = batches.shuffled(data, size=config.batch, seed=seed)
     with progress(label, total=updates, unit="updates") as bar:
-        for step, places in zip(range(updates), drawn, strict=False):
+        for step, places in zip(range(updates), index_batches, strict=False):
             batch = batches.collate(data, places, device=config.device)
             task_loss, lm_loss = losses(model, form, batch, config)
             (task_loss + config.auxiliary * lm_loss).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizers.step(step)
             tokens += batch.tokens
-            pair = float(task_loss.detach()), float(lm_loss.detach())
-            if not math.isfinite(sum(pair)):
-                raise DivergedError(f"{label}: the loss became {pair[0]} at update {step + 1}; try a lower rate")
+            loss_pair = float(task_loss.detach()), float(lm_loss.detach())
+            if not math.isfinite(sum(loss_pair)):
+                raise DivergedError(f"{label}: the loss became {loss_pair[0]} at update {step + 1}; try a lower rate")
             if step >= updates - max(1, updates // 10):
-                late.append(pair)
-            bar.advance(1, note=f"loss {pair[0]:.3f}, {tokens / (time.monotonic() - began):,.0f} tokens/s")
-    seconds = time.monotonic() - began
-    task_mean, lm_mean = (sum(values) / len(late) for values in zip(*late, strict=True))
+                final_losses.append(loss_pair)
+            bar.advance(1, note=f"loss {loss_pair[0]:.3f}, {tokens / (time.monotonic() - start_time):,.0f} tokens/s")
+    seconds = time.monotonic() - start_time
+    task_mean, lm_mean = (sum(values) / len(final_losses) for values in zip(*final_losses, strict=True))
     return Trained(updates=updates, tokens=tokens, seconds=seconds, task_loss=task_mean, lm_loss=lm_mean)
 
 
 def losses(model: FineTuned, form: Form, batch: Batch, config: FinetuneConfig) -> tuple[Tensor, Tensor]:
-    """Return the task's loss, a mean over examples, and the language model's, a mean over tokens (0 if not wanted).
+    """Return the task's loss, a mean over examples, and the language model's, a mean over tokens (0 if switched off).
 
-    The task's is cross-entropy; of a regression, for which the paper names none, the mean squared error in units of the
-    targets' spread.
+    The task's loss is cross-entropy; for a regression, for which the paper gives none, it is the mean squared error in
+    units of the targets' spread.
     """
     with _precision(config):
         states_NTD = model.hidden(batch.inputs)
@@ -147,7 +147,9 @@ def losses(model: FineTuned, form: Form, batch: Batch, config: FinetuneConfig) -
     if not config.auxiliary:
         return task_loss, torch.zeros((), device=task_loss.device)
     places_T = torch.arange(batch.inputs.shape[1] - 1, device=task_loss.device)
-    predicted_NT = places_T < batch.lengths[:, None] - 1  # each real token but the first, from those before it
+    predicted_NT = (
+        places_T < batch.lengths[:, None] - 1
+    )  # each real token but the first is predicted from those before it
     lm_loss = linear_cross_entropy(
         states_NTD[:, :-1][predicted_NT],
         model.output_matrix,
@@ -159,31 +161,31 @@ def losses(model: FineTuned, form: Form, batch: Batch, config: FinetuneConfig) -
 
 @torch.no_grad()
 def judge(model: FineTuned, form: Form, data: Sequence[Encoded], config: FinetuneConfig) -> list[tuple[Response, ...]]:
-    """Return what the model answers to each example: a log-probability per class or answer, or a number as text.
+    """Return the model's answer to each example: a log-probability per class or answer, or a number as text.
 
-    An answer that is not a finite number has an error.
+    A response whose score is not a finite number carries an error.
     """
     model.eval()
     answers: dict[int, tuple[Response, ...]] = {}
-    found: list[tuple[Response, ...]]
+    responses: list[tuple[Response, ...]]
     for places in batches.in_order(data, tokens=_JUDGED):
         batch = batches.collate(data, places, device=config.device)
         with _precision(config):
             states_NTD = model.hidden(batch.inputs)
         scores_BL = model.scores(states_NTD, batch.lengths, sequences=batch.sequences)
         if form.regression:
-            told = (model.about.centre + model.about.scale * scores_BL[:, 0]).tolist()
-            found = [
+            values = (model.about.centre + model.about.scale * scores_BL[:, 0]).tolist()
+            responses = [
                 (Response(text=f"{value:.6g}", tokens=1, error=not_finite(value, dtype=config.dtype)),)
-                for value in told
+                for value in values
             ]
         else:
             rows = scores_BL.log_softmax(1).tolist()
-            found = [
+            responses = [
                 tuple(sound(Response(loglikelihood=value, tokens=1), dtype=config.dtype) for value in row)
                 for row in rows
             ]
-        answers.update(zip(places, found, strict=True))
+        answers.update(zip(places, responses, strict=True))
     return [answers[place] for place in range(len(data))]
 
 

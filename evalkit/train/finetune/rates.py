@@ -1,4 +1,4 @@
-"""The learning rate, chosen on training examples that are held out for it; the scored documents are never looked at."""
+"""The learning rate, chosen on held-out training examples; the scored documents are never used."""
 
 from __future__ import annotations
 
@@ -16,45 +16,50 @@ from evalkit.train.finetune.model import build
 from evalkit.train.spikes import DivergedError
 from evalkit.types import Example, Response
 
-# Tried if none are named: the paper's rate, which suits 117M parameters, and 4, 16 and 64 times it, for smaller models
-# take larger steps.
+# Tried by default: the paper's rate, which suits 117M parameters, and 4, 16 and 64 times as much, because smaller
+# models take larger steps.
 CANDIDATES = (6.25e-5, 2.5e-4, 1e-3, 4e-3)
 
-# Training examples that a choice uses, and the share of them that is held out to judge by.
+# Training examples that a choice uses, and the share of them that is held out for scoring.
 _EXAMPLES, _HELD_OUT = 2500, 0.2
 
 
 def choose(
     base: GPT, data: TaskData, config: FinetuneConfig, candidates: Sequence[float], *, seed: int
 ) -> dict[float, float]:
-    """Fine-tune once with each candidate on a part of the training set; return its metric on the held-out part.
+    """Fine-tune once with each candidate on a part of the training set; return rate -> metric on the held-out part.
 
-    Raises DivergedError where one of them ends without finite scores.
+    Raises DivergedError if one of them ends without finite scores.
     """
     chosen = data.draw(_EXAMPLES, seed=seed) if len(data.ids) > _EXAMPLES else list(data.training)
     cut = round(len(chosen) * (1 - _HELD_OUT))
-    found = {}
+    metric_of_rate = {}
     for rate in candidates:
-        own = replace(config, learning_rate=rate)
+        rate_config = replace(config, learning_rate=rate)
         head = data.head(chosen[:cut])
         model = build(
-            base, head, seed=seed, pretrained=own.pretrained, dropout=own.dropout, head_dropout=own.head_dropout
+            base,
+            head,
+            seed=seed,
+            pretrained=rate_config.pretrained,
+            dropout=rate_config.dropout,
+            head_dropout=rate_config.head_dropout,
         )
-        train(model, data.form, chosen[:cut], own, seed=seed, label=f"{data.task.name}: rate {rate:g}")
-        answers = judge(model, data.form, chosen[cut:], own)
+        train(model, data.form, chosen[:cut], rate_config, seed=seed, label=f"{data.task.name}: rate {rate:g}")
+        answers = judge(model, data.form, chosen[cut:], rate_config)
         if error := next((answer.error for row in answers for answer in row if answer.error), ""):
             raise DivergedError(f"{data.task.name}: at the learning rate {rate:g} {error}; leave it out")
-        found[rate] = _score(data, chosen[cut:], answers)
-    return found
+        metric_of_rate[rate] = _score(data, chosen[cut:], answers)
+    return metric_of_rate
 
 
-def best(found: dict[float, float]) -> float:
-    """Return the rate with the highest metric, of equals the lowest."""
-    return max(found, key=lambda rate: (found[rate], -rate))
+def best(metric_of_rate: dict[float, float]) -> float:
+    """Return the rate with the highest metric; of several, the lowest."""
+    return max(metric_of_rate, key=lambda rate: (metric_of_rate[rate], -rate))
 
 
 def _score(data: TaskData, held_out: Sequence[Encoded], answers: Sequence[Sequence[Response]]) -> float:
-    """Return the task's first metric; what is held out is known by its target alone."""
+    """Return the task's first metric, for held-out examples of which only the target is needed."""
     metric = metrics.get(data.form.metrics[0])
     rows = []
     for encoded, responses in zip(held_out, answers, strict=True):

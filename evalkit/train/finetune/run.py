@@ -2,8 +2,8 @@
 
 The run folder holds what `evalkit run` writes (protocol "finetuned", shots: the number of training examples), and
 
-    units.jsonl    what each unit took: learning rate, updates, tokens, seconds, losses
-    rates.json     how each candidate for the learning rate did, where it was chosen
+    units.jsonl    a line per unit: learning rate, updates, tokens, seconds, losses
+    rates.json     the metric of each candidate learning rate, if the rate was chosen
     checkpoints/   the fine-tuned models
 """
 
@@ -45,22 +45,22 @@ class Base:
     digest: str
 
     def named(self, config: FinetuneConfig) -> str:
-        """Return the name of what becomes of it, which says what was left out."""
-        without = [
+        """Return the fine-tuned model's name, which says what was left out."""
+        omissions = [
             *([] if config.pretrained else ["pre-training"]),
             *([] if config.auxiliary else ["auxiliary loss"]),
         ]
-        return f"{self.label} fine-tuned" + (f" without {' and '.join(without)}" if without else "")
+        return f"{self.label} fine-tuned" + (f" without {' and '.join(omissions)}" if omissions else "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """shots: numbers of training examples, None for all of them. seeds: for all; draws: how many seeds for K.
+    """shots: numbers of training examples, None for all. seeds: used with all examples; draws: number of seeds with K.
 
-    rates: to try on held-out training examples per task, the best of which replaces config's; empty: none. keep: of
-    which units the models stay: of those on the whole training set ("full"), all or none.
+    rates: candidates to try per task on held-out training examples, the best of which replaces config's; empty: none.
+    keep: which units' models are kept: those trained on the whole training set ("full"), "all" or "none".
 
-    Raises UsageError for values that mean nothing.
+    Raises UsageError for values that are not allowed.
     """
 
     config: FinetuneConfig = FinetuneConfig()
@@ -74,21 +74,21 @@ class Settings:
 
     def __post_init__(self) -> None:
         if min((k for k in self.shots if k is not None), default=1) < 1:
-            raise UsageError("--shots: expected numbers from 1 up, or all; zero-shot is what evalkit run does")
+            raise UsageError("--shots: expected numbers from 1 up, or all; for zero-shot use evalkit run")
         if self.draws < 1:
             raise UsageError(f"--draws must be at least 1, not {self.draws}")
         for rate in self.rates:
-            replace(self.config, learning_rate=rate)  # a wrong one is an error before the first unit has run
+            replace(self.config, learning_rate=rate)  # an invalid rate is an error before the first unit has run
         if self.rates and self.shots != (None,):
             raise UsageError(
-                "--learning-rate: a choice holds training examples out, of which K examples have none to spare; "
+                "--learning-rate: choosing a rate holds out training examples, and K examples have none to spare; "
                 "give one number with --shots K"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One fine-tuning: shots are None for the whole training set."""
+    """One fine-tuning; shots is None for the whole training set."""
 
     data: TaskData
     shots: int | None
@@ -109,35 +109,35 @@ class Unit:
 def finetune(
     base: Base, tasks: Sequence[TaskData], settings: Settings, out: Path, *, training: Mapping[str, Any]
 ) -> list[Result]:
-    """Run every unit that the folder does not hold yet, and aggregate.
+    """Run every unit that the folder does not hold yet, and aggregate the results.
 
-    training: what is known of the base, for reports. Raises StoreError for a folder that holds another run, UsageError
-    for more shots than a task has training examples.
+    training: what is known about the base model's training, for reports. Raises StoreError for a folder that holds
+    another run, UsageError for more shots than a task has training examples.
     """
-    began = time.time()
+    start_time = time.time()
     units = [unit for data in tasks for unit in _units(data, settings)]
-    known = training if settings.config.pretrained else {}
-    with RunStore(out, describe(base, tasks, settings), training=known) as store:
-        store.check_plan({unit.cell: {document.id for document, _ in _asked(unit)} for unit in units})
+    model_facts = training if settings.config.pretrained else {}
+    with RunStore(out, describe(base, tasks, settings), training=model_facts) as store:
+        store.check_plan({unit.cell: {document.id for document, _ in _pairs(unit)} for unit in units})
         for number, unit in enumerate(units, start=1):
-            missing = {document.id for document, _ in _asked(unit) if (unit.cell, document.id) not in store.done}
+            missing = {document.id for document, _ in _pairs(unit) if (unit.cell, document.id) not in store.done}
             if missing:
                 label = f"{unit.name} ({number}/{len(units)})"
                 done = _run_unit(base, unit, _config_of(base, unit.data, settings, out), settings, out, label=label)
                 store.append(record for record in done if record.doc_id in missing)
         results = aggregate(store.done.values(), store.settings)
-        store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2)})
+        store.finish(results, {"started": round(start_time, 1), "seconds": round(time.time() - start_time, 2)})
     return results
 
 
 def judge_again(
     model: FineTuned, data: TaskData, about: Mapping[str, Any], out: Path, *, limit: int | None = None
 ) -> list[Result]:
-    """Judge a stored model on its task, as a run of this unit alone. about: the content of its finetune.json.
+    """Score a stored model on its task, as a run of this unit alone. about: the content of its finetune.json.
 
     Raises StoreError for a folder that holds another run.
     """
-    began = time.time()
+    start_time = time.time()
     settings = {**about["settings"], "tasks": {data.task.name: _describe_task(data)}, "limit": limit}
     config = FinetuneConfig(dtype=settings["finetune"]["dtype"], device=str(model.tokens.weight.device))
     cell = Cell(task=data.task.name, protocol=FINETUNED, shots=int(about["shots"]), seed=int(about["seed"]))
@@ -145,12 +145,12 @@ def judge_again(
         done = records(data, cell, judge(model, data.form, data.scored, config))
         store.append(record for record in done if record.key not in store.done)
         results = aggregate(store.done.values(), store.settings)
-        store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2)})
+        store.finish(results, {"started": round(start_time, 1), "seconds": round(time.time() - start_time, 2)})
     return results
 
 
 def describe(base: Base, tasks: Sequence[TaskData], settings: Settings) -> dict[str, Any]:
-    """Return the settings that decide every number: the manifest, and what must match to resume."""
+    """Return the settings that decide every number: the manifest, which must match to resume."""
     config = asdict(settings.config)
     del config["device"]
     shape = base.gpt.config
@@ -175,7 +175,7 @@ def describe(base: Base, tasks: Sequence[TaskData], settings: Settings) -> dict[
 
 
 def _describe_task(data: TaskData) -> dict[str, Any]:
-    kept = len(data.training)
+    used = len(data.training)
     return {
         "version": data.task.version,
         "family": data.task.family,
@@ -183,13 +183,13 @@ def _describe_task(data: TaskData) -> dict[str, Any]:
         "metrics": list(data.form.metrics),
         "data": data.fingerprint,
         "documents": len(data.documents) + len(data.unlabelled),
-        "training": kept,
+        "training": used,
         "training_cut": sum(example.cut > 0 for example in data.training),
-        **({"pool": f"{kept} of {data.of}"} if kept < data.of else {}),
+        **({"pool": f"{used} of {data.available}"} if used < data.available else {}),
     }
 
 
-def _asked(unit: Unit) -> Iterator[tuple[Document, Example]]:
+def _pairs(unit: Unit) -> Iterator[tuple[Document, Example]]:
     yield from (*unit.data.documents, *unit.data.unlabelled)
 
 
@@ -197,19 +197,22 @@ def _units(data: TaskData, settings: Settings) -> Iterator[Unit]:
     for shots in settings.shots:
         for seed in settings.seeds if shots is None else range(settings.draws):
             if shots is not None:
-                data.draw(shots, seed=seed)  # too many are an error before the first unit has run
+                data.draw(shots, seed=seed)  # too many shots are an error before the first unit has run
             yield Unit(data=data, shots=shots, seed=seed)
 
 
 def _config_of(base: Base, data: TaskData, settings: Settings, out: Path) -> FinetuneConfig:
-    """Return the config with the task's learning rate, which is chosen once and then kept in rates.json."""
+    """Return the config with the task's learning rate, which is chosen once and then read from rates.json."""
     if not settings.rates:
         return settings.config
     path = out / "rates.json"
     table = read_json(path, StoreError) if path.is_file() else {}
     if data.task.name not in table:
-        found = rates.choose(base.gpt, data, settings.config, settings.rates, seed=settings.seeds[0])
-        table[data.task.name] = {"chosen": rates.best(found), "held_out": {f"{r:g}": v for r, v in found.items()}}
+        metric_of_rate = rates.choose(base.gpt, data, settings.config, settings.rates, seed=settings.seeds[0])
+        table[data.task.name] = {
+            "chosen": rates.best(metric_of_rate),
+            "held_out": {f"{r:g}": v for r, v in metric_of_rate.items()},
+        }
         write_atomic(path, json.dumps(table, indent=1) + "\n")
     return replace(settings.config, learning_rate=float(table[data.task.name]["chosen"]))
 
@@ -217,17 +220,17 @@ def _config_of(base: Base, data: TaskData, settings: Settings, out: Path) -> Fin
 def _run_unit(
     base: Base, unit: Unit, config: FinetuneConfig, settings: Settings, out: Path, *, label: str
 ) -> Iterator[Record]:
-    """Fine-tune and judge; log what it took, and keep the model if wanted."""
+    """Fine-tune and score a unit; log its facts, and keep the model if the settings say so."""
     data = unit.data
     chosen: Sequence[Encoded] = data.training if unit.shots is None else data.draw(unit.shots, seed=unit.seed)
     model = models.build(
         base.gpt, data.head(chosen), seed=unit.seed, pretrained=config.pretrained, dropout=config.dropout,
         head_dropout=config.head_dropout,
     )  # fmt: skip
-    taken = train(model, data.form, chosen, config, seed=unit.seed, label=label)
+    trained = train(model, data.form, chosen, config, seed=unit.seed, label=label)
     answers = judge(model, data.form, data.scored, config)
     facts = {"task": data.task.name, "shots": unit.cell.shots, "seed": unit.seed, "rate": config.learning_rate}
-    line = {**facts, **{k: round(v, 4) for k, v in asdict(taken).items()}}
+    line = {**facts, **{k: round(v, 4) for k, v in asdict(trained).items()}}
     with (out / "units.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
     if settings.keep == "all" or (settings.keep == "full" and unit.shots is None):
@@ -238,11 +241,11 @@ def _run_unit(
 
 
 def records(data: TaskData, cell: Cell, answers: Sequence[tuple[Response, ...]]) -> Iterator[Record]:
-    """Yield a record per document; the baseline "majority" answers the training set's most frequent class."""
+    """Yield a record per document; the baseline "majority" always answers the training set's most frequent class."""
     scoring = {name: metrics.get(name) for name in data.form.metrics}
     majority = data.majority
     for (document, example), encoded, responses in zip(data.documents, data.scored, answers, strict=True):
-        prompt = Prompt(contexts=(_shown(data, example),), cut=encoded.cut)
+        prompt = Prompt(contexts=(_displayed(data, example),), cut=encoded.cut)
         if error := next((response.error for response in responses if response.error), ""):
             yield _failed(cell, document, error, prompt=prompt, responses=responses, gold=example.output)
             continue
@@ -284,8 +287,8 @@ def _failed(
     )  # fmt: skip
 
 
-def _shown(data: TaskData, example: Example) -> str:
-    """Write an example's first sequence with the paper's sign for the delimiter, without a choice's answer."""
+def _displayed(data: TaskData, example: Example) -> str:
+    """Write an example's first sequence with the paper's "$" for the delimiter, without a choice's answer."""
     parts = texts(data.form, example)[0]
     return " $ ".join(parts[:1] if data.form.kind == "choice" else parts)
 
