@@ -1,8 +1,8 @@
-"""One face over Hugging Face tokenizers: the BPE of GPT-2, on bytes, and of GPT-1, on lower-cased words.
+"""One interface to Hugging Face tokenizers: the BPE of GPT-2, on bytes, and of GPT-1, on lower-cased words.
 
-GPT-2's (Radford et al. 2019, section 2.2) writes any text and reads it back unchanged; GPT-3's is the same. GPT-1's
-(Radford et al. 2018, section 4.1) does not: it lower-cases, drops accents and the kind and amount of white space. The
-paper cleaned text with ftfy and cut it with spaCy; here, as in transformers without these, BERT's rules cut it.
+GPT-2's (Radford et al. 2019, section 2.2) encodes any text and decodes it unchanged; GPT-3's is the same. GPT-1's
+(Radford et al. 2018, section 4.1) does not: it lower-cases and drops accents and the kind and amount of white space.
+The paper cleaned text with ftfy and split it with spaCy; here, as in transformers without these, BERT's rules split it.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from evalkit.files import digest, read_json, write_atomic
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN, END_OF_WORD = "<unk>", "</w>"  # of GPT-1
 
-# A folder has the first, or one of these pairs (transformers' names, then OpenAI's of GPT-2 and of GPT-1).
+# A folder has tokenizer.json, or one of these pairs (transformers' names, then OpenAI's for GPT-2 and for GPT-1).
 _PAIRS = [
     ("vocab.json", "merges.txt"),
     ("encoder.json", "vocab.bpe"),
     ("encoder_bpe_40000.json", "vocab_40000.bpe"),
 ]
 FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
-# What may add tokens to it: the last two where tokenizer_config.json lists none in added_tokens_decoder.
+# Files that may add tokens; the last two count only if tokenizer_config.json has no added_tokens_decoder.
 CONFIG, SPECIAL_MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 _SPECIAL = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 _SPECIAL_LISTS = ("extra_special_tokens", "additional_special_tokens")
 
-# White space by someone's rule, beside what str.isspace() knows.
+# White space by some tokenizer's rule, in addition to str.isspace().
 _SPACES = "\u180e\u200b\u2060\ufeff"
-# How many lines of how many characters are kept with their tokens.
+# How many lines, of at most how many characters, are cached with their tokens.
 _LINES, _LINE = 1 << 15, 500
 # Characters below which starting the backend's threads takes longer than encoding.
 _FEW = 2000
@@ -48,28 +48,28 @@ _FEW = 2000
 # A group that holds an unbounded repetition and is itself repeated without bound.
 _NESTED = re.compile(r"\((?:[^()\\]|\\.)*[+*](?:[^()\\]|\\.)*\)(?:[+*]|\{\d*,\})")
 
-# The last character of a word, before white space by anyone's rule.
+# The last character of a word, before white space by every rule.
 _INNER_END = re.compile(r"\S(?=[ \n])")
 
 
 class Tokenizer:
     """Text to token ids and back; `end_of_text` is the id that separates documents and stands for an empty context.
 
-    GPT-1 has no such token. Its only special one, <unk>, stands in: unlike its newline it never ends a generation that
-    should go on. It was hardly trained, so the first token of a document has a poor likelihood after it.
+    GPT-1 has no such token. Its only special one, <unk>, is used instead: unlike a newline it never ends a generation
+    too early. It was hardly trained, so the first token of a document has a poor likelihood after it.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer, *, end_of_text: str | None = None):
-        # GPT-1's vocabulary is known by its mark at the ends of words.
+        # GPT-1's vocabulary is recognised by its suffix at the ends of words.
         gpt1 = getattr(backend.model, "end_of_word_suffix", None) == END_OF_WORD
         self._separator = end_of_text or (UNKNOWN if gpt1 else END_OF_TEXT)
-        found = backend.token_to_id(self._separator)
-        if found is None:
+        end_id = backend.token_to_id(self._separator)
+        if end_id is None:
             raise CheckpointError(f"the tokenizer has no {self._separator} token, which separates documents")
         self._backend = backend
         self._backend.no_padding()
         self._backend.no_truncation()
-        self.end_of_text: int = found
+        self.end_of_text: int = end_id
         self._lines: dict[str, array[int]] = {}
 
     @classmethod
@@ -89,16 +89,16 @@ class Tokenizer:
                     return cls(_from_pair(vocab, merges, added))
         except (CheckpointError, KeyboardInterrupt):
             raise
-        except BaseException as error:  # the library raises bare Exception, and panics, which are no Exception
+        except BaseException as error:  # the library raises bare Exception, and panics, which are not Exceptions
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"the tokenizer in {folder} cannot be read: {reason}") from error
         raise CheckpointError(f"no tokenizer in {folder}: expected tokenizer.json, or vocab.json with merges.txt")
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
-        """Learn a byte-level BPE with GPT-2's rule that merges do not cross character categories.
+        """Train a byte-level BPE with GPT-2's rule that merges do not cross character categories.
 
-        Raises UsageError when the vocabulary cannot even hold the 256 bytes and end of text.
+        Raises UsageError when the vocabulary cannot hold the 256 bytes and end of text.
         """
         check_vocabulary(vocab_size)
         backend = _byte_level(models.BPE())
@@ -124,22 +124,22 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts, in parallel where the machine allows.
 
-        Prompts repeat their lines (shots), and all but the last of them (the choices of a context): where a cut before
-        a newline is safe, each line is encoded once, and kept for a while.
+        Prompts repeat lines (their shots), often all but the last line (the choices of one context). If texts can be
+        cut before a newline without changing the encoding, each line is encoded once and cached for a while.
         """
         if not self._cuttable:
             return self._encode_all(texts)
-        cut = [_last_line(text) for text in texts]
-        heads = {head: _lines(head) for head in dict.fromkeys(head for head, _ in cut)}
-        wanted = dict.fromkeys(chain(chain.from_iterable(heads.values()), (last for _, last in cut)))
-        new = [line for line in wanted if line not in self._lines]
+        split_texts = [_last_line(text) for text in texts]
+        heads = {head: _lines(head) for head in dict.fromkeys(head for head, _ in split_texts)}
+        unique_lines = dict.fromkeys(chain(chain.from_iterable(heads.values()), (last for _, last in split_texts)))
+        new = [line for line in unique_lines if line not in self._lines]
         ids = dict(zip(new, self._encode_all(new), strict=True))
-        known = {head: [i for line in lines for i in self._of(line, ids)] for head, lines in heads.items()}
-        found = [[*known[head], *self._of(last, ids)] for head, last in cut]
+        head_ids = {head: [i for line in lines for i in self._of(line, ids)] for head, lines in heads.items()}
+        encodings = [[*head_ids[head], *self._of(last, ids)] for head, last in split_texts]
         if len(self._lines) + len(new) > _LINES:
             self._lines.clear()
         self._lines.update((line, array("I", ids[line])) for line in new[:_LINES] if len(line) <= _LINE)
-        return found
+        return encodings
 
     def _of(self, line: str, new: Mapping[str, list[int]]) -> Sequence[int]:
         return new[line] if line in new else self._lines[line]
@@ -151,9 +151,9 @@ class Tokenizer:
             return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def stretches(self, text: str, *, characters: int) -> Iterator[str]:
-        """Cut a long text into stretches of about so many characters whose encodings, joined, are that of the whole.
+        """Cut a long text into stretches of about this many characters whose joined encodings are that of the text.
 
-        Where no cut is safe, the rest stays one stretch.
+        Where no cut is safe, the rest is a single stretch.
         """
         start = 0
         while self._cuttable and (end := _INNER_END.search(text, start + characters)):
@@ -163,15 +163,15 @@ class Tokenizer:
 
     @cached_property
     def _cuttable(self) -> bool:
-        """Whether a word and the white space behind it are always encoded apart, as by GPT-2's and GPT-1's rules."""
+        """Whether a word and the white space after it are always encoded separately, as in GPT-2 and GPT-1."""
         rule = self._backend.pre_tokenizer
         if isinstance(rule, pre_tokenizers.ByteLevel):
-            apart = rule.use_regex and not rule.add_prefix_space and self._backend.normalizer is None
+            separate = rule.use_regex and not rule.add_prefix_space and self._backend.normalizer is None
         else:
-            apart = isinstance(rule, pre_tokenizers.BertPreTokenizer)
+            separate = isinstance(rule, pre_tokenizers.BertPreTokenizer)
         added = self._backend.get_added_tokens_decoder().values()
-        whole = (not any(map(str.isspace, token.content)) for token in added)
-        return apart and all(whole) and not any(token.lstrip or token.rstrip for token in added)
+        without_space = (not any(map(str.isspace, token.content)) for token in added)
+        return separate and all(without_space) and not any(token.lstrip or token.rstrip for token in added)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return each token's (start, end) in characters of the text."""
@@ -179,12 +179,12 @@ class Tokenizer:
             return list(self._backend.encode(text, add_special_tokens=False).offsets)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of token ids; bytes that are no valid UTF-8 become the replacement character."""
+        """Return the text of token ids; invalid UTF-8 becomes the replacement character."""
         with _no_panic():
             return str(self._backend.decode(list(ids), skip_special_tokens=True))
 
     def save(self, folder: Path, *, context: int) -> None:
-        """Write tokenizer.json and the tokenizer_config.json that lets transformers load it."""
+        """Write tokenizer.json, and the tokenizer_config.json with which transformers loads it."""
         write_atomic(folder / "tokenizer.json", self._backend.to_str(pretty=False))
         if self._separator == UNKNOWN:
             config: dict[str, object] = {"tokenizer_class": "OpenAIGPTTokenizer", "unk_token": UNKNOWN}
@@ -203,8 +203,8 @@ class Tokenizer:
         return digest(self._backend.to_str(pretty=False))
 
 
-class _no_panic:  # noqa: N801  (a context manager, thirty times as fast as contextlib's)
-    """Makes a CheckpointError of a panic of the library, which is no Exception, and of its errors."""
+class _no_panic:  # noqa: N801  (a context manager, thirty times faster than contextlib's)
+    """Turns the library's errors, and its panics, which are not Exceptions, into a CheckpointError."""
 
     def __enter__(self) -> None:
         pass
@@ -215,7 +215,7 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times as fast as cont
 
 
 def _check_patterns(path: Path) -> None:
-    """Refuse patterns that repeat a repetition, such as (a+)+: a text can make them go back without end."""
+    """Refuse patterns that repeat a repetition, such as (a+)+: on some texts they backtrack endlessly."""
     if path.stat().st_size and (raw := read_json(path, CheckpointError)) and isinstance(raw, dict):
         rules = [raw.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")]
         while rules:
@@ -232,16 +232,16 @@ def _check_patterns(path: Path) -> None:
 
 
 def check_vocabulary(size: int) -> None:
-    """Raise UsageError for a size that a byte-level BPE cannot have."""
+    """Raise UsageError for a vocabulary size that a byte-level BPE cannot have."""
     if size < 257:
         raise UsageError(f"a vocabulary of {size} is too small: 256 bytes and end of text need at least 257")
 
 
 class _Added:
-    """The tokens that files beside a vocabulary add to it, as transformers adds them.
+    """The tokens that a folder's other files add to the vocabulary, as transformers adds them.
 
-    listed: by id, of added_tokens_decoder or added_tokens.json. Those that a setting merely names (pad_token) become
-    special where the vocabulary has them; transformers gives others an id behind it, for which no model has a row.
+    listed: by id, from added_tokens_decoder or added_tokens.json. Tokens that a setting only names (pad_token) become
+    special if the vocabulary has them; transformers gives others an id beyond it, for which no model has a row.
     """
 
     def __init__(self, folder: Path):
@@ -251,47 +251,47 @@ class _Added:
         self.listed: dict[int, tokenizers.AddedToken] = {}
         if "added_tokens_decoder" in config:
             self._named = _named(config)
-            for index, about in config["added_tokens_decoder"].items():
-                self.listed[int(index)] = _token(about, special=False)
+            for index, description in config["added_tokens_decoder"].items():
+                self.listed[int(index)] = _token(description, special=False)
         else:
-            more = _object(folder / SPECIAL_MAP)
-            self._named = _named({**config, **more})
-            # As transformers 5 has it, the older name of a list counts for this only in tokenizer_config.json.
-            marked = _named({**config, **more, _SPECIAL_LISTS[1]: config.get(_SPECIAL_LISTS[1])})
+            special_map = _object(folder / SPECIAL_MAP)
+            self._named = _named({**config, **special_map})
+            # As in transformers 5, the older name of a list counts here only in tokenizer_config.json.
+            marked = _named({**config, **special_map, _SPECIAL_LISTS[1]: config.get(_SPECIAL_LISTS[1])})
             for content, index in _object(folder / ADDED).items():
                 special = content in {token.content for token in marked}
                 self.listed[int(index)] = tokenizers.AddedToken(content, normalized=not special, special=special)
 
     def to(self, backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-        """Add them. Raises CheckpointError where one would get another id than its file says."""
+        """Add the tokens to a tokenizer. Raises CheckpointError if one would get another id than its file says."""
         backend.add_tokens([self.listed[index] for index in sorted(self.listed)])
         for index, token in self.listed.items():
-            if (found := backend.token_to_id(token.content)) != index:
+            if (actual := backend.token_to_id(token.content)) != index:
                 raise CheckpointError(
                     f"{self._folder}: the added token {token.content!r} should have the id {index}, but the vocabulary "
-                    f"gives it {found}"
+                    f"gives it {actual}"
                 )
-        there = {token.content for token in backend.get_added_tokens_decoder().values()}
-        known = [token for token in self._named if backend.token_to_id(token.content) is not None]
-        backend.add_tokens([token for token in known if token.content not in there])
+        present = {token.content for token in backend.get_added_tokens_decoder().values()}
+        named = [token for token in self._named if backend.token_to_id(token.content) is not None]
+        backend.add_tokens([token for token in named if token.content not in present])
         return backend
 
     def as_json(self) -> list[object]:
-        """Return all that decides encodings beyond the tokenizer's own files, as plain values; usually nothing."""
+        """Return what changes encodings in addition to the tokenizer's own files, as plain values; usually empty."""
         tokens = [(index, token) for index, token in sorted(self.listed.items())]
-        told = [
+        rows = [
             [index, token.content, token.lstrip, token.rstrip, token.single_word, token.normalized, token.special]
             for index, token in [*tokens, *((-1, token) for token in self._named)]
         ]
         plain = [[index, END_OF_TEXT, False, False, False, False, True] for index in (-1, 0, 50256)]
         unknown = [[-1, UNKNOWN, False, False, False, False, True], [0, UNKNOWN, False, False, False, False, True]]
-        return [row for row in told if row not in plain + unknown] + [True] * self.prefix_space
+        return [row for row in rows if row not in plain + unknown] + [True] * self.prefix_space
 
 
 def added_tokens(folder: Path) -> list[object]:
-    """Return what a folder's files add to its tokenizer, as plain values that change whenever an encoding could.
+    """Return what a folder's files add to its tokenizer, as plain values that change whenever an encoding may change.
 
-    Nothing for the usual special tokens. Raises CheckpointError for a broken file.
+    Empty for the usual special tokens. Raises CheckpointError for a broken file.
     """
     try:
         return _Added(folder).as_json()
@@ -300,7 +300,7 @@ def added_tokens(folder: Path) -> list[object]:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    """Read a JSON object; nothing where there is no file."""
+    """Read a JSON object; empty if there is no file."""
     value = read_json(path, CheckpointError) if path.is_file() else {}
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}")
@@ -308,21 +308,25 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _named(settings: Mapping[str, Any]) -> list[tokenizers.AddedToken]:
-    """Return the special tokens that settings name, each once."""
-    found = [settings.get(name) for name in _SPECIAL]
+    """Return the special tokens that the settings name, each once."""
+    descriptions = [settings.get(name) for name in _SPECIAL]
     for name in _SPECIAL_LISTS:
         listed = settings.get(name) or []
-        found += listed.values() if isinstance(listed, dict) else listed
-    tokens = [_token(about, special=True) for about in found if about]
+        descriptions += listed.values() if isinstance(listed, dict) else listed
+    tokens = [_token(description, special=True) for description in descriptions if description]
     return list({token.content: token for token in reversed(tokens)}.values())[::-1]
 
 
-def _token(about: Any, *, special: bool) -> tokenizers.AddedToken:
-    """Return a token that is given as its text or with its flags."""
-    if isinstance(about, str):
-        return tokenizers.AddedToken(about, special=True)
-    flags = {name: bool(about[name]) for name in ("lstrip", "rstrip", "single_word", "normalized") if name in about}
-    return tokenizers.AddedToken(about["content"], special=special or bool(about.get("special")), **flags)
+def _token(description: Any, *, special: bool) -> tokenizers.AddedToken:
+    """Return a token described by its text alone or with its flags."""
+    if isinstance(description, str):
+        return tokenizers.AddedToken(description, special=True)
+    flags = {
+        name: bool(description[name])
+        for name in ("lstrip", "rstrip", "single_word", "normalized")
+        if name in description
+    }
+    return tokenizers.AddedToken(description["content"], special=special or bool(description.get("special")), **flags)
 
 
 def _from_pair(vocab: Path, merges: Path, added: _Added) -> tokenizers.Tokenizer:
@@ -335,7 +339,7 @@ def _from_pair(vocab: Path, merges: Path, added: _Added) -> tokenizers.Tokenizer
 
 
 def _lower_case(model: models.BPE, added: _Added) -> tokenizers.Tokenizer:
-    """Dress a BPE model as transformers dresses GPT-1's: BERT's normalisation and cuts, ends of words marked."""
+    """Complete a BPE model as transformers does for GPT-1: BERT's normalisation and splitting, word ends marked."""
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -346,7 +350,7 @@ def _lower_case(model: models.BPE, added: _Added) -> tokenizers.Tokenizer:
 
 
 def _byte_level(model: models.BPE, added: _Added | None = None) -> tokenizers.Tokenizer:
-    """Dress a BPE model as GPT-2 does: split by its regex, bytes as letters, end of text as a special token."""
+    """Complete a BPE model as GPT-2 does: split by its regex, bytes as letters, end of text as a special token."""
     backend = tokenizers.Tokenizer(model)
     prefix_space = added is not None and added.prefix_space
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix_space, use_regex=True)
@@ -358,18 +362,18 @@ def _byte_level(model: models.BPE, added: _Added | None = None) -> tokenizers.To
 
 
 def _ends_word(text: str) -> bool:
-    """Tell whether a text's last character is no white space by anyone's rule: a newline behind it is encoded apart."""
+    """Whether a text ends in no white space by any rule, so that a newline after it is encoded separately."""
     return bool(text) and not text[-1].isspace() and text[-1] not in _SPACES
 
 
 def _last_line(text: str) -> tuple[str, str]:
-    """Cut a text before its last newline, or, where that is not safe, behind all of it."""
+    """Cut a text before its last newline or, if that is not safe, at its end."""
     head, newline, last = text.rpartition("\n")
     return (head, newline + last) if newline and _ends_word(head) else (text, "")
 
 
 def _lines(text: str) -> list[str]:
-    """Cut a text before every newline where that is safe."""
+    """Cut a text before each newline where that is safe."""
     first, *rest = text.split("\n")
     lines = [first]
     for line in rest:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from evalkit.errors import UsageError
 
-# What no model has more of; a damaged file may ask for any number. The sizes are of d_model, n_head and the like.
+# Upper bounds of any model, because a damaged file may ask for any number: layers; d_model, n_head and the like.
 _MOST_LAYERS, _LARGEST = 1_000, 1 << 24
 
 
@@ -22,7 +22,7 @@ class GPTConfig:
     epsilon: of the layer norms. norm: "pre" normalises each branch's input and the last block's output (Radford et
     al. 2019, section 2.3), "post" each sum of the residual stream and a branch (Radford et al. 2018, section 4.1).
     band: positions, its own included, that a position sees in every second layer (the 2nd, 4th, ...); None: all.
-    untied: whether the output matrix is one of its own; in all GPTs of the papers it is the token embedding.
+    untied: whether the output matrix is separate; in all GPTs of the papers it is the token embedding.
 
     Raises UsageError for a shape that cannot be built.
     """
@@ -52,7 +52,7 @@ class GPTConfig:
         if self.norm not in ("pre", "post"):
             raise UsageError(f"norm must be 'pre' or 'post', not {self.norm!r}")
         if self.band is not None and (self.band < 1 or self.norm == "post"):
-            raise UsageError(f"band {self.band}: must be at least 1, and goes with norm 'pre' only (GPT-3)")
+            raise UsageError(f"band {self.band}: must be at least 1, and needs norm 'pre' (GPT-3)")
 
     @property
     def block_parameters(self) -> int:
@@ -63,7 +63,7 @@ class GPTConfig:
 
     @property
     def parameters(self) -> int:
-        """N with embeddings; an output matrix that is the token embedding counts once."""
+        """N with embeddings; a token embedding that is also the output matrix counts once."""
         tables = self.vocab_size * (2 if self.untied else 1) + self.context
         return self.block_parameters + tables * self.d_model
 
@@ -72,7 +72,7 @@ class GPTConfig:
         """Training FLOPs per token at full context: 6 N + 6 n_layer context d_model (Kaplan et al. 2020, 2.1).
 
         Training is forward and backward; the forward pass alone is a third. N counts every matrix that multiplies,
-        the output matrix included. The attention term is the causal half, and what lies in the band of banded layers.
+        the output matrix included. The attention term counts the causal half, and only the band in banded layers.
         """
         multiplied = self.block_parameters + self.vocab_size * self.d_model
         band = min(self.band or self.context, self.context)
@@ -90,7 +90,7 @@ def _sizes(shapes: Mapping[str, tuple[int, int, int]], **common: Any) -> Mapping
     )
 
 
-# The ladder is trained here, on the world corpus, with its tokenizer of 3,000 tokens.
+# The ladder is trained by this project, on the world corpus, with its tokenizer of 3,000 tokens.
 LADDER = _sizes(
     {
         "pico": (2, 32, 2),
@@ -135,7 +135,7 @@ GPT3 = _sizes(
 
 SIZES = MappingProxyType({**LADDER, **GPT1, **GPT2, **GPT3})
 
-# The names under which transformers' hub holds released weights. GPT-3's were never released.
+# The names of released weights on the Hugging Face hub. GPT-3's were never released.
 HUB = MappingProxyType(
     {
         "gpt1": "openai-community/openai-gpt",
@@ -153,5 +153,5 @@ HUB = MappingProxyType(
 
 
 def with_shape(config: GPTConfig, *, vocab_size: int, context: int | None = None, dropout: float = 0.0) -> GPTConfig:
-    """Return a named size with a tokenizer's vocabulary and, if given, another context."""
+    """Return a shape with a tokenizer's vocabulary and, if given, another context."""
     return replace(config, vocab_size=vocab_size, context=context or config.context, dropout=dropout)

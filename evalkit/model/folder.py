@@ -1,4 +1,4 @@
-"""A checkpoint folder without its weights being read: which files decide its scores, and what identifies them.
+"""A checkpoint folder whose weights are not read: which files decide its scores, and what identifies them.
 
 Needs no torch.
 """
@@ -20,7 +20,7 @@ PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 def weight_files(folder: Path) -> list[Path]:
     """Return the files that hold a folder's weights (safetensors before pickles, one file before shards).
 
-    Raises CheckpointError when there are none, or when the index names a file that is missing.
+    Raises CheckpointError when there are none, or when the index is broken or names a missing file.
     """
     for single, index in ((SINGLE, INDEX), (PICKLE, PICKLE_INDEX)):
         if (folder / single).is_file():
@@ -32,15 +32,19 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _shards(index: Path) -> list[Path]:
     raw = read_json(index, CheckpointError)
-    places = raw.get("weight_map") if isinstance(raw, dict) else None
-    if not places or not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+    file_of_tensor = raw.get("weight_map") if isinstance(raw, dict) else None
+    if (
+        not file_of_tensor
+        or not isinstance(file_of_tensor, dict)
+        or not all(isinstance(name, str) for name in file_of_tensor.values())
+    ):
         raise CheckpointError(f"{index}: weight_map must map the names of tensors to files")
-    for tensor, name in places.items():
+    for tensor, name in file_of_tensor.items():
         if Path(name).name != name or len(name) > 255:
             raise CheckpointError(f"{index}: {name!r}, the file of tensor {tensor!r}, must be a name in this folder")
         if not (index.parent / name).is_file():
             raise CheckpointError(f"{index.parent / name} is missing; {index.name} says it holds tensor {tensor!r}")
-    return sorted({index.parent / name for name in places.values()})
+    return sorted({index.parent / name for name in file_of_tensor.values()})
 
 
 def content_hash(folder: Path) -> str:
@@ -52,14 +56,14 @@ def content_hash(folder: Path) -> str:
 
 
 def begin_setting(*, every_window: bool) -> dict[str, str]:
-    """Return how a signature says that each window of a document begins as the document does; nothing otherwise."""
+    """Return the signature's entry for windows that each begin as the document does; otherwise nothing."""
     return {"begin": "every-window"} if every_window else {}
 
 
 def signature(
     config: GPTConfig, *, name: str, content_hash: str, dtype: str, stride: int, every_window: bool = False
 ) -> dict[str, str]:
-    """Return what identifies a model's numbers: name, content hash, dtype, parameters and how windows are laid."""
+    """Return what identifies a model's numbers: name, content hash, dtype, parameters and the layout of windows."""
     return {
         "model": name,
         "hash": content_hash,

@@ -1,10 +1,11 @@
 """The decoder of GPT-1, GPT-2 and GPT-3, written for likelihoods: logits at every position.
 
-What differs is in the config. GPT-2 (Radford et al. 2019, section 2.3) normalises the input of each branch and, once
+The config holds the differences. GPT-2 (Radford et al. 2019, section 2.3) normalises the input of each branch and, once
 more, the last block's output. GPT-1 (Radford et al. 2018, section 4.1) normalises each sum of the residual stream and a
-branch, and nothing after. GPT-3 (Brown et al. 2020, section 2.1) is GPT-2 with "alternating dense and locally banded
-sparse attention patterns"; it says neither which layers come first nor how wide the band is. Assumed here, as in
-GPT-Neo: the first layer is dense, the second banded, and so on; a banded position sees itself and the band - 1 before.
+branch, and nothing afterwards. GPT-3 (Brown et al. 2020, section 2.1) is GPT-2 with "alternating dense and locally
+banded sparse attention patterns"; the paper says neither which layers come first nor how wide the band is. Assumed
+here, as in GPT-Neo: the first layer is dense, the second banded, and so on; a banded position sees itself and the
+band - 1 before.
 
 Shapes: B sequences, T positions, D width, H heads, K = D / H, V vocabulary. A name ends in its shape: logits_BTV. Loss,
 packed scoring, decoding with a cache and sampling live elsewhere.
@@ -34,11 +35,11 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.d_model, config.d_model)
 
     def forward(self, x_BTD: Tensor, mask_TT: Tensor | None) -> Tensor:
-        """Attend; without a mask each position sees itself and all before it, else what the mask allows."""
+        """Attend; without a mask each position sees itself and all before it, otherwise what the mask allows."""
         B, T, D = x_BTD.shape
         qkv_BTC = self.qkv(x_BTD)
         dropout = self.dropout if self.training else 0.0
-        compiled = torch.compiler.is_compiling()  # which cannot follow random numbers into a function of our own
+        compiled = torch.compiler.is_compiling()  # the compiler cannot trace random numbers in our own function
         if mask_TT is None and suits(qkv_BTC) and not (dropout and compiled):
             attended_BTD: Tensor = self.out(causal_attention(qkv_BTC, n_head=self.n_head, dropout=dropout))
             return attended_BTD
@@ -56,7 +57,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block, its layer norms before the branches or behind their sums."""
+    """Transformer block with layer norms before the branches or after their sums."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -80,13 +81,13 @@ class Block(nn.Module):
         return x_BTD + added_BTD
 
     def perceptron(self, x_BTD: Tensor) -> Tensor:
-        """Widen to 4 D, apply GPT's approximation of GELU, narrow to D."""
+        """Project to 4 D, apply GPT's approximation of GELU, project back to D."""
         out_BTD: Tensor = self.down(F.gelu(self.up(x_BTD), approximate="tanh"))
         return out_BTD
 
 
 class GPT(nn.Module):
-    """A language model; the output matrix is the token embedding, or one of its own (`config.untied`)."""
+    """A language model; the output matrix is the token embedding, or separate (`config.untied`)."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -95,18 +96,18 @@ class GPT(nn.Module):
         self.positions = nn.Embedding(config.context, config.d_model)
         self.drop = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        # GPT-1's last block has normalised already.
+        # GPT-1's last block has already normalised.
         last = nn.LayerNorm(config.d_model, eps=config.epsilon) if config.norm == "pre" else nn.Identity()
         self.norm: nn.Module = last
         self.output = nn.Linear(config.d_model, config.vocab_size, bias=False) if config.untied else None
 
     @property
     def output_matrix(self) -> Tensor:
-        """Return what turns states into logits (V, D)."""
+        """Return the matrix that turns states into logits (V, D)."""
         return self.tokens.weight if self.output is None else self.output.weight
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw initial weights: N(0, 0.02); since GPT-2 what feeds the residual stream is over sqrt(its layers)."""
+        """Draw initial weights: N(0, 0.02); since GPT-2, over sqrt(branches) where they feed the residual stream."""
         residual_scale = 1 / math.sqrt(2 * self.config.n_layer) if self.config.norm == "pre" else 1.0
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
@@ -130,7 +131,7 @@ class GPT(nn.Module):
         return normed_BTD
 
     def _banded(self, places_T: Tensor) -> Tensor | None:
-        """Return what positions see in banded layers; None where that is all before, which is faster without a mask."""
+        """Return what positions see in banded layers; None if the band covers all, which is faster without a mask."""
         band = self.config.band
         if band is None or band >= len(places_T):
             return None

@@ -1,8 +1,8 @@
-"""The layouts in which checkpoints are stored: which config.json, and what each tensor is called.
+"""The layouts in which checkpoints are stored: the content of config.json, and the names of tensors.
 
-GPT-1 and GPT-2 are stored as transformers stores them ("openai-gpt", "gpt2"). transformers has no GPT-3, and as "gpt2"
-it would load one with dense attention and silently compute something else; so GPT-3 is "evalkit-gpt3", GPT-2's layout
-with a `band`, which transformers refuses.
+GPT-1 and GPT-2 are stored as transformers stores them ("openai-gpt", "gpt2"). transformers has no GPT-3; stored as
+"gpt2", it would be loaded with dense attention and silently compute something else. So GPT-3 is "evalkit-gpt3", GPT-2's
+layout with a `band`, which transformers refuses.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _BLOCK = {
 }
 _SHAPE = {"n_layer": "n_layer", "n_embd": "d_model", "n_head": "n_head", "n_positions": "context"}
 _SHAPE |= {"vocab_size": "vocab_size"}
-# The output matrix, which alone lies outside "transformer.".
+# The output matrix, the only tensor outside "transformer.".
 OUTPUT = "lm_head.weight"
-# A buffer or copy that is no parameter: masks of old versions; the tied output matrix.
+# Buffers and copies that are not parameters: masks of old versions; the tied output matrix.
 SKIPPED = (".attn.bias", ".attn.masked_bias", OUTPUT)
-# What to do with a GPT of a kind that ours is not.
+# A hint for kinds of GPT that ours does not cover.
 _ELSEWHERE = "; transformers may run it: try --model hf:FOLDER"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """outer: names outside the blocks, theirs -> ours. activation: (its key, its default, what means our GELU)."""
+    """outer: names outside the blocks, theirs -> ours. activation: (key, default, the values that mean our GELU)."""
 
     architecture: str
     outer: Mapping[str, str]
@@ -76,7 +76,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
 
 
 def _embedding(layout: Layout) -> str:
-    """Return what the token embedding is stored as."""
+    """Return the stored name of the token embedding."""
     return next(theirs for theirs, ours in layout.outer.items() if ours == "tokens.weight")
 
 
@@ -99,24 +99,26 @@ def stored_names(config: GPTConfig) -> dict[str, tuple[str, bool]]:
 
 
 def read_config(folder: Path) -> GPTConfig:
-    """Read config.json, and of the weights whether the output matrix is one of its own.
+    """Read config.json, and from the weights whether the output matrix is separate.
 
-    Where config.json says that it is the token embedding and the files hold another one, the files are right, as for
-    transformers. Raises CheckpointError for another architecture or for settings that our GPT does not have.
+    If config.json says that it is the token embedding but the files hold another matrix, the files count, as in
+    transformers. Raises CheckpointError for another architecture or for settings that our GPT does not support.
     """
     path = folder / "config.json"
     raw = read_json(path, CheckpointError)
-    found = raw.get("model_type") if isinstance(raw, dict) else type(raw).__name__
-    if not isinstance(found, str) or found not in LAYOUTS:
-        known = ", ".join(map(repr, LAYOUTS))
-        raise CheckpointError(f"{path}: model_type is {found!r}; only {known} can be read here{_ELSEWHERE}")
-    layout = LAYOUTS[found]
+    stored_type = raw.get("model_type") if isinstance(raw, dict) else type(raw).__name__
+    if not isinstance(stored_type, str) or stored_type not in LAYOUTS:
+        choices = ", ".join(map(repr, LAYOUTS))
+        raise CheckpointError(
+            f"{path}: model_type is {stored_type!r}; evalkit's own GPT reads only {choices}{_ELSEWHERE}"
+        )
+    layout = LAYOUTS[stored_type]
     _check_settings(raw, layout, path)
     missing = [key for key in _SHAPE if not isinstance(raw.get(key), int)]
-    if found == "evalkit-gpt3" and not isinstance(raw.get("band"), int):
+    if stored_type == "evalkit-gpt3" and not isinstance(raw.get("band"), int):
         missing.append("band")
     if missing:
-        raise CheckpointError(f"{path}: {', '.join(missing)} must be given as whole numbers")
+        raise CheckpointError(f"{path}: {', '.join(missing)} must be whole numbers")
     if raw.get("n_inner") not in (None, 4 * raw["n_embd"]):
         raise CheckpointError(f"{path}: n_inner {raw['n_inner']}; only 4 x n_embd is supported{_ELSEWHERE}")
     try:
@@ -124,7 +126,7 @@ def read_config(folder: Path) -> GPTConfig:
             **{ours: raw[theirs] for theirs, ours in _SHAPE.items()},
             epsilon=float(raw.get("layer_norm_epsilon", 1e-5)),
             norm=layout.norm,
-            band=raw["band"] if found == "evalkit-gpt3" else None,
+            band=raw["band"] if stored_type == "evalkit-gpt3" else None,
             untied=not raw.get("tie_word_embeddings", True) or differs(folder, _embedding(layout), OUTPUT),
         )
     except (UsageError, TypeError, ValueError, OverflowError) as error:
@@ -134,7 +136,7 @@ def read_config(folder: Path) -> GPTConfig:
 def _check_settings(raw: Mapping[str, Any], layout: Layout, path: Path) -> None:
     key, default, allowed = layout.activation
     if raw.get(key, default) not in allowed:
-        raise CheckpointError(f"{path}: {key} {raw[key]!r}; only {allowed[0]!r} is read here{_ELSEWHERE}")
+        raise CheckpointError(f"{path}: {key} {raw[key]!r}; only {allowed[0]!r} is supported{_ELSEWHERE}")
     for name in ("scale_attn_by_inverse_layer_idx", "add_cross_attention"):
         if raw.get(name):
             raise CheckpointError(f"{path}: {name} is not supported{_ELSEWHERE}")

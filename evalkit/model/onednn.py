@@ -1,8 +1,8 @@
-"""A GPT whose matrices lie as oneDNN wants them: on a processor its products are up to a third faster than torch's own.
+"""A GPT whose matrices are laid out for oneDNN: on a CPU its products are up to a third faster than torch's own.
 
-torch multiplies fp32 with MKL, which is slow on processors of other makers, and lays out bf16 matrices anew for every
-product; GELU is a pass of its own over the widest states. Here each matrix is laid out once, and GELU is a part of the
-product before it. These are the operators that torch.compile itself uses for frozen weights on a processor.
+torch multiplies fp32 with MKL, which is slow on CPUs of other makers, and reorders bf16 matrices for every product;
+GELU is a separate pass over the widest states. Here each matrix is reordered once, and GELU is fused into the product
+before it. torch.compile itself uses these operators for frozen weights on a CPU.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT, Block
 from evalkit.model.weights import without_weights
 
-# Rows of the products that matrices are laid out for: a pass of evaluation has several hundred.
+# The number of rows for which matrices are laid out: a pass of an evaluation has several hundred.
 _ROWS = 512
 
 
 def suits(model: GPT) -> bool:
-    """Say whether a model can be packed: on a processor, in a dtype that oneDNN multiplies there."""
+    """Whether a model can be packed: it is on a CPU, in a dtype that oneDNN multiplies there."""
     return _multiplies(model.tokens.weight)
 
 
@@ -33,7 +33,7 @@ def product(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _multiplies(weight: Tensor) -> bool:
-    """Say whether oneDNN multiplies such matrices here."""
+    """Whether oneDNN multiplies such matrices on this machine."""
     dnn = torch.backends.mkldnn
     if weight.device.type != "cpu" or not (dnn.is_available() and dnn.enabled):
         return False
@@ -43,13 +43,13 @@ def _multiplies(weight: Tensor) -> bool:
 
 
 def packed(model: GPT) -> GPT:
-    """Return the same network for inference; `model` is taken apart, so that nothing is held twice."""
+    """Return the same network for inference; `model` is taken apart, so that no weight is held twice."""
     return _PackedGPT(model).eval()
 
 
 class _PackedGPT(GPT):
     def __init__(self, model: GPT):
-        with without_weights():  # all of it is replaced
+        with without_weights():  # all of them are replaced
             super().__init__(model.config)
         self.tokens, self.positions, self.norm = model.tokens, model.positions, model.norm
         self.output = model.output
@@ -61,7 +61,7 @@ class _PackedGPT(GPT):
         """Turn states (..., D) into logits (..., V)."""
         if hidden.dtype != torch.float32:
             return super().unembed(hidden)
-        return product(hidden, self.output_matrix)  # not packed, for tokens are looked up in it where it is tied
+        return product(hidden, self.output_matrix)  # not packed, because a tied matrix is also the token embedding
 
 
 class _PackedBlock(Block):
@@ -74,7 +74,7 @@ class _PackedBlock(Block):
         self.up, self.down = _PackedLinear(block.up), _PackedLinear(block.down)
 
     def perceptron(self, x_BTD: Tensor) -> Tensor:
-        """Widen to 4 D with GELU, narrow to D."""
+        """Project to 4 D with GELU, project back to D."""
         assert isinstance(self.up, _PackedLinear)
         out_BTD: Tensor = self.down(self.up.product(x_BTD, "gelu", "tanh"))
         return out_BTD
@@ -95,6 +95,6 @@ class _PackedLinear(nn.Linear):
         return self.product(input)
 
     def product(self, x: Tensor, activation: str = "none", kind: str = "") -> Tensor:
-        """Multiply and apply an activation of oneDNN's, without a pass of its own."""
+        """Multiply and apply one of oneDNN's activations in the same pass."""
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, activation, [], kind)
         return product

@@ -1,10 +1,10 @@
 """A GPT that reads many sequences as one: the forward pass for scoring, without padding and without gradients.
 
-The tokens of a batch are the nodes of a tree of prefixes. Norms and matrix products do not care which token belongs
-where and take all of them at once; only attention does, see model/tree_attention.py. In bf16 and fp16 the matrix
-products are half precision; the residual stream, the norms, the attention weights and the logits are fp32.
+The tokens of a batch are the nodes of a tree of prefixes. Norms and matrix products treat all tokens alike and take
+them at once; only attention depends on the tree, see model/tree_attention.py. In bf16 and fp16 the matrix products are
+half precision; the residual stream, the norms, the attention weights and the logits are fp32.
 
-Shapes: N new tokens, S tokens with the held ones, U states asked for, D width, V vocabulary.
+Shapes: N new tokens, S tokens with the held ones, U requested states, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from evalkit.model.gpt import GPT, Block
 from evalkit.model.onednn import product
 from evalkit.model.tree_attention import Tree, attention_over
 
-# Values of the perceptron's inner layer that are held at once: they fit the cache, and memory that was used before.
+# Values of the perceptron's inner layer held at once: few enough for the cache, and for reusing memory.
 _INNER = 1 << 22
-# Of the (positions, vocabulary) matrix of scores: values and columns that are held at once.
+# Values and columns of the (positions, vocabulary) matrix of scores that are held at once.
 _LOGITS, _COLUMNS = 1 << 22, 8192
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a batch leaves to the next: keys and values of some tokens in each layer (2 D each), and last states."""
+    """What a batch holds for the next: keys and values of some tokens in each layer (2 D each), and last states."""
 
     kv: Sequence[Tensor]
     last: Tensor
@@ -47,20 +47,20 @@ class PackedGPT:
     def read(
         self, tokens_N: Tensor, tree: Tree, *, held: Held | None, keep: Tensor, states: Tensor
     ) -> tuple[Tensor, Held]:
-        """Return the final normalised states (U, D) of the tokens `states`, and what is held of the tokens `keep`.
+        """Return the final normalised states (U, D) of the tokens `states`, and what is held for the tokens `keep`.
 
-        `states` and `keep` number tokens as the tree does, those held from the batch before first.
+        `states` and `keep` number tokens as the tree does: first those held from the batch before.
         """
         model = self._model
         x_ND = model.tokens(tokens_N).float() + model.positions(tree.places[tree.held :]).float()
         attend = attention_over(tree, self._config)
-        kept = []
+        kept_kv = []
         for layer, module in enumerate(model.blocks):
             block: Block = module  # type: ignore[assignment]
             normed_ND = x_ND if block.post else self._norm(block.norm_1, x_ND)
             q_ND, kv_ND = self._linear(normed_ND, block.attention.qkv).split((x_ND.shape[1], 2 * x_ND.shape[1]), dim=1)
             kv_SD = kv_ND if held is None else torch.cat([held.kv[layer], kv_ND])
-            kept.append(kv_SD.index_select(0, keep))
+            kept_kv.append(kv_SD.index_select(0, keep))
             x_ND = x_ND + self._linear(attend(q_ND, kv_SD, banded=layer % 2 == 1), block.attention.out)
             if block.post:
                 x_ND = self._norm(block.norm_1, x_ND)
@@ -71,12 +71,12 @@ class PackedGPT:
         final_UD = last_SD.index_select(0, states)
         if isinstance(model.norm, nn.LayerNorm):
             final_UD = self._norm(model.norm, final_UD)
-        return final_UD, Held(kept, last_SD.index_select(0, keep))
+        return final_UD, Held(kept_kv, last_SD.index_select(0, keep))
 
     def scores(self, states_UD: Tensor, rows_M: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
-        """Return targets' log-probabilities (M) after some of the states, and whether no other token is likelier.
+        """Return the targets' log-probabilities (M) and whether each target is the argmax.
 
-        rows_M: for each target the state that predicts it, ascending. All fp32, whatever the model is.
+        rows_M: for each target the index of the state that predicts it, ascending. All in fp32, for any model.
         """
         logprobs, greedy, done = [], [], 0
         for states_RD in states_UD.split(max(1, _LOGITS // min(_COLUMNS, len(self._model.output_matrix)))):
@@ -86,23 +86,23 @@ class PackedGPT:
             chosen = torch.empty_like(rows, dtype=torch.float32)
             for first, logits_RC in self._logits(states_RD):
                 best_R = torch.maximum(best_R, logits_RC.amax(1))
-                # log_softmax is torch's fastest way to a sum of exponentials.
+                # log_softmax is torch's fastest way to compute a log-sum-exp.
                 total_R = torch.logaddexp(total_R, logits_RC[:, 0] - logits_RC.log_softmax(1)[:, 0])
-                [here] = torch.where((first <= targets) & (targets < first + logits_RC.shape[1]))
-                chosen[here] = logits_RC[rows[here], targets[here] - first]
+                [in_columns] = torch.where((first <= targets) & (targets < first + logits_RC.shape[1]))
+                chosen[in_columns] = logits_RC[rows[in_columns], targets[in_columns] - first]
             logprobs.append(chosen - total_R[rows])
             greedy.append(chosen == best_R[rows])
             done += len(states_RD)
         return torch.cat(logprobs), torch.cat(greedy)
 
     def _logits(self, states_RD: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Yield columns of the fp32 logits, with the token that the first of them is of."""
+        """Yield blocks of columns of the fp32 logits, each with the token of its first column."""
         for i, matrix_CD in enumerate(self._model.output_matrix.split(_COLUMNS)):
             if matrix_CD.is_cuda and self._dtype != torch.float32:
                 logits_RC = torch.mm(states_RD.to(self._dtype), matrix_CD.t(), out_dtype=torch.float32)
             else:
-                # Logits of -100, as GPT-2 has them, are half a unit apart in bf16; torch has no product of bf16 on a
-                # processor that is fp32.
+                # Logits around -100, as in GPT-2, are half a unit apart in bf16, and torch has no CPU product of bf16
+                # matrices with fp32 results.
                 logits_RC = product(states_RD, matrix_CD.float())
             yield i * _COLUMNS, logits_RC
 

@@ -1,4 +1,4 @@
-"""Which number format a model is evaluated in, if the user does not say."""
+"""The default number format in which a model is evaluated."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from evalkit.model.config import GPTConfig
 
-# From this width on bf16 pays. On two cores with AVX-512 BF16, scoring gains 5% at a width of 64, 23% at 192, 36% at
-# 256 and 75% at 768; what it costs, about 0.01 nats per token up or down, is the same for all.
+# From this width on bf16 is worthwhile. On two cores with AVX-512 BF16, scoring gains 5% at a width of 64, 23% at 192,
+# 36% at 256 and 75% at 768; its error, about 0.01 nats per token up or down, is the same at all widths.
 _WIDE = 512
-# What processors call bf16 products: x86's two kinds of them, and Arm's.
+# The CPU flags of bf16 products: x86's two kinds, and Arm's.
 _FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
@@ -24,7 +24,7 @@ def _is_fast(device: str) -> bool:
 
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     try:
-        # Not asked of torch, which takes a second to import: a run whose answers are known needs no torch.
+        # Not through torch, which takes a second to import: a run whose answers are all cached needs no torch.
         return not _FLAGS.isdisjoint(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:  # not Linux
         return False

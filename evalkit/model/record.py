@@ -1,4 +1,4 @@
-"""What a report uses of a checkpoint's training.json. Needs no torch."""
+"""The facts of a checkpoint's training.json that reports use. Needs no torch."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts of a training record.
 
     step, tokens, flops: of the weights. corpus: its name; fingerprint: of its tokens and tokenizer. loss: held-out, in
-    nats per token; loss_stderr, loss_tokens, where they are known: its standard error, and the tokens it rests on.
-    seed: of the training; recipe: a digest of every other setting that decides the weights, so that trainings of one
-    recipe differ in their seed alone. Raises KeyError or TypeError for another trainer's record.
+    nats per token; loss_stderr, loss_tokens, if known: its standard error, and the tokens it was measured on. seed: of
+    the training; recipe: a digest of every other setting that decides the weights, so that trainings of one recipe
+    differ only in their seed. Raises KeyError or TypeError for another trainer's record.
     """
     corpus, settings = record["corpus"], record["settings"]
-    rests = {f"loss_{name}": record.get(f"validation_{name}") for name in ("stderr", "tokens")}
+    precision = {f"loss_{name}": record.get(f"validation_{name}") for name in ("stderr", "tokens")}
     return {
         **{key: record[key] for key in ("step", "tokens", "flops")},
         "corpus": corpus["name"],
         "loss": record["validation_loss"],
-        **{key: value for key, value in rests.items() if value is not None},
+        **{key: value for key, value in precision.items() if value is not None},
         "seed": settings["seed"],
         "fingerprint": corpus["fingerprint"],
         "recipe": _recipe(settings),
@@ -30,11 +30,11 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recipe(settings: Mapping[str, Any]) -> str:
-    """Hash settings without the seed; one that is off counts like one that an older version did not know."""
-    return digest(canonical_json(_told({**settings, "seed": None})))
+    """Hash settings without the seed; a setting that is off counts like one that an older version did not have."""
+    return digest(canonical_json(_switched_on({**settings, "seed": None})))
 
 
-def _told(value: Any) -> Any:
+def _switched_on(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    return {key: _told(part) for key, part in value.items() if part is not None and part is not False}
+    return {key: _switched_on(part) for key, part in value.items() if part is not None and part is not False}

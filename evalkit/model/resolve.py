@@ -1,4 +1,4 @@
-"""From what the user calls a model to a checkpoint folder."""
+"""From a user's name for a model to a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evalkit.tokenizer import FILES as TOKENIZER_FILES
 _SAFETENSORS = ["model.safetensors", "model.safetensors.index.json"]
 _TOKENIZER = [*TOKENIZER_FILES, CONFIG, SPECIAL_MAP, ADDED]
 _OURS = ["config.json", *_TOKENIZER, "model*.safetensors", _SAFETENSORS[1]]
-# What transformers reads of other architectures: configurations, tokenizers of any kind, weights in shards.
+# The files that transformers reads for other architectures: configurations, any kind of tokenizer, weights in shards.
 _ANY = ["*.json", "*.txt", "*.model", "model*.safetensors"]
 
 
@@ -29,9 +29,9 @@ def bundled() -> Mapping[str, Path]:
 def folder_of(name: str) -> Path:
     """Find the checkpoint folder of a ladder name, GPT-1, a GPT-2 size, a path, or `hf:` with a hub ID or a folder.
 
-    `hf:` means that transformers runs the model, of any architecture (engine/hf.py); all else our GPT runs.
+    `hf:` means that transformers runs the model, of any architecture (engine/hf.py); our GPT runs all others.
 
-    Raises CheckpointError when the weights are neither bundled, local nor cached, naming the ways to provide them;
+    Raises CheckpointError when the weights are neither bundled, local nor cached, with the ways to provide them;
     UsageError for an unknown name.
     """
     hub = name.removeprefix("hf:")
@@ -64,11 +64,11 @@ def folder_of(name: str) -> Path:
 
 
 def _is_file(path: Path) -> CheckpointError:
-    """Build the error for a file where a folder is expected, saying what to do with files of other trainers."""
+    """Build the error for a file in place of a folder, with a hint for files of other trainers."""
     if path.suffix in (".pt", ".pth", ".ckpt"):
-        hint = f"a training's own file (nanoGPT's {path.name}) is turned into one as docs/checkpoints.md says"
+        hint = f"a training's own file (nanoGPT's {path.name}) is converted as docs/checkpoints.md explains"
     elif path.suffix in (".safetensors", ".bin", ".json"):
-        hint = f"give {path.parent}, if it has all of them"
+        hint = f"give {path.parent} if it holds all of them"
     else:
         hint = "hf:FOLDER takes whatever transformers reads"
     return CheckpointError(
@@ -77,19 +77,19 @@ def _is_file(path: Path) -> CheckpointError:
 
 
 def whereabouts(name: str) -> str:
-    """Say where the weights of a named size are, without a network."""
+    """Return where the weights of a named size are, without using the network."""
     if name in bundled():
         return "bundled"
     if name not in HUB:
         return "to be trained" if name in LADDER else "not released"
     from huggingface_hub import try_to_load_from_cache
 
-    found = (try_to_load_from_cache(HUB[name], file) for file in (*_SAFETENSORS, PICKLE, PICKLE_INDEX))
-    return f"{'cached' if any(isinstance(path, str) for path in found) else 'to be fetched'}: {HUB[name]}"
+    paths = (try_to_load_from_cache(HUB[name], file) for file in (*_SAFETENSORS, PICKLE, PICKLE_INDEX))
+    return f"{'cached' if any(isinstance(path, str) for path in paths) else 'to be fetched'}: {HUB[name]}"
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether a folder of the cache has a configuration, a tokenizer and weights, every shard of them."""
+def _is_complete(folder: Path) -> bool:
+    """Whether a folder of the cache has a configuration, a tokenizer and weights with all their shards."""
     try:
         weight_files(folder)
     except CheckpointError:
@@ -99,17 +99,17 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _from_hub(repository: str, patterns: list[str]) -> Path:
-    """Return a repository's folder in the hub's cache, fetching what is not there.
+    """Return a repository's folder in the hub's cache, downloading what is missing.
 
-    A whole model in the cache is taken as it is, without asking the network. A pickle is fetched only where there are
-    no safetensors.
+    A complete model in the cache is used as it is, without the network. A pickle is downloaded only if there are no
+    safetensors.
     """
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     with contextlib.suppress(LocalEntryNotFoundError):
         folder = Path(huggingface_hub.snapshot_download(repository, local_files_only=True))
-        if _is_whole(folder):
+        if _is_complete(folder):
             return folder
     try:
         folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
@@ -119,7 +119,7 @@ def _from_hub(repository: str, patterns: list[str]) -> Path:
                     repository, allow_patterns=[*patterns, "pytorch_model*.bin", PICKLE_INDEX]
                 )
             )
-    except Exception as error:  # the library's errors of being offline share no base class
+    except Exception as error:  # the library's errors for being offline share no base class
         raise CheckpointError(
             f"the weights of {repository} are neither local nor in the hub's cache, and the hub cannot be reached "
             f"({type(error).__name__}). Provide them in one of three ways: a network connection; a folder that holds "

@@ -1,6 +1,6 @@
-"""Two tensors of a checkpoint folder compared where they lie, for safetensors without torch.
+"""Compares two tensors of a checkpoint folder in their files; for safetensors without torch.
 
-A run whose answers are known loads no weights and no torch, but has to know what the model is.
+A run whose answers are all cached loads neither weights nor torch, but must still identify the model.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 from evalkit.errors import CheckpointError
 from evalkit.model.folder import weight_files
 
-# Bytes that are compared at once, and the longest header of a safetensors file (its format's own limit).
+# Bytes compared at once, and the longest header of a safetensors file (the format's own limit).
 _BLOCK, _HEADER = 1 << 22, 100_000_000
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a tensor lies. kind: its dtype and shape. start: its first byte."""
+class _Location:
+    """Where a tensor is stored. kind: its dtype and shape. start, stop: its bytes in the file, stop exclusive."""
 
     path: Path
     kind: tuple[str, tuple[int, ...]]
@@ -28,26 +28,26 @@ class _Place:
 
 
 def differs(folder: Path, first: str, second: str) -> bool:
-    """Whether a folder holds both tensors, and they are not the same; "transformer." before a name makes no difference.
+    """Whether a folder holds both tensors and they differ; the prefix "transformer." of names is ignored.
 
-    False also for files that cannot be read: what is wrong with them is said by whoever reads them.
+    False also for files that cannot be read: the code that loads them reports the error.
     """
     try:
         files = weight_files(folder)
         if files[0].suffix == ".bin":
             return _values_differ(folder, first, second)
-        places = {name: place for path in files for name, place in _header(path).items() if name in (first, second)}
-        if len(places) < 2:
+        locations = {name: place for path in files for name, place in _header(path).items() if name in (first, second)}
+        if len(locations) < 2:
             return False
-        if places[first].kind != places[second].kind:
+        if locations[first].kind != locations[second].kind:
             return _values_differ(folder, first, second)
-        return not _same_bytes(places[first], places[second])
+        return not _same_bytes(locations[first], locations[second])
     except (CheckpointError, OSError):
         return False
 
 
-def _header(path: Path) -> Mapping[str, _Place]:
-    """Read where the tensors of a safetensors file lie; of a damaged file nothing."""
+def _header(path: Path) -> Mapping[str, _Location]:
+    """Return where the tensors of a safetensors file are stored; empty for a damaged file."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _HEADER:
@@ -55,7 +55,7 @@ def _header(path: Path) -> Mapping[str, _Place]:
         try:
             raw = json.loads(file.read(length))
             return {
-                name.removeprefix("transformer."): _Place(
+                name.removeprefix("transformer."): _Location(
                     path,
                     (str(about["dtype"]), tuple(map(int, about["shape"]))),
                     8 + length + int(about["data_offsets"][0]),
@@ -68,32 +68,32 @@ def _header(path: Path) -> Mapping[str, _Place]:
             return {}
 
 
-def _same_bytes(first: _Place, second: _Place) -> bool:
+def _same_bytes(first: _Location, second: _Location) -> bool:
     if first.stop - first.start != second.stop - second.start:
         return False
-    with first.path.open("rb") as one, second.path.open("rb") as other:
-        one.seek(first.start)
-        other.seek(second.start)
-        left = first.stop - first.start
-        while left > 0:
-            block = one.read(min(_BLOCK, left))
-            if not block or block != other.read(len(block)):
+    with first.path.open("rb") as first_file, second.path.open("rb") as second_file:
+        first_file.seek(first.start)
+        second_file.seek(second.start)
+        remaining = first.stop - first.start
+        while remaining > 0:
+            block = first_file.read(min(_BLOCK, remaining))
+            if not block or block != second_file.read(len(block)):
                 return False
-            left -= len(block)
+            remaining -= len(block)
     return True
 
 
 def _values_differ(folder: Path, first: str, second: str) -> bool:
-    """Compare pickled tensors, or such of two dtypes, by their values."""
+    """Compare tensors by their values: pickled ones, or ones of two dtypes or shapes."""
     import torch
 
     from evalkit.model import tensors
 
-    found = []
+    pair = []
     for key, path in tensors.locate(folder).items():
         if key.removeprefix("transformer.") in (first, second):
             [(_, tensor)] = tensors.read(path, [key])
-            found.append(tensor)
-    if len(found) < 2 or found[0].data_ptr() == found[1].data_ptr():
+            pair.append(tensor)
+    if len(pair) < 2 or pair[0].data_ptr() == pair[1].data_ptr():
         return False
-    return found[0].shape != found[1].shape or not torch.equal(found[0].float(), found[1].float())
+    return pair[0].shape != pair[1].shape or not torch.equal(pair[0].float(), pair[1].float())

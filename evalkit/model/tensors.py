@@ -1,7 +1,7 @@
-"""The tensors of a checkpoint folder, a few at a time, whatever files hold them.
+"""The tensors of a checkpoint folder, read a few at a time from any of its formats.
 
 A folder holds model.safetensors or pytorch_model.bin, or shards of either with their index. Mapped pages that
-were read count as memory until the file is closed, so files are opened anew for every few tensors: while a model is
+were read count as memory until the file is closed, so files are reopened for every few tensors: while a model is being
 loaded, memory holds the model and a few tensors, not the model and its file.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from evalkit.errors import CheckpointError
 from evalkit.model.folder import weight_files
 
-# Tensors read while a file is open once; opening takes some milliseconds.
+# Tensors read each time a file is open; opening takes some milliseconds.
 _AT_ONCE = 8
 
 
@@ -30,22 +30,22 @@ def locate(folder: Path) -> dict[str, Path]:
 
     Raises CheckpointError for a file that is missing or cannot be read, and for a tensor that two shards hold.
     """
-    places: dict[str, Path] = {}
+    file_of_tensor: dict[str, Path] = {}
     for path in weight_files(folder):
         with _opened(path) as file:
             for key in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-                if key in places:
-                    raise CheckpointError(f"tensor {key!r} is in {places[key]} and again in {path}")
-                places[key] = path
-    return places
+                if key in file_of_tensor:
+                    raise CheckpointError(f"tensor {key!r} is in {file_of_tensor[key]} and again in {path}")
+                file_of_tensor[key] = path
+    return file_of_tensor
 
 
 def read(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-    """Yield (name, tensor) of a file's tensors in the order asked for; copy each before you take the next.
+    """Yield (name, tensor) of a file's tensors in the order of `keys`; copy each before taking the next.
 
     Raises CheckpointError when the file cannot be read.
     """
-    # The format of torch before 1.6 cannot be mapped: it is read as a whole, once.
+    # The format of torch before 1.6 cannot be memory-mapped: the file is read completely, once.
     at_once = len(keys) if path.suffix == ".bin" and not zipfile.is_zipfile(path) else _AT_ONCE
     for start in range(0, len(keys), at_once):
         with _opened(path) as file:
@@ -55,7 +55,7 @@ def read(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a file of tensors: safetensors' handle, or a dict."""
+    """Open a file of tensors as safetensors' handle, or as a dict."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -67,7 +67,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _unpickled(path: Path) -> dict[str, Tensor]:
-    """Read a pickle of tensors and nothing else: no code of the file runs."""
+    """Read a pickle that holds only tensors; no code in the file is run."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu", mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:

@@ -4,10 +4,10 @@ Tokens are numbered depth first, those held from earlier batches before the new 
 if k <= q < ends[k], one past the last descendant of k; in a banded layer, also only if their places in the sequence
 differ by less than the band.
 
-A processor multiplies rows of tokens of about one size, whose scores fit its cache, by plain batched products. A trunk,
-tokens that all rows see, is never copied: the queries of all rows are multiplied with it at once.
-CUDA takes torch's flex attention, which compiles the same condition into a flash kernel that leaves out blocks without
-any visible pair.
+On a CPU, rows of tokens of similar size, whose scores fit into the cache, are multiplied by plain batched products. The
+trunk, tokens that all rows see, is never copied: the queries of all rows are multiplied with it at once.
+CUDA uses torch's flex attention, which compiles the same condition into a flash kernel that skips blocks without any
+visible pair.
 
 Shapes: N new tokens, S with the held ones, P of the trunk, H heads, K = D / H; R rows of T queries and C keys.
 """
@@ -24,23 +24,23 @@ from torch import Tensor
 
 from evalkit.model.config import GPTConfig
 
-# Queries that are multiplied at once with the keys up to the last one's own: what comes later they would not see.
+# Queries multiplied at once, with the keys up to that of the last query: they do not see later ones.
 _BLOCK = 128
-# Scores that are held at once: more would leave the cache.
+# Scores held at once: more would exceed the cache.
 _SCORES = 1 << 22
-# Added to a score that does not count; finite, so that a padded query, which sees nothing, makes no NaN.
+# Added to masked scores; finite, so that a padded query, which sees nothing, does not give NaN.
 _NOTHING = -1e30
-# Queries and keys of flex attention come in multiples of this, its block: fewer shapes to compile.
+# Queries and keys of flex attention are padded to multiples of this, its block size: fewer shapes to compile.
 _FLEX = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """Which token sees which, of `held` tokens and the new ones behind them.
+    """Which token sees which, of `held` tokens and the new ones after them.
 
-    places, ends (S): where each stands in its sequence, and one past its last descendant. rows, trunk_rows: numbers of
-    tokens (queries (R, T), keys (R, C)), -1 where padded; a row's last T keys are its own tokens, column for column.
-    trunk: the tokens 0..trunk are seen by all `rows` besides their keys; the trunk_rows see their keys alone.
+    places, ends (S): each token's position in its sequence, and one past its last descendant. rows, trunk_rows: token
+    numbers (queries (R, T), keys (R, C)), -1 where padded; a row's last T keys are its own tokens, column for column.
+    trunk: the tokens 0..trunk are seen by all `rows` in addition to their keys; trunk_rows see only their keys.
     """
 
     held: int
@@ -52,22 +52,22 @@ class Tree:
 
 
 class Attend(Protocol):
-    """Attention of one batch, the same in every layer but for the band."""
+    """Attention of one batch, the same in every layer except for the band."""
 
     def __call__(self, q_ND: Tensor, kv_SD: Tensor, *, banded: bool) -> Tensor:
-        """Return what the new tokens attend to (N, D), from their queries and the keys and values of all (S, 2 D)."""
+        """Return the new tokens' outputs (N, D), from their queries and the keys and values of all tokens (S, 2 D)."""
         ...
 
 
 def attention_over(tree: Tree, config: GPTConfig) -> Attend:
-    """Choose the way of the tree's device."""
+    """Return the implementation for the tree's device."""
     return FlexAttention(tree, config) if tree.ends.is_cuda else RowAttention(tree, config)
 
 
 class _Block(NamedTuple):
     """Queries (R, T) of some rows, their keys (R, C) up to the last query, and how many tokens of the trunk they see.
 
-    dense, banded (R, T, C) and trunk_band (R, T, trunk) are added to scores: 0, or very little where nothing is seen.
+    dense, banded (R, T, C) and trunk_band (R, T, trunk) are added to scores: 0, or a large negative number if masked.
     """
 
     queries: Tensor
@@ -79,7 +79,7 @@ class _Block(NamedTuple):
 
 
 class RowAttention:
-    """Rows of about one size, by batched matrix products."""
+    """Attends in rows of similar size, by batched matrix products."""
 
     def __init__(self, tree: Tree, config: GPTConfig):
         self._tree, self._band = tree, config.band
@@ -92,19 +92,19 @@ class RowAttention:
         self._back_N[done[places] - tree.held] = places
 
     def _split(self, queries_RT: Tensor, keys_RC: Tensor, *, trunk: int) -> Iterator[_Block]:
-        """Cut rows into blocks of queries, and many rows into fewer."""
+        """Split rows into blocks of queries, and many rows into groups."""
         above = keys_RC.shape[1] - queries_RT.shape[1]
         for start in range(0, queries_RT.shape[1], _BLOCK):
             stop = min(start + _BLOCK, queries_RT.shape[1])
-            most = max(1, _SCORES // (self._heads * (stop - start) * (trunk + above + stop)))
-            parts = zip(queries_RT[:, start:stop].split(most), keys_RC[:, : above + stop].split(most), strict=True)
+            limit = max(1, _SCORES // (self._heads * (stop - start) * (trunk + above + stop)))
+            parts = zip(queries_RT[:, start:stop].split(limit), keys_RC[:, : above + stop].split(limit), strict=True)
             for queries, keys in parts:
                 dense, banded = self._masks(queries, keys)
                 trunk_band = self._masks(queries, torch.arange(trunk)[None])[1] if trunk and self._band else None
                 yield _Block(queries, keys, trunk, dense, banded, trunk_band)
 
     def _masks(self, queries_RT: Tensor, keys_RC: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is added to scores in dense and in banded layers, the same where nothing is banded."""
+        """Return the masks added to scores in dense and in banded layers; identical if the model has no band."""
         ends, places = self._tree.ends, self._tree.places
         q, k = queries_RT[:, :, None], keys_RC[:, None]
         seen = (k <= q) & (q < ends[k]) & (k >= 0)
@@ -121,9 +121,9 @@ class RowAttention:
         return done.index_select(0, self._back_N)
 
     def _attended(self, block: _Block, q_ND: Tensor, kv_SD: Tensor, trunk: Sequence[Tensor], *, banded: bool) -> Tensor:
-        """Return a block's rows one behind the other (R * T, D). Scores and softmax are fp32, products as the model."""
+        """Return a block's rows concatenated (R * T, D). Scores and softmax are fp32, products in the model's dtype."""
         (R, T), C, P, H = block.queries.shape, block.keys.shape[1], block.trunk, self._heads
-        held = self._tree.held  # at a padded query or key stands some other token; nothing of it is used
+        held = self._tree.held  # padded queries and keys point to arbitrary tokens, whose results are not used
         [q] = self._heads_first(q_ND.index_select(0, (block.queries.flatten() - held).clamp_(min=0)), rows=R)
         k, v = self._heads_first(kv_SD.index_select(0, block.keys.flatten().clamp(min=0)), rows=R)
         scores = torch.empty(H * R, T, P + C)
@@ -151,7 +151,7 @@ def _scores(q: Tensor, k: Tensor, *, out: Tensor) -> None:
 
 
 class FlexAttention:
-    """The whole tree at once by torch's flex attention; compiled on CUDA, plain (and slow) elsewhere."""
+    """Attends to the whole tree at once by torch's flex attention; compiled on CUDA, plain (and slow) elsewhere."""
 
     def __init__(self, tree: Tree, config: GPTConfig):
         from torch.nn.attention.flex_attention import create_block_mask
@@ -160,19 +160,19 @@ class FlexAttention:
         self._new = len(tree.ends) - held
         self._queries, self._keys = (-(-count // _FLEX) * _FLEX for count in (self._new, len(tree.ends)))
         # Padded keys end at 0, before any query.
-        ends_S, places_S = (_padded(one, self._keys) for one in (tree.ends, tree.places))
+        ends_S, places_S = (_padded(values, self._keys) for values in (tree.ends, tree.places))
         places_N = _padded(tree.places[held:], self._queries)
-        start = ends_S.new_tensor(held)  # as a tensor, for the compiler makes a new kernel for every other number
+        start = ends_S.new_tensor(held)  # a tensor, because the compiler would make a new kernel for every number
 
-        def whole(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        def dense(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
             return (k <= q + start) & (q + start < ends_S[k])
 
         def banded(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-            return whole(b, h, q, k) & (places_N[q] - places_S[k] < band)
+            return dense(b, h, q, k) & (places_N[q] - places_S[k] < band)
 
         self._masks = [
             create_block_mask(seen, None, None, self._queries, self._keys, device=str(ends_S.device))
-            for seen in ((whole, banded) if config.band else (whole,))
+            for seen in ((dense, banded) if config.band else (dense,))
         ]
 
     def __call__(self, q_ND: Tensor, kv_SD: Tensor, *, banded: bool) -> Tensor:

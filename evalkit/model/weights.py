@@ -1,7 +1,7 @@
-"""Weights in and out. A checkpoint is a folder in transformers' own layout for GPT-1 or GPT-2:
+"""Reading and writing weights. A checkpoint is a folder in transformers' own layout for GPT-1 or GPT-2:
 
 config.json, model.safetensors, tokenizer.json, tokenizer_config.json (and training.json, our training record),
-so that `AutoModelForCausalLM.from_pretrained` reads it as it is. layouts.py says what becomes of GPT-3.
+so that `AutoModelForCausalLM.from_pretrained` reads it unchanged. layouts.py describes how GPT-3 is stored.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from evalkit.tokenizer import Tokenizer
 def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> tuple[GPT, Tokenizer]:
     """Read a checkpoint folder into a GPT in evaluation mode and its tokenizer.
 
-    Memory holds the weights at `dtype` and one tensor more (with a pytorch_model.bin of torch before 1.6: the file).
+    Memory holds the weights in `dtype` and one more tensor (with a pytorch_model.bin of torch before 1.6, the file).
 
-    Raises CheckpointError naming the tensor and the file when one is missing, surplus, wrongly shaped or cut.
+    Raises CheckpointError, naming tensor and file, when one is missing, unexpected, truncated or wrongly shaped.
     """
     if not folder.is_dir():
         raise CheckpointError(f"no checkpoint folder {folder}")
@@ -49,20 +49,20 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu
 
 
 def empty(config: GPTConfig) -> GPT:
-    """Build a GPT whose weights are still to be given."""
+    """Build a GPT whose weights are yet to be loaded."""
     with without_weights():
         return GPT(config)
 
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Let modules be built on torch's meta device: shapes alone, nothing is allocated or drawn."""
+    """Build modules on torch's meta device: only shapes, without allocating or drawing anything."""
     with torch.device("meta"), _Undrawn():
         yield
 
 
 class _Undrawn(TorchFunctionMode):
-    """Draws no first weights: on the meta device torch would import its compiler for that, which takes a second."""
+    """Skips initialisation: on the meta device torch would import its compiler for it, which takes a second."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -71,36 +71,36 @@ class _Undrawn(TorchFunctionMode):
 
 
 def _read_state(folder: Path, model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Read the tensors that a model asks for, converted one by one, under our names."""
+    """Read the tensors that a model needs, converted one by one, under our names."""
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    by_file = _wanted(folder, model.config)
+    by_file = _tensors_by_file(folder, model.config)
     state: dict[str, Tensor] = {}
-    for path, wanted in by_file.items():
-        for key, stored in tensors.read(path, list(wanted)):
-            ours, transposed = wanted[key]
-            turned = stored.t() if transposed and stored.ndim == 2 else stored
-            if turned.shape != shapes[ours]:
-                found, asked = tuple(turned.shape), tuple(shapes[ours])
-                raise CheckpointError(f"{path}: tensor {key!r} has shape {found}, config.json asks for {asked}")
-            # A copy always: what is read belongs to the open file.
-            state[ours] = torch.empty(turned.shape, dtype=dtype).copy_(turned)
-            del stored, turned
+    for path, names in by_file.items():
+        for key, stored in tensors.read(path, list(names)):
+            ours, transposed = names[key]
+            oriented = stored.t() if transposed and stored.ndim == 2 else stored
+            if oriented.shape != shapes[ours]:
+                actual, expected = tuple(oriented.shape), tuple(shapes[ours])
+                raise CheckpointError(f"{path}: tensor {key!r} has shape {actual}, config.json requires {expected}")
+            # Always a copy, because the tensor read belongs to the open file.
+            state[ours] = torch.empty(oriented.shape, dtype=dtype).copy_(oriented)
+            del stored, oriented
     return state
 
 
-def _wanted(folder: Path, config: GPTConfig) -> dict[Path, dict[str, tuple[str, bool]]]:
-    """Map files to the stored names they hold and those to (our name, whether it is stored transposed).
+def _tensors_by_file(folder: Path, config: GPTConfig) -> dict[Path, dict[str, tuple[str, bool]]]:
+    """Map each file to its tensors: stored name -> (our name, whether it is stored transposed).
 
-    Raises CheckpointError for a missing or a surplus tensor, before anything large is read.
+    Raises CheckpointError for a missing or an unexpected tensor, before anything large is read.
     """
     # Old checkpoints lack the prefix.
     places = {key.removeprefix("transformer."): (key, path) for key, path in tensors.locate(folder).items()}
     names = stored_names(config)
     if not config.untied and OUTPUT in places:  # stored once, under either name
         places.setdefault(names["tokens.weight"][0], places[OUTPUT])
-    known = {theirs for theirs, _ in names.values()}
+    expected = {theirs for theirs, _ in names.values()}
     for name, (key, path) in places.items():
-        if name not in known and not name.endswith(SKIPPED):
+        if name not in expected and not name.endswith(SKIPPED):
             raise CheckpointError(f"{path}: unexpected tensor {key!r} for {config.n_layer} layers")
     by_file: dict[Path, dict[str, tuple[str, bool]]] = {}
     for ours, (theirs, transposed) in names.items():
@@ -120,7 +120,7 @@ def save(
     record: Mapping[str, Any] | None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a checkpoint folder; `record` (how the model was trained), if any, becomes training.json."""
+    """Write a checkpoint folder; `record` (of how the model was trained), if any, becomes training.json."""
     make_folder(folder)
     config = model.config
     state = model.state_dict()
@@ -139,7 +139,7 @@ def save(
 
 
 def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> None:
-    """Copy a checkpoint folder at another precision, without what only a training needs; the record gets the curve."""
+    """Copy a checkpoint folder at another precision, without training state; the loss curve is added to the record."""
     model, tokenizer = load(source, dtype=dtype)
     path = source / "training.json"
     record = read_json(path, CheckpointError) if path.is_file() else None
@@ -149,9 +149,9 @@ def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> N
 
 
 def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
-    """Return (tokens, training loss) at about `points` places of a training's log; nothing where there is none."""
-    known = (float, int)
-    rows = [r for r in read_log(path) if isinstance(r.get("tokens"), int) and isinstance(r.get("loss"), known)]
+    """Return (tokens, training loss) at about `points` steps of a training's log; empty if there is none."""
+    numbers = (float, int)
+    rows = [r for r in read_log(path) if isinstance(r.get("tokens"), int) and isinstance(r.get("loss"), numbers)]
     rows = rows[:: max(1, len(rows) // points)] + rows[-1:]
     return list({row["tokens"]: (row["tokens"], row["loss"]) for row in rows}.values())
 
@@ -159,11 +159,11 @@ def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
 def export(source: Path, target: Path, *, dtype: torch.dtype = torch.float32) -> None:
     """Copy a checkpoint to a new folder that transformers reads.
 
-    Raises UsageError for a GPT that transformers does not have, and when the target holds a checkpoint.
+    Raises UsageError for a GPT that transformers cannot run, and when the target already holds a checkpoint.
     """
     if read_config(source).band is not None:
         raise UsageError(
-            f"{source} has banded attention (GPT-3), which no GPT of transformers has; it cannot be exported"
+            f"{source} has banded attention (GPT-3), which transformers does not support; it cannot be exported"
         )
     if (target / "config.json").exists():
         raise UsageError(f"{target} already holds a checkpoint; give another --to")

@@ -179,7 +179,7 @@ def test_flops_count_what_a_band_leaves_out():
 def test_impossible_shapes_are_named():
     for changes, message in (
         ({"band": 0}, "band 0: must be at least 1"),
-        ({"band": 4, "norm": "post"}, "goes with norm 'pre'"),
+        ({"band": 4, "norm": "post"}, "needs norm 'pre'"),
         ({"norm": "rms"}, "norm must be 'pre' or 'post', not 'rms'"),
     ):
         with pytest.raises(UsageError, match=message):

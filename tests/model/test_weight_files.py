@@ -138,7 +138,7 @@ BREAKAGES = {
     ),
     "wrong shape in a shard": (
         lambda f: edit_shard(f, lambda s: s.update({a_weight(s): torch.ones(3, 5)})),
-        r"00001-of-00002.safetensors: tensor '.*' has shape .*config.json asks for",
+        r"00001-of-00002.safetensors: tensor '.*' has shape .*config.json requires",
     ),
     "index without a map": (lambda f: edit_index(f, dict.clear), "index.json: weight_map must map"),
     "index to elsewhere": (
