@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.corpus.clean import clean
-from evalkit.corpus.words import WordHasher, grams, spans
+from evalkit.corpus.word_hashes import WordHasher, grams, spans
 from evalkit.data.sources import BenchmarkSource, DataPaths
 from evalkit.errors import UsageError
 from evalkit.harness import catalog, load

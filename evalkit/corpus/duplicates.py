@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.corpus.words import grams
+from evalkit.corpus.word_hashes import grams
 
 PERMUTATIONS = 128
 SHINGLE = 5

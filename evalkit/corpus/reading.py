@@ -17,7 +17,7 @@ from evalkit.corpus.duplicates import signature
 from evalkit.corpus.filters import reason_against, text_of
 from evalkit.corpus.formats import Raw
 from evalkit.corpus.recipe import Recipe
-from evalkit.corpus.words import WordHasher
+from evalkit.corpus.word_hashes import WordHasher
 
 
 @dataclass(frozen=True)

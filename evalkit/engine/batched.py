@@ -17,7 +17,7 @@ from evalkit.engine.beam import BeamSearch
 from evalkit.engine.generation import Prompt, Reading, Search, decode
 from evalkit.engine.rolling import rolling_windows
 from evalkit.engine.sampling import Sampler
-from evalkit.engine.words import WordSearch
+from evalkit.engine.word_search import WordSearch
 from evalkit.types import Request, Response
 
 

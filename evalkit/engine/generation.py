@@ -12,7 +12,7 @@ from torch import Tensor
 from evalkit.engine.beam import BeamSearch
 from evalkit.engine.prefix_tree import common_prefix
 from evalkit.engine.sampling import Sampler, step_all
-from evalkit.engine.words import WordSearch
+from evalkit.engine.word_search import WordSearch
 
 Search = Sampler | BeamSearch | WordSearch
 

@@ -10,7 +10,7 @@ import pytest
 
 from evalkit.corpus import contamination
 from evalkit.corpus.contamination import MARGIN, SHORTEST, N, evaluation_text, pieces
-from evalkit.corpus.words import WordHasher
+from evalkit.corpus.word_hashes import WordHasher
 from evalkit.data.readers import read_jsonl
 from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError, UsageError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.corpus import duplicates, filters, words
+from evalkit.corpus import duplicates, filters, word_hashes
 from evalkit.corpus.clean import clean
 from evalkit.errors import UsageError
 
@@ -64,7 +64,7 @@ def test_grams_are_equal_where_their_words_are():
 
 
 def test_the_memory_of_words_is_bounded(monkeypatch):
-    monkeypatch.setattr(words, "_KEPT", 3)
+    monkeypatch.setattr(word_hashes, "_KEPT", 3)
     hasher = words.WordHasher()
     assert np.array_equal(hasher("a b c d e f a"), words.WordHasher()("a b c d e f a"))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evalkit.engine.gpt import GPTEngine
-from evalkit.engine.words import WordSearch
+from evalkit.engine.word_search import WordSearch
 from evalkit.errors import UsageError
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
