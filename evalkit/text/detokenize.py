@@ -1,9 +1,9 @@
 """De-tokenisers: from a corpus's tokenised form back to natural text, as GPT-2 needs it (section 3.1).
 
-GPT-2 reports gains of 2.5 to 5 perplexity from invertible de-tokenisers that were never released. These rules
-are our own. They delete white space and drop the @ of WikiText's joiners; no other character is lost or changed. Every
-de-tokeniser of a corpus whose perplexity is measured has an inverse that gives the original back, sign by sign: then
-the natural text is the original under another name, and its likelihood is the original's.
+GPT-2 reports gains of 2.5 to 5 perplexity from invertible de-tokenisers that were never released. These rules are our
+own. They delete white space and the @ of WikiText's joiners; no other character is lost or changed. Every de-tokeniser
+of a corpus whose perplexity is measured has an inverse that restores the original exactly, so the natural text carries
+the same information, and its likelihood is that of the original.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-# U+2060, a joiner that shows nothing, before a token (twice: before a line) that no rule would give back.
+# U+2060, an invisible joiner, before a token (twice: before a line) that no rule would restore.
 _KEEP = "\u2060"
 _HEADING = re.compile(r"\s*=(?: =)* .* =(?: =)*\s*")
 _JOINER = re.compile(r" @([-,.])@(?: |$)")
 
-# In order. Every rule only deletes white space.
+# Applied in order. Every rule only deletes white space.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # What clings to its left: , . ; : ! ? % and closing brackets. An ellipsis (...) stays a word of its own.
+    # Attached to the left: , . ; : ! ? % and closing brackets. An ellipsis (...) remains a separate word.
     (re.compile(r" (?=[,;:!?%](?: |$)|\.(?: |$)|[)\]}])"), ""),
-    # What clings to its right: opening brackets, and currency or number signs before a figure.
+    # Attached to the right: opening brackets, and currency or number signs before a figure.
     (re.compile(r"([(\[{]) +"), r"\1"),
     (re.compile(r"(?<![^ (\[\"])([$£€¥₤#]) (?=\d)"), r"\1"),
     (re.compile(r"\b(US|U\.S\.|A|C|NZ|HK) (?=\$\d)"), r"\1"),
@@ -45,11 +45,11 @@ _SINGLE = re.compile(r"(?:(?<=^)|(?<=[\s(\[\"]))'(?=\s|$)|(?<=\s)'(?=[,.;:!?)\]\
 
 @dataclass(frozen=True, kw_only=True)
 class Detokenizer:
-    """A corpus's tokenised form and natural text, either made of the other.
+    """Converts between a corpus's tokenised form and natural text.
 
     join: a line of tokens -> natural text, by deleting white space and the @ of joiners. split: a piece of natural text
-    without white space -> its tokens. margin: what stands at both ends of a line. headings: lines left as they are.
-    `encode(decode(text)) == text` for every text: a join that `split` does not undo is not made.
+    without white space -> its tokens. margin: the text at both ends of a line. headings: lines that are not changed.
+    `encode(decode(text)) == text` for every text: tokens are only joined if `split` separates them again.
     """
 
     join: Callable[[str], str]
@@ -64,7 +64,7 @@ class Detokenizer:
         return "\n".join([*natural, self._natural(lines[-1]) if lines[-1].strip(" ") else lines[-1]])
 
     def encode(self, natural: str) -> str:
-        """Return the tokenised text that `decode` made this natural text of."""
+        """Return the tokenised text from which `decode` made this natural text."""
         lines = natural.split("\n")
         original = [self._original(line) for line in lines[:-1]]
         return "\n".join([*original, self._original(lines[-1]) if lines[-1] else ""])
@@ -76,19 +76,19 @@ class Detokenizer:
         if line != self._spaced(tokens) or _KEEP in line:
             return _KEEP + _KEEP + line
         natural: list[str] = []
-        place = 0
+        position = 0
         for piece in self.join(line).split():
             group = []
             length = 0
             while length < len(piece):
-                group.append(tokens[place])
+                group.append(tokens[position])
                 length += len(group[-1]) if piece.startswith(group[-1], length) else len(_bare(group[-1]))
-                place += 1
+                position += 1
             natural += self._pieces(group)
         return " ".join(natural)
 
     def _pieces(self, tokens: Sequence[str]) -> Iterator[str]:
-        """Join tokens as far as `split` undoes it: all of them, or else as many as possible from the left."""
+        """Join tokens where `split` separates them again: all of them, or as many as possible from the left."""
         start = 0
         while start < len(tokens):
             for stop in range(len(tokens), start, -1):
@@ -117,10 +117,10 @@ class Detokenizer:
 def wikitext(text: str) -> str:
     """Turn WikiText's tokenised lines into natural text; `wikitext_original` is its inverse.
 
-    Line by line: heading lines (` = Title = `) are left as they are; all other lines lose the blanks at their
-    ends; ` @-@ `, ` @,@ `, ` @.@ ` become the bare sign; punctuation, brackets, currency signs, clitics and
-    figures are joined to what they belong to; straight quotation marks open and close in turn. A mark without
-    a partner stays apart.
+    Line by line: heading lines (` = Title = `) are not changed; all other lines lose the spaces at their ends;
+    ` @-@ `, ` @,@ `, ` @.@ ` become the bare character; punctuation, brackets, currency signs, clitics and figures are
+    joined to the words they belong to; straight quotation marks open and close in turn. An unpaired mark remains
+    separate.
 
     >>> wikitext(' He said , " It \\'s a $ 1 @,@ 000 guest @-@ star role ( 2000 – 2005 ) . " ')
     'He said, "It\\'s a $1,000 guest-star role (2000–2005)."'
@@ -129,14 +129,14 @@ def wikitext(text: str) -> str:
 
 
 def wikitext_original(natural: str) -> str:
-    """Turn what `wikitext` returned back into WikiText's lines."""
+    """Turn the result of `wikitext` back into WikiText's lines."""
     return _WIKITEXT.encode(natural)
 
 
 def ptb(text: str) -> str:
-    """Turn Mikolov's Penn Treebank, one sentence a line and a blank at both ends, into natural text.
+    """Turn Mikolov's Penn Treebank, one sentence per line with a space at both ends, into natural text.
 
-    It is in lower case, without punctuation, with N for figures: only clitics, genitives and currency signs are joined.
+    It is in lower case without punctuation, with N for figures: only clitics, genitives and currency signs are joined.
 
     >>> ptb(" but the exchange 's shares did n't rise $ N ")
     "but the exchange's shares didn't rise $N"
@@ -145,7 +145,7 @@ def ptb(text: str) -> str:
 
 
 def ptb_original(natural: str) -> str:
-    """Turn what `ptb` returned back into the Penn Treebank's lines."""
+    """Turn the result of `ptb` back into the Penn Treebank's lines."""
     return _PTB.encode(natural)
 
 
@@ -159,7 +159,7 @@ def news(text: str) -> str:
 
 
 def news_original(natural: str) -> str:
-    """Turn what `news` returned back into the benchmark's lines."""
+    """Turn the result of `news` back into the benchmark's lines."""
     return _NEWS.encode(natural)
 
 
@@ -170,12 +170,12 @@ def storybook(text: str) -> str:
     '"Well," said he (who didn\'t know), "I\'m not."'
     """
     text = _line(text)
-    for pattern, sign in _TREEBANK:
-        text = pattern.sub(sign, text)
+    for pattern, character in _TREEBANK:
+        text = pattern.sub(character, text)
     return text
 
 
-# The Treebank's ways to write signs, which say where a quotation mark belongs.
+# The Treebank's spellings of characters, which show whether a quotation mark opens or closes.
 _TREEBANK = (
     (re.compile(r"`` ?"), '"'),
     (re.compile(r" ?''"), '"'),
@@ -188,7 +188,7 @@ _TREEBANK = (
 
 
 def _bare(token: str) -> str:
-    """Return a token as it is written in natural text: joiners lose their @."""
+    """Return a token as written in natural text: joiners lose their @."""
     return token[1] if len(token) == 3 and token[0] == token[2] == "@" else token
 
 
@@ -200,14 +200,14 @@ def _line(line: str) -> str:
 
 
 def _doubles(line: str) -> str:
-    """Join straight double quotation marks: the 1st, 3rd, ... to the right, the 2nd, 4th, ... to the left."""
+    """Attach straight double quotation marks: the 1st, 3rd, ... to the right, the 2nd, 4th, ... to the left."""
     places = [match.start() for match in _DOUBLE.finditer(line)]
     pairs = list(zip(places[::2], places[1::2], strict=False))
-    return _without(line, blanks=_inner_blanks(line, pairs=pairs))
+    return _without(line, spaces=_inner_spaces(line, pairs=pairs))
 
 
 def _singles(line: str) -> str:
-    """Join apostrophes that stand apart: quotation marks in pairs, else a possessive (`Dodgers ' farm`)."""
+    """Attach separate apostrophes: quotation marks in pairs, otherwise a possessive (`Dodgers ' farm`)."""
     pairs: list[tuple[int, int]] = []
     possessive: list[int] = []
     places = [match.start() for match in _SINGLE.finditer(line)]
@@ -223,20 +223,20 @@ def _singles(line: str) -> str:
             opened = place
         elif plural:
             possessive.append(place - 1)
-    return _without(line, blanks={*possessive, *_inner_blanks(line, pairs=pairs)})
+    return _without(line, spaces={*possessive, *_inner_spaces(line, pairs=pairs)})
 
 
-def _inner_blanks(line: str, *, pairs: list[tuple[int, int]]) -> set[int]:
-    """Return the positions of the blanks just inside each pair of quotation marks."""
+def _inner_spaces(line: str, *, pairs: list[tuple[int, int]]) -> set[int]:
+    """Return the positions of the spaces just inside each pair of quotation marks."""
     inner = {left + 1 for left, _ in pairs} | {right - 1 for _, right in pairs}
     return {place for place in inner if 0 <= place < len(line) and line[place] == " "}
 
 
-def _without(line: str, *, blanks: set[int]) -> str:
-    return "".join(sign for place, sign in enumerate(line) if place not in blanks)
+def _without(line: str, *, spaces: set[int]) -> str:
+    return "".join(character for place, character in enumerate(line) if place not in spaces)
 
 
-# Words that keep their full stop.
+# Words whose full stop belongs to them.
 _ABBREVIATIONS = frozenset(
     """
     Mr Mrs Ms Messrs Dr Prof Rev Fr Hon Sen Rep Gov Gen Brig Adm Cmdr Col Lt Maj Capt Sgt Pvt Pte Cpl Supt Sgts Cllr
@@ -248,7 +248,7 @@ _PIECES = re.compile(
     r"""
     <[a-z]+> | \.\.\.+                   # <unk>, <formula>; an ellipsis
     | (?:[^\W\d_]\.)+(?:[^\W\d_]\b)?   # U.S., J., e.g.
-    | '\d0s\b | (?<=[\w>])'[^\W\d_]+ | \A'\w{1,2}\Z   # '90s; 's, 't; else a mark that opens
+    | '\d0s\b | (?<=[\w>])'[^\W\d_]+ | \A'\w{1,2}\Z   # '90s; 's, 't; otherwise an opening mark
     | [^\W_]+(?:_+[^\W_]*)*
     | .
     """,
@@ -260,19 +260,19 @@ _JOINERS = frozenset({"@-@", "@,@", "@.@"})
 
 
 def _stopped(tokens: Sequence[str]) -> list[str]:
-    """Give abbreviations their full stop back."""
-    out: list[str] = []
+    """Join abbreviations with their full stop."""
+    joined: list[str] = []
     for i, token in enumerate(tokens):
         if token == "." and i and tokens[i - 1] in _ABBREVIATIONS and (i == 1 or not tokens[i - 2][-1].isalnum()):
-            out[-1] += token
+            joined[-1] += token
         else:
-            out.append(token)
-    return out
+            joined.append(token)
+    return joined
 
 
 @lru_cache(maxsize=1 << 16)
 def _wikitext_tokens(piece: str) -> tuple[str, ...]:
-    """Split natural text as WikiText does: every sign apart, those within a word or figure as joiners."""
+    """Split natural text as WikiText does: punctuation is separate, within a word or figure as a joiner."""
     if piece in _JOINERS:
         return (piece,)
     tokens = _PIECES.findall(piece)
@@ -289,7 +289,7 @@ _CLITIC = re.compile(r"(?:n't|'(?:s|re|ve|ll|d|m))\Z")
 
 @lru_cache(maxsize=1 << 16)
 def _ptb_tokens(piece: str) -> tuple[str, ...]:
-    """Split natural text as the Penn Treebank does, where it has no punctuation."""
+    """Split natural text as the Penn Treebank without punctuation does."""
     before = ["$"] if piece.startswith("$") and len(piece) > 1 else []
     word = piece[len(before) :]
     clitic = _CLITIC.search(word)
@@ -328,7 +328,7 @@ _NEWS_PIECES = re.compile(
 
 @lru_cache(maxsize=1 << 16)
 def _news_tokens(piece: str) -> tuple[str, ...]:
-    """Split natural text as the One Billion Word benchmark does: words with hyphens and figures stay whole."""
+    """Split natural text as the One Billion Word benchmark does: hyphenated words and figures are not split."""
     return tuple(_stopped(_NEWS_PIECES.findall(piece)))
 
 

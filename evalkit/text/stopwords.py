@@ -1,4 +1,4 @@
-"""English words that say little by themselves: those that people do not end a story on."""
+"""English words that carry little meaning by themselves: those that people do not end a story on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a text is, in the units that perplexity is reported per."""
+"""The length of a text, in the units in which perplexity is reported."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ _GAP = re.compile(r"\s+")
 
 
 def count_words(text: str) -> int:
-    """Count words as WikiText and PTB results do: white-space separated tokens plus one per end of line.
+    """Count words as WikiText and PTB results do: white-space separated tokens, plus one per end of line.
 
-    Ends of line are newline characters. So the count of a file is the sum of the counts of its pieces, as
-    long as every piece keeps its newlines: WikiText-2's test file has 245,569 words, its validation file
-    217,646.
+    Ends of line are newline characters. So the count of a file is the sum of the counts of its pieces if every piece
+    keeps its newlines: WikiText-2's test file has 245,569 words, its validation file 217,646.
     """
     return len(text.split()) + text.count("\n")
 

@@ -5,45 +5,45 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-# Scripts that write no blanks between words, as the names of their letters begin.
-_UNPARTED = ("CJK ", "HIRAGANA ", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+# Scripts without spaces between words, by the beginning of their characters' Unicode names.
+_UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of a text in small letters: runs of letters, marks and digits, compatibility forms made plain.
+    """Return the lower-cased words of a text: runs of letters, marks and digits, compatibility forms normalised (NFKC).
 
-    Of scripts without blanks between words each character is one, with the marks upon it.
+    In scripts without spaces between words, each character with its marks is a word.
 
     >>> split_words("Ёлка, cafés: 東京 ２０２４")
     ['ёлка', 'cafés', '東', '京', '2024']
     """
     words: list[str] = []
     before = ""
-    for sign in unicodedata.normalize("NFKC", text.lower()):
-        kind = _kind(sign)
+    for character in unicodedata.normalize("NFKC", text.lower()):
+        kind = _kind(character)
         if words and ((kind == "mark" and before) or (kind == before == "letter")):
-            words[-1] += sign
-            continue  # a mark leaves the word before it as it was
+            words[-1] += character
+            continue  # a mark does not end the word before it
         if kind in ("letter", "alone"):
-            words.append(sign)
+            words.append(character)
         before = "" if kind == "mark" else kind
     return words
 
 
 def mostly_outside_latin(text: str) -> bool:
-    """Whether more than half of a text's letters are none of the Latin alphabet's."""
+    """Whether more than half of a text's letters are not Latin."""
     if text.isascii():
         return False
-    letters = [sign for sign in text if sign.isalpha()]
-    return 2 * sum(not unicodedata.name(sign, "").startswith("LATIN") for sign in letters) > len(letters)
+    letters = [character for character in text if character.isalpha()]
+    return 2 * sum(not unicodedata.name(character, "").startswith("LATIN") for character in letters) > len(letters)
 
 
 @lru_cache(maxsize=65536)
-def _kind(sign: str) -> str:
-    """Return what a character is: part of a word, a word alone, a mark, or nothing of a word."""
-    category = unicodedata.category(sign)[0]
+def _kind(character: str) -> str:
+    """Return a character's kind: a letter of a word, a word by itself, a mark, or no part of a word."""
+    category = unicodedata.category(character)[0]
     if category == "M":
         return "mark"
     if category not in "LN":
         return ""
-    return "alone" if unicodedata.name(sign, "").startswith(_UNPARTED) else "letter"
+    return "alone" if unicodedata.name(character, "").startswith(_UNSPACED) else "letter"
