@@ -25,8 +25,8 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the two actions and their options."""
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    _configure_build(actions.add_parser("build", help="make a corpus; a build that was stopped goes on"))
-    stats = actions.add_parser("stats", help="show what a corpus holds, and what was left out")
+    _configure_build(actions.add_parser("build", help="make a corpus, or continue an interrupted build"))
+    stats = actions.add_parser("stats", help="show what a corpus contains, and what was left out")
     stats.add_argument("folder", type=Path, help="a corpus")
     stats.add_argument("--verify", action="store_true", help="read all shards and compare them with their hashes")
     stats.set_defaults(action=_stats)
@@ -39,29 +39,31 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
         "hf:FOLDER, 'world'",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--column", default="text", help="the text's in JSONL, parquet and datasets (default: text)")
     parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out and count rows without text, instead of ending at the first"
+        "--column", default="text", help="column of the text in JSONL, parquet and datasets (default: text)"
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="skip and count rows without text instead of ending at the first"
     )
     parser.add_argument("--vocab", type=int, help="size of the BPE that is trained on a sample (default: 8192)")
-    parser.add_argument("--tokenizer", help="take this one instead: a folder, or a model's (gpt2)")
-    parser.add_argument("--language", help="keep these alone: ISO 639-1 codes with commas (default: all)")
-    parser.add_argument("--min-characters", type=int, default=1, help="of a document that is kept (default: 1)")
-    parser.add_argument("--max-characters", type=int, help="of a document that is kept (default: no limit)")
+    parser.add_argument("--tokenizer", help="use this tokenizer instead: a folder, or a model's name (gpt2)")
+    parser.add_argument("--language", help="keep only these: ISO 639-1 codes with commas between (default: all)")
+    parser.add_argument("--min-characters", type=int, default=1, help="minimum length of a document (default: 1)")
+    parser.add_argument("--max-characters", type=int, help="maximum length of a document (default: no limit)")
     parser.add_argument(
         "--near-duplicates", type=float, default=0.8, metavar="SIMILARITY",
-        help="leave out documents this like an earlier one, by their runs of five words (default: 0.8; 0: none)",
+        help="leave out documents this similar to an earlier one, by runs of five words (default: 0.8; 0: none)",
     )  # fmt: skip
     parser.add_argument(
         "--decontaminate", metavar="SUITE|TASK,...",
-        help="cut out these tasks' texts (default: of all benchmarks whose data are at hand); none: do not look",
+        help="cut out these tasks' texts (default: of all benchmarks whose data is available); none: do not search",
     )  # fmt: skip
-    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data lie")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data is")
     parser.add_argument("--validation", type=float, default=0.01, help="share of documents held out (default: 0.01)")
     parser.add_argument("--shard-tokens", default="100M", help="tokens of a shard (default: 100M)")
-    parser.add_argument("--tokens", default="9M", help="of 'world': about how many to write (default: 9M)")
-    parser.add_argument("--world-seed", type=int, default=0, help="of 'world'")
-    parser.add_argument("--jobs", type=int, help="processes (default: one per core); they change nothing but the speed")
+    parser.add_argument("--tokens", default="9M", help="approximate length of 'world' (default: 9M)")
+    parser.add_argument("--world-seed", type=int, default=0, help="seed of 'world'")
+    parser.add_argument("--jobs", type=int, help="processes (default: one per core); affects only the speed")
     parser.set_defaults(action=_build)
 
 
@@ -75,21 +77,21 @@ def _build(arguments: argparse.Namespace) -> None:
 
     from evalkit.corpus import build, prepare
 
-    began = time.monotonic()
+    start_time = time.monotonic()
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
     if arguments.tokenizer and arguments.vocab:
-        raise UsageError("--vocab is the size of a tokenizer to be trained; leave it out beside --tokenizer")
-    chosen = arguments.decontaminate
+        raise UsageError("--vocab is the size of a tokenizer to be trained; omit it with --tokenizer")
+    decontaminated = arguments.decontaminate
     plan = prepare.plan(
         arguments.sources, arguments.out, recipe=_recipe(arguments), data=options.data(arguments),
-        tasks=None if chosen is None else [] if chosen == "none" else chosen.split(","),
+        tasks=None if decontaminated is None else [] if decontaminated == "none" else decontaminated.split(","),
         tokenizer=options.tokenizer(arguments.tokenizer),
         world_tokens=options.count(arguments.tokens, "--tokens"), world_seed=arguments.world_seed,
     )  # fmt: skip
     build.build(plan, jobs=arguments.jobs)
     _show(arguments.out)
-    print(f"\n{arguments.out}: made in {time.monotonic() - began:,.0f} s")
+    print(f"\n{arguments.out}: made in {time.monotonic() - start_time:,.0f} s")
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
@@ -122,7 +124,7 @@ def _stats(arguments: argparse.Namespace) -> None:
 
 
 def _show(folder: Path) -> None:
-    """Print the statistics page, on a terminal as rich lays it out."""
+    """Print the statistics page, on a terminal as formatted by rich."""
     from rich.markdown import Markdown
 
     from evalkit.corpus.page import page_of

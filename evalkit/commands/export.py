@@ -1,4 +1,4 @@
-"""evalkit export: copy a checkpoint at a precision."""
+"""evalkit export: copy a checkpoint at a given precision."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evalkit.errors import unknown
 
-SUMMARY = "Copy a checkpoint at a precision, as a folder that transformers reads."
+SUMMARY = "Copy a checkpoint at a given precision, as a folder that transformers reads."
 EXAMPLES = """examples:
   evalkit export checkpoints/mine --to mine-bf16 --dtype bf16
 """

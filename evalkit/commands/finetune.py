@@ -26,8 +26,8 @@ EXAMPLES = """examples:
   evalkit finetune --model mini --task sst2 --shots 1,8,64,all --draws 5 --out runs/mini-shots
   evalkit finetune --evaluate runs/sst2/checkpoints/sst2-all-seed0 --out runs/again
 
-A second start of the same command goes on where the first was stopped. `evalkit run`, `report` and `compare` read and
-pair such runs like any others: their protocol is "finetuned", their shots are the number of training examples.
+Repeating a command that was interrupted continues where it stopped. `evalkit report` and `compare` read these runs like
+any others: their protocol is "finetuned", their shots are the number of training examples.
 """
 
 
@@ -35,19 +35,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", help="ladder name, gpt1, GPT-2 size or checkpoint folder")
-    what.add_argument("--evaluate", type=Path, metavar="CKPT", help="judge this fine-tuned model again, train nothing")
-    parser.add_argument("--task", default="", help="tasks of the GPT-1 paper, with commas: sst2, cola, rte, ...")
+    what.add_argument(
+        "--evaluate", type=Path, metavar="CKPT", help="score this fine-tuned model again, without training"
+    )
+    parser.add_argument(
+        "--task", default="", help="tasks of the GPT-1 paper, with commas between: sst2, cola, rte, ..."
+    )
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--seeds", default="0", help="of new weights, order and dropout (default: 0)")
     parser.add_argument("--shots", default="all", help="numbers of training examples, or all (default)")
     parser.add_argument("--draws", type=int, default=5, help="how many draws of K examples (default: 5)")
-    parser.add_argument("--no-pretraining", action="store_true", help="start from drawn weights (table 5)")
+    parser.add_argument("--no-pretraining", action="store_true", help="start from random weights (table 5)")
     parser.add_argument("--no-auxiliary", action="store_true", help="without the language model's loss (table 5)")
     _add_hyperparameters(parser)
     parser.add_argument("--limit", type=int, help="scored documents per task: a fixed pseudo-random subset")
-    parser.add_argument("--limit-train", type=int, metavar="N", help="training examples per task, likewise")
-    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark is")
-    parser.add_argument("--keep", default="full", help="models to keep: full (default: not those of K), all or none")
+    parser.add_argument("--limit-train", type=int, metavar="N", help="training examples per task: likewise")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data is")
+    parser.add_argument(
+        "--keep", default="full", help="models to keep: full (default: those trained on all examples), all or none"
+    )
     parser.add_argument("--dtype", default="bf16", help="bf16 (default) or fp32: of matrix products; weights stay fp32")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
 
@@ -55,8 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--learning-rate", default="6.25e-5", metavar="RATE",
-        help="at its peak (default: the paper's 6.25e-5); several with commas, or auto: chosen per task on training "
-        "examples that are held out for it",
+        help="at its peak (default: the paper's 6.25e-5); several with commas, or auto: for each task the best on "
+        "training examples held out for this choice",
     )  # fmt: skip
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch", type=int, default=32, help="examples per update (default: 32)")
@@ -65,14 +71,12 @@ def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head-dropout", type=float, default=0.1, help="before the head (default: 0.1)")
     parser.add_argument("--weight-decay", type=float, default=0.01)
     parser.add_argument("--warmup", type=float, default=0.002, help="share of all updates (default: 0.002)")
-    parser.add_argument(
-        "--least-updates", type=int, default=100, help="with few examples, go on for so many (default: 100)"
-    )
+    parser.add_argument("--least-updates", type=int, default=100, help="minimum, for few examples (default: 100)")
     options.add_max_failed(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fine-tune, or judge again; print the table. Return 1 if too many items failed."""
+    """Fine-tune, or score a stored model again; print the table. Return 1 if too many items failed."""
     from evalkit.engine.open import check_device
     from evalkit.report import run_table
 
@@ -96,7 +100,9 @@ def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
 
     settings = _settings(arguments)
     if arguments.model.startswith("hf:"):
-        raise UsageError(f"--model {arguments.model}: models run by transformers are not fine-tuned; only our GPT is")
+        raise UsageError(
+            f"--model {arguments.model}: models run by transformers cannot be fine-tuned; only evalkit's own GPT can"
+        )
     from evalkit.train.finetune.inputs import form_of
 
     names = [name for name in arguments.task.split(",") if name]
@@ -116,12 +122,12 @@ def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
     gpt, tokenizer = weights.load(folder, device=arguments.device)
     label = folder.name if Path(arguments.model).is_dir() else arguments.model
     base = Base(gpt=gpt, tokenizer=tokenizer, label=label, digest=weights.content_hash(folder))
-    room = {"first_special": gpt.config.vocab_size, "context": gpt.config.context}
+    model_limits = {"first_special": gpt.config.vocab_size, "context": gpt.config.context}
     limits = {"limit": arguments.limit, "limit_train": arguments.limit_train}
-    prepared = [prepare(task, tokenizer, data, **room, **limits) for task in tasks]
-    for one in prepared:
-        if cut := sum(example.cut > 0 for example in (*one.training, *one.scored)):
-            print(f"{one.task.name}: {cut:,} examples are cut to the context of {gpt.config.context}")
+    prepared = [prepare(task, tokenizer, data, **model_limits, **limits) for task in tasks]
+    for task_data in prepared:
+        if cut := sum(example.cut > 0 for example in (*task_data.training, *task_data.scored)):
+            print(f"{task_data.task.name}: {cut:,} examples are cut to the context of {gpt.config.context}")
     return finetune(base, prepared, settings, arguments.out, training=training_of(folder))
 
 
@@ -133,15 +139,15 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     words = [word.strip() for word in arguments.shots.split(",")]
     numbers = [word for word in words if word != "all"]
     counts = options.integers(",".join(numbers), "--shots") if numbers else ()
-    tried = _rates(arguments.learning_rate)
+    rates = _rates(arguments.learning_rate)
     return Settings(
-        config=_config(arguments, learning_rate=tried[0]),
+        config=_config(arguments, learning_rate=rates[0]),
         shots=(*counts, *([None] if "all" in words else [])),
         seeds=options.integers(arguments.seeds, "--seeds"),
         draws=arguments.draws,
         limit=arguments.limit,
         limit_train=arguments.limit_train,
-        rates=tried if len(tried) > 1 else (),
+        rates=rates if len(rates) > 1 else (),
         keep=arguments.keep,
     )
 
@@ -176,10 +182,10 @@ def _judge_again(arguments: argparse.Namespace) -> Sequence[Result]:
     from evalkit.train.finetune.run import judge_again
 
     if arguments.task:
-        raise UsageError("--evaluate knows its model's task; leave --task out")
-    model, tokenizer, about = models.load(arguments.evaluate, device=arguments.device)
-    [task] = catalog.select([about["task"]])
-    room = {"first_special": model.config.vocab_size - models.SPECIAL, "context": model.config.context}
-    limits = {"limit": arguments.limit, "limit_train": about["settings"]["limit_train"]}
-    data = prepare(task, tokenizer, options.data(arguments), **room, **limits)
-    return judge_again(model, data, about, arguments.out, limit=arguments.limit)
+        raise UsageError("--evaluate uses the model's own task; omit --task")
+    model, tokenizer, description = models.load(arguments.evaluate, device=arguments.device)
+    [task] = catalog.select([description["task"]])
+    model_limits = {"first_special": model.config.vocab_size - models.SPECIAL, "context": model.config.context}
+    limits = {"limit": arguments.limit, "limit_train": description["settings"]["limit_train"]}
+    data = prepare(task, tokenizer, options.data(arguments), **model_limits, **limits)
+    return judge_again(model, data, description, arguments.out, limit=arguments.limit)

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the prompt and, as it is decoded, what the model makes of it."""
+    """Print the prompt and, as it is decoded, the model's continuation."""
     from evalkit.types import Decoding, Request
 
     default = 40 if arguments.beams == 1 else 1
@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     ids = engine.tokenizer.encode(arguments.prompt) or [engine.tokenizer.end_of_text]
     if len(ids) + arguments.max_tokens > engine.context_length:
         raise UsageError(
-            f"the prompt has {len(ids)} tokens and {arguments.max_tokens} are to follow; "
-            f"the model's context is {engine.context_length}"
+            f"the prompt has {len(ids)} tokens and --max-tokens is {arguments.max_tokens}; "
+            f"the model's context is {engine.context_length} tokens"
         )
     request = Request(kind="generate_until", task="generate", doc_id="0", context_ids=tuple(ids), decoding=decoding)
     print(arguments.prompt, end="", flush=True)

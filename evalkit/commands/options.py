@@ -1,4 +1,4 @@
-"""What several commands share: how option values are read, and the options of an engine."""
+"""What several commands share: parsers of option values, and the options of an engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def integers(text: str, option: str) -> tuple[int, ...]:
 
 
 def share(text: str, option: str) -> float:
-    """Parse a share, as 5% or 0.05. Raises UsageError for what is not between 0 and 1."""
+    """Parse a share such as 5% or 0.05. Raises UsageError unless it is between 0 and 1."""
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
@@ -49,7 +49,7 @@ def add_max_failed(parser: argparse.ArgumentParser) -> None:
 
 
 def shots(text: str) -> tuple[tuple[int, ...], bool]:
-    """Parse counts of shots, among them perhaps "paper": return the numbers, and whether the paper's is wanted."""
+    """Parse counts of shots, possibly with "paper"; return the numbers, and whether "paper" is among them."""
     words = text.split(",")
     numbers = ",".join(word for word in words if word.strip() != "paper")
     if numbers:
@@ -87,7 +87,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how a model computes."""
+    """Add the options that control how a model computes."""
     parser.add_argument(
         "--dtype",
         help="fp32, bf16 or fp16: of weights and matrix products (default: bf16 for models from GPT-1's size on, where "
@@ -95,16 +95,18 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument(
-        "--batch-tokens", type=int, help="tokens in a batch: speed and memory, never a score (default: found by itself)"
+        "--batch-tokens",
+        type=int,
+        help="tokens in a batch: speed and memory, never a score (default: chosen automatically)",
     )
 
 
 def add_begin(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the token that begins documents stands."""
+    """Add the option for the position of the token that begins documents."""
     parser.add_argument(
         "--begin", choices=("document", "every-window"), default="document",
-        help="where the token that begins documents stands if one is longer than the context: before the document, or "
-        "before each of its windows, as Gemma wants it (default: document)",
+        help="where to put the token that begins a document longer than the context: before the document, or before "
+        "each of its windows, as Gemma requires (default: document)",
     )  # fmt: skip
 
 
@@ -117,21 +119,21 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
 
 
 def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
-    """Load a model into an engine: transformers' for hf:, ours for all else."""
+    """Load a model into an engine: transformers' for hf:, otherwise ours."""
     from evalkit.engine.open import load_engine
 
     return load_engine(name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
 
 
 def cache(arguments: argparse.Namespace) -> ResponseCache | None:
-    """Open the cache of responses where the user wants it; None for --no-cache and EVALKIT_CACHE=off."""
+    """Open the cache of responses; None for --no-cache and EVALKIT_CACHE=off."""
     from evalkit.engine.open import response_cache
 
     return None if arguments.no_cache else response_cache()
 
 
 def tokenizer(name: str | None) -> Tokenizer | None:
-    """Load the tokenizer of a folder or of a model; none for no name."""
+    """Load the tokenizer of a folder or of a model; None if no name is given."""
     if name is None:
         return None
     from evalkit.model import resolve
@@ -141,7 +143,7 @@ def tokenizer(name: str | None) -> Tokenizer | None:
 
 
 def console() -> Console:
-    """Return a console as wide as the terminal; a file or a pipe gets whole lines."""
+    """Return a console as wide as the terminal; for a file or a pipe its lines are not wrapped."""
     from evalkit import streams
 
     return streams.console(width=None if sys.stdout.isatty() else 400)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evalkit.train.distributed import Ranks
     from evalkit.train.observe import Observer
 
-SUMMARY = "Train a GPT of a named size from nothing."
+SUMMARY = "Train a GPT of a named size from scratch."
 EXAMPLES = """examples:
   evalkit train --size nano --corpus world --out checkpoints/nano
   evalkit train --size pico,nano,micro --corpus world --tokens 9M --out checkpoints/ladder
@@ -29,22 +29,22 @@ EXAMPLES = """examples:
   evalkit train --size nano --corpus world --out checkpoints/nano --eval-every 1M --tasks world-quick --limit 50
   torchrun --nproc-per-node 2 -m evalkit.cli train --size mini --corpus world --out checkpoints/mini
 
-What a size's budget, batch, optimizer and learning rates are, and why: evalkit models SIZE.
-SIGTERM and Ctrl-C save before the training ends; the message says how to go on.
+`evalkit models SIZE` shows a size's budget, batch, optimizer and learning rates, with the reasons.
+SIGTERM and Ctrl-C save before the training ends; the message says how to continue.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--size", required=True, help="ladder names with commas, or any other of `evalkit models`")
+    parser.add_argument("--size", required=True, help="one or more sizes of `evalkit models`, with commas between")
     parser.add_argument(
         "--corpus", required=True, nargs="+",
-        help="a folder of `evalkit corpus build` or of another training (OUT/corpus), or sources as that takes them",
+        help="a folder of `evalkit corpus build` or of another training (OUT/corpus), or sources as for corpus build",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
     parser.add_argument(
         "--resume", nargs="?", type=int, const=-1, metavar="STEP",
-        help="go on with the training in --out, or go back to a step of --keep-last",
+        help="continue the training in --out, or go back to a step kept by --keep-last",
     )  # fmt: skip
     _add_budget(parser)
     _add_optimizer(parser)
@@ -55,10 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", help="training budget, for example 6M (default: the size's preset)")
     parser.add_argument("--vocab", type=int, help="size of the BPE trained on raw sources (default: 3000)")
-    parser.add_argument("--tokenizer", help="take this one instead: a folder, or a model's (gpt2)")
+    parser.add_argument("--tokenizer", help="use this tokenizer instead: a folder, or a model's name (gpt2)")
     parser.add_argument("--context", type=int, help="positions (default: the size's)")
     parser.add_argument("--sequences", type=int, help="sequences per step (default: the size's preset)")
-    parser.add_argument("--seed", default="0", help="of the weights and the order of the text; several with commas")
+    parser.add_argument(
+        "--seed", default="0", help="of the weights and the order of the text; several with commas between"
+    )
     parser.add_argument("--world-seed", type=int, default=0, help="of the people and texts of the generated world")
 
 
@@ -70,17 +72,21 @@ def _add_optimizer(parser: argparse.ArgumentParser) -> None:
         "--schedule", help="linear, cosine, constant or trapezoid, after a warm-up (default: the preset's)"
     )
     parser.add_argument("--warmup", type=float, default=0.02, help="share of the steps (default: 0.02)")
-    parser.add_argument("--weight-decay", type=float, default=0.1, help="of matrices, not of vectors (default: 0.1)")
+    parser.add_argument(
+        "--weight-decay", type=float, default=0.1, help="applied to matrices, not to vectors (default: 0.1)"
+    )
     parser.add_argument("--clip", type=float, default=1.0, help="largest norm of the gradient (default: 1)")
     parser.add_argument("--dropout", type=float, help="GPT-1's was 0.1 (default: the preset's)")
     parser.add_argument(
         "--spike", type=float, default=1.0, metavar="NATS",
-        help="stop when the loss stays so far above its running median (default: 1)",
+        help="stop when the loss stays this far above its running median (default: 1)",
     )  # fmt: skip
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--jobs", type=int, help="trainings at a time, if several (default: the number of cores)")
+    parser.add_argument(
+        "--jobs", type=int, help="trainings at a time, if there are several (default: the number of cores)"
+    )
     parser.add_argument(
         "--dtype", default="bf16", help="bf16 (default) or fp32: of the matrix products; weights stay fp32"
     )
@@ -90,10 +96,12 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         "--accumulate",
         type=int,
         metavar="PARTS",
-        help="take each step in so many parts (default: what fits 32k tokens)",
+        help="split each step into this many parts (default: parts of at most 32k tokens)",
     )
     parser.add_argument(
-        "--recompute", action="store_true", help="keep no activations inside blocks, compute them twice: saves memory"
+        "--recompute",
+        action="store_true",
+        help="recompute activations inside blocks instead of storing them: saves memory",
     )
     parser.add_argument("--fsdp", action="store_true", help="under torchrun: split weights and optimizer (FSDP2)")
 
@@ -101,19 +109,25 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
 def _add_watching(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS")
     parser.add_argument(
-        "--checkpoint-keep", type=int, metavar="STEPS", help="keep a model of every so many steps in OUT/step-N"
+        "--checkpoint-keep", type=int, metavar="STEPS", help="keep a model every STEPS steps, in OUT/step-N"
     )
     parser.add_argument(
-        "--keep-last", type=int, default=1, metavar="COUNT", help="checkpoints that --resume STEP can go back to"
+        "--keep-last",
+        type=int,
+        default=1,
+        metavar="COUNT",
+        help="number of checkpoints that --resume STEP can go back to",
     )
-    parser.add_argument("--eval-every", metavar="TOKENS", help="run --tasks on the way, into OUT/eval/step-N")
+    parser.add_argument("--eval-every", metavar="TOKENS", help="run --tasks during the training, into OUT/eval/step-N")
     parser.add_argument("--tasks", default="world-quick", help="what --eval-every runs (default: world-quick)")
     parser.add_argument("--limit", type=int, help="documents per task of --eval-every")
     parser.add_argument(
-        "--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark of --tasks is"
+        "--data", action="append", default=[], metavar="NAME=PATH", help="where the data of a benchmark in --tasks is"
     )
-    parser.add_argument("--sample-every", metavar="TOKENS", help="write texts of the model into OUT/samples")
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's files into OUT/tensorboard too")
+    parser.add_argument("--sample-every", metavar="TOKENS", help="write samples of the model's text into OUT/samples")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also write TensorBoard's files, into OUT/tensorboard"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -132,15 +146,15 @@ def run(arguments: argparse.Namespace) -> None:
         with distributed.ranks(arguments.device) as ranks:
             _train_one(arguments, size=sizes[0], seed=seeds[0], ranks=ranks)
     except StoppedError as stopped:
-        raise StoppedError(f"{stopped}; go on with: {command(arguments)}", stopped.number) from None
+        raise StoppedError(f"{stopped}; continue with: {command(arguments)}", stopped.number) from None
     except distributed.WorkerLostError as lost:
         raise distributed.WorkerLostError(
-            f"{lost}; go on from the last checkpoint with: {command(arguments)}"
+            f"{lost}; continue from the last checkpoint with: {command(arguments)}"
         ) from lost
 
 
 def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
-    """Raise UsageError for whatever is wrong before anything is read or computed."""
+    """Raise UsageError for wrong options before anything is read or computed."""
     from evalkit.engine.open import check_device
     from evalkit.train.compiled import Compile
     from evalkit.train.log import check_tensorboard
@@ -158,7 +172,7 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise UsageError(f"--{name} must be at least 1, not {getattr(arguments, name)}")
     if arguments.optimizer == "adamw" and arguments.muon_lr:
-        raise UsageError("--muon-lr goes with --optimizer muon")
+        raise UsageError("--muon-lr needs --optimizer muon")
     check_device(arguments.device)
     if arguments.tensorboard:
         check_tensorboard()
@@ -173,7 +187,7 @@ def command(arguments: argparse.Namespace) -> str:
 
 
 def _words(arguments: argparse.Namespace, **changes: Any) -> list[str]:
-    """Write the options again, from what was parsed; those that have their default are left out."""
+    """Return the parsed options as command-line words, without those that have their default."""
     parser = argparse.ArgumentParser()
     configure(parser)
     words: list[str] = []
@@ -202,28 +216,28 @@ def _prepare(arguments: argparse.Namespace, *, tokens: int, reuse: bool) -> tupl
 
 
 def _configuration(arguments: argparse.Namespace, *, size: str, seed: int, vocab_size: int) -> TrainConfig:
-    """Return the training of a size: its preset, with what the user gave instead."""
+    """Return the configuration for a size: its preset, overridden by the user's options."""
     from evalkit.model.config import SIZES, with_shape
     from evalkit.train.config import TrainConfig
     from evalkit.train.optim import OptimConfig
     from evalkit.train.presets import preset
 
-    def given(name: str) -> Any:
+    def chosen(name: str) -> Any:
         value = getattr(arguments, name)
         return getattr(default, name) if value is None else value
 
     default = preset(size)
-    muon_lr = 0.0 if arguments.optimizer == "adamw" else given("muon_lr")
+    muon_lr = 0.0 if arguments.optimizer == "adamw" else chosen("muon_lr")
     if arguments.optimizer == "muon" and not muon_lr:
         raise UsageError(f"--optimizer muon: {size} is an AdamW preset; give --muon-lr, for example 0.02")
     adam_lr = default.adam_rate(alone=not muon_lr) if arguments.adam_lr is None else arguments.adam_lr
     optim = OptimConfig(
-        muon_lr=muon_lr, adam_lr=adam_lr, schedule=given("schedule"), warmup=arguments.warmup,
+        muon_lr=muon_lr, adam_lr=adam_lr, schedule=chosen("schedule"), warmup=arguments.warmup,
         weight_decay=arguments.weight_decay, clip=arguments.clip,
     )  # fmt: skip
     return TrainConfig(
-        model=with_shape(SIZES[size], vocab_size=vocab_size, context=arguments.context, dropout=given("dropout")),
-        tokens=_tokens(arguments, size), sequences=given("sequences"), accumulate=arguments.accumulate,
+        model=with_shape(SIZES[size], vocab_size=vocab_size, context=arguments.context, dropout=chosen("dropout")),
+        tokens=_tokens(arguments, size), sequences=chosen("sequences"), accumulate=arguments.accumulate,
         recompute=arguments.recompute, shard=arguments.fsdp, seed=seed, dtype=arguments.dtype, optim=optim,
         device=arguments.device, checkpoint_every=arguments.checkpoint_every, keep_last=arguments.keep_last,
         checkpoint_keep=arguments.checkpoint_keep, compile=arguments.compile, spike=arguments.spike,
@@ -237,14 +251,14 @@ def _tokens(arguments: argparse.Namespace, size: str) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int | bool:
-    """Return what to go on from: nothing, the newest state (True), or that of a step."""
+    """Return what to resume: nothing (False), the newest state (True), or the state of a step."""
     if arguments.resume is None:
         return False
     return True if arguments.resume == -1 else int(arguments.resume)
 
 
 def _observers(arguments: argparse.Namespace) -> list[Observer]:
-    """Return who looks at the model on the way; tasks are loaded now, so that a wrong name is found now."""
+    """Return the observers of the training; their tasks are loaded now, so that errors show before it begins."""
     if not (arguments.eval_every or arguments.sample_every):
         return []
     from dataclasses import replace
@@ -254,18 +268,18 @@ def _observers(arguments: argparse.Namespace) -> list[Observer]:
     from evalkit.harness.settings import RunSettings
     from evalkit.train.observe import Evaluation, Samples
 
-    found: list[Observer] = []
+    observers: list[Observer] = []
     if arguments.eval_every:
         settings, data = RunSettings(limit=arguments.limit), options.data(arguments)
         chosen = catalog.choose(filter(None, arguments.tasks.split(",")))
         catalog.check_data(data, [task for task, _ in chosen])
         tasks = [load(task, replace(settings, protocol=protocol), data) for task, protocol in chosen]
-        found.append(
+        observers.append(
             Evaluation(every=options.count(arguments.eval_every, "--eval-every"), tasks=tasks, settings=settings)
         )
     if arguments.sample_every:
-        found.append(Samples(every=options.count(arguments.sample_every, "--sample-every")))
-    return found
+        observers.append(Samples(every=options.count(arguments.sample_every, "--sample-every")))
+    return observers
 
 
 def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ranks) -> None:
@@ -294,8 +308,8 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
 
 
 def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds: Sequence[int]) -> None:
-    """Build the corpus for all, then train the largest first, so that the small ones fill the gaps at the end."""
-    from evalkit.corpus.prepare import given
+    """Build one corpus for all, then train the largest first, so that the small ones fill the gaps at the end."""
+    from evalkit.corpus.prepare import built_corpus
     from evalkit.model.config import SIZES
     from evalkit.train import checkpoints, ladder
 
@@ -306,9 +320,9 @@ def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds
         checkpoints.check_free(arguments.out / name, resume=resuming is not False)
         _configuration(arguments, size=size, seed=seed, vocab_size=arguments.vocab or 3000).parts(1)
     _observers(arguments)
-    most = max(_tokens(arguments, size) for size in sizes)
-    _prepare(arguments, tokens=most, reuse=resuming is not False)
-    corpus = given(arguments.corpus) or arguments.out / "corpus"
+    largest_budget = max(_tokens(arguments, size) for size in sizes)
+    _prepare(arguments, tokens=largest_budget, reuse=resuming is not False)
+    corpus = built_corpus(arguments.corpus) or arguments.out / "corpus"
     shared = {"corpus": [str(corpus)], "vocab": None, "tokenizer": None, "jobs": None}
     trainings = {
         name: _words(arguments, size=size, seed=str(seed), out=arguments.out / name, **shared)

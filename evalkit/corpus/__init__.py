@@ -1,13 +1,13 @@
-"""Text to tokens: cleaned, freed of duplicates and of evaluation text, tokenised into memory-mapped shards.
+"""Text to tokens: cleaned, without duplicates and evaluation text, tokenised into memory-mapped shards.
 
     sources -> Raw        files, datasets, the generated world            sources.py
     Raw -> part           cleaned, filtered, hashed; in parallel          reading.py, parts.py
-    parts -> Decisions    duplicates and evaluation text, over all        decisions.py
-    sample -> Tokenizer   unless one is given                             encoding.py
+    parts -> Decisions    duplicates and evaluation text, in all parts   decisions.py
+    sample -> Tokenizer   unless a tokenizer is given                     encoding.py
     part -> tokens        in parallel                                     encoding.py
     tokens -> shards      with an index and statistics                    shards.py, statistics.py, page.py
 
-build.py is that diagram as code.
+build.py implements this diagram.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The build of a corpus: read, decide, train the tokenizer, encode, write shards.
 
-Every step but the deciding goes through the corpus part by part, in several processes, and leaves a file per part, so
-a build that was stopped goes on with the next one. Parts are cut by size alone: the tokens are the same for any number
-of processes.
+Every step except the decisions processes the corpus part by part, in several processes, and writes a file per part, so
+an interrupted build continues with the next part. Parts are cut by size alone, so the tokens are the same for any
+number of processes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SMALL = 2_000_000  # bytes of sources
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a build makes, and where. tokenizer: the one given, or None to train one."""
+    """What a build makes, and where. tokenizer: one that is given, or None to train one."""
 
     sources: Sequence[Source]
     recipe: Recipe
@@ -64,43 +64,45 @@ class Plan:
         )
 
     def is_built(self) -> bool:
-        """Whether the folder holds this very corpus."""
+        """Whether the folder holds exactly this corpus."""
         index = self.folder / shards.INDEX
         return index.exists() and bool(read_json(index, StoreError).get("plan") == self.hash())
 
     @property
     def work(self) -> Path:
-        """The folder of parts, as long as the corpus is unfinished."""
+        """The folder of parts, which exists while the corpus is unfinished."""
         return self.folder / shards.UNFINISHED
 
 
 def build(plan: Plan, *, jobs: int | None = None) -> Statistics:
-    """Make the corpus, or go on with an unfinished one, in `jobs` processes (None: one per core).
+    """Make the corpus, or continue an unfinished one, in `jobs` processes (None: one per core).
 
-    Raises UsageError where the folder holds another corpus or build, DataError for bad sources or no text at all.
+    Raises UsageError if the folder holds another corpus or build, DataError for bad sources or no text at all.
     """
     jobs = jobs or os.cpu_count() or 1
     if 0 < sum(source.size for source in plan.sources) < _SMALL:
-        jobs = 1  # other processes would be done after this one
+        jobs = 1  # other processes would take longer to start
     try:
         _begin(plan)
         statistics = _make(plan, jobs)
         shutil.rmtree(plan.work)
-    except OSError as error:  # what goes wrong with a source is a DataError by now
+    except OSError as error:  # errors of sources are DataErrors by now
         raise StoreError(f"cannot write the corpus in {plan.folder}: {error.strerror or error}") from error
     return statistics
 
 
 def _make(plan: Plan, jobs: int) -> Statistics:
     paths = _read(plan, jobs)
-    decided = decisions.decide(paths, plan.recipe)
-    if not decided.characters:
-        read, out = removed(paths, decided)
-        why = ", ".join(f"{reason}: {its.documents:,}" for reason, its in out.items())
-        raise DataError(f"the corpus {plan.name!r} holds no text: of {read:,} documents none is left ({why or 'none'})")
-    tokenizer = _tokenizer(plan, paths, decided)
-    encoded = _encode(plan, paths, decided, jobs)
-    statistics = gather(plan.evaluation, paths, decided, encoded)
+    choices = decisions.decide(paths, plan.recipe)
+    if not choices.characters:
+        read, left_out = removed(paths, choices)
+        reasons = ", ".join(f"{reason}: {count.documents:,}" for reason, count in left_out.items())
+        raise DataError(
+            f"the corpus {plan.name!r} holds no text: none of {read:,} documents is left ({reasons or 'none'})"
+        )
+    tokenizer = _tokenizer(plan, paths, choices)
+    encoded = _encode(plan, paths, choices, jobs)
+    statistics = gather(plan.evaluation, paths, choices, encoded)
     _write_shards(plan, paths, tokenizer, statistics)
     if statistics.split:
         log.warning("%s: %s", plan.name, page.held_out(statistics))
@@ -108,7 +110,7 @@ def _make(plan: Plan, jobs: int) -> Statistics:
 
 
 def _begin(plan: Plan) -> None:
-    """Make the folder of parts with what the processes need, or check that it is of the same plan."""
+    """Make the folder of parts with what the processes need, or check that it belongs to the same plan."""
     if (plan.folder / shards.INDEX).exists():
         raise UsageError(f"{plan.folder} already holds a corpus; give another --out, or delete it")
     started = plan.work / "plan.json"
@@ -116,7 +118,7 @@ def _begin(plan: Plan) -> None:
         if read_json(started, StoreError) != plan.hash():
             raise UsageError(
                 f"{plan.folder} holds an unfinished corpus of other sources or settings; give the same command "
-                f"again to go on with it, delete the folder, or give another --out"
+                f"again to continue it, delete the folder, or give another --out"
             )
         return
     make_folder(plan.work)
@@ -128,12 +130,12 @@ def _begin(plan: Plan) -> None:
 
 def _read(plan: Plan, jobs: int) -> list[Path]:
     """Turn the sources into parts; return their files in order."""
-    done = plan.work / "parts.json"
-    if not done.exists():
+    count_file = plan.work / "parts.json"
+    if not count_file.exists():
         count, total = 0, sum(source.size for source in plan.sources)
         with progress(f"read {plan.name}", total=total, unit="bytes") as bar:
 
-            def waiting() -> Iterator[tuple[Path, str, int, list[Raw]]]:
+            def unread_parts() -> Iterator[tuple[Path, str, int, list[Raw]]]:
                 nonlocal count
                 for count, (raws, size) in enumerate(_chunks(plan.sources), start=1):
                     path = _part(plan.work, count - 1)
@@ -142,10 +144,10 @@ def _read(plan: Plan, jobs: int) -> list[Path]:
                     else:
                         yield path, plan.hash(), size, raws
 
-            for size in run_in_order(_read_part, waiting(), jobs=jobs):
+            for size in run_in_order(_read_part, unread_parts(), jobs=jobs):
                 bar.advance(size)
-        write_atomic(done, json.dumps(count))
-    return [_part(plan.work, number) for number in range(read_json(done, StoreError))]
+        write_atomic(count_file, json.dumps(count))
+    return [_part(plan.work, number) for number in range(read_json(count_file, StoreError))]
 
 
 def _part(work: Path, number: int) -> Path:
@@ -153,20 +155,20 @@ def _part(work: Path, number: int) -> Path:
 
 
 def _chunks(sources: Iterable[Source]) -> Iterator[tuple[list[Raw], int]]:
-    """Yield documents of about PART characters together, with the bytes of the sources that were read for them."""
+    """Yield chunks of documents of about PART characters, each with the number of source bytes read for it."""
     chunk: list[Raw] = []
-    length = before = told = 0
+    length = before = reported = 0
     for source in sources:
         for raw, position in source.documents():
             chunk.append(raw)
             length += len(raw.content)
             if length >= PART or len(chunk) == _MOST:
-                yield chunk, before + position - told
-                told = before + position
+                yield chunk, before + position - reported
+                reported = before + position
                 chunk, length = [], 0
         before += source.size
     if chunk:
-        yield chunk, before - told
+        yield chunk, before - reported
 
 
 @lru_cache(maxsize=1)
@@ -183,19 +185,19 @@ def _read_part(path: Path, plan: str, size: int, raws: Sequence[Raw]) -> int:
     return size
 
 
-def _tokenizer(plan: Plan, paths: Sequence[Path], decided: Decisions) -> Tokenizer:
-    """Return the tokenizer given, or one trained on a sample; it lies in the folder of parts for the processes."""
+def _tokenizer(plan: Plan, paths: Sequence[Path], choices: Decisions) -> Tokenizer:
+    """Return the given tokenizer, or one trained on a sample; it is stored with the parts, for the processes."""
     if (plan.work / "tokenizer.json").exists():
         return Tokenizer.load(plan.work)
     tokenizer = plan.tokenizer
     if tokenizer is None:
-        share = min(1.0, plan.recipe.sample / decided.characters)
+        share = min(1.0, plan.recipe.sample / choices.characters)
         with progress(f"train the tokenizer of {plan.name}", total=0, unit="texts") as bar:
 
             def texts() -> Iterator[str]:
                 for number, path in enumerate(paths):
-                    kept = decided.kept(number, plan.recipe)
-                    for text in encoding.sample(path, kept, share=share, seed=number):
+                    selection = choices.selection(number, plan.recipe)
+                    for text in encoding.sample(path, selection, share=share, seed=number):
                         yield text
                         bar.advance(1)
 
@@ -204,16 +206,16 @@ def _tokenizer(plan: Plan, paths: Sequence[Path], decided: Decisions) -> Tokeniz
     return tokenizer
 
 
-def _encode(plan: Plan, paths: Sequence[Path], decided: Decisions, jobs: int) -> list[encoding.Encoded]:
-    """Turn the parts into tokens; return what each gave."""
-    done = [path.with_suffix(".encoded") for path in paths]
-    todo = [number for number, path in enumerate(done) if not path.exists()]
-    lengths = decided.part_characters
-    with progress(f"encode {plan.name}", total=sum(lengths[n] for n in todo), unit="characters") as bar:
-        tasks = ((paths[number], plan.hash(), decided.kept(number, plan.recipe)) for number in todo)
-        for number, _ in zip(todo, run_in_order(_encode_part, tasks, jobs=jobs), strict=True):
+def _encode(plan: Plan, paths: Sequence[Path], choices: Decisions, jobs: int) -> list[encoding.Encoded]:
+    """Turn the parts into tokens; return the counts of each."""
+    count_files = [path.with_suffix(".encoded") for path in paths]
+    missing = [number for number, path in enumerate(count_files) if not path.exists()]
+    lengths = choices.part_characters
+    with progress(f"encode {plan.name}", total=sum(lengths[n] for n in missing), unit="characters") as bar:
+        tasks = ((paths[number], plan.hash(), choices.selection(number, plan.recipe)) for number in missing)
+        for number, _ in zip(missing, run_in_order(_encode_part, tasks, jobs=jobs), strict=True):
             bar.advance(lengths[number])
-    return [encoding.Encoded(**read_json(path, StoreError)) for path in done]
+    return [encoding.Encoded(**read_json(path, StoreError)) for path in count_files]
 
 
 @lru_cache(maxsize=1)
@@ -222,12 +224,12 @@ def _part_tokenizer(work: Path, plan: str) -> Tokenizer:
     return Tokenizer.load(work)
 
 
-def _encode_part(path: Path, plan: str, kept: encoding.Kept) -> None:
-    encoding.encode(path, kept, _part_tokenizer(path.parent, plan))
+def _encode_part(path: Path, plan: str, selection: encoding.Selection) -> None:
+    encoding.encode(path, selection, _part_tokenizer(path.parent, plan))
 
 
 def _write_shards(plan: Plan, paths: Sequence[Path], tokenizer: Tokenizer, statistics: Statistics) -> None:
-    """Join the parts' tokens into shards; the index comes last, so that a corpus with an index is whole."""
+    """Join the parts' tokens into shards; the index is written last, so a corpus with an index is complete."""
     total = statistics.total
     width, limit = shards.width_of(tokenizer), plan.recipe.shard_tokens
     with shards.ShardWriter(plan.folder, width=width, limit=limit) as writer:

@@ -1,9 +1,9 @@
 """Evaluation text in the corpus, found and cut as GPT-3 did it (Brown et al. 2020, appendix C).
 
-A run of 13 words that a document shares with a task is cut out with 200 characters on either side. The unit is thus a
-passage, not a document: a book that is quoted once in a benchmark stays, but for the quotation. Pieces of fewer than
-200 characters go, and so does a document that would fall into more than ten pieces. Runs of words that stand in more
-than ten documents are common phrases, and are left alone.
+A run of 13 words that a document shares with a task is cut out with 200 characters on either side. So the unit is a
+passage, not a document: a book that is quoted once in a benchmark stays, except for the quotation. Pieces of fewer than
+200 characters are removed, and so is a document that would fall into more than ten pieces. Runs of words that occur in
+more than ten documents are common phrases and are ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BITS = 24
 _REST = np.uint64(64 - _BITS)
 _LONG = 1000  # characters
 
-# Collisions of one document: column 0 the gram, then its first character, the one after its last, and the task.
+# Collisions of one document, (collisions, 4): the gram, its first character, the one after its last, and the task.
 Hits = NDArray[np.uint64]
 
 
@@ -43,7 +43,7 @@ class EvaluationText:
     """The runs of words of the tasks' scored documents.
 
     grams: sorted hashes, each once. tasks: for each gram the index in `names` of the first task that has it.
-    examples: by task, how many documents were read, and how many of them are too short to be found.
+    examples: per task, how many documents were read, and how many of them are too short to be found.
     """
 
     names: tuple[str, ...]
@@ -53,31 +53,31 @@ class EvaluationText:
 
     @cached_property
     def _beginnings(self) -> NDArray[np.bool_]:
-        """Whether any gram begins with these bits: a look into 16 MB spares most grams the search."""
-        there = np.zeros(1 << _BITS, dtype=bool)
-        there[self.grams >> _REST] = True
-        return there
+        """Whether any gram begins with these bits: a lookup in 16 MB saves the search for most grams."""
+        present = np.zeros(1 << _BITS, dtype=bool)
+        present[self.grams >> _REST] = True
+        return present
 
     def find(self, text: str, words: NDArray[np.uint64]) -> Hits:
         """Return the collisions of a text whose words are hashed, (collisions, 4)."""
-        own = grams(words, n=N)
-        if not (len(own) and len(self.grams)):
+        text_grams = grams(words, n=N)
+        if not (len(text_grams) and len(self.grams)):
             return np.zeros((0, 4), dtype=np.uint64)
-        maybe = np.flatnonzero(self._beginnings[own >> _REST])
-        places = np.searchsorted(self.grams, own[maybe]).clip(max=len(self.grams) - 1)
-        same = self.grams[places] == own[maybe]
-        found, places = maybe[same], places[same]
-        if not len(found):
+        candidates = np.flatnonzero(self._beginnings[text_grams >> _REST])
+        places = np.searchsorted(self.grams, text_grams[candidates]).clip(max=len(self.grams) - 1)
+        same = self.grams[places] == text_grams[candidates]
+        matches, places = candidates[same], places[same]
+        if not len(matches):
             return np.zeros((0, 4), dtype=np.uint64)
-        where = np.array(list(spans(text)), dtype=np.uint64)
+        word_spans = np.array(list(spans(text)), dtype=np.uint64)
         tasks = self.tasks[places].astype(np.uint64)
-        return np.stack([own[found], where[found, 0], where[found + N - 1, 1], tasks], axis=1)
+        return np.stack([text_grams[matches], word_spans[matches, 0], word_spans[matches + N - 1, 1], tasks], axis=1)
 
 
 def choose(words: Sequence[str] | None, data: DataPaths) -> list[Task]:
-    """Return the tasks named, or every benchmark of which the user has files.
+    """Return the named tasks, or every benchmark for which the user has files.
 
-    The generated world's tasks are among the latter not: its pages never hold them.
+    The latter does not include the generated world's tasks, which its pages never contain.
     """
     if words is not None:
         return catalog.select(words)
@@ -89,72 +89,72 @@ def evaluation_text(tasks: Sequence[Task], data: DataPaths) -> EvaluationText:
     """Read the scored documents of the tasks. Raises DataError for wrong files, UsageError for too many tasks."""
     if len(tasks) > np.iinfo(np.uint16).max:
         raise UsageError(f"too many tasks to compare with: {len(tasks)}")
-    found, examples = [], []
+    grams_of_tasks, examples = [], []
     hasher = WordHasher()
     with progress("read evaluation text", total=len(tasks), unit="tasks") as bar:
         for task in tasks:
-            its_grams, counts = _grams_of(task, data, hasher)
-            found.append(its_grams)
+            task_grams, counts = _grams_of(task, data, hasher)
+            grams_of_tasks.append(task_grams)
             examples.append(counts)
             bar.advance(1, note=task.name)
-    every = np.concatenate([*found, np.zeros(0, dtype=np.uint64)])
-    owners = np.repeat(np.arange(len(tasks), dtype=np.uint16), [len(its_grams) for its_grams in found])
-    values, first = np.unique(every, return_index=True)
+    all_grams = np.concatenate([*grams_of_tasks, np.zeros(0, dtype=np.uint64)])
+    owners = np.repeat(np.arange(len(tasks), dtype=np.uint16), [len(task_grams) for task_grams in grams_of_tasks])
+    values, first = np.unique(all_grams, return_index=True)
     names = tuple(task.name for task in tasks)
     return EvaluationText(names=names, grams=values, tasks=owners[first], examples=tuple(examples))
 
 
 def _grams_of(task: Task, data: DataPaths, hasher: WordHasher) -> tuple[NDArray[np.uint64], tuple[int, int]]:
-    """Return a task's grams, each once, with how many examples it has and how many of them have none."""
+    """Return a task's grams, each once, with the number of its examples and of those without any gram."""
     last: dict[str, str] = {}
-    found = [np.zeros(0, dtype=np.uint64)]
+    text_grams = [np.zeros(0, dtype=np.uint64)]
     read = short = 0
     for _, example in load.examples(task, "test", data):
         if example.error:
             continue
         texts = _texts(example)
-        fresh = [grams(hasher(clean(_new(text, last.get(name, "")))), n=N) for name, text in texts.items()]
+        new_grams = [grams(hasher(clean(_new(text, last.get(name, "")))), n=N) for name, text in texts.items()]
         last = texts
         read += 1
-        short += not any(map(len, fresh))
-        found += fresh
-    return np.unique(np.concatenate(found)), (read, short)
+        short += not any(map(len, new_grams))
+        text_grams += new_grams
+    return np.unique(np.concatenate(text_grams)), (read, short)
 
 
-def _new(text: str, known: str) -> str:
-    """Return what a text says beyond the one before it, of which it may be a continuation (a dialogue's next turn)."""
-    return text[max(0, len(known) - _LONG) :] if text.startswith(known) else text
+def _new(text: str, before: str) -> str:
+    """Return what is new in a text compared with the one before it, which it may continue (a dialogue's next turn)."""
+    return text[max(0, len(before) - _LONG) :] if text.startswith(before) else text
 
 
 def _texts(example: Example) -> dict[str, str]:
-    """Return what an example says: its input, parts and options, and its answer after the input's last words."""
+    """Return an example's texts: its input, parts and options, and its answer after the input's last words."""
     last_words = " ".join(example.input[-_LONG:].split()[1 - N :])
-    own = {"input": example.input, "original": example.original, "answer": f"{last_words} {example.output}"}
+    texts = {"input": example.input, "original": example.original, "answer": f"{last_words} {example.output}"}
     choices = {f"choice {i}": choice for i, choice in enumerate(example.choices)}
-    return own | choices | {f"part {name}": text for name, text in example.parts.items()}
+    return texts | choices | {f"part {name}": text for name, text in example.parts.items()}
 
 
 def common_grams(documents: Iterable[Hits]) -> NDArray[np.uint64]:
     """Return the grams that more than COMMON of the documents hold, sorted."""
-    each = [np.unique(hits[:, 0]) for hits in documents if len(hits)]
-    values, counts = np.unique(np.concatenate([*each, np.zeros(0, dtype=np.uint64)]), return_counts=True)
+    grams_of_documents = [np.unique(hits[:, 0]) for hits in documents if len(hits)]
+    values, counts = np.unique(np.concatenate([*grams_of_documents, np.zeros(0, dtype=np.uint64)]), return_counts=True)
     return values[counts > COMMON]
 
 
 def without(hits: Hits, common: NDArray[np.uint64]) -> Hits:
-    """Return the collisions but those with common grams."""
+    """Return the collisions except those with common grams."""
     return hits[~np.isin(hits[:, 0], common)] if len(hits) else hits
 
 
 def pieces(length: int, hits: Hits) -> list[tuple[int, int]]:
-    """Return what stays of a document of so many characters, as (start, end); nothing of one in too many pieces."""
-    kept, start = [], 0
+    """Return the (start, end) of the pieces that remain of a document of `length` characters; none if too many."""
+    remaining, start = [], 0
     for first, last in sorted(zip(hits[:, 1].tolist(), hits[:, 2].tolist(), strict=True)):
         if first - MARGIN > start:
-            kept.append((start, first - MARGIN))
+            remaining.append((start, first - MARGIN))
         start = max(start, last + MARGIN)
     if start < length:
-        kept.append((start, length))
-    if len(kept) > MOST_PIECES:
+        remaining.append((start, length))
+    if len(remaining) > MOST_PIECES:
         return []
-    return [(a, b) for a, b in kept if b - a >= SHORTEST] if len(hits) else kept
+    return [(a, b) for a, b in remaining if b - a >= SHORTEST] if len(hits) else remaining

@@ -1,6 +1,6 @@
-"""Which documents stay: the one step that looks at all of them at once.
+"""Which documents are kept: the one step that considers all of them at once.
 
-In memory it takes about 100 bytes a document; the signatures, 512 bytes each, lie in a file that is read in turn.
+It takes about 100 bytes of memory per document; the signatures, 512 bytes each, are in a file that is read in blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evalkit.corpus import contamination, duplicates, parts
 from evalkit.corpus.contamination import Hits
-from evalkit.corpus.encoding import Kept
+from evalkit.corpus.encoding import Selection
 from evalkit.corpus.recipe import Recipe
 from evalkit.corpus.shards import is_held_out
 
@@ -26,10 +26,10 @@ REASONS = {DUPLICATE: "duplicate", NEAR_DUPLICATE: "near-duplicate", EVALUATION:
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """verdicts: of every document, in order. lengths: their characters. bounds: where each part begins, and the end.
+    """verdicts: of every document, in order. lengths: in characters. bounds: where each part begins, and the end.
 
-    hits: the collisions of the documents that have some, by their number. common: grams that are none.
-    split: whether no document is held out as a whole, so that stretches of long ones are.
+    hits: the collisions of documents, by their number, if they have any. common: grams that do not count as collisions.
+    split: whether stretches of long documents are held out, because no whole document is.
     """
 
     verdicts: NDArray[np.uint8]
@@ -41,35 +41,35 @@ class Decisions:
 
     @property
     def characters(self) -> int:
-        """Characters of the documents that stay, before passages are cut."""
+        """Characters of the documents that are kept, before passages are cut out."""
         return int(self.lengths[self.verdicts == KEEP].sum())
 
     @property
     def part_characters(self) -> list[int]:
-        """Characters of each part's documents that stay."""
-        kept = np.where(self.verdicts == KEEP, self.lengths, 0)
-        return [int(kept[start:end].sum()) for start, end in zip(self.bounds, self.bounds[1:], strict=False)]
+        """Characters of each part's documents that are kept."""
+        lengths = np.where(self.verdicts == KEEP, self.lengths, 0)
+        return [int(lengths[start:end].sum()) for start, end in zip(self.bounds, self.bounds[1:], strict=False)]
 
-    def kept(self, part: int, recipe: Recipe) -> Kept:
-        """Return what is done with the documents of a part."""
+    def selection(self, part: int, recipe: Recipe) -> Selection:
+        """Return which documents of a part are kept, and how they are split."""
         start, end = self.bounds[part : part + 2]
         keep = self.verdicts[start:end] == KEEP
         first = bool(keep.any() and not (self.verdicts[:start] == KEEP).any())
-        return Kept(keep=keep, common=self.common, validation=recipe.validation, first=first, split=self.split)
+        return Selection(keep=keep, common=self.common, validation=recipe.validation, first=first, split=self.split)
 
 
 def decide(paths: Sequence[Path], recipe: Recipe) -> Decisions:
-    """Go over all parts' facts and decide on each document."""
-    lengths, keys, have = [], [], []
+    """Read the facts of all parts and decide on each document."""
+    lengths, keys, has_signature = [], [], []
     hits: dict[int, Hits] = {}
     bounds = [0]
     with tempfile.TemporaryFile(dir=paths[0].parent if paths else None) as file:
         for path in paths:
             facts = parts.facts(path)
-            hits |= {bounds[-1] + i: found for i, found in enumerate(facts.hits) if len(found)}
+            hits |= {bounds[-1] + i: document_hits for i, document_hits in enumerate(facts.hits) if len(document_hits)}
             lengths.append(facts.lengths)
             keys.append(facts.keys)
-            have.append(facts.has_signature)
+            has_signature.append(facts.has_signature)
             file.write(facts.signatures.tobytes())
             bounds.append(bounds[-1] + len(facts.keys))
         verdicts = np.full(bounds[-1], KEEP, dtype=np.uint8)
@@ -77,21 +77,23 @@ def decide(paths: Sequence[Path], recipe: Recipe) -> Decisions:
             verdicts[duplicates.same(np.concatenate(keys))] = DUPLICATE
         if recipe.near_duplicates and paths and file.tell():
             file.flush()
-            _mark_near(verdicts, np.flatnonzero(np.concatenate(have)), file, recipe.near_duplicates)
-    kept = {number: found for number, found in hits.items() if verdicts[number] == KEEP}
-    common = contamination.common_grams(kept.values())
-    every = np.concatenate([*lengths, np.zeros(0, dtype=np.int64)])
-    for number, found in kept.items():
-        if not contamination.pieces(int(every[number]), contamination.without(found, common)):
+            _mark_near(verdicts, np.flatnonzero(np.concatenate(has_signature)), file, recipe.near_duplicates)
+    kept_hits = {number: document_hits for number, document_hits in hits.items() if verdicts[number] == KEEP}
+    common = contamination.common_grams(kept_hits.values())
+    all_lengths = np.concatenate([*lengths, np.zeros(0, dtype=np.int64)])
+    for number, document_hits in kept_hits.items():
+        if not contamination.pieces(int(all_lengths[number]), contamination.without(document_hits, common)):
             verdicts[number] = EVALUATION
-    stay = np.concatenate([*keys, np.zeros((0, 2), dtype=np.uint64)])[verdicts == KEEP, 0]
-    whole = any(is_held_out(int(key), recipe.validation) for key in stay[1:])  # the first is trained on
-    split = recipe.validation > 0 and not whole
-    return Decisions(verdicts=verdicts, lengths=every, bounds=bounds, hits=kept, common=common, split=split)
+    kept_keys = np.concatenate([*keys, np.zeros((0, 2), dtype=np.uint64)])[verdicts == KEEP, 0]
+    any_held_out = any(
+        is_held_out(int(key), recipe.validation) for key in kept_keys[1:]
+    )  # the first is always trained on
+    split = recipe.validation > 0 and not any_held_out
+    return Decisions(verdicts=verdicts, lengths=all_lengths, bounds=bounds, hits=kept_hits, common=common, split=split)
 
 
 def _mark_near(verdicts: NDArray[np.uint8], numbers: NDArray[np.int64], file: IO[bytes], threshold: float) -> None:
-    """Mark the near-duplicates among the documents of these numbers, whose signatures lie in the file in that order."""
+    """Mark the near-duplicates among the documents of these numbers, whose signatures the file holds in that order."""
     signatures = np.memmap(file, dtype=np.uint32, mode="r", shape=(len(numbers), duplicates.PERMUTATIONS))
     near = numbers[duplicates.alike(signatures, threshold=threshold)]
     verdicts[near[verdicts[near] == KEEP]] = NEAR_DUPLICATE

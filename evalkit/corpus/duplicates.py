@@ -1,8 +1,8 @@
-"""Documents that came before: the same text, or nearly the same words.
+"""Duplicates of earlier documents: the same text, or nearly the same words.
 
 Near-duplicates are found by MinHash (Broder 1997) over runs of five words, in bands of locality-sensitive hashing, as
-GPT-3 did it (Brown et al. 2020, appendix A). A signature has 512 bytes and stays on disk; in memory a document costs
-about 100 bytes while the bands are gone through one at a time, whatever its length.
+in GPT-3 (Brown et al. 2020, appendix A). A signature has 512 bytes and stays on disk; a document of any length takes
+about 100 bytes of memory while the bands are processed one at a time.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _PAIRS = 1 << 16  # signatures compared at a time
 
 
 def signature(words: NDArray[np.uint64]) -> NDArray[np.uint32] | None:
-    """Return the MinHash signature, (PERMUTATIONS,), of a document's words; None where they are too few to compare."""
+    """Return the MinHash signature, (PERMUTATIONS,), of a document's words; None if they are too few to compare."""
     import rensa
 
     shingles = grams(words, n=SHINGLE)
     if not len(shingles):
         return None
     bounds = np.array([*range(0, len(shingles), _BLOCK), len(shingles)], dtype=np.uint64)
-    # The minima of the blocks' minima are those of the whole.
+    # The minima of the blocks' minima are those of all shingles.
     rows = rensa.RMinHash.digest_matrix_from_flat_token_hashes(shingles, bounds, PERMUTATIONS, _SEED).to_rows()
     minima: NDArray[np.uint32] = np.array(rows, dtype=np.uint32).min(axis=0)
     return minima
 
 
 def same(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Say of each document whether an earlier one has the same key. keys: (documents, 2), 128 bits of a hash."""
+    """Return for each document whether an earlier one has the same key. keys: (documents, 2), 128 bits of a hash."""
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable, so equal keys stay in their order
     repeated = np.zeros(len(keys), dtype=bool)
     ordered = keys[order]
@@ -45,10 +45,10 @@ def same(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 
 def alike(signatures: NDArray[np.uint32], *, threshold: float) -> NDArray[np.bool_]:
-    """Say of each document whether an earlier one is alike, or is linked to it by documents alike one by one.
+    """Return for each document whether an earlier one is similar, directly or through a chain of similar documents.
 
-    signatures: (documents, PERMUTATIONS), perhaps on disk. threshold: the Jaccard similarity that two signatures have
-    to show, by the share of their places that are equal.
+    signatures: (documents, PERMUTATIONS), possibly on disk. threshold: the least Jaccard similarity of two signatures,
+    estimated by the share of their values that are equal.
     """
     parents = np.arange(len(signatures))
     rows = _rows(threshold)
@@ -67,7 +67,7 @@ def alike(signatures: NDArray[np.uint32], *, threshold: float) -> NDArray[np.boo
 
 
 def _rows(threshold: float) -> int:
-    """Return the rows of a band such that two documents at the threshold share a band with a chance of 95% or more."""
+    """Return the most rows per band with which two documents at the threshold share a band in 95% of cases or more."""
     for rows in range(PERMUTATIONS, 1, -1):
         if 1 - (1 - threshold**rows) ** (PERMUTATIONS // rows) >= 0.95:
             return rows
@@ -86,15 +86,15 @@ def _join(
     signatures: NDArray[np.uint32],
     threshold: float,
 ) -> None:
-    """Link the pairs whose signatures are alike; the earliest document of a group is its root."""
+    """Link the pairs whose signatures are similar; the earliest document of a group is its root."""
     similar = (signatures[earlier] == signatures[later]).mean(axis=1) >= threshold
     for a, b in zip(earlier[similar].tolist(), later[similar].tolist(), strict=True):
-        one, other = _root(parents, a), _root(parents, b)
-        parents[max(one, other)] = min(one, other)
+        root_a, root_b = _root(parents, a), _root(parents, b)
+        parents[max(root_a, root_b)] = min(root_a, root_b)
 
 
 def _root(parents: NDArray[np.int64], index: int) -> int:
-    """Follow the links to the first document of a group, halving the way for the next."""
+    """Follow the links to the first document of a group, halving the path for later calls."""
     while parents[index] != index:
         parents[index] = parents[parents[index]]
         index = int(parents[index])

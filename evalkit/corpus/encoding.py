@@ -1,4 +1,4 @@
-"""From a part to its tokens: what one process does once all documents are known."""
+"""From a part to its tokens: the work of one process after the decisions on all documents."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from evalkit.files import write_atomic
 from evalkit.tokenizer import Tokenizer
 
 _BATCH = 1 << 17  # characters encoded at a time
-# Characters of a stretch that is held out of a longer document: at most, and what is worth it.
+# Characters of a stretch held out of a longer document: at most, and at least.
 _STRETCH, _LEAST = 8192, 256
 _SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A text that is to be tokenised: a document, or what the cuts left of it. held_out: for validation."""
+    """A text to be tokenised: a document, or a piece of it between cuts. held_out: for validation."""
 
     text: str
     source: str
@@ -34,11 +34,11 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """What is done with the documents of one part. keep: which stay. common: grams that do not count as collisions.
+class Selection:
+    """Which documents of one part are kept and held out. common: grams that do not count as collisions.
 
-    first: whether the corpus begins here; its first document is trained on, so that no training part is empty.
-    split: whether stretches of long documents are held out, for want of documents that are as a whole.
+    first: whether the corpus begins here; its first document is trained on, so that the training part is not empty.
+    split: whether stretches of long documents are held out, because no whole document is.
     """
 
     keep: NDArray[np.bool_]
@@ -55,12 +55,12 @@ class Kept:
                 held_out = not first and is_held_out(int(key[0]), self.validation)
                 first = False
                 for start, end in contamination.pieces(len(text), contamination.without(hits, self.common)):
-                    for part, apart in _apart(text[start:end], self.validation if self.split else 0):
+                    for part, apart in _stretches_apart(text[start:end], self.validation if self.split else 0):
                         yield Piece(text=part, source=source, held_out=held_out or apart)
 
 
-def _apart(text: str, share: float) -> Iterator[tuple[str, bool]]:
-    """Cut a text into (stretch, whether it is held out): of `share` of it stretches at even distances are."""
+def _stretches_apart(text: str, share: float) -> Iterator[tuple[str, bool]]:
+    """Cut a text into (stretch, whether it is held out); a share is held out, in stretches at even distances."""
     cuts, begin = [0], 0
     if len(text) * share >= _LEAST:
         count = math.ceil(len(text) * share / _STRETCH)
@@ -75,31 +75,31 @@ def _apart(text: str, share: float) -> Iterator[tuple[str, bool]]:
 
 
 def _next_word(text: str, place: int) -> int:
-    """Return where the white space behind a place begins, or the place where none is near."""
-    found = _SPACE.search(text, place, place + _LEAST)
-    return found.start() if found else place
+    """Return where the next white space begins, or `place` if none is near."""
+    space = _SPACE.search(text, place, place + _LEAST)
+    return space.start() if space else place
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """What a part gave, by source: documents (pieces), characters, bytes of UTF-8 and tokens."""
+    """Counts of a part by source: documents (pieces), characters, bytes of UTF-8 and tokens."""
 
     sources: dict[str, tuple[int, int, int, int]]
     validation_documents: int
 
 
-def encode(path: Path, kept: Kept, tokenizer: Tokenizer) -> Encoded:
-    """Write the tokens of a part beside it, one file for training and one for validation; say last what they are."""
+def encode(path: Path, selection: Selection, tokenizer: Tokenizer) -> Encoded:
+    """Write the tokens of a part beside it, a file for training and one for validation, and then their counts."""
     streams: dict[bool, list[bytes]] = {False: [], True: []}
     sources: dict[str, tuple[int, int, int, int]] = {}
     held_out = 0
-    for piece in kept.pieces(path):
+    for piece in selection.pieces(path):
         ids = encode_long(piece.text, tokenizer)
         streams[piece.held_out] += [ids.tobytes(), as_array([tokenizer.end_of_text], tokenizer).tobytes()]
         held_out += piece.held_out
-        own = (1, len(piece.text), len(piece.text.encode()), len(ids) + 1)
+        counts = (1, len(piece.text), len(piece.text.encode()), len(ids) + 1)
         before = sources.get(piece.source, (0, 0, 0, 0))
-        sources[piece.source] = tuple(map(sum, zip(before, own, strict=True)))  # type: ignore[assignment]
+        sources[piece.source] = tuple(map(sum, zip(before, counts, strict=True)))  # type: ignore[assignment]
     for part, chunks in (("train", streams[False]), ("validation", streams[True])):
         write_atomic(path.with_suffix(f".{part}"), b"".join(chunks))
     encoded = Encoded(sources=sources, validation_documents=held_out)
@@ -108,16 +108,16 @@ def encode(path: Path, kept: Kept, tokenizer: Tokenizer) -> Encoded:
 
 
 def encode_long(text: str, tokenizer: Tokenizer) -> NDArray[np.unsignedinteger]:
-    """Encode a text, a book's length a bit at a time, so that the encoder's own records stay small."""
+    """Encode a text, a long one in stretches, so that the encoder's own records stay small."""
     stretches = tokenizer.stretches(text, characters=_BATCH)
     return np.concatenate([as_array(tokenizer.encode_batch([stretch])[0], tokenizer) for stretch in stretches])
 
 
-def sample(path: Path, kept: Kept, *, share: float, seed: int) -> list[str]:
+def sample(path: Path, selection: Selection, *, share: float, seed: int) -> list[str]:
     """Return a random share of a part's training text, in stretches of some thousand characters."""
     rng = random.Random(seed)
     chosen = []
-    for piece in kept.pieces(path):
+    for piece in selection.pieces(path):
         if not piece.held_out:
             chosen += [stretch for stretch in _stretches(piece.text) if rng.random() < share]
     return chosen

@@ -1,4 +1,4 @@
-"""Packages that only some sources need; they come with `pip install 'evalkit[corpus]'`."""
+"""Optional packages that only some sources need: `pip install 'evalkit[corpus]'`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from evalkit.errors import UsageError
 
 
 def require(module: str, what: str) -> Any:
-    """Import a module of an optional package. Raises UsageError saying how to install it, and what for."""
+    """Import a module of an optional package. Raises UsageError with the purpose and how to install it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

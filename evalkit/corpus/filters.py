@@ -8,12 +8,12 @@ from evalkit.corpus.formats import Raw
 from evalkit.corpus.recipe import Recipe
 from evalkit.errors import UsageError
 
-# A long document's language is told from this many characters at three places.
-_SIGHT = 1000
+# A long document's language is identified from this many characters at each of three places.
+_EXCERPT = 1000
 
 
 def text_of(raw: Raw) -> str:
-    """Return a document's text, cleaned; of a page its main text, found by trafilatura, or none."""
+    """Return a document's text, cleaned; for a page its main text as found by trafilatura, or an empty text."""
     if isinstance(raw.content, str):
         return clean(raw.content)
     extract = require("trafilatura", "HTML pages").extract
@@ -21,7 +21,7 @@ def text_of(raw: Raw) -> str:
 
 
 def reason_against(text: str, raw: Raw, recipe: Recipe) -> str:
-    """Name the filter that a document fails, or nothing."""
+    """Return the name of the filter that a document fails, or an empty text."""
     if not text:
         return "empty" if isinstance(raw.content, str) else "page without main text"
     if len(text) < recipe.min_characters:
@@ -35,16 +35,16 @@ def reason_against(text: str, raw: Raw, recipe: Recipe) -> str:
 
 def language_of(text: str) -> str:
     """Return the ISO 639-1 code of a text's likeliest language."""
-    if len(text) > 3 * _SIGHT:
+    if len(text) > 3 * _EXCERPT:
         quarters = (len(text) * part // 4 for part in (1, 2, 3))
-        text = "\n".join(text[start : start + _SIGHT] for start in quarters)
+        text = "\n".join(text[start : start + _EXCERPT] for start in quarters)
     return str(require("py3langid", "language filters").classify(text)[0])
 
 
 def check_languages(codes: tuple[str, ...]) -> None:
-    """Raise UsageError for a code that the identifier does not know."""
+    """Raise UsageError for a language code that py3langid does not know."""
     if codes:
-        known = {code for code, _ in require("py3langid", "language filters").rank("a")}
+        supported = {code for code, _ in require("py3langid", "language filters").rank("a")}
         for code in codes:
-            if code not in known:
-                raise UsageError(f"unknown language {code!r} (allowed: {', '.join(sorted(known))})")
+            if code not in supported:
+                raise UsageError(f"unknown language {code!r} (allowed: {', '.join(sorted(supported))})")

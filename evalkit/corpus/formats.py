@@ -1,4 +1,4 @@
-"""Files and datasets -> raw documents. Whatever is wrong with one is a DataError that names file and place."""
+"""Files and datasets -> raw documents. Any problem with one is a DataError that names the file and the place."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from evalkit.corpus.extras import require
 from evalkit.data.readers import open_bytes, parquet_batches, parse_row, read_json, read_lines
 from evalkit.errors import DataError
 
-# A longer text file is cut into several documents, so that memory stays bounded.
+# A longer text file is split into several documents, so that memory stays bounded.
 LONGEST = 16 << 20  # bytes
 
-# How HTML begins that nobody says is HTML (MIME Sniffing Standard, section 7.1).
+# How HTML without a declared type begins (MIME Sniffing Standard, section 7.1).
 _HTML = re.compile(
     rb"(\xef\xbb\xbf)?[\t\n\x0c\r ]*(<!doctype html|<(html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br"
     rb"|p)(?=[ >])|<!--|<\?xml[^>]*>\s*<!doctype html)",
@@ -33,7 +33,7 @@ _READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
 class Raw:
     """A document as its source has it: text, or the bytes of an HTML page.
 
-    source: the file or dataset it is of. left_out: why it is none, of what is only counted.
+    source: the file or dataset it comes from. left_out: the reason, if it is only counted and not a document.
     """
 
     content: str | bytes
@@ -43,9 +43,9 @@ class Raw:
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """source: what statistics call the file. column: the text's, where there are columns.
+    """source: the file's name in statistics. column: the column of the text, if there are columns.
 
-    skip_bad: count rows that have no text, and lines that are no rows, instead of ending.
+    skip_bad: count rows without text and lines that are not rows, instead of raising an error.
     """
 
     source: str
@@ -53,43 +53,43 @@ class Naming:
     skip_bad: bool = False
 
     def document(self, row: Mapping[str, Any], place: str) -> Raw:
-        """Return a row's text. Raises DataError naming the columns that there are."""
+        """Return a row's text. Raises DataError, naming the existing columns, if it has none."""
         text = row.get(self.column)
         if isinstance(text, str):
             return Raw(text, self.source)
         if self.skip_bad:
-            return self.without("row without text")
+            return self.left_out("row without text")
         kind = "is null" if text is None else f"holds {type(text).__name__}, not text"
         kind = kind if self.column in row else "is missing"
-        there = ", ".join(str(name) for name in row)
+        columns = ", ".join(str(name) for name in row)
         raise DataError(
-            f"{place}: the column {self.column!r} {kind} (columns: {there}); choose with --column, or leave such rows "
-            f"out with --skip-bad"
+            f"{place}: the column {self.column!r} {kind} (columns: {columns}); choose one with --column, or skip such "
+            f"rows with --skip-bad"
         )
 
     def line(self, line: str, place: str) -> Raw:
-        """Return the text of a line of JSON. Raises DataError naming the place of one that is no object."""
+        """Return the text of a line of JSON. Raises DataError naming the place of a line that is not an object."""
         try:
             return self.document(parse_row(line, place), place)
         except DataError:
             if not self.skip_bad:
                 raise
-            return self.without("line that is no JSON object")
+            return self.left_out("line that is no JSON object")
 
-    def without(self, reason: str) -> Raw:
-        """Return what is counted in place of a document."""
+    def left_out(self, reason: str) -> Raw:
+        """Return a record of something that is only counted, with the reason."""
         return Raw("", self.source, left_out=reason)
 
 
 def read_text(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
-    """Yield a text file as one document, or a very long one in several, cut at lines' ends."""
+    """Yield a text file as one document, or a very long one as several, split at line ends."""
     rest, offset = b"", 0
     try:
         with open_bytes(path, raw=raw) as file:
             while block := file.read(LONGEST - len(rest)):
                 block = rest + block
                 end = block.rfind(b"\n") + 1 if len(block) == LONGEST else len(block)
-                end = end or _whole_characters(block)
+                end = end or _complete_characters(block)
                 yield Raw(_decode(block[:end], path, offset), naming.source)
                 rest, offset = block[end:], offset + end
     except _READ_ERRORS as error:
@@ -98,8 +98,8 @@ def read_text(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
         yield Raw(_decode(rest, path, offset), naming.source)
 
 
-def _whole_characters(block: bytes) -> int:
-    """Return how many bytes of UTF-8 end with a whole character."""
+def _complete_characters(block: bytes) -> int:
+    """Return the number of leading bytes of UTF-8 that end with a complete character."""
     end = len(block)
     while end > len(block) - 4 and block[end - 1] & 0xC0 == 0x80:
         end -= 1
@@ -128,7 +128,7 @@ def read_jsonl(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
 
 
 def read_json_file(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
-    """Yield the text column of a JSON file: a list of rows, or a row a line; another value is counted only."""
+    """Yield the text column of a JSON file: a list of rows, or one row per line; any other value is only counted."""
     lines = [line.strip() for _, line in islice((pair for pair in read_lines(path) if pair[1].strip()), 2)]
     if lines and lines[0].startswith("["):
         for number, row in enumerate(read_json(path), start=1):
@@ -136,7 +136,7 @@ def read_json_file(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
             if isinstance(row, dict):
                 yield naming.document(row, place)
             elif naming.skip_bad:
-                yield naming.without("item that is no JSON object")
+                yield naming.left_out("item that is no JSON object")
             else:
                 raise DataError(f"{place}: expected a JSON object, found {type(row).__name__}")
     elif len(lines) == 2 and lines[0].endswith("}"):
@@ -146,7 +146,7 @@ def read_json_file(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
 
 
 def _read_value(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
-    """Yield the text of a file that is one JSON value, where it is a row; what is no JSON fails as lines do."""
+    """Yield the text of a file that is a single JSON value, if it is a row; invalid JSON fails as lines do."""
     try:
         value = read_json(path)
     except DataError:
@@ -155,7 +155,7 @@ def _read_value(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
     if isinstance(value, dict) and naming.column in value:
         yield naming.document(value, str(path))
     else:
-        yield naming.without("JSON that is no list of rows")
+        yield naming.left_out("JSON that is no list of rows")
 
 
 def read_parquet(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
@@ -178,7 +178,7 @@ def read_parquet(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
 
 
 def read_page(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
-    """Yield an HTML file, whose main text is taken out later, by the process that cleans it."""
+    """Yield an HTML file, whose main text is extracted later, by the process that cleans it."""
     require("trafilatura", "HTML pages")
     try:
         with open_bytes(path, raw=raw) as file:
@@ -190,19 +190,19 @@ def read_page(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
 def read_warc(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
     """Yield a web archive's HTML pages (responses with status 200, resources) and texts (conversions, as in WET files).
 
-    A page of which nobody says what it is counts as one where it begins as HTML does. Answers with another status and
-    of another kind, and pages that were not fetched again, are counted.
+    A response without a declared type counts as a page if it begins as HTML does. Responses with another status or of
+    another kind, and pages that were not fetched again, are only counted.
     """
     archives = require("warcio.archiveiterator", "WARC files")
     exceptions = require("warcio.exceptions", "WARC files")
     try:
-        # Decompressed here, and read to the end, for the library takes a cut archive for a whole one.
+        # Decompressed here and read to the end, because the library takes a truncated archive for a complete one.
         with open_bytes(path, raw=raw) as file:
             for record in archives.ArchiveIterator(file):
                 if record.rec_type in ("request", "warcinfo", "metadata"):
-                    continue  # about answers, not answers
+                    continue  # about responses, not responses
                 content = record.content_stream().read()
-                record.raw_stream.read()  # what may follow the page's own end
+                record.raw_stream.read()  # anything that follows the page's own end
                 if record.raw_stream.limit:
                     raise EOFError("the last record ends early")
                 yield _of_record(record, content, naming)
@@ -212,34 +212,34 @@ def read_warc(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
 
 
 def _of_record(record: Any, content: bytes, naming: Naming) -> Raw:
-    """Return the page or text of an archive's record, or why it is none."""
+    """Return the page or text of an archive's record, or why it is not a document."""
     headers, kind = record.http_headers, record.content_type or ""
     if record.rec_type == "conversion":
         if (kind or "text").lower().startswith("text"):
             return Raw(content.decode("utf-8", "replace"), naming.source)
-        return naming.without("archived: no page and no text")
+        return naming.left_out("archived: no page and no text")
     if record.rec_type not in ("response", "resource"):
-        return naming.without("archived: not fetched again")
+        return naming.left_out("archived: not fetched again")
     if record.rec_type == "response":
         if headers is None or headers.get_statuscode() != "200":
-            return naming.without("archived: another status than 200")
+            return naming.left_out("archived: another status than 200")
         kind = headers.get_header("Content-Type") or ""
-    kind = kind.partition(";")[0].strip().lower()  # of RFC 9110: in any case, with parameters behind it
+    kind = kind.partition(";")[0].strip().lower()  # RFC 9110: case-insensitive, followed by parameters
     if "html" in kind or (not kind and _HTML.match(content[:1024])):
         require("trafilatura", "HTML pages")
         return Raw(content, naming.source)
-    return naming.without("archived: no page and no text")
+    return naming.left_out("archived: no page and no text")
 
 
 def read_dataset(identifier: str, config: str | None, split: str, naming: Naming) -> Iterator[Raw]:
-    """Yield the text column of a dataset: of the hub, a folder in its layout, or one written by save_to_disk."""
+    """Yield the text column of a dataset: on the hub, a folder in its layout, or one written by save_to_disk."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     import datasets
 
     try:
         if (Path(identifier) / "state.json").exists() or (Path(identifier) / "dataset_dict.json").exists():
-            found = datasets.load_from_disk(identifier)
-            rows = found[split] if isinstance(found, datasets.DatasetDict) else found
+            stored = datasets.load_from_disk(identifier)
+            rows = stored[split] if isinstance(stored, datasets.DatasetDict) else stored
         else:
             rows = datasets.load_dataset(identifier, config, split=split, streaming=True)
         for number, row in enumerate(rows):

@@ -14,7 +14,7 @@ _MOST_SOURCES = 50
 
 
 def markdown(info: CorpusInfo, statistics: Statistics) -> str:
-    """Return the page: what was made, what was left out and why, what each source gave, which tasks' text was found."""
+    """Return the page: the result, what was left out and why, each source's share, the tasks whose text was found."""
     total = statistics.total
     lines = [
         f"# The corpus {info.name}",
@@ -28,7 +28,7 @@ def markdown(info: CorpusInfo, statistics: Statistics) -> str:
         *_table(
             ("reason", "documents", "characters"),
             [(reason, out.documents, out.characters) for reason, out in statistics.removed.items()]
-            + [("passages with evaluation text, and what too short a piece they leave", "", statistics.cut)],
+            + [("passages with evaluation text, and the pieces that they leave too short", "", statistics.cut)],
         ),
         "",
         "## Sources",
@@ -39,17 +39,19 @@ def markdown(info: CorpusInfo, statistics: Statistics) -> str:
 
 
 def held_out(statistics: Statistics) -> str:
-    """Say in a sentence what is held out for validation."""
+    """Describe in a sentence what is held out for validation."""
     count = statistics.validation_documents
     if not statistics.split:
         return f"{count:,} documents are held out for validation."
     if count:
         return f"Too few documents to hold some out: {count:,} stretches of long ones are held out for validation."
-    return "Nothing is held out for validation: too few documents, and none long enough to hold out a part of it."
+    return (
+        "Nothing is held out for validation: there are too few documents, and none is long enough to hold out a part."
+    )
 
 
 def page_of(folder: Path) -> str:
-    """Return the page of a corpus folder; where it has none (text written as it is), what its index says."""
+    """Return the page of a corpus folder; if it has none (text written without a build), a summary of its index."""
     path = folder / "stats.md"
     if path.is_file():
         return path.read_text(encoding="utf-8")
@@ -66,19 +68,19 @@ def _summary(info: CorpusInfo) -> str:
 
 def _sources(statistics: Statistics) -> list[str]:
     rows = [
-        (name, made.documents, made.characters, made.tokens, f"{made.bytes / made.tokens:.3f}")
-        for name, made in statistics.sources.items()
+        (name, counts.documents, counts.characters, counts.tokens, f"{counts.bytes / counts.tokens:.3f}")
+        for name, counts in statistics.sources.items()
     ]
-    more = [f"\nand {len(rows) - _MOST_SOURCES:,} more in stats.json"] if len(rows) > _MOST_SOURCES else []
-    return _table(("source", "documents", "characters", "tokens", "bytes per token"), rows[:_MOST_SOURCES]) + more
+    remark = [f"\nand {len(rows) - _MOST_SOURCES:,} more in stats.json"] if len(rows) > _MOST_SOURCES else []
+    return _table(("source", "documents", "characters", "tokens", "bytes per token"), rows[:_MOST_SOURCES]) + remark
 
 
 def _tasks(statistics: Statistics) -> list[str]:
-    """Say how evaluation text was looked for, and list the tasks of which some was found."""
+    """Describe the search for evaluation text, and list the tasks of which some was found."""
     if not statistics.tasks:
-        return ["", "Evaluation text was not looked for."]
+        return ["", "Evaluation text was not searched for."]
     found = [(name, task) for name, task in statistics.tasks.items() if task.places]
-    vain = [name for name, task in statistics.tasks.items() if not task.places]
+    not_found = [name for name, task in statistics.tasks.items() if not task.places]
     rows = [(name, t.examples, t.short, t.documents, t.places, t.removed) for name, t in found]
     return [
         "",
@@ -90,12 +92,12 @@ def _tasks(statistics: Statistics) -> list[str]:
         "",
         *_table(("task", "examples", "too short to find", "documents", "runs found", "documents left out"), rows),
         "",
-        f"Looked for in vain: {', '.join(vain) or 'none'}.",
+        f"Searched for without a match: {', '.join(not_found) or 'none'}.",
     ]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Lay a table out in Markdown, numbers with commas and to the right."""
+    """Return a Markdown table, its numbers with commas and aligned to the right."""
     lines = [f"| {' | '.join(head)} |", "|---|" + "---:|" * (len(head) - 1)]
     for row in rows:
         cells = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)

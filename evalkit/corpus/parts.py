@@ -1,4 +1,4 @@
-"""Parts: a few megabytes of cleaned documents each, in parquet files that stay until the corpus is finished."""
+"""Parts: a few megabytes of cleaned documents each, in parquet files that are kept until the corpus is finished."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _COUNTS = b"evalkit"
 class Entry:
     """A document that passed the filters.
 
-    source: the file or dataset that it came from. key: (2,) uint64, 128 bits of its text's hash.
-    signature: of MinHash, or None where it has too few words. hits: collisions with evaluation text.
+    source: the file or dataset it comes from. key: (2,) uint64, 128 bits of its text's hash. signature: of MinHash, or
+    None if it has too few words. hits: collisions with evaluation text.
     """
 
     text: str
@@ -36,9 +36,9 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What the decisions over all documents need of a part. has_signature: which documents have one.
+    """What the decisions on all documents need from a part. has_signature: which documents have a signature.
 
-    lengths: of the documents in characters.
+    lengths: of the documents, in characters.
     """
 
     lengths: NDArray[np.int64]
@@ -79,17 +79,17 @@ def counts(path: Path) -> Any:
 
 
 def facts(path: Path) -> Facts:
-    """Read everything of a part but its texts."""
+    """Read everything in a part except its texts."""
     from pyarrow import parquet
 
     table = parquet.read_table(path, columns=["length", "key", "signature", "hits"])
     signatures = table["signature"].to_pylist()
-    held = [row for row in signatures if row is not None]
+    present = [row for row in signatures if row is not None]
     return Facts(
         lengths=table["length"].to_numpy(),
         keys=np.frombuffer(b"".join(table["key"].to_pylist()), dtype=np.uint64).reshape(-1, 2),
         has_signature=np.array([row is not None for row in signatures], dtype=bool),
-        signatures=np.frombuffer(b"".join(held), dtype=np.uint32).reshape(-1, PERMUTATIONS),
+        signatures=np.frombuffer(b"".join(present), dtype=np.uint32).reshape(-1, PERMUTATIONS),
         hits=[_hits(row) for row in table["hits"].to_pylist()],
     )
 

@@ -1,4 +1,4 @@
-"""Several processes at work on a stream of tasks, of which only a few are in memory at a time."""
+"""Several processes working on a stream of tasks, of which only a few are in memory at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def run_in_order(function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], *, jobs: int) -> Iterator[T]:
-    """Yield function(*task) for each task, in order, from `jobs` processes; with one job, from this one.
+    """Yield function(*task) for each task, in order, from `jobs` processes; with one job, from this process.
 
     Raises EvalkitError when a process dies.
     """
@@ -27,17 +27,17 @@ def run_in_order(function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], *
         return
     # Spawned, not forked: the threads of the tokenizer and of arrow do not survive a fork.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_process) as pool:
-        waiting: deque[Future[T]] = deque()
+        pending: deque[Future[T]] = deque()
         try:
             for task in tasks:
-                waiting.append(pool.submit(function, *task))
-                if len(waiting) > jobs:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(pool.submit(function, *task))
+                if len(pending) > jobs:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         except BrokenProcessPool:
             raise EvalkitError(
-                "a process of the build died, perhaps for lack of memory; what was finished is kept: give the same "
+                "a process of the build died, perhaps for lack of memory; finished parts are kept: give the same "
                 "command again, with fewer --jobs if it recurs"
             ) from None
         finally:
@@ -45,7 +45,7 @@ def run_in_order(function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], *
 
 
 def _begin_process() -> None:
-    """Leave Ctrl-C to the parent, which tells it once, and end when the parent was killed."""
+    """Leave Ctrl-C to the parent process, which reports it once, and end when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""The corpus of a training: a built one as it is, or one made of raw sources and kept beside the checkpoints."""
+"""The corpus of a training: an existing one, or one built from raw sources and kept beside the checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evalkit.data.sources import DataPaths
 from evalkit.errors import UsageError
 from evalkit.tokenizer import Tokenizer
 
-# Of a training on raw sources: the world and small files; `corpus build` has a larger default.
+# For a training on raw sources, the world and small files; `corpus build` has a larger default.
 SMALL_VOCABULARY = 3000
 
 
@@ -30,17 +30,17 @@ def plan(
     world_tokens: int,
     world_seed: int,
 ) -> Plan:
-    """Return the plan of a corpus. words: the sources. tasks: whose text is cut out; None: those at hand.
+    """Return the plan of a corpus. words: the sources. tasks: whose text is cut out; None: those with files at hand.
 
-    The generated world is taken as it is: its pages may resemble each other, and never hold what its tasks ask.
+    The generated world is not filtered: its pages may resemble each other, and never contain its tasks' questions.
     """
     if list(words) == ["world"]:
-        recipe, tasks = recipe.as_it_is(), tasks or []
-    found = sources.find(
+        recipe, tasks = recipe.unfiltered(), tasks or []
+    plan_sources = sources.find(
         words, column=recipe.column, skip_bad=recipe.skip_bad, tokens=world_tokens, seed=world_seed, out=folder
     )
     return Plan(
-        sources=found,
+        sources=plan_sources,
         recipe=recipe,
         evaluation=evaluation_text(choose(tasks, data), data),
         tokenizer=tokenizer,
@@ -49,8 +49,8 @@ def plan(
     )
 
 
-def given(words: Sequence[str]) -> Path | None:
-    """Return the built corpus that a training was given; None where it was given sources."""
+def built_corpus(words: Sequence[str]) -> Path | None:
+    """Return the folder if the words name a built corpus; None if they name sources."""
     folder = Path(words[0])
     return folder if len(words) == 1 and shards.is_corpus(folder) else None
 
@@ -67,35 +67,39 @@ def prepare(
 ) -> tuple[Tokenizer, Corpus]:
     """Return tokenizer and corpus for a training.
 
-    words: a corpus folder, which is used as it is, or sources, of which one is built in `folder` by the default recipe.
-    tokens, seed: of the generated world. reuse: take what an earlier start left in `folder`.
-    Raises UsageError where a corpus folder has another tokenizer or size of vocabulary than asked for, and where
-    `folder` holds another corpus.
+    words: a corpus folder, which is used unchanged, or sources, from which one is built in `folder` by the default
+    recipe. tokens, seed: of the generated world. reuse: use the corpus that an earlier start left in `folder`.
+    Raises UsageError if a corpus folder has another tokenizer or vocabulary size than requested, or if `folder` holds
+    another corpus.
     """
-    if built := given(words):
-        own, corpus = open_corpus(built)
-        _check_vocabulary(words[0], own, vocab_size, tokenizer)
-        return own, corpus
+    if built := built_corpus(words):
+        corpus_tokenizer, corpus = open_corpus(built)
+        _check_vocabulary(words[0], corpus_tokenizer, vocab_size, tokenizer)
+        return corpus_tokenizer, corpus
     if reuse and (folder / shards.INDEX).exists():
         return open_corpus(folder)
     recipe = Recipe(vocab_size=vocab_size or SMALL_VOCABULARY)
-    whole = plan(
+    corpus_plan = plan(
         words, folder, recipe=recipe, tasks=None, data=DataPaths.from_user([], os.environ), tokenizer=tokenizer,
         world_tokens=tokens, world_seed=seed,
     )  # fmt: skip
-    if not whole.is_built():
-        build(whole)
+    if not corpus_plan.is_built():
+        build(corpus_plan)
     return open_corpus(folder)
 
 
 def open_corpus(folder: Path) -> tuple[Tokenizer, Corpus]:
-    """Return tokenizer and tokens of a corpus folder. Raises StoreError for one that is unfinished, cut or mixed up."""
+    """Return a corpus folder's tokenizer and tokens. Raises StoreError if it is unfinished, cut or inconsistent."""
     corpus = shards.load(folder)
     return shards.load_tokenizer(folder), corpus
 
 
-def _check_vocabulary(folder: str, own: Tokenizer, vocab_size: int | None, tokenizer: Tokenizer | None) -> None:
-    if tokenizer is not None and tokenizer.content_hash() != own.content_hash():
-        raise UsageError(f"the corpus {folder} was made with another tokenizer than the one given; leave it out")
-    if vocab_size is not None and vocab_size != own.size:
-        raise UsageError(f"the corpus {folder} has a vocabulary of {own.size:,}, not {vocab_size:,}; leave --vocab out")
+def _check_vocabulary(
+    folder: str, corpus_tokenizer: Tokenizer, vocab_size: int | None, tokenizer: Tokenizer | None
+) -> None:
+    if tokenizer is not None and tokenizer.content_hash() != corpus_tokenizer.content_hash():
+        raise UsageError(f"the corpus {folder} was made with another tokenizer than the given one; omit it")
+    if vocab_size is not None and vocab_size != corpus_tokenizer.size:
+        raise UsageError(
+            f"the corpus {folder} has a vocabulary of {corpus_tokenizer.size:,}, not {vocab_size:,}; omit --vocab"
+        )

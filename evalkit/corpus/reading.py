@@ -22,7 +22,7 @@ from evalkit.corpus.word_hashes import WordHasher
 
 @dataclass(frozen=True)
 class Reader:
-    """Cleans, filters and hashes documents; one of them lives in every process, with the words that it has met."""
+    """Cleans, filters and hashes documents; every process has one, with a cache of word hashes."""
 
     recipe: Recipe
     evaluation: EvaluationText

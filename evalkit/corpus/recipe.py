@@ -14,16 +14,16 @@ VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is kept of the sources, and how it becomes tokens.
+    """What is kept from the sources, and how it becomes tokens.
 
-    vocab_size: of the byte-level BPE that is trained, unless a tokenizer is given. column: the text's in JSONL,
-    parquet and datasets. languages: codes of ISO 639-1 that are kept; empty: all. min_characters, max_characters: of a
-    document. duplicates: drop documents whose text came before. near_duplicates: drop documents whose words
-    overlap with an earlier one's by this Jaccard similarity; 0: none. validation: share of the documents held out.
-    skip_bad: leave out and count rows without text and lines that are no rows, instead of ending at the first.
-    shard_tokens: tokens of a shard file. sample: characters that the tokenizer is trained on.
+    vocab_size: of the byte-level BPE that is trained, unless a tokenizer is given. column: that of the text in JSONL,
+    parquet and datasets. languages: ISO 639-1 codes to keep; empty: all. min_characters, max_characters: of a document.
+    duplicates: drop documents whose text occurred before. near_duplicates: drop documents whose words overlap with an
+    earlier one's by this Jaccard similarity; 0: none. validation: share of the documents held out. skip_bad: skip and
+    count rows without text and lines that are not rows, instead of ending at the first. shard_tokens: tokens of a shard
+    file. sample: characters that the tokenizer is trained on.
 
-    Raises UsageError for values that mean nothing.
+    Raises UsageError for values that are not allowed.
     """
 
     vocab_size: int = 8192
@@ -50,8 +50,8 @@ class Recipe:
         if self.near_duplicates and not 0.5 <= self.near_duplicates < 1:
             raise UsageError(f"near_duplicates must be 0 or from 0.5 to below 1, not {self.near_duplicates}")
 
-    def as_it_is(self) -> Recipe:
-        """Return the recipe without filters: every document stays as it is."""
+    def unfiltered(self) -> Recipe:
+        """Return the recipe without filters: every document is kept."""
         return replace(self, languages=(), min_characters=1, max_characters=None, duplicates=False, near_duplicates=0.0)
 
     def hash(self) -> str:

@@ -1,8 +1,8 @@
 """Shards: token files with an index, opened as one stream for training and one for validation.
 
 A corpus folder holds corpus.json (the index, written last: without it the corpus is unfinished), train-00000.bin, ...,
-validation-00000.bin, ... (ids as little-endian unsigned integers of 16 bits, or 32 where the vocabulary needs them,
-each document followed by end of text), tokenizer.json, and stats.json with stats.md.
+validation-00000.bin, ... (ids as little-endian unsigned integers of 16 bits, or 32 if the vocabulary needs them, each
+document followed by end of text), tokenizer.json, and stats.json with stats.md.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class CorpusInfo:
 
 
 class TokenStream(Protocol):
-    """Token ids of which stretches are read: an array, or the shards of a corpus."""
+    """Token ids that are read in slices: an array, or the shards of a corpus."""
 
     def __len__(self) -> int:
         """Return the number of tokens."""
         ...
 
     def __getitem__(self, place: slice, /) -> NDArray[np.unsignedinteger]:
-        """Return a stretch."""
+        """Return a slice."""
         ...
 
 
 class Tokens:
-    """A stream of token ids over one or several files, read as an array is: len(), [i], [start:end]."""
+    """A stream of token ids over one or several files, read like an array: len(), [i], [start:end]."""
 
     def __init__(self, arrays: Sequence[NDArray[np.unsignedinteger]], dtype: np.dtype[np.unsignedinteger]):
         self._arrays, self.dtype = arrays, dtype
@@ -65,25 +65,25 @@ class Tokens:
     def __getitem__(self, place: slice | int) -> Any:
         """Return the ids of a slice (steps of 1 only) as an array, or one id."""
         if not isinstance(place, slice):
-            index = range(len(self))[place]  # as a list does it: negative from the end, IndexError beyond
+            index = range(len(self))[place]  # as in a list: negative from the end, IndexError beyond
             return self[index : index + 1][0]
         start, stop, step = place.indices(len(self))
         if step != 1:
             raise ValueError("a token stream is read in steps of 1")
         first = int(np.searchsorted(self._ends, start, side="right")) - 1
-        found = []
+        slices = []
         for array, offset in zip(self._arrays[first:], self._ends[first:], strict=False):
             if offset >= stop:
                 break
-            found.append(array[max(0, start - offset) : stop - offset])
-        return found[0] if len(found) == 1 else np.concatenate([*found, np.zeros(0, dtype=self.dtype)])
+            slices.append(array[max(0, start - offset) : stop - offset])
+        return slices[0] if len(slices) == 1 else np.concatenate([*slices, np.zeros(0, dtype=self.dtype)])
 
     def __iter__(self) -> Iterator[np.unsignedinteger]:
         for array in self._arrays:
             yield from array
 
     def max(self) -> int:
-        """Return the largest id, 0 of none."""
+        """Return the largest id, or 0 if there are none."""
         return max((int(array.max()) for array in self._arrays if len(array)), default=0)
 
 
@@ -115,29 +115,29 @@ class ShardWriter:
             file.close()
 
     def write(self, part: str, ids: bytes) -> None:
-        """Append ids to the last file of a part, and go on in a new one where it is full."""
+        """Append ids to the last file of a part, and continue in a new one when it is full."""
         self._total[part].update(ids)
         while ids:
             if part not in self._open:
                 name = f"{part}-{len(self._shards[part]):05d}.bin"
                 self._open[part] = (self.folder / name).open("wb"), hashlib.sha256()
                 self._shards[part].append({"file": name, "tokens": 0})
-            shard, (file, own) = self._shards[part][-1], self._open[part]
+            shard, (file, file_hash) = self._shards[part][-1], self._open[part]
             fits = ids[: (self.limit - shard["tokens"]) * self.width]
             file.write(fits)
-            own.update(fits)
+            file_hash.update(fits)
             shard["tokens"] += len(fits) // self.width
             ids = ids[len(fits) :]
             if shard["tokens"] == self.limit:
                 self._close(part)
 
     def _close(self, part: str) -> None:
-        file, own = self._open.pop(part)
+        file, file_hash = self._open.pop(part)
         file.close()
-        self._shards[part][-1]["sha256"] = own.hexdigest()
+        self._shards[part][-1]["sha256"] = file_hash.hexdigest()
 
     def close(self, tokenizer: Tokenizer, *, name: str, documents: int, characters: int) -> CorpusInfo:
-        """Close the files. The fingerprint is of the tokens, however they are cut into files, and of the tokenizer."""
+        """Close the files. The fingerprint is of the tokens, however they are split into files, and the tokenizer."""
         for part in list(self._open):
             self._close(part)
         tokens = {part: sum(shard["tokens"] for shard in self._shards[part]) for part in PARTS}
@@ -152,28 +152,35 @@ class ShardWriter:
         )
 
     def write_index(self, tokenizer: Tokenizer, info: CorpusInfo, *, plan: str = "") -> None:
-        """Write the tokenizer, then the index. plan: what the corpus was made by, where a build made it."""
+        """Write the tokenizer, then the index. plan: hash of the build's plan, if there was a build."""
         tokenizer.save(self.folder, context=0)
-        own = {"width": self.width, "vocabulary": tokenizer.size, "tokenizer": tokenizer.content_hash(), "plan": plan}
-        write_atomic(self.folder / INDEX, json.dumps(asdict(info) | own | {"shards": self._shards}, indent=2) + "\n")
+        settings = {
+            "width": self.width,
+            "vocabulary": tokenizer.size,
+            "tokenizer": tokenizer.content_hash(),
+            "plan": plan,
+        }
+        write_atomic(
+            self.folder / INDEX, json.dumps(asdict(info) | settings | {"shards": self._shards}, indent=2) + "\n"
+        )
 
 
 def width_of(tokenizer: Tokenizer) -> int:
-    """Return the bytes that hold any id of a tokenizer: 2 or 4."""
+    """Return the number of bytes that hold any id of a tokenizer: 2 or 4."""
     return 2 if tokenizer.size <= 1 << 16 else 4
 
 
 def is_corpus(folder: Path) -> bool:
-    """Say whether a folder holds a corpus. Raises StoreError where its build is unfinished."""
+    """Whether a folder holds a corpus. Raises StoreError if its build is unfinished."""
     if (folder / INDEX).is_file():
         return True
     if (folder / UNFINISHED).is_dir():
-        raise StoreError(f"{folder}: the build of this corpus is unfinished; give the same command again to go on")
+        raise StoreError(f"{folder}: the build of this corpus is unfinished; give the same command again to continue")
     return False
 
 
 def load(folder: Path) -> Corpus:
-    """Open a corpus folder. Raises StoreError when it is unfinished or a file is missing, cut or of another version."""
+    """Open a corpus folder. Raises StoreError if it is unfinished or a file is missing, truncated or inconsistent."""
     if not is_corpus(folder):
         raise StoreError(f"{folder}: no corpus here ({INDEX} is missing); make one with `evalkit corpus build`")
     path = folder / INDEX
@@ -190,34 +197,34 @@ def load(folder: Path) -> Corpus:
     except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise StoreError(f"{path}: not a corpus index ({type(error).__name__}: {error})") from None
     if len(streams["train"]) + len(streams["validation"]) != info.tokens:
-        raise StoreError(f"{path}: {info.tokens:,} tokens in all, but its shards have other numbers")
+        raise StoreError(f"{path}: {info.tokens:,} tokens in total, but the shards' numbers do not add up to that")
     return Corpus(train=streams["train"], validation=streams["validation"], info=info)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Read the tokenizer of a corpus folder. Raises StoreError when it is not the one that made the tokens."""
+    """Read the tokenizer of a corpus folder. Raises StoreError if the tokens were made with another one."""
     tokenizer = Tokenizer.load(folder)
-    made_by = read_json(folder / INDEX, StoreError).get("tokenizer")
-    if made_by is not None and made_by != tokenizer.content_hash():
+    stored_hash = read_json(folder / INDEX, StoreError).get("tokenizer")
+    if stored_hash is not None and stored_hash != tokenizer.content_hash():
         raise StoreError(f"{folder}: its tokenizer.json is not the one that its tokens were made with")
     return tokenizer
 
 
 def verify(folder: Path) -> None:
-    """Read all shards of a corpus. Raises StoreError for one whose content is not what was written."""
+    """Read all shards of a corpus. Raises StoreError for one whose content has changed."""
     for shard in chain.from_iterable(read_json(folder / INDEX, StoreError).get("shards", {}).values()):
         path = _shard_path(folder, shard)
         with progress(f"verify {path.name}", total=path.stat().st_size, unit="bytes") as bar, path.open("rb") as file:
-            own = hashlib.sha256()
+            file_hash = hashlib.sha256()
             while block := file.read(1 << 22):
-                own.update(block)
+                file_hash.update(block)
                 bar.advance(len(block))
-        if own.hexdigest() != shard.get("sha256"):
-            raise StoreError(f"{path}: its content was changed since it was written")
+        if file_hash.hexdigest() != shard.get("sha256"):
+            raise StoreError(f"{path}: its content has changed since it was written")
 
 
 def _single(info: CorpusInfo) -> Mapping[str, list[dict[str, Any]]]:
-    """Return the shards of a corpus made before there were any: one file a part."""
+    """Return the shards of a corpus from before there were shards: one file per part."""
     tokens = {"train": info.tokens - info.validation_tokens, "validation": info.validation_tokens}
     return {part: [{"file": f"{part}.bin", "tokens": count}] if count else [] for part, count in tokens.items()}
 
@@ -233,7 +240,7 @@ def _map(folder: Path, shard: Mapping[str, Any], dtype: np.dtype[Any]) -> NDArra
 
 
 def _shard_path(folder: Path, shard: Mapping[str, Any]) -> Path:
-    """Return where a shard is: in the corpus folder. Raises TypeError for what is no shard of an index."""
+    """Return the path of a shard in the corpus folder. Raises TypeError for an entry that is not a shard."""
     name, tokens = shard["file"], shard["tokens"]
     if not isinstance(name, str) or Path(name).name != name or len(name) > 255:
         raise TypeError(f"{name!r:.60} must be a file's name in this folder")
@@ -245,15 +252,15 @@ def _shard_path(folder: Path, shard: Mapping[str, Any]) -> Path:
 def of_texts(
     texts: Iterable[str], tokenizer: Tokenizer, folder: Path, *, name: str, validation: float = 0.01
 ) -> Corpus:
-    """Write texts as they are into a corpus folder, without any filter. Raises DataError when there is no text."""
+    """Write texts unchanged into a corpus folder, without any filter. Raises DataError if there is no text."""
     documents = characters = 0
     source = iter(texts)
     with ShardWriter(make_folder(folder), width=width_of(tokenizer), limit=1 << 30) as writer:
         while batch := list(islice(source, 256)):
             for text, ids in zip(batch, tokenizer.encode_batch(batch), strict=True):
                 held_out = documents and is_held_out(int(digest(text), 16), validation)
-                whole = as_array([*ids, tokenizer.end_of_text], tokenizer)
-                writer.write("validation" if held_out else "train", whole.tobytes())
+                tokens = as_array([*ids, tokenizer.end_of_text], tokenizer)
+                writer.write("validation" if held_out else "train", tokens.tobytes())
                 documents, characters = documents + 1, characters + len(text)
         if not characters:
             raise DataError(f"the corpus {name!r} holds no text")
@@ -262,10 +269,10 @@ def of_texts(
 
 
 def is_held_out(key: int, share: float) -> bool:
-    """Say whether a document whose text has this hash (64 bits) belongs to the validation part."""
+    """Whether a document whose text has this hash (64 bits) belongs to the validation part."""
     return key < share * 2**64
 
 
 def as_array(ids: Sequence[int], tokenizer: Tokenizer) -> NDArray[np.unsignedinteger]:
-    """Return ids in the width that they have in the shards of a tokenizer."""
+    """Return ids as an array in the width used in the tokenizer's shards."""
     return np.array(ids, dtype=f"<u{width_of(tokenizer)}")

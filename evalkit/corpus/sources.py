@@ -1,4 +1,4 @@
-"""Sources: words of the command line -> what is read, in an order that is always the same."""
+"""Sources: words of the command line -> the files and datasets to read, always in the same order."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _PAGE = 490  # bytes of a page of the world
 class Source:
     """One file, dataset or generator.
 
-    size: its bytes, 0 where unknown. identity: what changes when the content does, as far as can be known without
-    reading it; empty where there is no content, only something to be counted. open_documents: yields its documents; the
-    stack closes what it opened, of which `raw` tells how far the reading is.
+    size: its bytes, 0 if unknown. identity: a text that changes when the content does, as far as can be known without
+    reading it; empty for a file that is only counted. open_documents: yields its documents. raw: the open file, whose
+    position shows the progress.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Source:
     raw: IO[bytes] | None = field(default=None, init=False)
 
     def documents(self) -> Iterator[tuple[Raw, int]]:
-        """Yield each document with the bytes of the source that were read by then."""
+        """Yield each document with the number of bytes of the source read so far."""
         for document in self.open_documents(self):
             yield document, min(self.raw.tell(), self.size) if self.raw and not self.raw.closed else 0
 
@@ -61,24 +61,24 @@ def find(
 ) -> list[Source]:
     """Return the sources that words stand for: 'world', files, all files of known kinds below folders, hf: datasets.
 
-    column: the column of the text; skip_bad: whether rows without it are counted only. tokens, seed: of the generated
-    world. out: a folder that is no source. Files of other kinds come last, as sources of nothing.
+    column: the column of the text; skip_bad: whether rows without it are only counted. tokens, seed: of the generated
+    world. out: a folder that is not read. Files of other kinds come last, as sources without documents.
     Raises DataError for a name that does not exist, a folder without text and a file of another kind.
     """
     if list(words) == ["world"]:
         return [_world(tokens, seed)]
-    found: list[Source] = []
-    others: list[Source] = []
+    readable: list[Source] = []
+    unreadable: list[Source] = []
     for word in words:
         if word.startswith(HUB):
-            found.append(_dataset(word, column, skip_bad))
+            readable.append(_dataset(word, column, skip_bad))
         else:
             for path, name in _files(Path(word), out):
                 if _kind(path):
-                    found.append(_file(path, formats.Naming(source=name, column=column, skip_bad=skip_bad)))
+                    readable.append(_file(path, formats.Naming(source=name, column=column, skip_bad=skip_bad)))
                 else:
-                    others.append(_other(path, name))
-    return found + others
+                    unreadable.append(_unreadable(path, name))
+    return readable + unreadable
 
 
 def _world(tokens: int, seed: int) -> Source:
@@ -103,7 +103,7 @@ def _dataset(word: str, column: str, skip_bad: bool) -> Source:
 
 
 def _files(path: Path, out: Path | None) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a path but those in `out`, of any kind, each with the name that statistics give it."""
+    """Yield the files of any kind below a path, except those in `out`, each with its name in statistics."""
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         if out:
@@ -120,15 +120,15 @@ def _files(path: Path, out: Path | None) -> Iterator[tuple[Path, str]]:
 
 
 def _kind(path: Path) -> str:
-    """Return the ending that says how a file is read, or an empty text."""
+    """Return the ending that determines how a file is read, or an empty text."""
     if path.suffix in COMPRESSED:
         inner = Path(path.stem).suffix.lower()
         return inner if inner in _COMPRESSIBLE else ""
     return path.suffix.lower() if path.suffix.lower() in _READERS else ""
 
 
-def _other(path: Path, name: str) -> Source:
-    """Return what counts a file that cannot be read as text."""
+def _unreadable(path: Path, name: str) -> Source:
+    """Return a source that only counts a file that cannot be read as text."""
     ending = path.suffix.lower()
     kind = ending if ending[1:].isalnum() and len(ending) < 10 else "no ending" if not ending else "another ending"
     left_out = Raw("", name, left_out=f"file of another kind ({kind})")

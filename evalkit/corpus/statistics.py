@@ -1,4 +1,4 @@
-"""What a build read, left out and made: for stats.json, for the page stats.md, and for the terminal."""
+"""What a build has read, left out and produced: for stats.json, stats.md and the terminal."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Removed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """What a source gave. documents: the pieces of those that were cut singly. tokens: ends of text among them."""
+class Counts:
+    """Counts of a source. documents: pieces, if documents were cut. tokens: ends of text included."""
 
     documents: int = 0
     characters: int = 0
@@ -36,10 +36,10 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class Collisions:
-    """What a task's text was found in. A run of words that several tasks have counts for the first of them.
+    """Where a task's text was found. A run of words that several tasks share counts for the first of them.
 
-    examples: of the task that were read; short: of these the ones with too few words to be found.
-    documents: of the corpus that hold its text; places: runs of 13 words. removed: documents left out for it.
+    examples: number read from the task; short: those with too few words to be found. documents: of the corpus that
+    contain its text; places: runs of 13 words found. removed: documents left out because of it.
     """
 
     examples: int
@@ -51,23 +51,23 @@ class Collisions:
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """The whole account. read: documents. removed: by reason. cut: characters cut around evaluation text.
+    """All statistics. read: documents. removed: by reason. cut: characters removed around evaluation text.
 
-    validation_documents: held out as a whole, or (split) stretches of long ones.
+    validation_documents: whole documents held out or, with `split`, stretches of long ones.
     """
 
     read: int
     removed: Mapping[str, Removed]
     cut: int
-    sources: Mapping[str, Made]
+    sources: Mapping[str, Counts]
     validation_documents: int
     split: bool
     tasks: Mapping[str, Collisions]
 
     @property
-    def total(self) -> Made:
+    def total(self) -> Counts:
         """All sources together."""
-        return Made(**{name: sum(getattr(made, name) for made in self.sources.values()) for name in asdict(Made())})
+        return Counts(**{name: sum(getattr(made, name) for made in self.sources.values()) for name in asdict(Counts())})
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -75,8 +75,8 @@ class Statistics:
         return asdict(self) | {"total": asdict(total), "bytes_per_token": round(total.bytes / total.tokens, 4)}
 
 
-def removed(paths: Iterable[Path], decided: Decisions) -> tuple[int, dict[str, Removed]]:
-    """Return how many documents were read, and which were left out for which reason, in the order of the filters."""
+def removed(paths: Iterable[Path], decisions: Decisions) -> tuple[int, dict[str, Removed]]:
+    """Return how many documents were read, and how many were left out by reason, in the order of the filters."""
     read = 0
     documents: Counter[str] = Counter()
     characters: Counter[str] = Counter()
@@ -86,51 +86,51 @@ def removed(paths: Iterable[Path], decided: Decisions) -> tuple[int, dict[str, R
         documents.update(counts["removed"])
         characters.update(counts["characters"])
     for verdict, reason in REASONS.items():
-        chosen = decided.verdicts == verdict
-        documents[reason] += int(chosen.sum())
-        characters[reason] += int(decided.lengths[chosen].sum())
+        affected = decisions.verdicts == verdict
+        documents[reason] += int(affected.sum())
+        characters[reason] += int(decisions.lengths[affected].sum())
     return read, {
         reason: Removed(documents=count, characters=characters[reason]) for reason, count in documents.items() if count
     }
 
 
 def gather(
-    evaluation: EvaluationText, paths: Sequence[Path], decided: Decisions, encoded: Iterable[Encoded]
+    evaluation: EvaluationText, paths: Sequence[Path], decisions: Decisions, encoded: Iterable[Encoded]
 ) -> Statistics:
-    """Sum up what all parts gave."""
-    read, out = removed(paths, decided)
-    made: dict[str, Made] = {}
+    """Sum up the counts of all parts."""
+    read, left_out = removed(paths, decisions)
+    by_source: dict[str, Counts] = {}
     held_out = 0
     for part in encoded:
         held_out += part.validation_documents
         for source, counts in part.sources.items():
-            before = made.get(source, Made())
+            before = by_source.get(source, Counts())
             summed = {name: value + new for (name, value), new in zip(asdict(before).items(), counts, strict=True)}
-            made[source] = Made(**summed)
-    kept = sum(one.characters for one in made.values())
+            by_source[source] = Counts(**summed)
+    kept = sum(counts.characters for counts in by_source.values())
     return Statistics(
         read=read,
-        removed=out,
-        cut=decided.characters - kept,
-        sources=made,
+        removed=left_out,
+        cut=decisions.characters - kept,
+        sources=by_source,
         validation_documents=held_out,
-        split=decided.split,
-        tasks=_collisions(evaluation, decided),
+        split=decisions.split,
+        tasks=_collisions(evaluation, decisions),
     )
 
 
-def _collisions(evaluation: EvaluationText, decided: Decisions) -> dict[str, Collisions]:
-    """Count by task; a document that is removed counts for each task whose text it holds."""
+def _collisions(evaluation: EvaluationText, decisions: Decisions) -> dict[str, Collisions]:
+    """Count by task; a removed document counts for each task whose text it contains."""
     documents: Counter[int] = Counter()
     places: Counter[int] = Counter()
-    gone: Counter[int] = Counter()
-    for number, hits in decided.hits.items():
-        tasks, counts = np.unique(contamination.without(hits, decided.common)[:, 3], return_counts=True)
+    left_out: Counter[int] = Counter()
+    for number, hits in decisions.hits.items():
+        tasks, counts = np.unique(contamination.without(hits, decisions.common)[:, 3], return_counts=True)
         for task, count in zip(tasks.tolist(), counts.tolist(), strict=True):
             documents[task] += 1
             places[task] += count
-            gone[task] += REASONS.get(int(decided.verdicts[number])) == "evaluation text"
+            left_out[task] += REASONS.get(int(decisions.verdicts[number])) == "evaluation text"
     return {
-        name: Collisions(examples=read, short=short, documents=documents[i], places=places[i], removed=gone[i])
+        name: Collisions(examples=read, short=short, documents=documents[i], places=places[i], removed=left_out[i])
         for i, (name, (read, short)) in enumerate(zip(evaluation.names, evaluation.examples, strict=True))
     }

@@ -243,7 +243,7 @@ def test_the_world_stays_as_it_is(tmp_path, make):
 
 def test_a_corpus_without_text_says_what_became_of_it(tmp_path, make):
     (tmp_path / "a.jsonl").write_text('{"text": ""}\n{"text": " \\n"}\n{"text": "ab"}\n')
-    with pytest.raises(DataError, match=r"holds no text: of 3 documents none is left \(empty: 2, too short: 1\)"):
+    with pytest.raises(DataError, match=r"holds no text: none of 3 documents is left \(empty: 2, too short: 1\)"):
         make([tmp_path / "a.jsonl"], tmp_path / "out", min_characters=3)
 
 

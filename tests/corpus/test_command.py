@@ -50,7 +50,10 @@ def test_a_given_tokenizer_is_taken(there, capsys):
         (["corpus", "build", "a.jsonl", "--out", "o", "--column", "body"], "(columns: text); choose with --column"),
         (["corpus", "build", "a.jsonl", "--out", "o", "--vocab", 100], "need at least 257"),
         (["corpus", "build", "a.jsonl", "--out", "o", "--tokenizer", "gone"], "unknown model 'gone'"),
-        (["corpus", "build", "a.jsonl", "--out", "o", "--tokenizer", "nano", "--vocab", 300], "leave it out beside"),
+        (
+            ["corpus", "build", "a.jsonl", "--out", "o", "--tokenizer", "nano", "--vocab", 300],
+            "omit it with --tokenizer",
+        ),
         (["corpus", "build", "a.jsonl", "--out", "o", "--decontaminate", "lambda"], "did you mean 'lambada'?"),
         (["corpus", "build", "a.jsonl", "--out", "o", "--jobs", 0], "--jobs must be at least 1"),
         (["corpus", "build", "a.jsonl", "--out", "o", "--language", "xx"], "unknown language 'xx'"),

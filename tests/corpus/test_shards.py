@@ -117,7 +117,7 @@ def test_another_tokenizer_is_refused(folder, tmp_path):
     assert prepared(vocab_size=own.size)[1].info.documents == 300
     with pytest.raises(UsageError, match="was made with another tokenizer"):
         prepared(tokenizer=other)
-    with pytest.raises(UsageError, match=f"has a vocabulary of {own.size}, not 500; leave --vocab out"):
+    with pytest.raises(UsageError, match=f"has a vocabulary of {own.size}, not 500; omit --vocab"):
         prepared(vocab_size=500)
     other.save(folder, context=0)
     with pytest.raises(StoreError, match=r"its tokenizer\.json is not the one"):

@@ -49,7 +49,7 @@ def test_one_spelling(text, cleaned):
 
 
 def test_words_are_hashed_alike_in_any_dress():
-    hasher = words.WordHasher()
+    hasher = word_hashes.WordHasher()
     plain = hasher("do not go gentle 1914")
     assert len(set(plain.tolist())) == 5
     assert np.array_equal(plain, hasher("“Do NOT_go *Gentle*, 1914!”"))
@@ -57,20 +57,20 @@ def test_words_are_hashed_alike_in_any_dress():
 
 
 def test_grams_are_equal_where_their_words_are():
-    hashed = words.WordHasher()("a b c a b c d")
-    found = words.grams(hashed, n=3).tolist()
+    hashed = word_hashes.WordHasher()("a b c a b c d")
+    found = word_hashes.grams(hashed, n=3).tolist()
     assert len(found) == 5 and found[0] == found[3] and len(set(found)) == 4
-    assert len(words.grams(hashed, n=8)) == 0
+    assert len(word_hashes.grams(hashed, n=8)) == 0
 
 
 def test_the_memory_of_words_is_bounded(monkeypatch):
-    monkeypatch.setattr(word_hashes, "_KEPT", 3)
-    hasher = words.WordHasher()
-    assert np.array_equal(hasher("a b c d e f a"), words.WordHasher()("a b c d e f a"))
+    monkeypatch.setattr(word_hashes, "_CACHED", 3)
+    hasher = word_hashes.WordHasher()
+    assert np.array_equal(hasher("a b c d e f a"), word_hashes.WordHasher()("a b c d e f a"))
 
 
 def jaccard(one, other):
-    first, second = (set(words.grams(text, n=duplicates.SHINGLE).tolist()) for text in (one, other))
+    first, second = (set(word_hashes.grams(text, n=duplicates.SHINGLE).tolist()) for text in (one, other))
     return len(first & second) / len(first | second)
 
 
@@ -128,5 +128,5 @@ def test_the_language_of_a_long_text_is_told_from_its_middle():
 def test_random_is_not_alike():
     rng = random.Random(0)
     texts = [" ".join(rng.choices("one two three four".split(), k=200)) for _ in range(20)]
-    signatures = np.stack([duplicates.signature(words.WordHasher()(text)) for text in texts])
+    signatures = np.stack([duplicates.signature(word_hashes.WordHasher()(text)) for text in texts])
     assert not duplicates.alike(signatures, threshold=0.8).any()

@@ -89,7 +89,7 @@ def test_wrong_models(evalkit, places, tmp_path, capsys):
     task = ("--task", "sst2", "--out", tmp_path / "out")
     code, told = evalkit(*task, model="hf:tiny")
     assert (code, told.err.count("\n")) == (2, 1)
-    assert "models run by transformers are not fine-tuned" in told.err
+    assert "models run by transformers cannot be fine-tuned" in told.err
     code, told = evalkit(*task, model=tmp_path / "absent")
     assert (code, told.err.count("\n")) == (2, 1)
     gpt = GPT(GPTConfig(n_layer=1, d_model=16, n_head=2, context=4, vocab_size=300))

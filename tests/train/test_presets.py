@@ -88,7 +88,7 @@ def test_what_the_user_gives_comes_before_the_preset(text, tmp_path, capsys):
         (["--keep-last", "0"], "keep_last must be at least 1"),
         (["--fsdp"], "Muon needs whole matrices"),
         (["--fsdp", "--optimizer", "adamw"], "--fsdp needs processes: start with torchrun"),
-        (["--optimizer", "adamw", "--muon-lr", "0.1"], "--muon-lr goes with --optimizer muon"),
+        (["--optimizer", "adamw", "--muon-lr", "0.1"], "--muon-lr needs --optimizer muon"),
         (["--tokens", "many"], "--tokens 'many'"),
         (["--seed", "-1"], "seed must be at least 0"),
         (["--eval-every", "1k", "--tasks", "world_qo"], "unknown task 'world_qo'; did you mean 'world_qa'?"),
