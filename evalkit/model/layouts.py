@@ -118,7 +118,7 @@ def read_config(folder: Path) -> GPTConfig:
     if stored_type == "evalkit-gpt3" and not isinstance(raw.get("band"), int):
         missing.append("band")
     if missing:
-        raise CheckpointError(f"{path}: {', '.join(missing)} must be whole numbers")
+        raise CheckpointError(f"{path}: {', '.join(missing)} must be given as whole numbers")
     if raw.get("n_inner") not in (None, 4 * raw["n_embd"]):
         raise CheckpointError(f"{path}: n_inner {raw['n_inner']}; only 4 x n_embd is supported{_ELSEWHERE}")
     try:

@@ -47,7 +47,7 @@ def test_a_given_tokenizer_is_taken(there, capsys):
     [
         (["corpus", "build", "gone.txt", "--out", "o"], "no such file or folder"),
         (["corpus", "build", "a.jsonl", "--out", "a.jsonl/o"], "cannot write to the folder"),
-        (["corpus", "build", "a.jsonl", "--out", "o", "--column", "body"], "(columns: text); choose with --column"),
+        (["corpus", "build", "a.jsonl", "--out", "o", "--column", "body"], "(columns: text); choose one with --column"),
         (["corpus", "build", "a.jsonl", "--out", "o", "--vocab", 100], "need at least 257"),
         (["corpus", "build", "a.jsonl", "--out", "o", "--tokenizer", "gone"], "unknown model 'gone'"),
         (

@@ -75,7 +75,7 @@ def test_parquet(tmp_path):
 
     parquet.write_table(pa.table({"body": ["one", "two"], "n": [1, 2]}), tmp_path / "a.parquet")
     assert [raw.content for raw in read(tmp_path / "a.parquet", column="body")] == ["one", "two"]
-    with pytest.raises(DataError, match=r"the column 'text' is missing \(columns: body, n\); choose with --column"):
+    with pytest.raises(DataError, match=r"the column 'text' is missing \(columns: body, n\); choose one with --column"):
         read(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"row 1: the column 'n' holds int, not text"):
         read(tmp_path / "a.parquet", column="n")

@@ -85,7 +85,7 @@ def test_files_that_are_not_what_was_written(folder):
         corpus.load(folder)
     path.write_bytes(b"\x05" + whole[1:] if whole[0] != 5 else b"\x06" + whole[1:])
     corpus.load(folder)
-    with pytest.raises(StoreError, match=r"train-00000\.bin: its content was changed"):
+    with pytest.raises(StoreError, match=r"train-00000\.bin: its content has changed"):
         corpus.verify(folder)
     path.write_bytes(whole)
     corpus.verify(folder)
@@ -97,7 +97,7 @@ def test_an_index_that_is_none(folder):
         ("{", "not valid JSON"),
         ("[]", "not a corpus index"),
         (json.dumps({**index, "width": "wide"}), "not a corpus index"),
-        (json.dumps({**index, "tokens": 5}), "its shards have other numbers"),
+        (json.dumps({**index, "tokens": 5}), "the shards' numbers do not add up to that"),
     ]:
         (folder / "corpus.json").write_text(broken)
         with pytest.raises(StoreError, match=message):

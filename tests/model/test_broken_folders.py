@@ -58,7 +58,7 @@ BREAKAGES = {
         lambda f: (f / "config.json").write_text('{"model_type": "gp'),
         "config.json line 1: not valid JSON",
     ),
-    "other model": (lambda f: set_config(f, model_type="llama"), "'llama'; only 'gpt2'"),
+    "other model": (lambda f: set_config(f, model_type="llama"), "'llama'; evalkit's own GPT reads only 'gpt2'"),
     "other activation": (lambda f: set_config(f, activation_function="relu"), "'relu'; only 'gelu_new'"),
     "no layers": (lambda f: set_config(f, n_layer=None), "n_layer must be given"),
     "odd heads": (lambda f: set_config(f, n_head=3), "not a multiple of n_head 3"),

@@ -257,5 +257,5 @@ def test_without_a_training_split_there_is_no_fine_tuning(base, tmp_path):
     path.write_text("1 fine\n0 poor\n")
     [task] = catalog.select(["sst2"])
     room = {"first_special": 300, "context": 48}
-    with pytest.raises(DataError, match="sst2: no training split is at hand"):
+    with pytest.raises(DataError, match="sst2: there is no training split"):
         prepare(task, base.tokenizer, DataPaths(named={"sst2": path}), **room)

@@ -98,7 +98,7 @@ def test_wrong_models(evalkit, places, tmp_path, capsys):
     code, told = evalkit(*task, model=tmp_path / "short")
     assert (code, told.err) == (
         2,
-        "evalkit: error: a context of 4 positions is too short to fine-tune on; it takes at least 5\n",
+        "evalkit: error: a context of 4 positions is too short for fine-tuning, which needs at least 5\n",
     )
     assert main(["finetune", "--evaluate", str(places / "tiny"), "--out", str(tmp_path / "out")]) == 2
     assert "holds no fine-tuned model" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_what_the_user_gives_comes_before_the_preset(text, tmp_path, capsys):
     assert main(words(text, out, "--tokens", "6k", "--resume")) == 2
     assert f"muon_lr: 0.0 -> {PRESETS['pico'].muon_lr:g}" in capsys.readouterr().err
     again = ["train", "--size", "pico", "--corpus", str(out / "corpus"), "--out", str(tmp_path / "b"), "--tokens", "6k"]
-    assert main([*again, "--vocab", "280"]) == 2 and "leave --vocab out" in capsys.readouterr().err
+    assert main([*again, "--vocab", "280"]) == 2 and "omit --vocab" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

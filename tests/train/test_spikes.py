@@ -30,7 +30,7 @@ def test_a_spike_that_stays_is_one():
     assert watch.see(FALLING) == ""
     assert watch.see([5.0] * 9) == "" and not watch.calm
     assert watch.see([3.1] * 5) == "" and watch.calm
-    assert "the loss has been 5.00, more than 1 above its median 3." in watch.see([5.0] * 10)
+    assert "the loss is 5.00 and has stayed more than 1 above its median 3." in watch.see([5.0] * 10)
 
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
