@@ -16,7 +16,7 @@ from typing import Any
 from evalkit.data.readers import Row, open_text, read_json, read_jsonl, read_lines
 from evalkit.errors import DataError
 
-# One pair of signs opens a page; " = = Career = = " is a section of it.
+# One pair of equals signs opens a page; " = = Career = = " is a section of it.
 _TITLE = re.compile(r"\s*= (?!= ).*(?<! =) =\s*")
 
 # The bytes of a UTF-8 character beyond its first.
@@ -24,7 +24,7 @@ _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
 def read_pages(paths: Sequence[Path]) -> Iterator[Row]:
-    """Cut WikiText into pages, whose concatenation is the file: what stands above the first title joins it."""
+    """Split WikiText into pages, whose concatenation is the file; text above the first title joins its page."""
     for path in paths:
         page: list[str] = []
         titled = False
@@ -39,7 +39,7 @@ def read_pages(paths: Sequence[Path]) -> Iterator[Row]:
 
 
 def read_column(name: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
-    """Return a reader of plain text whose every line is a row with this one column."""
+    """Return a reader of plain text that makes each line a row with this one column."""
 
     def read(paths: Sequence[Path]) -> Iterator[Row]:
         for path in paths:
@@ -68,7 +68,7 @@ def read_parallel(*languages: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
 
 
 def read_problems(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the pronoun problems of Rahman and Ng's format: sentence, pronoun, two candidates, the right one, a blank.
+    """Yield pronoun problems in Rahman and Ng's format: sentence, pronoun, two candidates, the right one, empty line.
 
     Rows have the columns sentence, pronoun, candidates, label (as the hub's dataset of the same paper) and line.
     """
@@ -81,7 +81,7 @@ def read_problems(paths: Sequence[Path]) -> Iterator[Row]:
             options = [option.strip() for option in candidates.split(",")]
             if blank or not (sentence and pronoun) or answer not in options or len(options) != 2:
                 raise DataError(
-                    f"{path} line {start + 1}: expected a sentence, its pronoun, two candidates parted by a comma, "
+                    f"{path} line {start + 1}: expected a sentence, its pronoun, two candidates separated by a comma, "
                     "the right candidate and an empty line"
                 )
             yield {
@@ -96,10 +96,10 @@ def read_problems(paths: Sequence[Path]) -> Iterator[Row]:
 def read_table(
     columns: Mapping[str, str] | Sequence[str], *, delimiter: str, quoted: bool = False
 ) -> Callable[[Sequence[Path]], Iterator[Row]]:
-    """Return a reader of tables with one record a line.
+    """Return a reader of tables with one record per line.
 
     columns: the columns in order, for a file without a header; or header -> column, for a file that has one.
-    It raises DataError naming the line that has another number of fields, or a header that lacks a column.
+    It raises DataError for a line with another number of fields, naming it, or a header that lacks a column.
     """
 
     def read(paths: Sequence[Path]) -> Iterator[Row]:
@@ -118,8 +118,8 @@ def _table(path: Path, columns: Mapping[str, str] | Sequence[str], delimiter: st
         names = list(columns)
         header = next(records) if isinstance(columns, Mapping) else names
         header[:1] = [header[0].removeprefix("\ufeff")]
-        if missing := [name for name in names if name not in header]:
-            raise DataError(f"{path} line 1: expected a header with {', '.join(names)}; {missing[0]} is missing")
+        if absent := [name for name in names if name not in header]:
+            raise DataError(f"{path} line 1: expected a header with {', '.join(names)}; {absent[0]} is missing")
         for record in records:
             if len(record) != len(header):
                 raise DataError(f"{path} line {records.line_num}: expected {len(header)} fields, found {len(record)}")
@@ -130,7 +130,7 @@ def _table(path: Path, columns: Mapping[str, str] | Sequence[str], delimiter: st
 
 
 def read_whole(*, size: int) -> Callable[[Sequence[Path]], Iterator[Row]]:
-    """Return a reader of a text file of `size` bytes as one row `text`; a character cut at its end is left out.
+    """Return a reader of a text file of `size` bytes as one row `text`; a character cut off at the end is dropped.
 
     It raises DataError for a file of another size, or one that is not UTF-8.
     """
@@ -138,11 +138,11 @@ def read_whole(*, size: int) -> Callable[[Sequence[Path]], Iterator[Row]]:
     def read(paths: Sequence[Path]) -> Iterator[Row]:
         for path in paths:
             with open_text(path) as file:
-                whole = bytes(file.buffer.read())
-            if len(whole) != size:
-                raise DataError(f"{path} has {len(whole):,} bytes, expected {size:,}; is the file cut?")
+                content = bytes(file.buffer.read())
+            if len(content) != size:
+                raise DataError(f"{path} has {len(content):,} bytes, expected {size:,}; is the file cut?")
             try:
-                yield {"text": codecs.getincrementaldecoder("utf-8")().decode(whole)}
+                yield {"text": codecs.getincrementaldecoder("utf-8")().decode(content)}
             except UnicodeDecodeError as error:
                 raise DataError(f"{path} byte {error.start}: not UTF-8 text ({error.reason})") from None
 
@@ -150,24 +150,24 @@ def read_whole(*, size: int) -> Callable[[Sequence[Path]], Iterator[Row]]:
 
 
 def last_bytes(text: str, count: int) -> str:
-    """Return the end of a text, at most `count` bytes of UTF-8; a character that the cut would split is left out."""
+    """Return the end of a text, at most `count` bytes of UTF-8; a character that would be split is dropped."""
     return text.encode()[-count:].lstrip(_CONTINUATION).decode()
 
 
 def stem_questions(column: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
-    """Return a reader of AI2's releases of multiple-choice questions, the question's words in this column of the hub.
+    """Return a reader of AI2's releases of multiple-choice questions, whose text goes to this column of the hub.
 
     {"question": {"stem": ..., "choices": [{"text", "label"}, ...]}} becomes {column: ..., "choices": {"text": [...],
-    "label": [...]}}; rows that are not of the release's form are left as they are.
+    "label": [...]}}; rows in another form are left unchanged.
     """
 
     def read(paths: Sequence[Path]) -> Iterator[Row]:
         for row in read_jsonl(paths):
-            asked = row.get("question")
-            if isinstance(asked, dict) and isinstance(asked.get("choices"), list):
-                options = [option for option in asked["choices"] if isinstance(option, dict)]
+            question = row.get("question")
+            if isinstance(question, dict) and isinstance(question.get("choices"), list):
+                options = [option for option in question["choices"] if isinstance(option, dict)]
                 columns = {key: [option.get(key) for option in options] for key in ("text", "label")}
-                row = {**row, column: asked.get("stem"), "choices": columns}
+                row = {**row, column: question.get("stem"), "choices": columns}
             yield row
 
     return read

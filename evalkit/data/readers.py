@@ -1,4 +1,4 @@
-"""Files -> rows: compressed or not, as lines, JSON, JSONL or parquet. Whatever is wrong with one is a DataError."""
+"""Files -> rows: compressed or not, as lines, JSON, JSONL or parquet. A file with any fault raises DataError."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 def _zstandard(file: Path | IO[bytes]) -> IO[bytes]:
-    # Arrow's reader tells a cut file from a whole one and goes on with a second frame; zstandard.open does neither.
+    # Arrow's reader detects a truncated file and continues with a second frame; zstandard.open does neither.
     import pyarrow
 
     return io.BufferedReader(pyarrow.input_stream(file, compression="zstd"))
@@ -38,23 +38,23 @@ _OPENERS: Mapping[str, Callable[[Path | IO[bytes]], IO[bytes]]] = {
     ".zst": _zstandard,
 }
 COMPRESSED = tuple(_OPENERS)
-# A file that expands to more than so many bytes and so many times its size is refused. Text shrinks to a tenth.
+# A file that expands to more than this many bytes and this many times its size is refused. Text shrinks to a tenth.
 _SMALL, _RATIO = 64 << 20, 200
 TABLES = (".jsonl", *(f".jsonl{suffix}" for suffix in COMPRESSED), ".parquet")
-# Only where the hub's layout names the split: elsewhere a .json is a release in a form of its own.
+# A .json is a table only where the hub's layout names the split; elsewhere it is a release in its own format.
 HUB_TABLES = (*TABLES, ".json", *(f".json{suffix}" for suffix in COMPRESSED))
-# Tables of text: a header, and a delimiter by the ending.
+# Text tables with a header; the file's ending decides the delimiter.
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SHEETS = tuple(f"{kind}{suffix}" for kind in _DELIMITERS for suffix in ("", *COMPRESSED))
 
 
 def plain_name(path: Path) -> str:
-    """Return a file's name without the ending of its compression."""
+    """Return a file's name without the suffix of its compression."""
     return path.stem if path.suffix in COMPRESSED else path.name
 
 
 class _Expanding(io.RawIOBase):
-    """What a compressed file holds. Raises DataError where that grows to what no text is packed from: a bomb."""
+    """The content of a compressed file. Raises DataError where it grows beyond what text can expand to: a bomb."""
 
     def __init__(self, inner: IO[bytes], path: Path):
         self._inner, self._path, self._count = inner, path, 0
@@ -69,7 +69,7 @@ class _Expanding(io.RawIOBase):
         if self._count > self._most:
             raise DataError(
                 f"{self._path}: expands to more than {_RATIO} times its size, and to more than {_SMALL >> 20} MiB; "
-                f"if it is sound, decompress it first"
+                f"if the file is valid, decompress it first"
             )
         return count
 
@@ -79,7 +79,7 @@ class _Expanding(io.RawIOBase):
 
 
 def open_bytes(path: Path, *, raw: IO[bytes] | None = None) -> IO[bytes]:
-    """Open a file, decompressing .gz, .bz2, .xz and .zst as it is read. raw: the file as it is, if already open."""
+    """Open a file, decompressing .gz, .bz2, .xz and .zst on the fly. raw: the compressed file, if already open."""
     check_regular(path, DataError)
     opener = _OPENERS.get(path.suffix)
     if opener is None:
@@ -97,7 +97,7 @@ def read_lines(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[in
     number = 0
     try:
         with open_bytes(path, raw=raw) as file:
-            # Decoded line by line: a text file decodes ahead, and would not know which line is at fault.
+            # Decoded line by line: a text file decodes ahead, and could not name the faulty line.
             for number, line in enumerate(file, start=1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -110,7 +110,7 @@ def read_lines(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[in
 
 
 def read_json(path: Path) -> Any:
-    """Read a file that is one JSON value. Raises DataError naming the line where it stops being one."""
+    """Read a file that is one JSON value. Raises DataError naming the line where it becomes invalid."""
     try:
         return json.loads("\n".join(line for _, line in read_lines(path)))
     except json.JSONDecodeError as error:
@@ -120,7 +120,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield one object per line of JSON. Raises DataError naming the file and line that is no object."""
+    """Yield one object per line of JSON. Raises DataError naming the file and the line that is not an object."""
     for path in paths:
         yield from (row for _, row in read_rows(path))
 
@@ -134,7 +134,7 @@ def read_rows(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[int
 
 
 def parse_row(line: str, place: str) -> Row:
-    """Return a line's JSON object. Raises DataError naming the place of a line that is none."""
+    """Return a line's JSON object. Raises DataError, naming the place, for anything else."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -145,7 +145,7 @@ def parse_row(line: str, place: str) -> Row:
 
 
 def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield the rows of JSONL or parquet files, as the hub lays datasets out, of JSON (lines or one list) and CSV."""
+    """Yield the rows of JSONL, parquet, JSON (lines or one list), CSV and TSV files."""
     for path in paths:
         if path.name.endswith(SHEETS):
             yield from (row for _, row in _read_sheet(path))
@@ -168,10 +168,10 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
 
 
 def _read_sheet(path: Path) -> list[tuple[int, Row]]:
-    """Return (line of its end, row) of a table of text with a header.
+    """Return (last line, row) of each record of a text table with a header.
 
-    As data sets of the hub are made of such files: a column of whole numbers, or of numbers, holds numbers, and an
-    empty field is null. A number with zeros before it is text. Raises DataError naming a line of another length.
+    Types are those of the hub's datasets from such files: a column of integers, or of numbers, holds numbers, and an
+    empty field is null. A number with leading zeros is text. Raises DataError naming a line of another length.
     """
     lines = (line + "\n" for _, line in read_lines(path))
     records = csv.reader(lines, delimiter=_DELIMITERS[Path(plain_name(path)).suffix], strict=True)
@@ -193,7 +193,7 @@ def _read_sheet(path: Path) -> list[tuple[int, Row]]:
 
 
 def _typed(values: Sequence[str]) -> list[Any]:
-    """Return a column's values: whole numbers, numbers or texts, whichever all that are there can be."""
+    """Return a column's values as integers, numbers or texts: the first type that fits all non-empty ones."""
     filled = [value for value in values if value]
     for kind, form in ((int, _WHOLE), (float, _NUMBER)):
         if filled and all(form.fullmatch(value) for value in filled):
@@ -202,7 +202,7 @@ def _typed(values: Sequence[str]) -> list[Any]:
 
 
 def _is_list(path: Path) -> bool:
-    """Whether a file is one JSON list, not lines of JSON."""
+    """Whether a file is one JSON list rather than lines of JSON."""
     if not plain_name(path).endswith(".json"):
         return False
     return next((line.lstrip()[0] for _, line in read_lines(path) if line.strip()), "") == "["
@@ -218,24 +218,24 @@ def _read_list(path: Path) -> Iterator[Row]:
 def parquet_batches(file: Any, path: Path, *, columns: list[str] | None = None) -> Iterator[Any]:
     """Yield record batches of an open parquet file.
 
-    Raises DataError where the file says, or its batches show, that it holds more than any text is packed to: a
-    page that expands without end, a dictionary's one long value repeated.
+    Raises DataError where its metadata or its batches show that it expands beyond what text can: a page that expands
+    without end, one long value of a dictionary repeated.
     """
-    most, about = max(_SMALL, _RATIO * path.stat().st_size), file.metadata
-    groups = [about.row_group(i) for i in range(about.num_row_groups)]
-    bomb = DataError(f"{path}: expands to more than {_RATIO} times its size; if it is sound, write it as JSONL")
+    most, metadata = max(_SMALL, _RATIO * path.stat().st_size), file.metadata
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    bomb = DataError(f"{path}: expands to more than {_RATIO} times its size; if the file is valid, write it as JSONL")
     if sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns)) > most:
         raise bomb
-    held = 0
+    size = 0
     for batch in file.iter_batches(batch_size=128, columns=columns):
-        held += batch.nbytes
-        if held > most:
+        size += batch.nbytes
+        if size > most:
             raise bomb
         yield batch
 
 
 def row_place(paths: Sequence[Path], index: int) -> str:
-    """Say where row `index` (from 0) of read_tables stands: its file and line, or in parquet its file and row."""
+    """Return the place of row `index` (from 0) of read_tables: its file and line, or in parquet its file and row."""
     for path in paths:
         rows = count_rows(path)
         if index >= rows:

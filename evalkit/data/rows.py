@@ -1,4 +1,4 @@
-"""What a task reads of a row: the choice that its label names, and lists of texts."""
+"""How a task reads a row: the choice that its label names, and lists of texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from evalkit.errors import LabelError
 from evalkit.types import Example
 
-# A whole number as a table's column has it; pandas writes those of a column with gaps as 1.0.
+# An integer as text; pandas writes those of a column with gaps as 1.0.
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,18})(?:\.0*)?\s*")
 
 
@@ -23,21 +23,20 @@ def choice_of(
     numbered: bool = False,
     first: int = 0,
 ) -> int:
-    """Return which of the choices a label names.
+    """Return the index of the choice that a label names.
 
-    names: what the choices are called, in their order, or name -> place. numbered: they are numbered too, as they are
-    without names: by whole numbers from `first` on, which may be texts, or floats without a fraction. A bool is no
-    number.
+    names: the labels of the choices, in their order, or label -> index. numbered: integers from `first` on name the
+    choices too, as they do without names; they may be texts, or floats without a fraction, but not bools.
 
     Raises LabelError for every other label: -1 of a split without labels, null, a letter of none of the choices.
     """
-    known: Mapping[Any, int] = {}
+    places: Mapping[Any, int] = {}
     if names is not None:
-        known = names if isinstance(names, Mapping) else {name: i for i, name in reversed([*enumerate(names)])}
+        places = names if isinstance(names, Mapping) else {name: i for i, name in reversed([*enumerate(names)])}
     place = None
-    # To a mapping, true is 1.
-    if isinstance(label, Hashable) and (not isinstance(label, bool) or any(isinstance(name, bool) for name in known)):
-        place = known.get(label)
+    # As a key, True equals 1.
+    if isinstance(label, Hashable) and (not isinstance(label, bool) or any(isinstance(name, bool) for name in places)):
+        place = places.get(label)
     if place is None and (names is None or numbered) and (number := whole(label)) is not None:
         place = number - first
     if place is None or not 0 <= place < len(choices):
@@ -46,10 +45,10 @@ def choice_of(
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number that is written as an int, a float or a text; None for everything else, a bool too."""
+    """Return the integer that an int, a float or a text stands for; None for everything else, a bool included."""
     if isinstance(value, str):
-        found = _WHOLE.fullmatch(value)
-        return int(found.group(1)) if found else None
+        match = _WHOLE.fullmatch(value)
+        return int(match.group(1)) if match else None
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     number: Any = value
@@ -57,9 +56,9 @@ def whole(value: Any) -> int | None:
 
 
 def texts_of(value: Any, column: str) -> tuple[str, ...]:
-    """Return the texts of a list as they are.
+    """Return the texts of a list unchanged.
 
-    Raises TypeError for anything else: a text would be taken for a list of its letters.
+    Raises TypeError for anything else: a string would be taken for a list of its letters.
     """
     if not isinstance(value, list | tuple):
         raise TypeError(f"expected a list of texts in {column!r}, found {type(value).__name__}")
@@ -67,9 +66,9 @@ def texts_of(value: Any, column: str) -> tuple[str, ...]:
 
 
 def with_whole_gold(example: Example, *, needed: bool) -> Example:
-    """Return the example with its golds as ints. needed: one of its choices has to be right.
+    """Return the example with its golds as ints. needed: it must have a right choice.
 
-    Raises LabelError where a gold is none of its choices.
+    Raises LabelError where a gold is not one of its choices.
     """
     if not example.choices:
         return example
@@ -81,7 +80,7 @@ def with_whole_gold(example: Example, *, needed: bool) -> Example:
 
 
 def _place(gold: Any, choices: Sequence[str]) -> int:
-    """Take a gold that a task has made of a label; a number as text would be its mistake."""
+    """Return the index of a gold that a task has made from a label; a number as text would be the task's mistake."""
     return choice_of(gold, choices, names=None if isinstance(gold, Real) else ())
 
 

@@ -2,8 +2,8 @@
 
     python -m evalkit.lm_eval.model run --model evalkit --model_args pretrained=CKPT --tasks ...
 
-is lm-evaluation-harness's own command line with this model in its list. The entry point (group lm_eval.models) says the
-same to programs that read it; lm_eval 0.4.13 does not. lm_eval is imported when EvalkitLM is first asked for.
+is lm-evaluation-harness's own command line with this model added. The entry point (group lm_eval.models) does the same
+for programs that read it; lm_eval 0.4.13 does not. lm_eval is imported when EvalkitLM is first used.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _TARGET = "evalkit.lm_eval.model:EvalkitLM"
 
 _DTYPES = {long: short for short, long in DTYPES.items()}
 _GREEDY = Decoding()
-# Generation settings that are read, and those whose usual value changes nothing.
+# Generation settings that are read, and those whose default changes nothing.
 _READ = {"until", "do_sample", "temperature", "top_k", "top_p", *LENGTHS}
 _NEUTRAL: Mapping[str, Any] = {"num_beams": 1, "repetition_penalty": 1.0, "use_cache": True}
 
 
 class EngineModel:
-    """What lm-evaluation-harness asks of a model, without its base class.
+    """lm-evaluation-harness's interface of a model, without its base class.
 
     pretrained: as `evalkit run --model`: a checkpoint folder, a name, or hf:FOLDER for transformers' models.
-    dtype: fp32, bf16, fp16 or torch's names; auto is the default. batch_tokens: as everywhere in evalkit, found by
-    itself; batch_size and max_batch_size, which the command line always gives, change nothing. seed: of sampling.
+    dtype: fp32, bf16, fp16 or torch's names; auto is the default. batch_tokens: chosen automatically by default;
+    batch_size and max_batch_size, which the command line always passes, have no effect. seed: of sampling.
 
     Raises UsageError for anything that is not allowed, CheckpointError for a model that cannot be read.
     """
@@ -66,33 +66,35 @@ class EngineModel:
             raise UsageError(f"model_args: {', '.join(unknown)}: not known to the model evalkit (allowed: {allowed})")
         if not pretrained:
             raise UsageError("model_args: pretrained is missing, for example pretrained=nano")
-        known = None if dtype in (None, "auto") else _DTYPES.get(str(dtype), str(dtype))
-        self.engine = load_engine(str(pretrained), dtype=known, device=_device(device), batch_tokens=batch_tokens)
+        engine_dtype = None if dtype in (None, "auto") else _DTYPES.get(str(dtype), str(dtype))
+        self.engine = load_engine(
+            str(pretrained), dtype=engine_dtype, device=_device(device), batch_tokens=batch_tokens
+        )
         self._seed = seed
 
     @property
     def max_length(self) -> int:
-        """Tokens that a prompt and what is scored or generated after it may have together."""
+        """The most tokens that a prompt may have, including those scored or generated after it."""
         return self.engine.context_length
 
     @property
     def eot_token_id(self) -> int:
-        """The token that ends a text, and stands for an empty context."""
+        """The end-of-text token, which also stands for an empty context."""
         return self.engine.tokenizer.end_of_text
 
     @property
     def tokenizer_name(self) -> str:
-        """What names cached prompts apart."""
+        """The name that lm-evaluation-harness keys cached prompts by."""
         return f"evalkit-{self.engine.tokenizer.content_hash()}"
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what lm-evaluation-harness writes about a model into its results."""
-        about = self.engine.signature()
-        facts = {"model_dtype": about["dtype"], "model_sha": about["hash"], "model_revision": ""}
-        return {"model_num_parameters": int(about["parameters"]), **facts}
+        """Return the facts about the model that lm-evaluation-harness writes into its results."""
+        signature = self.engine.signature()
+        facts = {"model_dtype": signature["dtype"], "model_sha": signature["hash"], "model_revision": ""}
+        return {"model_num_parameters": int(signature["parameters"]), **facts}
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
-        """Refuse a template: prompts go to the model as tasks write them."""
+        """Refuse a chat template: prompts go to the model as tasks write them."""
         return _refuse_chat() if chat_template else None
 
     def apply_chat_template(self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
@@ -105,24 +107,26 @@ class EngineModel:
         encoded = [
             self._split(pair, ids) for pair, ids in zip(pairs, encode(pairs, self.engine.tokenizer), strict=True)
         ]
-        asked = [_request("loglikelihood", r, ids) for r, ids in zip(requests, encoded, strict=True)]
-        return self._answers("loglikelihood", requests, asked, lambda said: (said.loglikelihood, said.is_greedy))
+        ours = [_request("loglikelihood", r, ids) for r, ids in zip(requests, encoded, strict=True)]
+        return self._answers(
+            "loglikelihood", requests, ours, lambda response: (response.loglikelihood, response.is_greedy)
+        )
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """Return the log-likelihood of every text, in windows of the model's length."""
         texts = [request.args[0] for request in requests]
         ids = self.engine.tokenizer.encode_batch(texts)
-        asked = [
-            _request("loglikelihood_rolling", request, Encoded((self.eot_token_id,), tuple(own)))
-            for request, own in zip(requests, ids, strict=True)
+        ours = [
+            _request("loglikelihood_rolling", request, Encoded((self.eot_token_id,), tuple(tokens)))
+            for request, tokens in zip(requests, ids, strict=True)
         ]
-        return self._answers("loglikelihood_rolling", requests, asked, lambda said: said.loglikelihood)
+        return self._answers("loglikelihood_rolling", requests, ours, lambda response: response.loglikelihood)
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """Return what follows every context, until a stop; of a context that is too long the left is cut."""
+        """Return the text generated after every context, up to a stop; long contexts are cut on the left."""
         encoded = encode([(request.args[0], "") for request in requests], self.engine.tokenizer)
         before: Counter[str] = Counter()
-        asked = []
+        ours = []
         for request, ids in zip(requests, encoded, strict=True):
             decoding = _decoding(request)
             room = self.max_length - decoding.max_tokens
@@ -131,45 +135,45 @@ class EngineModel:
                     f"{_where(request)}: {decoding.max_tokens} tokens are to be generated, the context holds "
                     f"{self.max_length}; --gen_kwargs max_gen_toks=N sets fewer"
                 )
-            # Each request for another sample of one prompt meets other random numbers.
+            # Each further sample of the same prompt uses other random numbers.
             words = canonical_json([self._seed, request.args[0], before[request.args[0]]])
             before[request.args[0]] += 1
             seeded = decoding if decoding.top_k == 1 else replace(decoding, seed=int(digest(words), 16))
-            asked.append(_request("generate_until", request, Encoded(ids.context[-room:], ()), seeded))
-        return self._answers("generate_until", requests, asked, lambda said: said.text)
+            ours.append(_request("generate_until", request, Encoded(ids.context[-room:], ()), seeded))
+        return self._answers("generate_until", requests, ours, lambda response: response.text)
 
     def _split(self, pair: tuple[str, str], ids: Encoded) -> Encoded:
-        """Without a context, a text that begins with the token standing for none is conditioned on its own."""
+        """Without a context, a text that starts with the end-of-text token is conditioned on that token."""
         alone = not pair[0] and ids.continuation[:1] == ids.context
         return Encoded(ids.context, ids.continuation[1:]) if alone else ids
 
     def _answers(
-        self, kind: RequestKind, requests: Sequence[Any], asked: Sequence[Request], read: Callable[[Response], Any]
+        self, kind: RequestKind, requests: Sequence[Any], ours: Sequence[Request], read: Callable[[Response], Any]
     ) -> list[Any]:
-        """Ask the engine; a cache of lm-evaluation-harness's gets every answer as soon as it is known."""
-        found: list[Any] = [None] * len(asked)
-        with progress(kind, total=len(asked), unit="requests") as bar:
-            for place, response in ask(self.engine, kind, asked):
+        """Ask the engine; pass each answer on to lm-evaluation-harness's cache as soon as it is there."""
+        answers: list[Any] = [None] * len(ours)
+        with progress(kind, total=len(ours), unit="requests") as bar:
+            for place, response in ask(self.engine, kind, ours):
                 if response.error:
                     raise PromptTooLongError(f"{_where(requests[place])}: {response.error}")
-                found[place] = read(response)
-                self.cache_hook.add_partial(kind, requests[place].args, found[place])  # type: ignore[attr-defined]
+                answers[place] = read(response)
+                self.cache_hook.add_partial(kind, requests[place].args, answers[place])  # type: ignore[attr-defined]
                 bar.advance(1)
-        return found
+        return answers
 
 
-def _device(asked: str | None) -> str:
-    """Return the device; the command line of lm_eval says cuda:0 where the user does not, whatever the machine has."""
+def _device(requested: str | None) -> str:
+    """Return the device; by default lm_eval's command line passes cuda:0, even on machines without a GPU."""
     import torch
 
-    if asked == "cuda:0" and not torch.cuda.is_available():
-        log.warning("no CUDA device here: the model evalkit computes on the processor")
+    if requested == "cuda:0" and not torch.cuda.is_available():
+        log.warning("no CUDA device here: the model evalkit runs on the CPU")
         return "cpu"
-    return asked or "cpu"
+    return requested or "cpu"
 
 
 def _refuse_chat() -> NoReturn:
-    raise UsageError("the model evalkit has no chat template: prompts are continued as they stand")
+    raise UsageError("the model evalkit has no chat template: prompts are continued as they are")
 
 
 def _where(request: Any) -> str:
@@ -184,15 +188,15 @@ def _request(kind: RequestKind, request: Any, ids: Encoded, decoding: Decoding =
 
 
 def _decoding(request: Any) -> Decoding:
-    """Read a request's generation settings. Raises UsageError for one that would change the text and is not known."""
-    said = request.args[1]
-    for key, value in said.items():
+    """Read a request's generation settings. Raises UsageError for an unknown one that could change the text."""
+    options = request.args[1]
+    for key, value in options.items():
         if key not in _READ and _NEUTRAL.get(key) != value:
             raise UsageError(
                 f"{_where(request)}: generation setting {key}={value!r} is not known to the model evalkit "
                 f"(known: {', '.join(sorted(_READ))})"
             )
-    return decoding_of(Keys(Path(str(request.task_name)), said, "generation_kwargs."), until=[])
+    return decoding_of(Keys(Path(str(request.task_name)), options, "generation_kwargs."), until=[])
 
 
 @cache
@@ -214,7 +218,7 @@ def __getattr__(name: str) -> Any:
 
 
 def register() -> None:
-    """Put the model into lm_eval's list, unless it is there."""
+    """Add the model to lm_eval's registry, once."""
     import lm_eval.models  # noqa: F401  (its own models come first: an empty list would not be filled later)
     from lm_eval.api.registry import model_registry
 
@@ -225,7 +229,7 @@ def register() -> None:
 @program
 def main() -> None:
     """Run lm-evaluation-harness's command line."""
-    _model_class()  # says so where lm_eval is absent
+    _model_class()  # raises UsageError where lm_eval is not installed
     register()
     from lm_eval.__main__ import cli_evaluate
 

@@ -129,15 +129,15 @@ def ask(kind: Kind, source: str, items: Sequence[Any]) -> list[Any]:
     return _child.ask(kind, source, items)
 
 
-def found(pattern: str, texts: Sequence[str]) -> list[list[Any]]:
+def find_all(pattern: str, texts: Sequence[str]) -> list[list[Any]]:
     """Return re.findall of each text. Raises DataError for a pattern that is wrong, or takes too long."""
     return [
-        [tuple(match) if isinstance(match, list) else match for match in some]
-        for some in _matched("find", pattern, texts)
+        [tuple(match) if isinstance(match, list) else match for match in matches]
+        for matches in _matched("find", pattern, texts)
     ]
 
 
-def removed(pattern: str, texts: Sequence[str]) -> list[str]:
+def remove_all(pattern: str, texts: Sequence[str]) -> list[str]:
     """Return the texts without what matches. Raises as `found` does."""
     return [str(text) for text in _matched("remove", pattern, texts)]
 

@@ -93,7 +93,7 @@ class TestUserPaths:
     def test_paths_must_exist(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"nowhere does not exist"):
             DataPaths.from_user([f"toy={tmp_path / 'nowhere'}"], {})
-        with pytest.raises(UsageError, match=r"EVALKIT_DATA names .*nowhere, which is no folder"):
+        with pytest.raises(UsageError, match=r"EVALKIT_DATA names .*nowhere, which is not a folder"):
             DataPaths.from_user([], {"EVALKIT_DATA": str(tmp_path / "nowhere")})
 
 
@@ -425,7 +425,7 @@ class TestBrokenFiles:
     def test_half_of_the_files(self, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_text("one\n")
         assert self._error(tmp_path, PAIR) == f"{tmp_path / 'b.txt'} is missing: pair needs it together with a.txt"
-        assert "pair needs 2 files; name the folder" in self._error(tmp_path / "a.txt", PAIR)
+        assert "pair needs 2 files; give the folder" in self._error(tmp_path / "a.txt", PAIR)
 
 
 class TestRows:
@@ -454,17 +454,17 @@ class TestRows:
     def test_the_error_names_file_and_line(self, tmp_path: Path) -> None:
         path = tmp_path / "x.jsonl"
         path.write_text('\n{"text": "a"}\n\n{"txt": "b"}\n')
-        with pytest.raises(DataError, match=r"\(KeyError: 'text'\); it stands in .*x\.jsonl line 4$"):
+        with pytest.raises(DataError, match=r"\(KeyError: 'text'\); it is in .*x\.jsonl line 4$"):
             self._load_file(path)
         (tmp_path / "x.csv").write_text('text,n\n"a\nb",1\n,2\n')
-        with pytest.raises(DataError, match=r"row 2 .*; it stands in .*x\.csv line 4$"):
+        with pytest.raises(DataError, match=r"row 2 .*; it is in .*x\.csv line 4$"):
             self._load_file(tmp_path / "x.csv")
         (tmp_path / "x.json").write_text('[{"text": "a"}, {"txt": "b"}]')
-        with pytest.raises(DataError, match=r"row 2 .*; it stands in .*x\.json item 2$"):
+        with pytest.raises(DataError, match=r"row 2 .*; it is in .*x\.json item 2$"):
             self._load_file(tmp_path / "x.json")
         tables = [_parquet(tmp_path / f"hub/validation-0000{i}.parquet", [{"text": row}]) for i, row in enumerate("a5")]
         _parquet(tables[1], [{"text": 5}])
-        with pytest.raises(DataError, match=r"row 2 of its test data .* stands in .*validation-00001\.parquet row 1$"):
+        with pytest.raises(DataError, match=r"row 2 of its test data .* is in .*validation-00001\.parquet row 1$"):
             self._load_file(tmp_path / "hub")
 
     def test_rows_are_counted_without_reading_them(self, tmp_path: Path) -> None:

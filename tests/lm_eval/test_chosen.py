@@ -74,7 +74,7 @@ def test_names_that_are_nowhere(folder, monkeypatch):
     write(folder, "circle.yaml", "group: circle\ntask: [round]\n")
     write(folder, "round.yaml", "group: round\ntask: [circle]\n")
     monkeypatch.setenv("EVALKIT_LM_EVAL_TASKS", str(folder / "nowhere"))
-    with pytest.raises(UsageError, match=r"EVALKIT_LM_EVAL_TASKS names .*nowhere, which is no folder"):
+    with pytest.raises(UsageError, match=r"EVALKIT_LM_EVAL_TASKS names .*nowhere, which is not a folder"):
         chosen("lm-eval:one")
 
 
@@ -82,7 +82,7 @@ def test_groups_that_hold_each_other(tmp_path, monkeypatch):
     write(tmp_path, "circle.yaml", "group: circle\ntask: [round]\n")
     write(tmp_path, "round.yaml", "group: round\ntask: [circle]\n")
     monkeypatch.setenv("EVALKIT_LM_EVAL_TASKS", str(tmp_path))
-    with pytest.raises(DataError, match=r"the groups hold each other .circle -> round -> circle"):
+    with pytest.raises(DataError, match=r"the groups contain each other .circle -> round -> circle"):
         chosen("lm-eval:circle")
 
 
@@ -110,7 +110,7 @@ def test_code_runs_only_when_it_is_trusted(tmp_path):
         ("", "nowhere.text", "doc_to_text: !function nowhere.text: there is no .*nowhere.py"),
         ("", "text", "doc_to_text: !function text: expected module.function"),
         ("import nowhere_at_all\ndef text(row): ...\n", "code.text", "code.text cannot be loaded .ModuleNotFoundError"),
-        ("text = 3\n", "code.text", "text is no function but int"),
+        ("text = 3\n", "code.text", "text is not a function but int"),
     ],
 )
 def test_code_that_cannot_be_had(tmp_path, code, name, says):
@@ -127,5 +127,5 @@ def test_names_that_a_module_makes_itself_are_not_doubted(tmp_path):
 
 
 def test_code_that_models_write_does_not_run(tmp_path):
-    with pytest.raises(UsageError, match="unsafe_code: its scores come from running what the model wrote"):
+    with pytest.raises(UsageError, match="unsafe_code: scoring would run code that the model wrote"):
         lm_eval.choose(str(write(tmp_path, "own.yaml", more="unsafe_code: true\n")), trusted=True)

@@ -20,8 +20,8 @@ _MERGED = "".join(
 HOSTILE = {
     "bomb": (f"metadata:\n  a: &a [x, x]\n{_LEVELS}", "more than 200,000 values, aliases counted"),
     "merge": (f"a: &a {{x: 1}}\n{_MERGED}", "more than 200,000 values, aliases counted"),
-    "recursive": ("metadata: &m\n  a: *m\n", "an alias stands within what it names"),
-    "recursive_merge": ("metadata: &m\n  <<: *m\n", "an alias stands within what it names"),
+    "recursive": ("metadata: &m\n  a: *m\n", "an alias inside its own anchor"),
+    "recursive_merge": ("metadata: &m\n  <<: *m\n", "an alias inside its own anchor"),
     "deep": ("a: " + "[" * 100_000 + "]" * 100_000, "nested more than 100 deep"),
     "blocks": ("- " * 60_000 + "a", "nested more than 100 deep"),
     "date": ("a: !!timestamp abc\n", "not valid YAML"),

@@ -139,9 +139,9 @@ def test_errors_are_those_of_jinja():
         check("{{ a|nothing }}")
 
 
-@pytest.mark.parametrize("ask", [child.found, child.removed])
+@pytest.mark.parametrize("ask", [child.find_all, child.remove_all])
 def test_patterns_are_bounded(ask):
-    assert child.found("(a)(b)?", ["ab a", ""]) == [[("a", "b"), ("a", "")], []]
-    assert child.removed("a+", ["caab", "a"]) == ["cb", ""]
+    assert child.find_all("(a)(b)?", ["ab a", ""]) == [[("a", "b"), ("a", "")], []]
+    assert child.remove_all("a+", ["caab", "a"]) == ["cb", ""]
     with pytest.raises(DataError, match=r"the pattern '\(a\|aa\)\+\$' cannot be applied: it takes more than 2 s"):
         ask("(a|aa)+$", ["a" * 60 + "!"])

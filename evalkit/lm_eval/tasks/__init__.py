@@ -1,7 +1,7 @@
-"""Task files of lm-evaluation-harness, run as they are: prompts, draws of shots, filters and scores as it makes them.
+"""Task files of lm-evaluation-harness, run unmodified: the same prompts, draws of shots, filters and scores.
 
 path or lm-eval:NAME -> files.py (YAML and includes) -> taskfile.py (checked keys) -> task.py (a Task of the harness).
-What was read of its behaviour is that of release 0.4.13.
+Its behaviour is that of release 0.4.13.
 """
 
 from __future__ import annotations

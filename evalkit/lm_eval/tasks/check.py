@@ -1,4 +1,4 @@
-"""How many of a folder's task files can be imported, and why the rest cannot: no data is read and no code is run."""
+"""How many of a folder's task files can be imported, and why the others cannot; reads no data and runs no code."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from evalkit.lm_eval.tasks.taskfile import parse
 
 @dataclass(frozen=True)
 class Report:
-    """files: how many there are; tasks, groups, parts: how many are what (a part is only included by others).
+    """files: their number; tasks, groups, parts: how many of each kind (a part is only included by others).
 
-    causes: why a file cannot be imported -> the files, with the whole message.
+    causes: why a file cannot be imported -> the full messages, one per file.
     """
 
     files: int
@@ -35,7 +35,7 @@ class Report:
 
 
 def check_folder(folder: Path) -> Report:
-    """Import every YAML file under a folder as far as that goes without data. Raises UsageError for no files."""
+    """Import every YAML file under a folder, without data. Raises UsageError if there are none."""
     paths = list(index.yaml_files(folder))
     if not paths:
         raise UsageError(f"{folder}: holds no .yaml files")
@@ -44,7 +44,7 @@ def check_folder(folder: Path) -> Report:
     for path in paths:
         try:
             counts[_kind(path)] += 1
-        except Exception as error:  # whatever a file does, the others are checked
+        except Exception as error:  # a file may fail in any way; the others are still checked
             message = str(error) if isinstance(error, EvalkitError) else f"{path}: {type(error).__name__}: {error}"
             causes[_cause(message, folder)].append(message)
     ordered = dict(sorted(causes.items(), key=lambda pair: -len(pair[1])))
@@ -52,7 +52,7 @@ def check_folder(folder: Path) -> Report:
 
 
 def _kind(path: Path) -> str:
-    """Import one file and say what it is. Raises DataError where it cannot be."""
+    """Import one file and return its kind. Raises DataError where that fails."""
     config = files.read(path)
     if "group" in config and "class" not in config:
         averages(path, config.get("aggregate_metric_list"))
@@ -65,6 +65,6 @@ def _kind(path: Path) -> str:
 
 
 def _cause(message: str, folder: Path) -> str:
-    """Take file names and values out of a message, so that equal causes read alike."""
+    """Remove file names and values from a message, so that equal causes read alike."""
     bare = re.sub(r"\S*/[^\s:]+(?: line \d+)?:? ?", "", message.replace(str(folder), "/"), count=1)
     return re.sub(r"/\S+", "…", re.split(r"; | \(built in|, found ", bare)[0])

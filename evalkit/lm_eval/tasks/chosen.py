@@ -1,4 +1,4 @@
-"""`--tasks path/to/task.yaml` and `--tasks lm-eval:NAME`: files and names -> tasks, groups and tags taken apart."""
+"""`--tasks path/to/task.yaml` and `--tasks lm-eval:NAME`: files, names, groups and tags -> tasks."""
 
 from __future__ import annotations
 
@@ -21,59 +21,65 @@ from evalkit.lm_eval.tasks.taskfile import TaskFile, parse
 
 log = logging.getLogger(__name__)
 
-# The folder of task files that names are looked up in; without it, that of an installed lm_eval.
+# Names the folder of task files in which names are looked up; by default that of an installed lm_eval.
 FOLDER_VARIABLE = "EVALKIT_LM_EVAL_TASKS"
 
-# What a group says of itself; any other key of it is said of its tasks.
+# Keys that concern a group itself; its other keys apply to its tasks.
 _GROUP_KEYS = {"group", "group_alias", "task", "aggregate_metric_list", "metadata"}
 
 
 def choose(word: str, *, trusted: bool = False) -> list[Task]:
     """Return the tasks that a path or name stands for. trusted: their Python code may run.
 
-    Raises UsageError for a name that is nowhere or code that is not trusted, DataError for a file that is broken.
+    Raises UsageError for an unknown name or code that is not trusted, DataError for a broken file.
     """
     leaves: dict[str, _Leaf] = {}
-    for leaf in _found(word):
+    for leaf in _leaves(word):
         if leaf.name in leaves and leaves[leaf.name].path == leaf.path:
             leaves[leaf.name].groups.extend(g for g in leaf.groups if g not in leaves[leaf.name].groups)
         else:
             leaves[leaf.name] = leaf
-    said = {name: parse(leaf.config, leaf.path) for name, leaf in leaves.items()}
+    files = {name: parse(leaf.config, leaf.path) for name, leaf in leaves.items()}
     for name, leaf in leaves.items():
         functions.check_trust(leaf.config, leaf.path, trusted=trusted)
-        if said[name].unsafe_code:
+        if files[name].unsafe_code:
             raise UsageError(
-                f"{leaf.path}: unsafe_code: its scores come from running what the model wrote; not done here"
+                f"{leaf.path}: unsafe_code: scoring would run code that the model wrote, which evalkit does not do"
             )
-    found = [
-        as_task(said[name], _with_code(said[name], leaf), groups=tuple(_groups(leaf, said[name])))
+    tasks = [
+        as_task(files[name], _with_code(files[name], leaf), groups=tuple(_groups(leaf, files[name])))
         for name, leaf in leaves.items()
     ]
-    _tell_missing(leaves, said)
-    return found
+    _warn_of_missing(leaves, files)
+    return tasks
 
 
-def _tell_missing(leaves: Mapping[str, _Leaf], said: Mapping[str, TaskFile]) -> None:
-    """Warn of a group's metric that none of its tasks has, or not all: its mean is missing, or is of the others."""
+def _warn_of_missing(leaves: Mapping[str, _Leaf], files: Mapping[str, TaskFile]) -> None:
+    """Warn of a group's metric that some or all of its tasks lack: its mean covers the others, or is missing."""
     members: dict[str, list[str]] = {}
-    wanted: dict[str, Sequence[Mapping[str, Any]]] = {}
+    entries: dict[str, Sequence[Mapping[str, Any]]] = {}
     for name, leaf in leaves.items():
-        for its in leaf.groups:
-            members.setdefault(its.name, []).append(name)
-            wanted[its.name] = its.metrics
-    for group, names in members.items():
-        for entry in wanted[group]:
-            having = [name for name in names if any(_averaged(entry, metric) for metric in _metrics(said[name]))]
-            if len(having) < len(names):
-                known = ", ".join(dict.fromkeys(metric for name in names for metric in _metrics(said[name])))
-                many = f"only {len(having)} of its {len(names)} tasks have" if having else "none of its tasks has"
+        for group in leaf.groups:
+            members.setdefault(group.name, []).append(name)
+            entries[group.name] = group.metrics
+    for group_name, names in members.items():
+        for entry in entries[group_name]:
+            with_metric = [name for name in names if any(_averaged(entry, metric) for metric in _metrics(files[name]))]
+            if len(with_metric) < len(names):
+                available = ", ".join(dict.fromkeys(metric for name in names for metric in _metrics(files[name])))
+                who = (
+                    f"only {len(with_metric)} of its {len(names)} tasks have"
+                    if with_metric
+                    else "none of its tasks has"
+                )
                 under = f" under the filter {entry['filter_list']}" if entry.get("filter_list") is not None else ""
-                log.warning("group %s: %s the metric %r%s (there are: %s)", group, many, entry["metric"], under, known)
+                log.warning(
+                    "group %s: %s the metric %r%s (there are: %s)", group_name, who, entry["metric"], under, available
+                )
 
 
 @dataclass
-class _GroupSaid:
+class _GroupEntry:
     """A group's name and its aggregate_metric_list."""
 
     name: str
@@ -82,11 +88,11 @@ class _GroupSaid:
 
 @dataclass
 class _Leaf:
-    """A task's keys, after includes and what its groups say of it, and those groups, the outermost first."""
+    """A task's keys, after includes and its groups' overrides, and those groups, the outermost first."""
 
     path: Path
     config: Mapping[str, Any]
-    groups: list[_GroupSaid] = field(default_factory=list)
+    groups: list[_GroupEntry] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -94,24 +100,24 @@ class _Leaf:
         return str(self.config.get("task"))
 
 
-def _with_code(said: TaskFile, leaf: _Leaf) -> TaskFile:
+def _with_code(file: TaskFile, leaf: _Leaf) -> TaskFile:
     """Return a file with its functions loaded."""
     if not functions.references(leaf.config):
-        return said
+        return file
     return parse(functions.loaded(leaf.config), leaf.path, quiet=True)
 
 
 def _groups(leaf: _Leaf, file: TaskFile) -> Iterator[Group]:
-    """Yield a task's groups that average metrics which it has; without filter_list, under every filter."""
-    for said in leaf.groups:
+    """Yield those of a task's groups that average its metrics; without filter_list, under every filter."""
+    for group in leaf.groups:
         metrics = {
             name: bool(entry.get("weight_by_size", True))
-            for entry in said.metrics
+            for entry in group.metrics
             for name in _metrics(file)
             if _averaged(entry, name)
         }
         if metrics:
-            yield Group(name=said.name, metrics=metrics)
+            yield Group(name=group.name, metrics=metrics)
 
 
 def _metrics(file: TaskFile) -> list[str]:
@@ -120,14 +126,14 @@ def _metrics(file: TaskFile) -> list[str]:
 
 
 def _averaged(entry: Mapping[str, Any], name: str) -> bool:
-    """Whether an entry of a group's aggregate_metric_list means this metric of a task."""
+    """Whether an entry of a group's aggregate_metric_list covers this metric of a task."""
     metric, _, filter_name = name.partition(",")
     filters = entry.get("filter_list")
-    wanted = [filters] if isinstance(filters, str) else filters
-    return metric == entry["metric"] and (wanted is None or (filter_name or "none") in wanted)
+    filter_names = [filters] if isinstance(filters, str) else filters
+    return metric == entry["metric"] and (filter_names is None or (filter_name or "none") in filter_names)
 
 
-def _found(word: str) -> Iterator[_Leaf]:
+def _leaves(word: str) -> Iterator[_Leaf]:
     if not word.startswith(LM_EVAL):
         path = Path(word).expanduser()
         if not path.is_file():
@@ -137,23 +143,21 @@ def _found(word: str) -> Iterator[_Leaf]:
     name = word.removeprefix(LM_EVAL)
     folders = _folders()
     if not folders:
-        raise UsageError(
-            f"--tasks {word}: lm_eval is not installed; name its folder of task files in {FOLDER_VARIABLE}"
-        )
+        raise UsageError(f"--tasks {word}: lm_eval is not installed; set {FOLDER_VARIABLE} to its folder of task files")
     resolver = _Resolver(folders)
     names = fnmatch.filter(resolver.index.names, name) if any(c in name for c in "*?[") else [name]
     if not names:
         raise unknown("task of lm-evaluation-harness", name, resolver.index.names)
-    for one in names:
-        yield from resolver.of_name(one)
+    for member in names:
+        yield from resolver.of_name(member)
 
 
 def _folders() -> tuple[Path, ...]:
-    """Return the folders of task files: the one the user names, else that of an installed lm_eval, which is not run."""
-    if named := os.environ.get(FOLDER_VARIABLE):
-        if not Path(named).is_dir():
-            raise UsageError(f"{FOLDER_VARIABLE} names {named}, which is no folder")
-        return (Path(named).resolve(),)
+    """Return the folders of task files: the user's, or that of an installed lm_eval, which is not imported."""
+    if folder_name := os.environ.get(FOLDER_VARIABLE):
+        if not Path(folder_name).is_dir():
+            raise UsageError(f"{FOLDER_VARIABLE} names {folder_name}, which is not a folder")
+        return (Path(folder_name).resolve(),)
     spec = importlib.util.find_spec("lm_eval")
     places = spec.submodule_search_locations if spec else None
     folder = Path(next(iter(places))) / "tasks" if places else None
@@ -162,17 +166,17 @@ def _folders() -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class _Resolver:
-    """Takes groups and tags apart into tasks. folders: where names are looked up; only when there are any."""
+    """Resolves groups and tags into tasks. folders: where names are looked up; read only when one is."""
 
     folders: tuple[Path, ...]
 
     @property
     def index(self) -> index.Index:
-        """All names in the folders."""
+        """The index of the folders."""
         return index.index(self.folders)
 
     def of_file(self, path: Path, overrides: Mapping[str, Any] | None = None) -> Iterator[_Leaf]:
-        """Yield the tasks of a file: itself, or a group's."""
+        """Yield the tasks of a file: its own, or those of a group."""
         config = index.config_of(path)
         if "group" in config and "class" not in config:
             yield from self._of_group(path, str(config["group"]), config, overrides or {}, ())
@@ -182,49 +186,49 @@ class _Resolver:
     def of_name(
         self, name: str, overrides: Mapping[str, Any] | None = None, above: tuple[str, ...] = ()
     ) -> Iterator[_Leaf]:
-        """Yield the tasks of a name. Raises UsageError for one that is nowhere."""
-        known = self.index
-        said = overrides or {}
-        if name in known.tasks:
-            yield _Leaf(known.tasks[name], {**index.config_of(known.tasks[name]), **said, "task": name})
-        elif name in known.groups:
+        """Yield the tasks of a name. Raises UsageError for an unknown one."""
+        names = self.index
+        changes = overrides or {}
+        if name in names.tasks:
+            yield _Leaf(names.tasks[name], {**index.config_of(names.tasks[name]), **changes, "task": name})
+        elif name in names.groups:
             if name in above:
                 raise DataError(
-                    f"{known.groups[name]}: task: the groups hold each other ({' -> '.join((*above, name))})"
+                    f"{names.groups[name]}: task: the groups contain each other ({' -> '.join((*above, name))})"
                 )
-            path = known.groups[name]
-            yield from self._of_group(path, name, index.config_of(path), said, above)
-        elif name in known.tags:
-            plain = {key: value for key, value in said.items() if key != "task"}
-            for path in known.tags[name]:
+            path = names.groups[name]
+            yield from self._of_group(path, name, index.config_of(path), changes, above)
+        elif name in names.tags:
+            plain = {key: value for key, value in changes.items() if key != "task"}
+            for path in names.tags[name]:
                 yield _Leaf(path, {**index.config_of(path), **plain})
         else:
-            raise unknown("task of lm-evaluation-harness", name, known.names)
+            raise unknown("task of lm-evaluation-harness", name, names.names)
 
     def _of_group(
         self, path: Path, name: str, config: Mapping[str, Any], overrides: Mapping[str, Any], above: tuple[str, ...]
     ) -> Iterator[_Leaf]:
-        """Yield the tasks of a group and of the groups in it."""
+        """Yield the tasks of a group and of its subgroups."""
         members = config.get("task")
         members = [members] if isinstance(members, str) else members
         if not isinstance(members, list):
             raise DataError(f"{path}: task: expected the names of the group's tasks, found {members!r}")
-        own = {key: value for key, value in config.items() if key not in _GROUP_KEYS and key != "tag"}
-        said = _GroupSaid(name, averages(path, config.get("aggregate_metric_list")))
+        keys = {key: value for key, value in config.items() if key not in _GROUP_KEYS and key != "tag"}
+        group = _GroupEntry(name, averages(path, config.get("aggregate_metric_list")))
         for member in members:
-            for leaf in self._of_member(path, name, member, {**own, **overrides}, (*above, name)):
-                yield replace(leaf, groups=[said, *leaf.groups])
+            for leaf in self._of_member(path, name, member, {**keys, **overrides}, (*above, name)):
+                yield replace(leaf, groups=[group, *leaf.groups])
 
     def _of_member(
         self, path: Path, group: str, member: Any, overrides: Mapping[str, Any], above: tuple[str, ...]
     ) -> Iterator[_Leaf]:
-        """Yield the tasks of one entry: a name, or keys that add to a task or group, or that are one."""
+        """Yield the tasks of one entry: a name, or keys that override or define a task or group."""
         if isinstance(member, str):
             yield from self.of_name(member, overrides, above)
         elif isinstance(member, dict) and "group" in member:
             if member["group"] in self.index.groups:
-                more = {key: value for key, value in member.items() if key != "group"}
-                yield from self.of_name(member["group"], {**overrides, **more}, above)
+                keys = {key: value for key, value in member.items() if key != "group"}
+                yield from self.of_name(member["group"], {**overrides, **keys}, above)
             else:
                 yield from self._of_group(path, f"{group}::{member['group']}", member, overrides, above)
         elif isinstance(member, dict) and "task" in member:

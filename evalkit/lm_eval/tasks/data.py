@@ -1,7 +1,7 @@
-"""Where a task file's rows come from: the `datasets` library, from local copies first.
+"""Where a task file's rows come from: local copies first, then the `datasets` library.
 
-A data set `ORGANISATION/NAME` is looked for where `--data ORGANISATION/NAME=PATH` says, then in EVALKIT_DATA, then, by
-`datasets` itself, in the working directory, its cache and the hub.
+A dataset `ORGANISATION/NAME` is looked up in `--data ORGANISATION/NAME=PATH`, then in EVALKIT_DATA, then, by `datasets`
+itself, in the working directory, its cache and the hub.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ Row = Mapping[str, Any]
 
 _HUB_FILES = "hf://datasets/"
 
-# Rows of the pool that enter the fingerprint of a task's data: reading all of a large one would take a minute.
+# Rows of the pool in the fingerprint of a task's data: reading all of a large pool would take a minute.
 _SAMPLED = 100
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """The data of a task file, as the harness knows sources. name: what `--data NAME=PATH` calls it."""
+    """The data of a task file, as a Source. name: the NAME in `--data NAME=PATH`."""
 
     file: TaskFile
 
     @property
     def name(self) -> str:
-        """The hub's name of the data set; of arithmetic and the like, the task's name."""
+        """The dataset's name on the hub; for generated data such as arithmetic, the task's name."""
         return hub_name(self.file) or self.file.task
 
     def rows(self, split: Split, data: DataPaths) -> Iterator[Row]:
@@ -50,13 +50,13 @@ class FileSource:
         return fingerprint(rows, whole=split == "test", path=self.file.path)
 
     def at_hand(self, data: DataPaths) -> str:
-        """Name the local copy, if there is one."""
+        """Return the local copy, if there is one."""
         return str(local_copy(self.name, data) or "")
 
 
 @dataclass(frozen=True)
 class Tables:
-    """A task file's data set, opened once: its splits after process_docs. A row is read when it is asked for."""
+    """A task file's dataset, opened once: its splits after process_docs. Rows are read lazily."""
 
     file: TaskFile
     data: DataPaths
@@ -73,10 +73,12 @@ class Tables:
         if shots.split is not None:
             return self._split(shots.split, shots.process_docs)
         if shots.samples is not None:
-            found = shots.samples() if callable(shots.samples) else shots.samples
-            if not isinstance(found, list):
-                raise DataError(f"{self.file.path}: fewshot_config.samples: the function returns no list of documents")
-            return found
+            rows = shots.samples() if callable(shots.samples) else shots.samples
+            if not isinstance(rows, list):
+                raise DataError(
+                    f"{self.file.path}: fewshot_config.samples: the function does not return a list of documents"
+                )
+            return rows
         split = self.file.pool_split
         return self.scored if split == self.file.scored_split else self._split(split, self.file.process_docs)
 
@@ -86,8 +88,8 @@ class Tables:
 
     def _split(self, name: str | None, process: Callable[[Any], Any] | None) -> Sequence[Row]:
         if name is None or name not in self._splits:
-            there = ", ".join(self._splits) or "none"
-            raise DataError(f"{self.file.path}: {self.file.dataset_path} has no split {name!r} (it has: {there})")
+            splits = ", ".join(self._splits) or "none"
+            raise DataError(f"{self.file.path}: {self.file.dataset_path} has no split {name!r} (it has: {splits})")
         table = self._splits[name]
         if process is None:
             return table  # type: ignore[no-any-return]
@@ -98,24 +100,24 @@ class Tables:
 
 
 def fingerprint(rows: Sequence[Row], *, whole: bool, path: Path) -> str:
-    """Hash rows: all, or how many there are and some of them, evenly spread. path: of the task file, for errors."""
+    """Hash all rows, or their number and an evenly spread sample. path: of the task file, for errors."""
     step = 1 if whole else max(1, len(rows) // _SAMPLED)
     texts = (str(sorted(rows[i].items(), key=lambda pair: pair[0])) for i in range(0, len(rows), step))
     try:
         return digest(f"{len(rows)}\n" + "\n".join(texts))
-    except UnicodeDecodeError as error:  # Arrow reads any bytes as text, and decodes them when they are asked for
+    except UnicodeDecodeError as error:  # Arrow accepts any bytes as text and decodes them on access
         raise DataError(f"{path}: its data holds a text that is not UTF-8 ({error.reason})") from None
 
 
 def config_digest(file: TaskFile) -> str:
-    """Hash what a task file says, and the text of the modules that it names."""
+    """Hash a task file's keys, and the source of the modules that it names."""
     modules = {reference.digest() for _, reference in references(file.config)}
     keys = {key: plain(value) for key, value in file.config.items() if key != "metadata"}
     return digest(canonical_json([keys, sorted(modules)]))
 
 
 def hub_name(file: TaskFile) -> str:
-    """Return the data set's name on the hub, also where single files of it are named; empty for none."""
+    """Return the dataset's name on the hub, also where the file names single files of it; "" for none."""
     if file.dataset_path and "/" in file.dataset_path:
         return file.dataset_path
     for name in _data_files(file.dataset_kwargs.get("data_files")):
@@ -125,7 +127,7 @@ def hub_name(file: TaskFile) -> str:
 
 
 def local_copy(name: str, data: DataPaths) -> Path | None:
-    """Find a local copy of a data set: a folder in the hub's layout, or one file."""
+    """Find a local copy of a dataset: a folder in the hub's layout, or one file."""
     if name in data.named:
         return data.named[name]
     folder = data.root / name if data.root and name else None
@@ -133,7 +135,7 @@ def local_copy(name: str, data: DataPaths) -> Path | None:
 
 
 def _opened(file: TaskFile, data: DataPaths) -> Mapping[str, Any]:
-    """Open the data set, all splits. Raises NoDataError where it is nowhere, DataError where it cannot be read."""
+    """Open all splits of the dataset. Raises NoDataError if it is not found, DataError if it cannot be read."""
     if file.custom_dataset is not None:
         try:
             return dict(file.custom_dataset(**file.metadata, **file.dataset_kwargs))
@@ -158,16 +160,16 @@ def _opened(file: TaskFile, data: DataPaths) -> Mapping[str, Any]:
             f". Give one of: --data {name}=PATH (a folder in the hub's layout, JSONL or parquet with its columns); "
             f"EVALKIT_DATA=FOLDER that holds {name}; or a network connection"
         )  # fmt: skip
-        cause = error.__cause__ or error  # that of a DatasetGenerationError says more than it does
+        cause = error.__cause__ or error  # the cause of a DatasetGenerationError says more than the error
         reason = f"{type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
         raise (DataError if copy else NoDataError)(f"{where} ({reason}){hint}") from error
 
 
 def _from_folder(folder: Path, file: TaskFile, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read a folder in the hub's layout; a configuration without a word in its README is a folder of its name."""
-    named = folder / file.dataset_name if file.dataset_name else folder
-    if named != folder and named.is_dir() and not (folder / "README.md").is_file():
-        return open_dataset(str(named), None, **options)  # type: ignore[no-any-return]
+    """Read a folder in the hub's layout; a configuration without a README is a folder of that name."""
+    config_folder = folder / file.dataset_name if file.dataset_name else folder
+    if config_folder != folder and config_folder.is_dir() and not (folder / "README.md").is_file():
+        return open_dataset(str(config_folder), None, **options)  # type: ignore[no-any-return]
     return open_dataset(str(folder), file.dataset_name, **options)  # type: ignore[no-any-return]
 
 
@@ -180,7 +182,7 @@ def _from_file(path: Path) -> Any:
 
 
 def _data_files(value: Any) -> list[str]:
-    """List the files that `data_files` names, whatever its form."""
+    """List the files that `data_files` names, in any of its forms."""
     if isinstance(value, str):
         return [value]
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
@@ -188,7 +190,7 @@ def _data_files(value: Any) -> list[str]:
 
 
 def _placed(value: Any, file: TaskFile, copy: Path | None) -> Any:
-    """Name local files in place of the hub's; a relative path counts from the working directory, or from the YAML."""
+    """Replace the hub's files by local ones; a relative path starts in the working directory, or beside the YAML."""
     if isinstance(value, Mapping):
         return {key: _placed(item, file, copy) for key, item in value.items()}
     if isinstance(value, list):
@@ -197,9 +199,9 @@ def _placed(value: Any, file: TaskFile, copy: Path | None) -> Any:
         if copy.is_file():
             return str(copy)
         inside = Path(*str(value).removeprefix(_HUB_FILES).split("/")[2:])
-        found = copy / inside
-        if not found.is_file():
+        target = copy / inside
+        if not target.is_file():
             raise NoDataError(f"{copy}: {inside} is missing; {file.task} reads it")
-        return str(found)
+        return str(target)
     beside = file.path.parent / str(value)
     return str(beside) if "://" not in str(value) and not Path(value).exists() and beside.exists() else value

@@ -1,7 +1,7 @@
-"""Which shots each document gets: the very draws of lm-evaluation-harness 0.4.13.
+"""Which shots each document gets: exactly the draws of lm-evaluation-harness 0.4.13.
 
-One random.Random(1234) a task is consumed in the order of the documents. Where shots come from the scored split, one
-more is drawn and the document itself dropped.
+One random.Random(1234) per task is consumed in the order of the documents. Where shots come from the scored split, one
+extra is drawn and the document itself dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evalkit.errors import UsageError
 
 Row = Mapping[str, Any]
 
-# What seed 1, evalkit's first, stands for: lm-evaluation-harness's seed of shots.
+# lm-evaluation-harness's seed of shots, which evalkit's seed 1 stands for.
 _FIRST_SEED = 1234
 
 
@@ -24,9 +24,9 @@ _FIRST_SEED = 1234
 class Draws:
     """Draws from a pool.
 
-    documents: all scored ones in order, for the draws of each depend on those before it. own: the pool is the scored
-    split (both unnamed count as the same, as in lm-eval). solved: whether a row of the pool has an answer; others are
-    passed over, which lm-eval does not do.
+    documents: all scored ones in order, because each draw depends on those before it. own: the pool is the scored split
+    (two unnamed splits count as the same, as in lm-eval). solved: whether a row of the pool has an answer; the others
+    are skipped, which lm-eval does not do.
     """
 
     task: str
@@ -39,7 +39,7 @@ class Draws:
     _solved: dict[int, bool] = field(default_factory=dict)
 
     def draw(self, place: int, *, count: int, seed: int) -> Sequence[int]:
-        """Return the pool's places that document `place` gets as shots; seed 1 is lm-eval's own.
+        """Return the indices of pool rows that document `place` gets as shots; seed 1 is lm-eval's own.
 
         Raises UsageError for too small a pool.
         """
@@ -52,25 +52,25 @@ class Draws:
 
     def _one(self, document: Row, count: int, rng: random.Random) -> list[int]:
         everyone = range(len(self.pool))
-        others = (i for i in everyone if self._suits(i, document))
+        candidates = (i for i in everyone if self._suits(i, document))
         if self.sampler == "first_n":
-            return list(islice(others, self._at_most(len(everyone), count)))
+            return list(islice(candidates, self._at_most(len(everyone), count)))
         drawn = rng.sample(everyone, self._at_most(len(everyone), count + self.own))
         drawn = [i for i in drawn if self._suits(i, document)][:count]
         if len(drawn) < count:  # the pool holds the document more than once, or rows without an answer
-            left = list(others)
-            drawn = rng.sample(left, self._at_most(len(left), count))
+            rest = list(candidates)
+            drawn = rng.sample(rest, self._at_most(len(rest), count))
         return drawn
 
     def _suits(self, place: int, document: Row) -> bool:
-        """Whether a row of the pool may be a shot of a document."""
+        """Whether a row of the pool may be a shot for a document."""
         if self.own and self.pool[place] == document:
             return False
         if place not in self._solved:
             self._solved[place] = self.solved(self.pool[place])
         return self._solved[place]
 
-    def _at_most(self, there: int, count: int) -> int:
-        if there < count:
-            raise UsageError(f"--shots: {self.task} has {there} documents to draw from, {count} are needed")
+    def _at_most(self, size: int, count: int) -> int:
+        if size < count:
+            raise UsageError(f"--shots: {self.task} has {size} documents to draw from, {count} are needed")
         return count

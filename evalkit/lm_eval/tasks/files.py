@@ -15,7 +15,7 @@ from evalkit.lm_eval.tasks.functions import FunctionRef
 
 # Bytes of a file, levels of nesting, values with every alias counted, and includes of one task.
 _BYTES, _DEPTH, _VALUES, _INCLUDES = 16 << 20, 100, 200_000, 500
-# Signs that can open a level: with fewer of them there is no need to count levels.
+# With fewer characters that can open a level there is no need to count levels.
 _SHALLOW = 2_000
 
 # The parser in C is ten times as fast; some builds of PyYAML lack it.
@@ -30,44 +30,44 @@ def read(path: Path) -> dict[str, Any]:
     return _merged(path.resolve(), (), [])
 
 
-def _merged(path: Path, above: Sequence[Path], read: list[Path]) -> dict[str, Any]:
-    """Merge a file with what it includes. read: all files so far, a shared one as often as it is included."""
-    read.append(path)
-    if len(read) > _INCLUDES:
-        raise DataError(f"{above[0]}: include: more than {_INCLUDES} files, with those that they include")
+def _merged(path: Path, above: Sequence[Path], visited: list[Path]) -> dict[str, Any]:
+    """Merge a file with its includes. visited: all files so far, a shared one as often as it is included."""
+    visited.append(path)
+    if len(visited) > _INCLUDES:
+        raise DataError(f"{above[0]}: include: more than {_INCLUDES} files, nested includes counted")
     if path in above:
         circle = " -> ".join(p.name for p in (*above[above.index(path) :], path))
         raise DataError(f"{path}: include: the files include each other ({circle})")
     try:
-        own = dict(_parse(path, path.stat().st_mtime_ns))
+        keys = dict(_parse(path, path.stat().st_mtime_ns))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    includes = own.pop("include", None)
+    includes = keys.pop("include", None)
     merged: dict[str, Any] = {}
     for name in includes if isinstance(includes, list) else [includes] if includes is not None else []:
-        included = dict(_merged(_included(path, name), (*above, path), read))
-        included.pop("task_list", None)  # the tasks of the included file alone
+        included = dict(_merged(_included(path, name), (*above, path), visited))
+        included.pop("task_list", None)  # it concerns only the included file's tasks
         merged |= included
-    return merged | own
+    return merged | keys
 
 
 def _included(path: Path, name: Any) -> Path:
-    """Find an included file; the ending .yaml may be missing."""
+    """Find an included file; the ending .yaml may be left out."""
     if not isinstance(name, str) or not name:
         raise DataError(f"{path}: include: expected a file's name, found {name!r}")
-    wanted = path.parent / name
-    found = next((p for p in (wanted, wanted.with_name(f"{wanted.name}.yaml")) if p.is_file()), None)
-    if found is None:
-        raise DataError(f"{path}: include: there is no {wanted}")
-    return found.resolve()
+    target = path.parent / name
+    existing = next((p for p in (target, target.with_name(f"{target.name}.yaml")) if p.is_file()), None)
+    if existing is None:
+        raise DataError(f"{path}: include: there is no {target}")
+    return existing.resolve()
 
 
 @cache
 def _parse(path: Path, changed: int) -> Mapping[str, Any]:
-    """Parse one file; thousands include the same few. changed: when it was written, a part of the cache's key."""
+    """Parse one file, cached because thousands include the same few. changed: its mtime, part of the cache's key."""
 
     class Loader(_SafeLoader):  # type: ignore[misc, valid-type]
-        """The safe loader, and one tag more."""
+        """The safe loader with one more tag."""
 
     Loader.add_constructor("!function", lambda loader, node: FunctionRef(loader.construct_scalar(node), path.parent))
     raw = read_bytes(path, DataError, most=_BYTES)
@@ -77,13 +77,13 @@ def _parse(path: Path, changed: int) -> Mapping[str, Any]:
         try:
             node = loader.get_single_node()
             _expanded(node, {})
-            found = None if node is None else loader.construct_document(node)
+            document = None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DataError(f"{path}{line}: not valid YAML ({error.problem})") from None
-    # What PyYAML's own constructors raise for a tag that does not fit its value is no YAMLError.
+    # PyYAML's own constructors raise other errors than YAMLError for a tag that does not fit its value.
     except (
         yaml.YAMLError,
         ValueError,
@@ -94,13 +94,13 @@ def _parse(path: Path, changed: int) -> Mapping[str, Any]:
         RecursionError,
     ) as error:
         raise DataError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise DataError(f"{path}: expected keys and values, found {type(found).__name__}")
-    return found
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        raise DataError(f"{path}: expected keys and values, found {type(document).__name__}")
+    return document
 
 
 def _check_depth(raw: bytes) -> None:
-    """Refuse what is nested so deeply that the parser, which calls itself, would end the process."""
+    """Refuse nesting so deep that the recursive parser would crash the process."""
     if sum(map(raw.count, (b"[", b"{", b":", b"-", b"?"))) <= _SHALLOW:
         return
     depth = 0
@@ -110,22 +110,22 @@ def _check_depth(raw: bytes) -> None:
             raise yaml.YAMLError(f"nested more than {_DEPTH} deep")
 
 
-def _expanded(node: Any, known: dict[int, int | None], depth: int = 0) -> int:
-    """Return how many values a node holds once each alias stands for what it names.
+def _expanded(node: Any, counts: dict[int, int | None], depth: int = 0) -> int:
+    """Return how many values a node holds once every alias is expanded.
 
-    known: of the nodes that were counted; None of one that is being counted. Raises YAMLError for too many, and for an
-    alias within what it names.
+    counts: by node; None for one that is being counted. Raises YAMLError for too many values, and for an alias inside
+    its own anchor.
     """
     if depth > _DEPTH:
         raise yaml.YAMLError(f"nested more than {_DEPTH} deep")
-    if id(node) not in known:
-        known[id(node)] = None
+    if id(node) not in counts:
+        counts[id(node)] = None
         inner = node.value if isinstance(node, yaml.SequenceNode | yaml.MappingNode) else ()
         parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
-        known[id(node)] = 1 + sum(_expanded(part, known, depth + 1) for part in parts)
-    count = known[id(node)]
+        counts[id(node)] = 1 + sum(_expanded(part, counts, depth + 1) for part in parts)
+    count = counts[id(node)]
     if count is None:
-        raise yaml.YAMLError("an alias stands within what it names")
+        raise yaml.YAMLError("an alias inside its own anchor")
     if count > _VALUES:
         raise yaml.YAMLError(f"more than {_VALUES:,} values, aliases counted")
     return count

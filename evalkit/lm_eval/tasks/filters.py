@@ -1,7 +1,7 @@
-"""`filter_list`: what is done to a model's answers before they are scored.
+"""`filter_list`: steps applied to a model's answers before they are scored.
 
 An answer is a text, or for likelihoods a pair (log-likelihood, is greedy). Each request of a document has a list of
-answers, one per repeat; a step changes these lists, or takes one answer out of each.
+answers, one per repeat; a step changes these lists, or picks one answer from each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NUMBER = r"#### (\-?[0-9\.\,]+)"
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its name, or a class of the task's own, and what the file says of it."""
+    """One step: its name, or a class of the task's own, and its options."""
 
     function: Any
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -38,18 +38,18 @@ TAKE_FIRST = {"none": (Step("take_first"),)}
 
 
 def parse(value: Any, path: Path) -> Mapping[str, Sequence[Step]]:
-    """Read filter_list: name -> steps. Raises DataError for a step or an option that is not known."""
+    """Read filter_list: name -> steps. Raises DataError for an unknown step or option."""
     if value is None:
         return TAKE_FIRST
     if not isinstance(value, list) or not all(isinstance(item, dict) and "name" in item for item in value):
         raise DataError(f"{path}: filter_list: expected entries with the keys name and filter")
-    found: dict[str, Sequence[Step]] = {}
+    filters: dict[str, Sequence[Step]] = {}
     for item in value:
         steps = item.get("filter")
         if not isinstance(steps, list) or not all(isinstance(step, dict) and "function" in step for step in steps):
             raise DataError(f"{path}: filter_list: {item['name']}: expected steps with the key function")
-        found[str(item["name"])] = tuple(_step(step, f"{path}: filter_list: {item['name']}") for step in steps)
-    return found
+        filters[str(item["name"])] = tuple(_step(step, f"{path}: filter_list: {item['name']}") for step in steps)
+    return filters
 
 
 def _step(raw: Mapping[str, Any], where: str) -> Step:
@@ -76,50 +76,52 @@ def _step(raw: Mapping[str, Any], where: str) -> Step:
 
 
 def apply(steps: Sequence[Step], answers: Sequence[Answers], row: Row) -> list[Any]:
-    """Apply a chain of steps to the answers of one document's requests -> what is left of each."""
-    found: Any = list(answers)
+    """Apply a chain of steps to the answers of one document's requests; return the result for each request."""
+    results: Any = list(answers)
     for step in steps:
         if callable(step.function):
-            found = list(step.function(**step.options).apply(found, [row] * len(found)))
+            results = list(step.function(**step.options).apply(results, [row] * len(results)))
         else:
-            found = list(_STEPS[step.function](found, row, step.options))
-    return list(found)
+            results = list(_STEPS[step.function](results, row, step.options))
+    return list(results)
 
 
 def _each(change: Callable[[str], Any]) -> Callable[..., list[list[Any]]]:
-    """Make a step of a change of one text."""
-    return lambda answers, row, options: [[change(text) for text in some] for some in answers]
+    """Turn a function of one text into a step."""
+    return lambda answers, row, options: [[change(text) for text in texts] for texts in answers]
 
 
 def _take_k(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
     count = int(options["k"])
     if len(answers[0]) < count:
-        raise DataError(f"filter take_first_k wants {count} answers a document, there are {len(answers[0])} (repeats)")
-    return [some[:count] for some in answers]
+        raise DataError(
+            f"filter take_first_k needs {count} answers per document, there are {len(answers[0])} (repeats)"
+        )
+    return [candidates[:count] for candidates in answers]
 
 
 def _majority(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
-    return [[Counter(some).most_common(1)[0][0]] for some in answers]
+    return [[Counter(candidates).most_common(1)[0][0]] for candidates in answers]
 
 
 def _map(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
-    table, other = options.get("mapping_dict") or {}, options.get("default_value")
-    return [[table.get(text, other) for text in some] for some in answers]
+    table, default = options.get("mapping_dict") or {}, options.get("default_value")
+    return [[table.get(text, default) for text in texts] for texts in answers]
 
 
 def _regex(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
     pattern, fallback = options.get("regex_pattern", _NUMBER), options.get("fallback", "[invalid]")
     group = options.get("group_select", 0)
 
-    def extract(found: Sequence[Any]) -> str:
-        if not found:
+    def extract(matches: Sequence[Any]) -> str:
+        if not matches:
             return str(fallback)
-        match = found[group]
+        match = matches[group]
         if isinstance(match, tuple):
             match = next((part for part in match if part), fallback)
         return str(match.strip())
 
-    return [[extract(found) for found in child.found(pattern, _texts(some))] for some in answers]
+    return [[extract(matches) for matches in child.find_all(pattern, _texts(texts))] for texts in answers]
 
 
 def _texts(answers: Sequence[Any]) -> list[str]:
@@ -127,14 +129,14 @@ def _texts(answers: Sequence[Any]) -> list[str]:
 
 
 def _tags(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
-    """Take the tags out of a written list of (word, tag) pairs."""
+    """Extract the tags from a list of (word, tag) pairs in text form."""
     fallback = options.get("fallback") or ["invalid"]
 
     def extract(text: Any) -> Any:
         pairs = re.findall(r"\('([^']*)', '([^']*)'\)", text) if isinstance(text, str) else text
         return [tag for _, tag in pairs] or fallback
 
-    return [[extract(text) for text in some] for some in answers]
+    return [[extract(text) for text in texts] for texts in answers]
 
 
 @cache
@@ -143,39 +145,39 @@ def _punctuation() -> Mapping[int, None]:
 
 
 def _choice_regex(answers: Sequence[Answers], row: Row, options: Mapping[str, Any]) -> list[Any]:
-    """Find the letter of the answer: by the pattern, else by the text of an option, else by ": A"."""
+    """Find the letter of the answer: by the pattern, then by the text of an option, then by ": A"."""
     pattern, group = options.get("regex_pattern", _NUMBER), options.get("group_select", 0)
 
     def plain(text: str) -> str:
         for ignored in options.get("regexes_to_ignore") or ():
-            [text] = child.removed(ignored, [text])
+            [text] = child.remove_all(ignored, [text])
         text = text.lower() if options.get("ignore_case") else text
         return text.translate(_punctuation()) if options.get("ignore_punctuation") else text
 
     letters = [chr(ord("A") + i) for i in range(len(row["choices"]))]
-    told = [plain(choice.strip()) for choice in row["choices"]]
-    by_text = {text: f"({letter})" for text, letter in zip(told, letters, strict=True)}
+    options_plain = [plain(choice.strip()) for choice in row["choices"]]
+    by_text = {text: f"({letter})" for text, letter in zip(options_plain, letters, strict=True)}
     by_letter = {letter: f"({letter})" for letter in letters}
-    # The longest first, so that an option that begins another does not stand in its way.
-    texts = re.compile("|".join(sorted(map(re.escape, told), key=len, reverse=True)))
+    # The longest first, so that an option which is a prefix of another does not match in its place.
+    texts = re.compile("|".join(sorted(map(re.escape, options_plain), key=len, reverse=True)))
     behind_colon = re.compile(rf":[\s]*({'|'.join(letters)})")
 
-    def chosen(found: Sequence[Any], names: Mapping[str, str]) -> str:
-        if not found:
+    def chosen(matches: Sequence[Any], names: Mapping[str, str]) -> str:
+        if not matches:
             return ""
-        match = found[group]
+        match = matches[group]
         match = next((part for part in match if part), "") if isinstance(match, tuple) else match
         return names.get(match.strip(), match.strip())
 
     def extract(text: Any) -> str:
         text = text if isinstance(text, str) else ""
-        found = chosen(child.found(pattern, [text])[0], {}) or chosen(texts.findall(plain(text)), by_text)
-        return found or chosen(behind_colon.findall(text), by_letter) or str(options.get("fallback", "[invalid]"))
+        letter = chosen(child.find_all(pattern, [text])[0], {}) or chosen(texts.findall(plain(text)), by_text)
+        return letter or chosen(behind_colon.findall(text), by_letter) or str(options.get("fallback", "[invalid]"))
 
     return [[extract(text) for text in some] for some in answers]
 
 
-# Names of entities as models write them -> the labels of the data (MasakhaNER), in the order of their replacement.
+# Names of entities as models write them -> labels of the data (MasakhaNER), in the order of replacement.
 _LABELS = {
     "person": "PER", "location": "LOC", "organization": "ORG", "counties": "LOC", "places": "LOC", "people": "PER",
     "persons": "PER", "company": "ORG", "country": "LOC", "continent": "LOC", "time": "DATE", "date": "DATE",
@@ -184,7 +186,7 @@ _LABELS = {
 
 
 def _spans(text: str) -> str:
-    """Write named entities as `label: value $ label: value`, one each, without those that are "none"."""
+    """Write named entities as `label: value $ label: value`, without those that are "none"."""
     text = text.lower()
     for name, label in _LABELS.items():
         text = re.sub(rf"\b{name}\s*:", f"{label}:", text)

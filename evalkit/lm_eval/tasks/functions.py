@@ -1,4 +1,4 @@
-"""`!function module.name` of a task file: found without running anything, loaded only when the user trusts the code."""
+"""`!function module.name` of a task file: located without running anything, loaded only if the user trusts it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from evalkit.files import digest
 
 @dataclass(frozen=True)
 class FunctionRef:
-    """A function that a task file names. folder: of the file that names it, where its module is looked for first."""
+    """A function that a task file names. folder: that of the task file, where its module is looked up first."""
 
     name: str
     folder: Path
@@ -31,14 +31,14 @@ class FunctionRef:
 
     @property
     def path(self) -> Path:
-        """The module's file beside the task file; it need not exist, for a module may also be an installed one."""
+        """The module's file beside the task file; it need not exist, since the module may be an installed one."""
         return self.folder / f"{self.module.replace('.', '/')}.py"
 
     def __str__(self) -> str:
         return f"!function {self.name}"
 
     def problem(self) -> str:
-        """Say why there is no such function, or nothing; no code runs."""
+        """Return why there is no such function, or ""; no code runs."""
         function = self.name.rpartition(".")[2]
         if not self.module:
             return f"{self}: expected module.function"
@@ -49,7 +49,7 @@ class FunctionRef:
         return "" if names is None or function in names else f"{self}: {path} defines no {function}"
 
     def digest(self) -> str:
-        """Hash the module's text, so that a change of the code is a change of the task."""
+        """Hash the module's source, so that changed code is a changed task."""
         return digest(self.path.read_text(encoding="utf-8")) if self.path.is_file() else ""
 
     def load(self) -> Callable[..., Any]:
@@ -57,16 +57,16 @@ class FunctionRef:
         function = self.name.rpartition(".")[2]
         try:
             module = _module(self.path) if self.path.is_file() else importlib.import_module(self.module)
-            found = getattr(module, function)
+            value = getattr(module, function)
         except Exception as error:  # foreign code may fail in any way
             raise DataError(f"{self.path}: {self} cannot be loaded ({type(error).__name__}: {error})") from error
-        if not callable(found):
-            raise DataError(f"{self.path}: {function} is no function but {type(found).__name__}")
-        return found  # type: ignore[no-any-return]
+        if not callable(value):
+            raise DataError(f"{self.path}: {function} is not a function but {type(value).__name__}")
+        return value  # type: ignore[no-any-return]
 
 
 def references(value: Any, key: str = "") -> list[tuple[str, FunctionRef]]:
-    """List every function within a value of a task file, with the key it stands under."""
+    """List every function within a value of a task file, with its key."""
     if isinstance(value, FunctionRef):
         return [(key, value)]
     if isinstance(value, Mapping):
@@ -88,7 +88,7 @@ def loaded(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a task file as JSON: functions by their names, keys as texts."""
+    """Return a value of a task file as JSON allows: functions by their names, keys as texts."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -97,7 +97,7 @@ def plain(value: Any) -> Any:
 
 
 def check_trust(config: Mapping[str, Any], path: Path, *, trusted: bool) -> None:
-    """Raise UsageError naming a function of the file unless the user trusts it, DataError for one that is not there."""
+    """Raise UsageError for a function in the file unless the user trusts it, DataError for a missing one."""
     for key, reference in references(config):
         if problem := reference.problem():
             raise DataError(f"{path}: {key}: {problem}")
@@ -109,7 +109,7 @@ def check_trust(config: Mapping[str, Any], path: Path, *, trusted: bool) -> None
 
 
 def _module(path: Path) -> ModuleType:
-    """Load a file once. Its text is part of its name, by which `datasets` knows its functions in the cache."""
+    """Load a file once. The module's name contains a hash of its text: `datasets` keys its cache by it."""
     path = path.resolve()
     name = f"evalkit_lm_eval_{path.stem}_{digest(str(path) + path.read_text(encoding='utf-8'))}"
     if name in sys.modules:
@@ -127,7 +127,7 @@ def _module(path: Path) -> ModuleType:
 
 
 def _beside_package(reference: FunctionRef) -> Path | None:
-    """Find package.folder.module in a package that the task file itself lies in, or in an installed one."""
+    """Find package.folder.module in the package that contains the task file, or in an installed one."""
     first, *rest = reference.module.split(".")
     for parent in reference.folder.parents:
         if parent.name == first and (path := parent.joinpath(*rest).with_suffix(".py")).is_file():
@@ -144,7 +144,7 @@ def _beside_package(reference: FunctionRef) -> Path | None:
 
 @cache
 def _top_level(path: Path) -> frozenset[str] | None:
-    """Return the names that a module defines; None where that cannot be told: import *, globals(), another Python."""
+    """Return the names that a module defines; None where they are unknown: import *, globals(), another Python."""
     try:
         text = path.read_text(encoding="utf-8")
         body = ast.parse(text).body

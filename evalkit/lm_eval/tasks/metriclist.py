@@ -1,4 +1,4 @@
-"""`metric_list` of a task file: which metrics, with which options, and how each is brought together over documents."""
+"""`metric_list` of a task file: the metrics, their options and their aggregations."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ BUILT_IN: Mapping[str, tuple[str, bool]] = {
     "bypass": ("bypass", True),
 }
 
-# Texts are compared by a metric of the `evaluate` library where the file says so. Such metrics are code that is fetched
-# from the hub; this one is the same as the built-in of its name.
+# A file may ask for metrics of the `evaluate` library, which are code fetched from the hub. This one equals the
+# built-in metric of its name.
 _SAME_ELSEWHERE = ("exact_match",)
 
 _DEFAULTS = {
@@ -51,7 +51,7 @@ class MetricEntry:
     """One metric of a file.
 
     metric: its name, or the function that computes it. aggregation: a name in metrics.values, or a function.
-    options: what else the file says, passed to the metric.
+    options: the entry's other keys, passed to the metric.
     """
 
     metric: Any
@@ -61,7 +61,7 @@ class MetricEntry:
 
     @property
     def name(self) -> str:
-        """The name in results: a function's own for a function."""
+        """The name in results; for a function, the function's."""
         if isinstance(self.metric, FunctionRef):
             return self.metric.name.rpartition(".")[2]
         return self.metric if isinstance(self.metric, str) else str(self.metric.__name__)
@@ -76,9 +76,9 @@ def default_metrics(output_type: str) -> list[MetricEntry]:
 
 
 def metric_entries(value: Any, path: Path, *, output_type: str, own_scores: bool) -> list[MetricEntry]:
-    """Read metric_list. own_scores: process_results computes the values, so that any name may stand here.
+    """Read metric_list. own_scores: process_results computes the values, so that any name is allowed.
 
-    Raises DataError for a metric or aggregation that is not known, naming it and the file.
+    Raises DataError for an unknown metric or aggregation, naming it and the file.
     """
     if value is None:
         return []
@@ -93,8 +93,8 @@ def _entry(entry: Any, path: Path, *, texts: bool, own_scores: bool) -> MetricEn
     code = isinstance(name, FunctionRef) or callable(name)
     if not code and not isinstance(name, str):
         name = str(name)  # a name such as 4096 that YAML takes for a number
-    known = code or own_scores or (name in BUILT_IN and (not elsewhere or name in _SAME_ELSEWHERE))
-    if not known:
+    allowed_metric = code or own_scores or (name in BUILT_IN and (not elsewhere or name in _SAME_ELSEWHERE))
+    if not allowed_metric:
         library = " of the `evaluate` library" if elsewhere or name not in BUILT_IN else ""
         raise DataError(f"{path}: metric_list: metric {name!r}{library} is not known (built in: {', '.join(BUILT_IN)})")
     default, higher = BUILT_IN.get(name, ("mean", True)) if not code else ("mean", True)

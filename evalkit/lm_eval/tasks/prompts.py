@@ -19,8 +19,8 @@ Row = Mapping[str, Any]
 class Prompts:
     """Writes a task's prompts.
 
-    several_inputs: the options stand in the contexts, and the target is scored after each (winogrande).
-    several_targets: a document has a list of right answers. Both are told from the first document, as lm-eval does.
+    several_inputs: the options are in the contexts, and the target is scored after each (winogrande).
+    several_targets: a document has a list of right answers. As in lm-eval, the first document decides both.
     """
 
     file: TaskFile
@@ -30,55 +30,57 @@ class Prompts:
 
     @classmethod
     def of(cls, file: TaskFile, fields: Fields, rows: Sequence[Row]) -> Prompts:
-        """Look at the first document that has a target."""
+        """Decide by the first document that has a target."""
         first = next((row for row in rows if _has_target(fields, row)), rows[0])
-        target, asked = fields.target(first), fields.text(first)
+        target, query = fields.target(first), fields.text(first)
         return cls(
             file,
             fields,
-            several_inputs=file.doc_to_choice is not None and not isinstance(asked, str) and whole(asked) is not None,
+            several_inputs=file.doc_to_choice is not None and not isinstance(query, str) and whole(query) is not None,
             several_targets=isinstance(target, list) and bool(target),
         )
 
     def solved(self, row: Row) -> bool:
-        """Whether a document of the pool can be a shot: its answer is there, and where it has choices, one of them.
+        """Whether a document of the pool can be a shot: it has an answer, which is one of its choices if there are any.
 
-        Where the file has a text of its own for shots, or scores by code of its own, a text need not be a choice.
+        Where the file words shots differently, or scores by its own code, a text need not be one of the choices.
         """
-        own, file = self.file.shots, self.file
+        shots, file = self.file.shots, self.file
         try:
-            told = self.fields.target(row, own.doc_to_target)
-            if own.doc_to_choice is not None:
-                choices = self.fields.choices(row, own.doc_to_choice)
-                told = self.fields.text(row, own.doc_to_text) if self.several_inputs else told
-                same = (own.doc_to_target, own.doc_to_choice) == (file.doc_to_target, file.doc_to_choice)
-                if (same and file.process_results is None) or not isinstance(told, str):
-                    places(told, choices)
+            answer = self.fields.target(row, shots.doc_to_target)
+            if shots.doc_to_choice is not None:
+                choices = self.fields.choices(row, shots.doc_to_choice)
+                answer = self.fields.text(row, shots.doc_to_text) if self.several_inputs else answer
+                same = (shots.doc_to_target, shots.doc_to_choice) == (file.doc_to_target, file.doc_to_choice)
+                if (same and file.process_results is None) or not isinstance(answer, str):
+                    places(answer, choices)
         except DataError:
             return False
-        return told is not None
+        return answer is not None
 
     def shot(self, row: Row) -> str:
-        """Write a solved document: query, delimiter, answer and what stands between shots."""
-        own = self.file.shots
-        query: Any = self.fields.text(row, own.doc_to_text)
-        choices = self.fields.choices(row, own.doc_to_choice) if own.doc_to_choice is not None else None
-        answer = self.fields.target(row, own.doc_to_target)
-        prefix = self.fields.prefix(row, own.gen_prefix)
+        """Write a solved document: query, delimiter, answer and the delimiter between shots."""
+        style = self.file.shots
+        query: Any = self.fields.text(row, style.doc_to_text)
+        choices = self.fields.choices(row, style.doc_to_choice) if style.doc_to_choice is not None else None
+        answer = self.fields.target(row, style.doc_to_target)
+        prefix = self.fields.prefix(row, style.gen_prefix)
         if self.several_inputs:
             if choices is None:
                 raise DataError(
                     f"{self.file.path}: fewshot_config.doc_to_choice is missing; its inputs are the choices"
                 )
             query, choices = choices[places(query, choices)[0]], None
-        asked = self._query(query)
+        question = self._query(query)
         if answer is None or answer == "":
-            return asked + (own.target_delimiter + prefix if prefix and self._apart(asked, prefix) else prefix)
-        delimiter = own.target_delimiter if not prefix or self._apart(asked, prefix) else ""
-        return asked + delimiter + join(prefix, self._answer(answer, choices), delimiter=" ") + own.fewshot_delimiter
+            return question + (style.target_delimiter + prefix if prefix and self._apart(question, prefix) else prefix)
+        delimiter = style.target_delimiter if not prefix or self._apart(question, prefix) else ""
+        return (
+            question + delimiter + join(prefix, self._answer(answer, choices), delimiter=" ") + style.fewshot_delimiter
+        )
 
     def contexts(self, row: Row, shots: Sequence[str]) -> list[str]:
-        """Write what precedes the scored or generated text: one context, or one for each of several inputs."""
+        """Write the text before the scored or generated one: one context, or one for each of several inputs."""
         head = self.fields.description(row) + "".join(shots)
         prefix = self.fields.prefix(row)
         if self.several_inputs:
@@ -99,12 +101,12 @@ class Prompts:
             return [(contexts[0], self._text_target(row))]
         delimiter, choices = self.file.target_delimiter, self.fields.choices(row)
         if self.several_inputs:
-            asked = [(context, f"{delimiter}{self.fields.target(row)}") for context in contexts]
+            requests = [(context, f"{delimiter}{self.fields.target(row)}") for context in contexts]
         else:
-            asked = [(contexts[0], f"{delimiter}{choice}") for choice in choices]
+            requests = [(contexts[0], f"{delimiter}{choice}") for choice in choices]
         if "acc_mutual_info" in names(self.file.metrics):
-            asked += [("", f"{delimiter}{choice}") for choice in choices]
-        return asked
+            requests += [("", f"{delimiter}{choice}") for choice in choices]
+        return requests
 
     def _query(self, query: Any) -> str:
         if not isinstance(query, str):
@@ -118,15 +120,15 @@ class Prompts:
         return target
 
     def _answer(self, answer: Any, choices: Sequence[str] | None) -> str:
-        """Write an answer: the first of several, and of a number the choice that it counts.
+        """Write an answer: the first of several; for an index, the choice.
 
-        lm-eval itself stops at several numbers (webqs with shots).
+        lm-eval itself fails on several indices (webqs with shots).
         """
         first: Any = answer[0] if isinstance(answer, list) and answer else answer
-        found = choices[places(first, choices)[0]] if choices and not isinstance(first, str) else first
-        if not isinstance(found, str):
-            raise DataError(f"{self.file.path}: doc_to_target: a shot's answer is no text but {answer!r}")
-        return found
+        text = choices[places(first, choices)[0]] if choices and not isinstance(first, str) else first
+        if not isinstance(text, str):
+            raise DataError(f"{self.file.path}: doc_to_target: a shot's answer is not text but {answer!r}")
+        return text
 
     @staticmethod
     def _apart(query: str, prefix: str) -> bool:

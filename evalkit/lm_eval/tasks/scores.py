@@ -35,26 +35,26 @@ class Scores:
     def values(self, row: Row, responses: Sequence[Response]) -> Values:
         """Return metric -> value under every filter; a filter's name is part of the metric's ("exact_match,strict").
 
-        responses: of the document's requests in order, and where answers are sampled several times, the repeats of one
-        request side by side. Raises DataError where the file's own code or its metrics fail.
+        responses: of the document's requests in order; repeated samples of one request are adjacent. Raises DataError
+        where the file's own code or its metrics fail.
         """
         repeats = self.file.repeats
         answers = [self._answer(response) for response in responses]
         if self.file.decoding.top_k != 1:
             lists = [answers[i : i + repeats] for i in range(0, len(answers), repeats)]
         else:
-            lists = [[answer] * repeats for answer in answers]  # greedy: asked once
-        found: Values = {}
+            lists = [[answer] * repeats for answer in answers]  # greedy: requested once
+        scores: Values = {}
         for name, steps in self.file.filters.items():
             try:
                 values = self._of(row, filters.apply(steps, lists, row))
             except DataError:
                 raise
-            except Exception as error:  # foreign code, or an answer of a form that a metric does not take
+            except Exception as error:  # the task's code, or an answer that a metric does not accept
                 where = f"{self.file.path}: " + ("process_results" if self.file.process_results else f"filter {name}")
                 raise DataError(f"{where}: {type(error).__name__}: {error}") from error
-            found |= {metric_name(metric, name): value for metric, value in values.items()}
-        return found
+            scores |= {metric_name(metric, name): value for metric, value in values.items()}
+        return scores
 
     def _answer(self, response: Response) -> Any:
         if self.file.output_type == "generate_until":
@@ -77,34 +77,34 @@ class Scores:
         }
         return kinds[self.file.output_type](row, results)
 
-    def _wanted(self, values: Values) -> Values:
-        """Keep what the file lists, in no other order than it is computed."""
+    def _listed(self, values: Values) -> Values:
+        """Keep the metrics that the file lists, in the order in which they are computed."""
         listed = names(self.file.metrics)
         return {name: value for name, value in values.items() if name in listed}
 
     def _likelihood(self, row: Row, results: Sequence[Any]) -> Values:
         likelihood, greedy = results[0]
-        return self._wanted({"perplexity": likelihood, "acc": int(greedy)})
+        return self._listed({"perplexity": likelihood, "acc": int(greedy)})
 
     def _rolling(self, row: Row, results: Sequence[Any]) -> Values:
         text = self.prompts.fields.target(row)
         words, size = (results[0], count_gaps(text)), (results[0], count_bytes(text))
-        return self._wanted({"word_perplexity": words, "byte_perplexity": size, "bits_per_byte": size})
+        return self._listed({"word_perplexity": words, "byte_perplexity": size, "bits_per_byte": size})
 
     def _choice(self, row: Row, results: Sequence[Any]) -> Values:
         choices = self.prompts.fields.choices(row)
         chosen = _normalised(choices, [likelihood for likelihood, _ in results])
         likelihoods = chosen["acc"]
-        greedy = [bool(said) for _, said in results]
+        greedy = [bool(answered) for _, answered in results]
         golds = self.golds(row, choices)
-        said = int(np.argmax(likelihoods))
+        answered = int(np.argmax(likelihoods))
         gold = golds[0] if len(golds) == 1 else golds
         shifted = np.exp(likelihoods - likelihoods.max())
-        return self._wanted(
+        return self._listed(
             {
                 **{name: float(int(np.argmax(scores)) in golds) for name, scores in chosen.items()},
-                "f1": (gold, said),
-                "mcc": (gold, said),
+                "f1": (gold, answered),
+                "mcc": (gold, answered),
                 "likelihood": (gold, likelihoods.tolist()),
                 "exact_match": int(any(greedy[i] for i in golds)),
                 "brier_score": (gold, (shifted / shifted.sum()).tolist()),
@@ -112,14 +112,14 @@ class Scores:
         )
 
     def chosen(self, choices: Sequence[str], responses: Sequence[Response]) -> int:
-        """Return the option that the first metric of the file which scores a choice takes."""
+        """Return the index of the option that the file's first metric of choices selects."""
         scores = _normalised(choices, [response.loglikelihood for response in responses])
         return int(
             np.argmax(next((scores[name] for name in names(self.file.metrics) if name in scores), scores["acc"]))
         )
 
     def golds(self, row: Row, choices: Sequence[str]) -> list[int]:
-        """Return the numbers of the right choices. Raises LabelError where the target is no choice."""
+        """Return the indices of the right choices. Raises LabelError where the target is not a choice."""
         fields = self.prompts.fields
         return places(fields.text(row) if self.prompts.several_inputs else fields.target(row), choices)
 
@@ -142,17 +142,17 @@ class Scores:
 
 
 def _normalised(choices: Sequence[str], likelihoods: Sequence[float]) -> dict[str, NDArray[np.float64]]:
-    """Return what each metric of choices compares; the options' likelihoods may stand once more, without a context."""
+    """Return the scores that each metric of choices compares; those without a context may follow the others."""
     plain = np.asarray(likelihoods[: len(choices)], dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):  # an empty choice has no length to divide by
-        found = {
+        scores = {
             "acc": plain,
             "acc_norm": plain / np.asarray([len(choice) for choice in choices], dtype=np.float64),
             "acc_bytes": plain / np.asarray([count_bytes(choice) for choice in choices], dtype=np.float64),
         }
     if len(likelihoods) == 2 * len(choices):
-        found["acc_mutual_info"] = plain - np.asarray(likelihoods[len(choices) :])
-    return found
+        scores["acc_mutual_info"] = plain - np.asarray(likelihoods[len(choices) :])
+    return scores
 
 
 def metric_name(metric: str, filter_name: str) -> str:
@@ -161,7 +161,7 @@ def metric_name(metric: str, filter_name: str) -> str:
 
 
 def _best(entry: MetricEntry, golds: list[Any], result: Any) -> float:
-    """Score against several right answers: 1 if any of them is met."""
+    """Score against several right answers: 1 if any of them matches."""
     if entry.name == "exact_match" and isinstance(entry.metric, str):
         return float(exact_match(golds, [result] * len(golds), **entry.options) > 0)
     scores = [_computed(entry, [gold], [result]) for gold in golds]
@@ -169,7 +169,7 @@ def _best(entry: MetricEntry, golds: list[Any], result: Any) -> float:
 
 
 def _computed(entry: MetricEntry, references: list[Any], predictions: list[Any]) -> Any:
-    """Score one answer. The metrics of whole corpora pass (reference, prediction) on to their aggregation."""
+    """Score one answer. Corpus metrics pass (reference, prediction) on to their aggregation."""
     pair = (references[0], predictions[0])
     if callable(entry.metric):
         try:
@@ -189,12 +189,12 @@ def plain_text(
     ignore_punctuation: bool = False,
     ignore_numbers: bool = False,
 ) -> str:
-    """Return what is left of a text once what is to be ignored is gone, in the order of the options."""
-    gone = (string.punctuation if ignore_punctuation else "") + (string.digits if ignore_numbers else "")
-    found = str(text)
+    """Return a text without everything that is to be ignored, removed in the order of the options."""
+    removed = (string.punctuation if ignore_punctuation else "") + (string.digits if ignore_numbers else "")
+    plain = str(text)
     for pattern in regexes_to_ignore or ():
-        [found] = child.removed(pattern, [found])
-    return (found.lower() if ignore_case else found).translate(str.maketrans("", "", gone))
+        [plain] = child.remove_all(pattern, [plain])
+    return (plain.lower() if ignore_case else plain).translate(str.maketrans("", "", removed))
 
 
 def exact_match(
@@ -206,9 +206,9 @@ def exact_match(
     ignore_punctuation: bool = False,
     ignore_numbers: bool = False,
 ) -> float:
-    """Return the share of pairs that are equal once what is to be ignored is gone, in the order of the options.
+    """Return the share of pairs that are equal without what is to be ignored (see plain_text).
 
-    A prediction may be a list of answers (no filter has taken one); then each is compared.
+    A prediction may be a list of answers, if no filter has picked one; then each is compared.
     """
     plain = partial(
         plain_text, regexes_to_ignore=regexes_to_ignore, ignore_case=ignore_case,

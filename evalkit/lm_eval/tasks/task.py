@@ -1,4 +1,4 @@
-"""A task file as a Task of the harness, and its data as Loaded: same corridor, other prompts and scores."""
+"""A task file as a Task, and its data as Loaded: run as any other task, with its own prompts and scores."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, kw_only=True)
 class FileTask(ImportedTask):
-    """A task file. config: a digest of the file as it stands."""
+    """A task file. config: a digest of the file as written."""
 
     file: TaskFile
     config: str
@@ -76,9 +76,9 @@ class FileTask(ImportedTask):
         tell_unlabelled(str(file.path), "test", [e.error for _, e in documents if e.error], total=len(documents))
         choosing = file.output_type == "multiple_choice" and file.process_results is None
         classes = max(len(example.choices) for _, example in documents) if choosing else None
-        # None == None counts as the same split there, and so it has to here.
-        own = file.shots.split == file.test_split
-        draws = Draws(file.task, file.shots.sampler, pool, first, own=own, solved=prompts.solved)
+        # lm-eval counts None == None as the same split.
+        pool_is_scored = file.shots.split == file.test_split
+        draws = Draws(file.task, file.shots.sampler, pool, first, own=pool_is_scored, solved=prompts.solved)
         return Loaded(
             task=self, name=name, protocol=protocol, documents=documents, pool=Pool(self.name),
             data=digest("".join(hashes)), rules=FileRules(file=file, prompts=prompts, draws=draws, scores=scores),
@@ -86,8 +86,8 @@ class FileTask(ImportedTask):
         )  # fmt: skip
 
 
-def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -> Task:
-    """Make a task of a file. said: as it stands; file: with its functions loaded, which is what runs."""
+def as_task(raw: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -> Task:
+    """Make a task from a file. raw: the file as written; file: the same with its functions loaded, which runs."""
     metrics = metrics_of(file)
     protocol = Protocol(
         kind=_KINDS[file.output_type],
@@ -106,34 +106,34 @@ def as_task(said: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) -
         to_example=partial(_no_example, file),
         protocols={PROTOCOL: protocol},
         file=file,
-        config=filedata.config_digest(said),
+        config=filedata.config_digest(raw),
         groups=groups,
         notes={
-            "lm_eval": {"config": functions.plain(said.config), "filters": list(file.filters), "repeats": file.repeats}
+            "lm_eval": {"config": functions.plain(raw.config), "filters": list(file.filters), "repeats": file.repeats}
         },
         version=_version(file),
     )
 
 
 def metrics_of(file: TaskFile, *, classes: int | None = None) -> dict[str, ValueMetric]:
-    """Make the metrics of a file, by the name in results. classes: the most options that a document has, if known."""
+    """Make a file's metrics, by their names in results. classes: the largest number of options, if known."""
     own_code = file.process_results is not None
-    found = {}
+    metrics = {}
     for filter_name in file.filters:
         for entry in file.metrics:
             name = metric_name(entry.name, filter_name)
             share = not own_code and entry.metric in SHARES
-            found[name] = make(
+            metrics[name] = make(
                 name, aggregation=entry.aggregation, higher_is_better=entry.higher_is_better, share=share,
                 classes=classes,
             )  # fmt: skip
             if entry.metric == "exact_match" and file.output_type == "generate_until" and not own_code:
-                found[name].normalizer = partial(plain_text, **entry.options)
-    return found
+                metrics[name].normalizer = partial(plain_text, **entry.options)
+    return metrics
 
 
 def _version(file: TaskFile) -> int:
-    """Read the version in the file's notes; some have none, or a text."""
+    """Read the version in the file's metadata; 1 if there is none, or it is not a number."""
     try:
         return int(float(file.metadata.get("version", 1)))
     except (TypeError, ValueError):
@@ -141,13 +141,13 @@ def _version(file: TaskFile) -> int:
 
 
 def _no_example(file: TaskFile, document: Document) -> Example:
-    """Stand for Task.to_example: what a document's row is depends on the whole data set (its columns)."""
+    """Stand in for Task.to_example: reading a document needs the whole dataset (its columns)."""
     raise AssertionError(f"{file.task}: an imported task makes its examples when it is loaded")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileRules:
-    """Prompts, draws of shots, truncation and scores of a task file, as lm-evaluation-harness makes them."""
+    """Prompts, draws of shots, truncation and scores of a task file, as in lm-evaluation-harness."""
 
     file: TaskFile
     prompts: Prompts
@@ -156,47 +156,49 @@ class FileRules:
     written: dict[int, str] = field(default_factory=dict)
 
     def texts(self, loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[tuple[str, str]]:
-        """Return (context, continuation) of each request; of a sampled answer, as often as the file repeats it."""
+        """Return (context, continuation) of each request; sampled ones are repeated as the file says."""
         try:
-            asked = self.prompts.requests(document.row, self._shots(document, cell))
+            requests = self.prompts.requests(document.row, self._shots(document, cell))
         except DataError as error:
             raise DataError(f"{error} (document {document.id})") from None
-        return [pair for pair in asked for _ in range(self.file.repeats if loaded.protocol.decoding.top_k != 1 else 1)]
+        return [
+            pair for pair in requests for _ in range(self.file.repeats if loaded.protocol.decoding.top_k != 1 else 1)
+        ]
 
     def fit(
         self, loaded: Loaded, documents: Sequence[Pair], cell: Cell, *, encoder: TextEncoder, context: int
     ) -> list[Fitted]:
-        """Cut what is too long from the left, token by token, as lm-eval does: the description goes first."""
-        found = []
+        """Truncate long prompts from the left, token by token, as lm-eval does: the description goes first."""
+        fitted = []
         prompts = [self.texts(loaded, document, example, cell) for document, example in documents]
         for texts, encoded in encode_all(prompts, encoder):
             try:
-                found.append(_fitted(loaded.protocol, texts, encoded, cell, encoder=encoder, context=context))
+                fitted.append(_fitted(loaded.protocol, texts, encoded, cell, encoder=encoder, context=context))
             except PromptTooLongError as error:
-                found.append(Fitted.failed(str(error)))
-        return found
+                fitted.append(Fitted.failed(str(error)))
+        return fitted
 
     def answer(self, loaded: Loaded, example: Example, responses: Sequence[Response]) -> str:
-        """Say a document's answer in words: a choice as the first metric of the file that scores one takes it."""
+        """Return a document's answer in words; a choice as the file's first metric of choices selects it."""
         if loaded.protocol.kind != "choice":
             return responses[0].text
         return example.choices[self.scores.chosen(example.choices, responses)]
 
     def judge(self, loaded: Loaded, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
-        """Score a document's responses by the file's process_results, or as lm-eval does without one."""
+        """Score a document's responses by the file's process_results, or by lm-eval's rules without one."""
         statistics: dict[str, Sequence[float]] = {}
-        kept: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, value in self.scores.values(document.row, responses).items():
             metric = loaded.metrics.get(name) or MeanValue(name)
             assert isinstance(metric, ValueMetric), "an imported task has metrics of values"
             try:
                 statistics[name] = metric.of(value)
                 if not statistics[name]:
-                    kept[name] = json.loads(json.dumps(value, default=_json))
+                    values[name] = json.loads(json.dumps(value, default=_json))
             except (TypeError, ValueError, IndexError) as error:
                 where = f"{self.file.path}: metric {name} of document {document.id}"
                 raise DataError(f"{where}: no value to aggregate ({error}): {value!r}") from None
-        return Judgement(statistics, kept)
+        return Judgement(statistics, values)
 
     def _shots(self, document: Document, cell: Cell) -> list[str]:
         places = self.draws.draw(int(document.id), count=cell.shots, seed=cell.seed)
@@ -212,17 +214,17 @@ def _fitted(
     generating = protocol.kind == "generate"
     room = context - (protocol.decoding.max_tokens if generating else 0)
     if protocol.kind != "rolling":
-        short = [_cut(one, room) for one in encoded]
-        gone = max(len(one.context) - len(cut.context) for one, cut in zip(encoded, short, strict=True))
+        short = [_cut(request, room) for request in encoded]
+        cut_tokens = max(len(request.context) - len(cut.context) for request, cut in zip(encoded, short, strict=True))
         longest = max(texts, key=lambda pair: len(pair[0]))[0]
-        characters = encoder.offsets(longest)[gone][0] if gone else 0
+        characters = encoder.offsets(longest)[cut_tokens][0] if cut_tokens else 0
     else:
         short, characters = list(encoded), 0
     return Fitted.of(texts, short, shots=cell.shots, cut=characters)
 
 
 def _json(value: Any) -> Any:
-    """Turn numpy's numbers and arrays, and sets, into what JSON has."""
+    """Turn numpy's numbers and arrays, and sets, into JSON's types."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, set | frozenset):
@@ -231,16 +233,16 @@ def _json(value: Any) -> Any:
 
 
 def _cut(encoded: Encoded, room: int) -> Encoded:
-    """Keep the last tokens of a context; the last scored token is never fed. Raises PromptTooLongError."""
-    kept = room - max(len(encoded.continuation) - 1, 0)
-    if kept < 1:
-        what = f"{len(encoded.continuation)} tokens to score" if encoded.continuation else "what is to be generated"
-        raise PromptTooLongError(f"the context has no room for a prompt beside {what} ({room} tokens are left)")
-    return replace(encoded, context=encoded.context[-kept:])
+    """Keep the last tokens of a context; the last scored token is not an input. Raises PromptTooLongError."""
+    length = room - max(len(encoded.continuation) - 1, 0)
+    if length < 1:
+        needed = f"{len(encoded.continuation)} tokens to score" if encoded.continuation else "the text to be generated"
+        raise PromptTooLongError(f"the context has no room for a prompt besides {needed} ({room} tokens are left)")
+    return replace(encoded, context=encoded.context[-length:])
 
 
 def _counts(file: TaskFile, settings: RunSettings, protocol: Protocol) -> tuple[int, ...]:
-    """Return the numbers of shots: the file's where nobody asked for others, and where it is a 0, always."""
+    """Return the numbers of shots: the file's unless the user names others; 0 in the file always wins."""
     if file.num_fewshot == 0 or file.output_type == "loglikelihood_rolling":
         return (0,)
     if settings.default_shots and file.num_fewshot is not None:
@@ -253,24 +255,24 @@ def _document(place: int, row: Mapping[str, Any]) -> Document:
 
 
 def _example(document: Document, prompts: Prompts, scores: Scores) -> Example:
-    """Say what a document asks and what is right, for people and for chances; prompts are made of its row."""
+    """Make a document's example, for display and for chance; prompts are built from its row."""
     try:
-        return _told(document.row, prompts, scores)
+        return _read_example(document.row, prompts, scores)
     except LabelError as error:
         return Example.failed(f"row {int(document.id) + 1} of its {prompts.file.scored_split} split: {error}")
     except DataError as error:
         raise DataError(f"{error} (document {document.id})") from None
 
 
-def _told(row: Mapping[str, Any], prompts: Prompts, scores: Scores) -> Example:
+def _read_example(row: Mapping[str, Any], prompts: Prompts, scores: Scores) -> Example:
     file, fields = prompts.file, prompts.fields
     if file.output_type == "multiple_choice":
         choices = fields.choices(row)
         golds = _golds(row, choices, scores)
-        shown = choices[golds[0]] if golds else ""
-        asked = "" if prompts.several_inputs else str(fields.text(row))
+        answer = choices[golds[0]] if golds else ""
+        question = "" if prompts.several_inputs else str(fields.text(row))
         return Example(
-            task=file.task, input=asked, output=shown, choices=tuple(choices),
+            task=file.task, input=question, output=answer, choices=tuple(choices),
             gold=golds[0] if len(golds) == 1 else None, golds=golds if len(golds) > 1 else (),
         )  # fmt: skip
     answers = _answers(row, prompts)
@@ -280,7 +282,7 @@ def _told(row: Mapping[str, Any], prompts: Prompts, scores: Scores) -> Example:
 
 
 def _golds(row: Mapping[str, Any], choices: Sequence[str], scores: Scores) -> tuple[int, ...]:
-    """Return the right choices; none where only the file's own code knows them. Raises LabelError."""
+    """Return the right choices; none where only the file's own code can tell. Raises LabelError."""
     try:
         return tuple(scores.golds(row, choices))
     except LabelError:
@@ -290,13 +292,13 @@ def _golds(row: Mapping[str, Any], choices: Sequence[str], scores: Scores) -> tu
 
 
 def _answers(row: Mapping[str, Any], prompts: Prompts) -> tuple[str, ...]:
-    """Return the accepted answers. Raises LabelError where there is none: null would be compared as a word."""
+    """Return the accepted answers. Raises LabelError where there is none: null would become the text "None"."""
     target, file = prompts.fields.target(row), prompts.file
-    told = target if isinstance(target, list) else [target]
+    answers = target if isinstance(target, list) else [target]
     if file.process_results is None:
-        if not told or any(answer is None or answer != answer for answer in told):
-            raise LabelError(f"doc_to_target is no answer but {'null' if target is None else repr(target)[:60]}")
+        if not answers or any(answer is None or answer != answer for answer in answers):
+            raise LabelError(f"doc_to_target is not an answer but {'null' if target is None else repr(target)[:60]}")
         if file.doc_to_choice is not None and file.output_type == "generate_until":
             choices = prompts.fields.choices(row)
-            told = [choices[place] for place in places(target, choices)]
-    return tuple(map(str, told))
+            answers = [choices[place] for place in places(target, choices)]
+    return tuple(map(str, answers))

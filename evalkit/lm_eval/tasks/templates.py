@@ -1,8 +1,8 @@
-"""Jinja templates as lm-evaluation-harness has them: read once, rendered under limits.
+"""Jinja templates of lm-evaluation-harness: parsed once, rendered under limits.
 
 A template of plain parts (columns, conditions, filters and methods whose work grows no faster than the data) is
-rendered here, in microseconds. Any other is rendered by the child process, whose time and memory are bounded whatever
-it does; documents are sent to it many at a time.
+rendered here, in microseconds. Any other is rendered by the child process, whose time and memory are limited; documents
+are sent to it many at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from evalkit.sandbox.environment import LimitedEnvironment
 
 __all__ = ["Renderer", "TemplateError", "check", "render"]
 
-# Signs and nodes of a template; nodes of one that is plain; documents that are sent at a time.
+# Most characters and nodes of a template; nodes of a plain one; documents sent at a time.
 _LONGEST, _NODES, _PLAIN_NODES, _AT_ONCE = 200_000, 20_000, 500, 256
 
 _PARTS = (
@@ -44,17 +44,17 @@ def _environment() -> LimitedEnvironment:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What is known of a template. plain: it is rendered here. names: the columns that it reads."""
+class _Parsed:
+    """A parsed template. plain: it is rendered here. names: the columns that it reads."""
 
     plain: bool
     names: frozenset[str]
 
 
 @cache
-def _read(source: str) -> _Read:
+def _read(source: str) -> _Parsed:
     if len(source) > _LONGEST:
-        raise TemplateError(f"a template may have {_LONGEST:,} signs, no more")
+        raise TemplateError(f"a template may have at most {_LONGEST:,} characters")
     environment = _environment()
     try:
         tree = environment.parse(source)
@@ -63,17 +63,17 @@ def _read(source: str) -> _Read:
     except (RecursionError, MemoryError, ValueError) as error:  # ValueError: a number of thousands of digits
         raise TemplateError(f"it is nested too deeply, or holds too long a number ({type(error).__name__})") from None
     if len(parts) > _NODES:
-        raise TemplateError(f"a template may have {_NODES:,} parts, no more")
+        raise TemplateError(f"a template may have at most {_NODES:,} parts")
     for part in parts:
-        known = environment.filters if isinstance(part, nodes.Filter) else environment.tests
-        if isinstance(part, nodes.Filter | nodes.Test) and part.name not in known:
+        registered = environment.filters if isinstance(part, nodes.Filter) else environment.tests
+        if isinstance(part, nodes.Filter | nodes.Test) and part.name not in registered:
             kind = type(part).__name__.lower()
             raise TemplateAssertionError(f"No {kind} named {part.name!r}.", part.lineno)
-    return _Read(len(parts) <= _PLAIN_NODES and all(map(_is_plain, parts)), names)
+    return _Parsed(len(parts) <= _PLAIN_NODES and all(map(_is_plain, parts)), names)
 
 
 def _is_plain(part: nodes.Node) -> bool:
-    """Whether the work of a part is bounded by its values' size, and those by the data's; loops are not."""
+    """Whether a part's work is bounded by the size of its values, and that by the data's; loops are not."""
     if isinstance(part, nodes.Filter):
         return part.name in _FILTERS
     if isinstance(part, nodes.Call):
@@ -82,37 +82,37 @@ def _is_plain(part: nodes.Node) -> bool:
 
 
 def check(source: str) -> None:
-    """Raise jinja2.TemplateError for a template that is broken; nothing of it is run."""
+    """Raise jinja2.TemplateError for a broken template, without running it."""
     _read(source)
 
 
 @dataclass
 class Renderer:
-    """Fills templates with the columns of documents. rows: the documents in the order in which they are asked for."""
+    """Fills templates with the columns of documents. rows: the documents in the order of their rendering."""
 
     rows: Sequence[Mapping[str, Any]] = ()
     _places: dict[int, int] = field(default_factory=dict)
     _ahead: dict[str, tuple[int, list[Any]]] = field(default_factory=dict)
 
     def follow(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Say which documents will be asked for; the objects themselves are known again."""
+        """Announce the documents to be rendered; they are recognised by identity."""
         self.rows, self._ahead = rows, {}
         self._places = {id(row): place for place, row in enumerate(rows)}
 
     def render(self, source: str, row: Mapping[str, Any]) -> str:
         """Fill a template. Raises jinja2.TemplateError, or what an expression in it raises."""
-        read = _read(source)
-        if read.plain:
+        template = _read(source)
+        if template.plain:
             return _environment().render(source, row)
         try:
-            value = self._asked(source, row, read.names)
+            value = self._from_child(source, row, template.names)
         except child.UnreadableError:  # rows of a task's own code, which is trusted
             return _environment().render(source, row)
         if isinstance(value, Exception):
             raise value
         return str(value)
 
-    def _asked(self, source: str, row: Mapping[str, Any], names: frozenset[str]) -> Any:
+    def _from_child(self, source: str, row: Mapping[str, Any], names: frozenset[str]) -> Any:
         place = self._places.get(id(row))
         if place is None:
             return child.ask("render", source, [_columns(row, names)])[0]
