@@ -1,7 +1,7 @@
-"""Does a model know what it knows: accuracy by the probability that it gave its own answer.
+"""Whether a model knows what it knows: accuracy by the probability that it gave its own answer.
 
 Radford et al. 2019 (section 3.8) report that GPT-2 answers 4.1% of Natural Questions, but 63.1% of the 1% that it is
-most confident in. Confidence is the probability of the generated text, the newline or end of text behind it included.
+most confident in. Confidence is the probability of the generated text, including the newline or end of text after it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def answers(records: Iterable[Record], metric: str) -> list[Answer]:
 
     Raises UsageError for records without the metric, with scores other than 0 and 1, or of multiple choice.
     """
-    found = []
+    usable = []
     for record in records:
         if record.error or record.cell.variant:
             continue
@@ -67,31 +67,31 @@ def answers(records: Iterable[Record], metric: str) -> list[Answer]:
             raise UsageError(f"calibration needs generated answers; {record.cell.task} chooses or scores given texts")
         # Rounded: the last bits depend on the batch that a text was generated in, and must not decide an order.
         confidence = min(1.0, math.exp(round(record.responses[0].loglikelihood, 4)))
-        found.append(Answer(doc_id=record.doc_id, confidence=confidence, right=bool(statistics[0])))
-    return found
+        usable.append(Answer(doc_id=record.doc_id, confidence=confidence, right=bool(statistics[0])))
+    return usable
 
 
-def most_confident(found: Sequence[Answer], share: float) -> Selection:
-    """Select the most confident share of the answers, at least one; of equals those whose ids sort first."""
-    ordered = sorted(found, key=lambda answer: (-answer.confidence, answer.doc_id))
-    chosen = ordered[: max(1, round(share * len(ordered)))]
-    right = sum(answer.right for answer in chosen)
-    return Selection(share=share, n=len(chosen), least=chosen[-1].confidence, accuracy=right / len(chosen))
+def most_confident(answered: Sequence[Answer], share: float) -> Selection:
+    """Select the most confident share of the answers, at least one; ties are broken by id."""
+    ordered = sorted(answered, key=lambda answer: (-answer.confidence, answer.doc_id))
+    top = ordered[: max(1, round(share * len(ordered)))]
+    right = sum(answer.right for answer in top)
+    return Selection(share=share, n=len(top), least=top[-1].confidence, accuracy=right / len(top))
 
 
-def calibrate(found: Sequence[Answer], *, shares: Sequence[float] = SHARES, groups: int = 10) -> Calibration:
+def calibrate(answered: Sequence[Answer], *, shares: Sequence[float] = SHARES, groups: int = 10) -> Calibration:
     """Compare confidence with accuracy. Raises UsageError when there is no answer."""
-    if not found:
+    if not answered:
         raise UsageError("no answer to calibrate")
     from sklearn.calibration import calibration_curve
     from sklearn.metrics import brier_score_loss
 
-    right = [answer.right for answer in found]
-    confidences = [answer.confidence for answer in found]
+    right = [answer.right for answer in answered]
+    confidences = [answer.confidence for answer in answered]
     accuracy, mean = calibration_curve(right, confidences, n_bins=groups, strategy="quantile", pos_label=True)
     return Calibration(
-        n=len(found),
-        selections=[most_confident(found, share) for share in shares],
+        n=len(answered),
+        selections=[most_confident(answered, share) for share in shares],
         curve=list(zip(mean.tolist(), accuracy.tolist(), strict=True)),
         brier=float(brier_score_loss(right, confidences, pos_label=True)),
     )

@@ -1,4 +1,4 @@
-"""What every report is made from: one measurement per model, task, shots and metric, wherever it was made."""
+"""What every report is made from: one measurement per model, task, shots and metric, whatever its source."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from evalkit.runs.store import open_run
 from evalkit.stats.intervals import NORMAL
 from evalkit.types import Result
 
-MOST = 1e36  # of anything that is counted: no model has more, and figures can still show it
+MOST = 1e36  # of anything that is counted: beyond any model, and figures can still show it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What decides whether two models are one, or one recipe with two seeds; "" and () where nobody said.
+    """What decides whether two models are one, or one recipe with two seeds; "" and () where unknown.
 
-    content: the hash of weights, configuration and tokenizer. reading: how it was run (numbers' type, context, ...).
-    recipe: a digest of the training's settings but its seed. corpus: the fingerprint of training text and tokenizer.
+    content: the hash of weights, configuration and tokenizer. reading: how it was run (dtype, context, ...).
+    recipe: a digest of the training's settings except its seed. corpus: the fingerprint of training text and tokenizer.
     """
 
     content: str = ""
@@ -39,12 +39,12 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """What is known of a model; None where nobody said.
+    """What is known about a model; None where unknown.
 
     family: the ladder it belongs to. parameters: N with embeddings; block_parameters: N without.
     tokens: D, seen in training up to `step`; flops: C. loss: held-out, in nats per token; loss_stderr: its standard
     error over loss_tokens tokens. seed: of the training. pool: shared by the trainings that differ in their seed alone
-    ("" before identity.py has told them apart).
+    ("" until identity.py sets it).
     """
 
     name: str
@@ -61,16 +61,34 @@ class ModelFacts:
     provenance: Provenance = field(default=Provenance(), compare=False, repr=False)
     pool: str = field(default="", compare=False, repr=False)
 
+    @property
+    def training(self) -> tuple[str, str, int | None]:
+        """What identifies the model's training: all its checkpoints share it."""
+        return self.family, self.name, self.seed
+
+    @property
+    def checkpoint(self) -> tuple[tuple[str, str, int | None], int]:
+        """The training and the step; where the step is unknown, the training has one checkpoint, 0."""
+        return self.training, self.step or 0
+
+
+def last_checkpoints(models: Iterable[ModelFacts]) -> set[tuple[tuple[str, str, int | None], int]]:
+    """Return the last checkpoint of each training, as `ModelFacts.checkpoint` gives it."""
+    steps: dict[tuple[str, str, int | None], int] = {}
+    for facts in models:
+        steps[facts.training] = max(facts.step or 0, steps.get(facts.training, 0))
+    return set(steps.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One value with its 95% interval (NaN where nobody gave one).
+    """One value with its 95% interval (NaN where unknown).
 
-    value, low, high and chance are as shown: raw value x scale (100 for percentages). ceiling: the best value that
-    can be, or None. source: "model", "control:NAME" or "baseline:NAME". level: a slice of the documents, "" for all.
-    shots: examples in the prompt, None where nobody said. n: scored documents, 0 where unknown. origin: the run folder
-    or file that it was read from. template: a further wording of the prompt. asked: the task as the run names it, where
-    the report has to name it otherwise.
+    value, low, high and chance are as shown: raw value x scale (100 for percentages). ceiling: the best possible value,
+    or None. source: "model", "control:NAME" or "baseline:NAME". level: a slice of the documents, "" for all.
+    shots: examples in the prompt, None where unknown. n: scored documents, 0 where unknown. origin: the run folder
+    or file that it was read from. template: a further wording of the prompt. task_in_run: the task's name in the run,
+    where the report uses another.
     """
 
     model: ModelFacts
@@ -93,11 +111,11 @@ class Measurement:
     signature: str = ""
     origin: Path = Path()
     template: str = ""
-    asked: str = ""
+    task_in_run: str = ""
 
     @property
     def order(self) -> int:
-        """The shots as they sort: unknown ones last."""
+        """What the shots sort by: unknown ones come last."""
         return by_shots(self.shots)
 
     @property
@@ -118,7 +136,7 @@ def by_shots(shots: int | None) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Something that was left out of a report, and why."""
+    """An input that was left out of a report, and why."""
 
     path: Path
     reason: str
@@ -137,7 +155,7 @@ class Series:
     points: tuple[Measurement, ...]
 
 
-# What reads a file of results: its parsed JSON and its path -> measurements, or None for a file of another kind.
+# Reads a file of results: its parsed JSON and its path -> measurements, or None for a file of another kind.
 ResultReader = Callable[[Any, Path], Iterable[Measurement] | None]
 READERS: Registry[ResultReader] = Registry(
     "result reader", {"lm-eval": later("evalkit.lm_eval.results:read_if_its")}, group="evalkit.result_readers"
@@ -147,30 +165,30 @@ READERS: Registry[ResultReader] = Registry(
 def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
     """Read run folders, folders of them, and results files of lm-evaluation-harness.
 
-    What is broken or half-written is named among the problems and left out. Raises UsageError where a path is absent.
+    Broken and half-written ones are left out and listed among the problems. Raises UsageError where a path is absent.
     """
     measurements: list[Measurement] = []
     problems: list[Problem] = []
-    for given in paths:
-        if not given.exists():
-            raise UsageError(f"{given}: no such run folder or results file")
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such run folder or results file")
         unread: list[Problem] = []
-        found = list(_sources(given, unread))
-        if not found and not unread:
-            unread = [Problem(path=given, reason="holds neither a run nor results of lm-evaluation-harness")]
+        sources = list(_sources(path, unread))
+        if not sources and not unread:
+            unread = [Problem(path=path, reason="holds neither a run nor results of lm-evaluation-harness")]
         problems += unread
-        for path in found:
+        for source in sources:
             try:
-                measurements += _read_run(path) if path.is_dir() else _read_file(path, asked=path == given)
+                measurements += _read_run(source) if source.is_dir() else _read_file(source, named=source == path)
             except EvalkitError as error:
-                problems.append(Problem(path=path, reason=str(error)))
+                problems.append(Problem(path=source, reason=str(error)))
     return _unique(measurements), problems
 
 
 def _sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
     """Yield run folders and JSON files under a path, in the order of names; nothing inside a run folder.
 
-    Links are followed, each folder once. What cannot be looked into is added to the problems.
+    Links are followed, each folder once. Folders that cannot be read are added to the problems.
     """
     if path.is_file():
         yield path
@@ -193,24 +211,24 @@ def _sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
             if file.is_file() and file.suffix == ".json":
                 yield file
             elif file.is_symlink() and not file.exists():
-                problems.append(Problem(path=file, reason=f"a link to {file.readlink()}, which is not there"))
+                problems.append(Problem(path=file, reason=f"a link to {file.readlink()}, which does not exist"))
 
 
-def _read_file(path: Path, *, asked: bool) -> list[Measurement]:
-    """Read a file; a JSON file that is something else is an error only where the user named it."""
+def _read_file(path: Path, *, named: bool) -> list[Measurement]:
+    """Read a file. named: by the user, so that a JSON file of another kind is an error."""
     raw = read_json(path, StoreError)
     if isinstance(raw, dict) and isinstance(raw.get("results"), list) and "settings" in raw:
         raise StoreError(f"{path}: the results of a run whose manifest.json is missing")
     for name in READERS:
-        if (found := READERS[name](raw, path)) is not None:
-            return list(found)
-    if asked:
+        if (measurements := READERS[name](raw, path)) is not None:
+            return list(measurements)
+    if named:
         raise StoreError(f"{path}: not a results file of lm-evaluation-harness (no 'results' and 'config')")
     return []
 
 
 def _read_run(folder: Path) -> list[Measurement]:
-    """Read a finished run of evalkit. Raises StoreError for a broken one, or one that was stopped on its way."""
+    """Read a finished run of evalkit. Raises StoreError for a broken one, or one that was interrupted."""
     run = open_run(folder)
     facts = model_facts({"settings": run.settings, "training": run.training})
     return [_measurement(result, facts, folder) for result in run.results]
@@ -246,19 +264,20 @@ def _measurement(result: Result, facts: ModelFacts, folder: Path) -> Measurement
 
 
 def model_facts(manifest: dict[str, Any]) -> ModelFacts:
-    """Return what a run's manifest says of its model; facts of Pythia come from its paper."""
+    """Return what a run's manifest says about its model; the facts of Pythia come from its paper."""
     about = manifest["settings"].get("model")
     training = manifest.get("training") or {}
     if not isinstance(about, dict) or "model" not in about or not isinstance(training, dict):
         raise StoreError("its manifest does not say which model ran")
     name = str(about["model"])
-    known = published.pythia(name)
+    published_size = published.pythia(name)
     try:
         return ModelFacts(
             name=name,
             family=str(training.get("corpus") or "") or published.family_of(name),
-            parameters=_whole(about.get("parameters")) or (known.parameters if known else None),
-            block_parameters=_whole(about.get("block_parameters")) or (known.blocks if known else None),
+            parameters=_whole(about.get("parameters")) or (published_size.parameters if published_size else None),
+            block_parameters=_whole(about.get("block_parameters"))
+            or (published_size.blocks if published_size else None),
             tokens=_whole(training.get("tokens")),
             flops=_whole(training.get("flops")),
             seed=_whole(training.get("seed")),
@@ -274,7 +293,7 @@ def model_facts(manifest: dict[str, Any]) -> ModelFacts:
 
 def _provenance(settings: Mapping[str, Any], training: Mapping[str, Any]) -> Provenance:
     about = settings["model"]
-    # A fine-tuning names the weights that it began with: what it did with them belongs to its content.
+    # A fine-tuning names the weights that it started from; its settings are part of the content.
     content = str(about.get("hash") or "")
     if "finetune" in settings:
         content = digest(canonical_json([content, settings["finetune"]]))
@@ -288,21 +307,21 @@ def _provenance(settings: Mapping[str, Any], training: Mapping[str, Any]) -> Pro
 
 
 def _number(value: Any) -> float | None:
-    """Return a number of a manifest. Raises ValueError for one that no model can have."""
+    """Return a number of a manifest. Raises ValueError for an impossible one."""
     if value is not None and not 0 <= float(value) <= MOST:
-        raise ValueError(f"{value!s:.40} is no number from 0 to {MOST:.0e}")
+        raise ValueError(f"{value!s:.40} is not a number from 0 to {MOST:.0e}")
     return None if value is None else float(value)
 
 
 def _whole(value: Any) -> int | None:
-    """Return a count of a manifest. Raises ValueError for one that no model can have."""
+    """Return a count of a manifest. Raises ValueError for an impossible one."""
     if value is not None and not 0 <= int(value) <= MOST:
-        raise ValueError(f"{value!s:.40} is no number from 0 to {MOST:.0e}")
+        raise ValueError(f"{value!s:.40} is not a number from 0 to {MOST:.0e}")
     return None if value is None else int(value)
 
 
 def _unique(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Leave out what was given twice: the same run by two paths."""
+    """Leave out duplicates: the same run given by two paths."""
     seen: dict[tuple[Any, ...], Measurement] = {}
     for m in measurements:
         key = (m.origin.resolve(), m.model, m.task, m.protocol, m.template, m.shots, m.metric, m.source, m.level)
@@ -313,27 +332,30 @@ def _unique(measurements: Sequence[Measurement]) -> list[Measurement]:
 def series(measurements: Iterable[Measurement]) -> list[Series]:
     """Group the models' own values on all documents into series; a model without a size belongs to none.
 
-    Several trainings of one size (seeds) are several points; of several checkpoints of one training the last counts.
+    Several trainings of one size (seeds) are several points; each training counts with its last checkpoint in the
+    series.
     """
-    last: dict[tuple[Any, ...], Measurement] = {}
-    for m in measurements:
-        if m.source != "model" or m.level or m.model.parameters is None or math.isnan(m.value):
-            continue
-        key = (m.model.family, m.task, m.protocol, m.shots, m.metric, m.model.name, m.model.seed)
-        if key not in last or (m.model.step or 0) >= (last[key].model.step or 0):
-            last[key] = m
     groups: dict[tuple[Any, ...], list[Measurement]] = {}
-    for key, m in last.items():
-        groups.setdefault(key[:5], []).append(m)
+    for m in measurements:
+        if m.source == "model" and not m.level and m.model.parameters is not None and not math.isnan(m.value):
+            groups.setdefault((m.model.family, m.task, m.protocol, m.shots, m.metric), []).append(m)
     return [
         Series(
             ladder=ladder,
             task=task,
-            family=points[0].family,
+            family=group[0].family,
             protocol=protocol,
             metric=metric,
             shots=shots,
-            points=tuple(sorted(points, key=lambda m: (m.model.parameters or 0, m.model.seed or 0))),
+            points=tuple(sorted(_ends(group), key=lambda m: (m.model.parameters or 0, m.model.seed or 0))),
         )
-        for (ladder, task, protocol, shots, metric), points in groups.items()
+        for (ladder, task, protocol, shots, metric), group in groups.items()
     ]
+
+
+def _ends(group: Sequence[Measurement]) -> Iterable[Measurement]:
+    """Return one measurement per training, at its last checkpoint, in the order in which the trainings come."""
+    last = last_checkpoints(m.model for m in group)
+    ends = {m.model.training: m for m in group}
+    ends |= {m.model.training: m for m in group if m.model.checkpoint in last}
+    return ends.values()

@@ -22,7 +22,7 @@ from evalkit.harness.task import FAMILIES
 from evalkit.stats.intervals import too_few
 from evalkit.types import Result
 
-# Stands behind a score of which too many items failed.
+# Marks a score of which too many items failed.
 MARK = "(!)"
 
 
@@ -51,8 +51,8 @@ class Row:
         chance = figure(r.chance) if r.chance is not None else ""
         scores = [scored(self.cells[k], allowed=self.allowed) if k in self.cells else "" for k in columns.shared]
         if columns.own:
-            rest = sorted(self.cells.keys() & columns.own)
-            scores.append(", ".join(f"{k}: {scored(self.cells[k], allowed=self.allowed)}" for k in rest))
+            own_counts = sorted(self.cells.keys() & columns.own)
+            scores.append(", ".join(f"{k}: {scored(self.cells[k], allowed=self.allowed)}" for k in own_counts))
         task = f"{r.task} ({r.level})" if r.level else r.task
         return [task, r.metric, r.model, *scores, f"{r.n:,}", chance, ", ".join(self._notes())]
 
@@ -80,7 +80,7 @@ class Columns:
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> Columns:
-        """Choose them. Papers give each task its own K: counts that less than half of the tasks have are its own."""
+        """Choose the columns. Papers give each task its own K: a number of shots that under half of the tasks have."""
         tasks = defaultdict(set)
         for r in results:
             tasks[r.shots].add((r.task, r.protocol))
@@ -107,14 +107,14 @@ def figure(value: float) -> str:
 
 
 def is_marked(result: Result, *, allowed: float) -> bool:
-    """Whether so many items of the model's failed that the value rests on what is left."""
+    """Whether too many of the items failed for the value to be trusted."""
     return result.source == "model" and not result.level and too_many(result.failed, result.n, allowed=allowed)
 
 
 def scored(result: Result, *, allowed: float = MAX_FAILED) -> str:
     """Return a value with its 95% interval, if it has one, and the paper's value, if it has one.
 
-    A mark stands behind it where more than the allowed share of the items failed.
+    A mark follows where more than the allowed share of the items failed.
     """
     text = figure(result.value)
     if not (math.isnan(result.low) or math.isnan(result.high)):
@@ -124,15 +124,15 @@ def scored(result: Result, *, allowed: float = MAX_FAILED) -> str:
 
 
 def _with_paper(text: str, result: Result, form: str) -> str:
-    found = papers.beside(result)
-    return form.format(text, figure(found.value)) if found else text
+    printed = papers.beside(result)
+    return form.format(text, figure(printed.value)) if printed else text
 
 
 def sources(results: Sequence[Result]) -> str:
-    """Say in one line where the papers' values beside these results stand, and what is known against them."""
-    found = [(result, value) for result in results if (value := papers.beside(result))]
-    notes = {f"{result.task}: {value.note}" for result, value in found if value.note}
-    places = sorted({value.where for _, value in found})
+    """Return, in one line, the sources of the papers' values shown with these results, and their caveats."""
+    printed = [(result, value) for result in results if (value := papers.beside(result))]
+    notes = {f"{result.task}: {value.note}" for result, value in printed if value.note}
+    places = sorted({value.where for _, value in printed})
     return "; ".join([*places, *sorted(notes)])
 
 
@@ -184,10 +184,10 @@ def show(
         for line in lines:
             table.add_row(*map(Text, line.texts(columns)))
     console.print(table)
-    if told := _legend(results, allowed=allowed):
-        console.print(Text(told, style="bold red"))
-    if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
-        console.print(Text(f"paper: {said}", style="dim"))
+    if legend := _legend(results, allowed=allowed):
+        console.print(Text(legend, style="bold red"))
+    if places := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
+        console.print(Text(f"paper: {places}", style="dim"))
 
 
 def html(
@@ -218,21 +218,21 @@ def markdown(
             cells = [*map(sinks.markdown, about[:3]), *about[3:], sinks.markdown(final)]  # between them: our figures
             out.append("| " + " | ".join(cells) + " |")
         out.append("")
-    if told := _legend(results, allowed=allowed):
-        out += [told, ""]
-    if said := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
-        out += [f"paper: {sinks.markdown(said)}", ""]
+    if legend := _legend(results, allowed=allowed):
+        out += [legend, ""]
+    if places := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
+        out += [f"paper: {sinks.markdown(places)}", ""]
     return "\n".join(out)
 
 
 def _legend(results: Sequence[Result], *, allowed: float) -> str:
-    """Say what the mark means, where there is one."""
+    """Return what the mark means, empty where there is none."""
     if not any(is_marked(result, allowed=allowed) for result in results):
         return ""
-    return f"{MARK}: more than {100 * allowed:g}% of the items failed (--max-failed); the score is of the others"
+    return f"{MARK}: more than {100 * allowed:g}% of the items failed (--max-failed); the score covers the others"
 
 
 def _shown(results: Sequence[Result], *, all_metrics: bool, levels: bool) -> list[Result]:
     """Return the results whose values the table prints."""
-    lines = [row for _, found in rows(results, all_metrics=all_metrics, levels=levels) for row in found]
+    lines = [row for _, family_rows in rows(results, all_metrics=all_metrics, levels=levels) for row in family_rows]
     return [result for row in lines for result in (*row.cells.values(), *row.beside)]

@@ -1,4 +1,4 @@
-"""Which of the measurements a report shows, and in which order, colour and name."""
+"""Which measurements a report shows, in which order and under which names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Selection:
 
     raw: all of them, as read. measurements: the same with the parts of a task as its levels (see `nest`).
     metrics: the metric that stands for each task. held_out: names of the models that the fits do not see.
-    twins: what a second run says again; its samples are shown, its values count once. given: names that the user gave.
-    notes: what a reader must know of how models and tasks were told apart.
+    twins: what a second run repeats; its samples are shown, its values count once. labelled: names that the user gave.
+    notes: what a reader must know about how models and tasks were told apart.
     """
 
     raw: Sequence[Measurement]
@@ -33,12 +33,12 @@ class Selection:
     held_out: frozenset[str] = frozenset()
     references: Sequence[Reference] = ()
     twins: Sequence[Measurement] = ()
-    given: frozenset[str] = frozenset()
+    labelled: frozenset[str] = frozenset()
     notes: Sequence[str] = ()
 
     @cached_property
     def main(self) -> list[Measurement]:
-        """The models' own values of each task's metric, all documents and levels, all checkpoints."""
+        """The models' own values of each task's main metric, over all levels and checkpoints."""
         return [
             m
             for m in self.measurements
@@ -48,30 +48,31 @@ class Selection:
     @cached_property
     def final(self) -> list[Measurement]:
         """The same at the last checkpoint of each training."""
-        last: dict[tuple[object, ...], int] = {}
-        for m in self.main:
-            key = training(m.model)
-            last[key] = max(last.get(key, -1), m.model.step or 0)
-        return [m for m in self.main if (m.model.step or 0) == last[training(m.model)]]
+        return [m for m in self.main if m.model.checkpoint in self.ends]
+
+    @cached_property
+    def ends(self) -> set[tuple[tuple[str, str, int | None], int]]:
+        """The last checkpoint of each training, by the tasks' main metrics."""
+        return measured.last_checkpoints(m.model for m in self.main)
 
     @cached_property
     def sizes(self) -> list[str]:
         """The names of the models, by size; those of unknown size come last."""
-        known: dict[str, tuple[float, str]] = {}
+        order: dict[str, tuple[float, str]] = {}
         for m in self.main:
-            known.setdefault(m.model.name, (m.model.parameters or math.inf, m.model.name))
-        return sorted(known, key=lambda name: known[name])
+            order.setdefault(m.model.name, (m.model.parameters or math.inf, m.model.name))
+        return sorted(order, key=lambda name: order[name])
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """A short name for each model: without what all names begin with; one that the user gave stays whole."""
-        return {**short_names([n for n in self.sizes if n not in self.given]), **{n: n for n in self.given}}
+        """A short name for each model: without what all names begin with; the user's own labels stay as they are."""
+        return {**short_names([n for n in self.sizes if n not in self.labelled]), **{n: n for n in self.labelled}}
 
     @cached_property
     def families(self) -> list[str]:
         """The families of tasks that occur, in the house's order, then by name."""
-        found = {m.family for m in self.main}
-        return [f for f in FAMILIES if f in found] + sorted(found - set(FAMILIES))
+        present = {m.family for m in self.main}
+        return [f for f in FAMILIES if f in present] + sorted(present - set(FAMILIES))
 
     @cached_property
     def tasks(self) -> list[str]:
@@ -90,10 +91,10 @@ class Selection:
     def series(self) -> list[Series]:
         """The series of each task's main metric, parts of tasks included, in the order of tasks."""
         order = {task: i for i, task in enumerate(self.tasks)}
-        whole = {m.task: n.task for m, n in zip(self.raw, self.measurements, strict=True)}
-        found = [s for s in measured.series(self.raw) if s.metric == self.metrics[s.task]]
-        rank = {s.task: (order.get(whole[s.task], len(order)), s.task != whole[s.task], s.task) for s in found}
-        return sorted(found, key=lambda s: (rank[s.task], s.ladder, measured.by_shots(s.shots)))
+        nested = {m.task: n.task for m, n in zip(self.raw, self.measurements, strict=True)}
+        chosen = [s for s in measured.series(self.raw) if s.metric == self.metrics[s.task]]
+        rank = {s.task: (order.get(nested[s.task], len(order)), s.task != nested[s.task], s.task) for s in chosen}
+        return sorted(chosen, key=lambda s: (rank[s.task], s.ladder, measured.by_shots(s.shots)))
 
     @cached_property
     def shots(self) -> list[int]:
@@ -105,21 +106,16 @@ class Selection:
         fewest = min((m.order for m in self.main if m.task == task), default=0)
         chosen: dict[str, Measurement] = {}
         for m in self.measurements:
-            wanted = m.task == task and m.source != "model" and m.metric == self.metrics[task] and m.order == fewest
-            if wanted and not math.isnan(m.value):
-                known = chosen.get(m.source)
-                if known is None or (m.model.parameters or 0) > (known.model.parameters or 0):
+            fits = m.task == task and m.source != "model" and m.metric == self.metrics[task] and m.order == fewest
+            if fits and not math.isnan(m.value):
+                current = chosen.get(m.source)
+                if current is None or (m.model.parameters or 0) > (current.model.parameters or 0):
                     chosen[m.source] = m
         return list(chosen.values())
 
 
-def training(facts: ModelFacts) -> tuple[object, ...]:
-    """Return what identifies a training: all its checkpoints share it."""
-    return facts.family, facts.name, facts.seed
-
-
 def select(
-    found: Iterable[Measurement],
+    measurements: Iterable[Measurement],
     *,
     families: Sequence[str] = (),
     metrics: Sequence[str] = (),
@@ -129,13 +125,13 @@ def select(
 ) -> Selection:
     """Choose what a report shows.
 
-    families: of tasks or of models, () for all. metrics: preferred ones; a task that has none of them keeps its first.
-    predict: the models to hold out of the fits, by name, short name or size; () holds out the largest of each ladder.
-    labels: names for the models of the runs at or below a path.
+    families: of tasks or of models, () for all. metrics: the preferred ones; a task without any of them keeps its
+    first. predict: the models to hold out of the fits, by name, short name or size; () holds out the largest of each
+    ladder. labels: names for the models of the runs at or below a path.
 
-    Raises UsageError for a family, metric or model that does not occur.
+    Raises UsageError for an unknown family, metric or model.
     """
-    chosen = list(found)
+    chosen = list(measurements)
     for family in families:
         allowed = {m.family for m in chosen} | {m.model.family for m in chosen}
         if family not in allowed:
@@ -154,48 +150,50 @@ def select(
         best.update({m.task: metric for m in chosen if m.metric == metric})
     plain = Selection(
         raw=chosen, measurements=nest(chosen), metrics=best, references=references, twins=identified.twins,
-        given=identified.given, notes=identified.notes,
+        labelled=identified.labelled, notes=identified.notes,
     )  # fmt: skip
     return replace(plain, held_out=_held_out(plain, predict))
 
 
-def _held_out(selection: Selection, asked: Sequence[str]) -> frozenset[str]:
+def _held_out(selection: Selection, predict: Sequence[str]) -> frozenset[str]:
     """Return the names of the models to hold out."""
-    if not asked:
+    if not predict:
         largest: dict[str, ModelFacts] = {}
         for m in selection.main:
             size = m.model.parameters or 0
             if m.model.family not in largest or size > (largest[m.model.family].parameters or 0):
                 largest[m.model.family] = m.model
         return frozenset(facts.name for facts in largest.values())
-    names = {name: name for name in selection.sizes}
-    names |= {short: name for name, short in selection.labels.items()}
-    for wanted in asked:
-        if wanted not in names:
-            raise unknown("model to predict", wanted, names)
-    held = frozenset(names[wanted] for wanted in asked)
+    models = {name: name for name in selection.sizes}
+    models |= {short: name for name, short in selection.labels.items()}
+    for name in predict:
+        if name not in models:
+            raise unknown("model to predict", name, models)
+    held = frozenset(models[name] for name in predict)
     if held >= set(selection.sizes):
         raise UsageError("--predict names every model; the fits need some to start from")
     return held
 
 
-# Tasks that lm-evaluation-harness counts as parts of another, where the name does not say so.
+# Tasks that lm-evaluation-harness counts as parts of another, although their names do not show it.
 _PARTS = {"hendrycksTest-": "mmlu"}
 
 
-def nest(found: Sequence[Measurement]) -> list[Measurement]:
+def nest(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Make the parts of an imported task its levels: mmlu_anatomy of mmlu, where mmlu itself was measured."""
-    names = [m.asked or m.task for m in found]
-    whole = sorted({n for n, m in zip(names, found, strict=True) if m.protocol == "lm-eval"}, key=len, reverse=True)
-    starts = {f"{task}_": task for task in whole} | {s: task for s, task in _PARTS.items() if task in whole}
+    names = [m.task_in_run or m.task for m in measurements]
+    imported = sorted(
+        {n for n, m in zip(names, measurements, strict=True) if m.protocol == "lm-eval"}, key=len, reverse=True
+    )
+    starts = {f"{task}_": task for task in imported} | {s: task for s, task in _PARTS.items() if task in imported}
     owner: dict[str, tuple[str, str]] = {}
-    for task in whole:
+    for task in imported:
         start = next((start for start in starts if task.startswith(start)), None)
         if start:
             owner[task] = starts[start], task.removeprefix(start)
     return [
         replace(m, task=owner[name][0] + m.task.removeprefix(name), level=owner[name][1]) if name in owner else m
-        for name, m in zip(names, found, strict=True)
+        for name, m in zip(names, measurements, strict=True)
     ]
 
 
@@ -209,7 +207,9 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     >>> short_names(["nano (run-1)", "nano (run-2)"])
     {'nano (run-1)': 'nano (run-1)', 'nano (run-2)': 'nano (run-2)'}
     """
-    bases = {name: name.partition(" (")[0] for name in names}  # what tells two models of one name apart stays whole
+    bases = {
+        name: name.partition(" (")[0] for name in names
+    }  # what tells two models of one name apart is not shortened
     if len(names) < 2:
         return {name: name[base.rfind("/") + 1 :] for name, base in bases.items()}
     common = bases[names[0]]
@@ -222,8 +222,8 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 def mean(group: Sequence[Measurement]) -> tuple[float, float, float]:
     """Return the mean over tasks and training seeds with an interval; NaN bounds where one is unknown.
 
-    Tasks are independent samples of documents. Trainings measured on one task share its documents, so what their
-    documents reach is averaged; what the seeds add is judged on each seed's mean over the tasks (seeds.with_seeds).
+    Tasks are independent samples of documents. Trainings measured on one task share its documents, so the reach of
+    their documents is averaged; the seeds' own spread is that of each seed's mean over the tasks (seeds.with_seeds).
     """
     by_task: dict[str, list[Measurement]] = {}
     by_seed: dict[int | None, list[float]] = {}
@@ -233,8 +233,8 @@ def mean(group: Sequence[Measurement]) -> tuple[float, float, float]:
     tasks = [_over_documents(same) for same in by_task.values()]
     value = sum(of_task[0] for of_task in tasks) / len(tasks)
     below, above = (math.sqrt(sum(of_task[side] ** 2 for of_task in tasks)) / len(tasks) for side in (1, 2))
-    whole = max(len(values) for values in by_seed.values())
-    seeds = [sum(values) / whole for values in by_seed.values() if len(values) == whole]
+    complete = max(len(values) for values in by_seed.values())
+    seeds = [sum(values) / complete for values in by_seed.values() if len(values) == complete]
     low, high = with_seeds(value, below, above, per_seed=seeds)
     shares = all(m.ceiling is not None for m in group)
     most = max(m.ceiling or math.inf for m in group)

@@ -138,4 +138,4 @@ def test_a_flat_law_is_told_on_the_page_in_the_table_and_on_the_terminal(tmp_pat
 
 def test_a_standard_error_that_is_no_number_is_a_broken_run(tmp_path):
     found, problems = read([run(tmp_path / "a", loss_stderr=math.inf), run(tmp_path / "b", loss_stderr=-0.1)])
-    assert not found and all("is no number from 0" in problem.reason for problem in problems)
+    assert not found and all("is not a number from 0" in problem.reason for problem in problems)

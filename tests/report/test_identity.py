@@ -135,13 +135,13 @@ def test_models_that_were_asked_otherwise_stand_in_one_row_with_a_note(tmp_path)
         run(tmp_path / "a", value=40.0), run(tmp_path / "b", value=60.0, limit="60", name="nano", content="b")
     )
     [row], [note] = cells(selection), selection.notes
-    assert row["task"] == "t" and "limit all; limit 60" in note and "do not compare" in note
+    assert row["task"] == "t" and "limit all; limit 60" in note and "are not comparable" in note
 
 
 def test_one_content_under_two_names_is_one_model_and_counts_once(tmp_path):
     selection = selected(run(tmp_path / "a"), run(tmp_path / "b", name="copy"))
     assert selection.sizes == ["pico"] and len(selection.main) == 1
-    assert selection.notes == [f"{tmp_path / 'b'} says of pico what another run says, and counts once."]
+    assert selection.notes == [f"{tmp_path / 'b'} repeats what another run says of pico, and counts once."]
 
 
 def test_a_run_of_before_recipes_were_recorded_is_of_the_same_model(tmp_path):

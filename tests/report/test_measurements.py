@@ -108,7 +108,7 @@ def test_linked_runs_are_found_and_dead_links_named(tmp_path):
     (runs / "gone").symlink_to(tmp_path / "nowhere")
     found, [problem] = read([runs])
     assert [m.origin for m in found] == [runs / "one"]
-    assert problem.path == runs / "gone" and "nowhere, which is not there" in problem.reason
+    assert problem.path == runs / "gone" and "nowhere, which does not exist" in problem.reason
 
 
 def test_a_run_that_lost_its_manifest_is_named(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.report.figures import canvas
 from evalkit.report.measurements import Measurement, by_shots
-from evalkit.report.selection import Selection, training, training_points
+from evalkit.report.selection import Selection, training_points
 
 
 def figure(selection: Selection) -> canvas.Figure | str:
@@ -16,8 +16,8 @@ def figure(selection: Selection) -> canvas.Figure | str:
     known = [m for m in selection.main if m.model.tokens is not None and not m.level]
     steps: dict[tuple[object, ...], set[int]] = {}
     for m in known:
-        steps.setdefault(training(m.model), set()).add(m.model.tokens or 0)
-    several = [m for m in known if len(steps[training(m.model)]) > 1]
+        steps.setdefault(m.model.training, set()).add(m.model.tokens or 0)
+    several = [m for m in known if len(steps[m.model.training]) > 1]
     if not several:
         return "there is only one checkpoint of each training, or nobody said how many tokens it had seen"
     shots = min((m.shots for m in several), key=by_shots)

@@ -20,9 +20,7 @@ def language_modelling(selection: Selection) -> Grid | None:
 
     Columns are the family lm with all its metrics, and the cloze tasks (as the paper's CBT).
     """
-    chosen = [m for m in selection.measurements if _belongs(selection, m)]
-    last = {(m.model.name, m.model.seed): m.model.step for m in selection.final}
-    chosen = [m for m in chosen if last.get((m.model.name, m.model.seed), ...) == m.model.step]
+    chosen = [m for m in selection.measurements if m.model.checkpoint in selection.ends and _belongs(selection, m)]
     columns = list(dict.fromkeys((m.task, m.metric) for m in chosen))
     if not any(m.family == "lm" for m in chosen):
         return None

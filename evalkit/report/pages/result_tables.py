@@ -9,7 +9,7 @@ from dataclasses import replace
 from evalkit.report.measurements import Measurement, ModelFacts, Series
 from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.run_table import figure
-from evalkit.report.selection import Selection, mean, training
+from evalkit.report.selection import Selection, mean
 from evalkit.report.trends.verdict import Verdict, judge
 
 _LOSS = "held-out loss ↓"
@@ -33,7 +33,7 @@ def models(selection: Selection) -> Grid:
     """Return the models as they were measured last: their size, their training and its held-out loss."""
     found: dict[tuple[object, ...], ModelFacts] = {}
     for m in selection.final:
-        found.setdefault(training(m.model), m.model)
+        found.setdefault(m.model.training, m.model)
     order = {name: i for i, name in enumerate(selection.sizes)}
     chosen = sorted(found.values(), key=lambda facts: (order[facts.name], facts.seed or 0))
     columns: dict[str, list[tuple[float | None, str]]] = {
@@ -111,12 +111,11 @@ def levels(selection: Selection) -> Grid:
 
 def other_metrics(selection: Selection) -> Grid:
     """Return the table of the metrics that do not stand for their task."""
-    last = {(m.model.family, m.model.name, m.model.seed): m.model.step for m in selection.final}
     chosen = [
         m
         for m in selection.measurements
         if m.source == "model" and not m.level and m.metric != selection.metrics[m.task] and not math.isnan(m.value)
-        and last.get((m.model.family, m.model.name, m.model.seed), ...) == m.model.step
+        and m.model.checkpoint in selection.ends
     ]  # fmt: skip
     return Grid(
         name="metrics",

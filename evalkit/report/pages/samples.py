@@ -17,7 +17,7 @@ from evalkit import metrics
 from evalkit.errors import EvalkitError
 from evalkit.files import digest
 from evalkit.report.measurements import Measurement, Problem
-from evalkit.report.selection import Selection, training
+from evalkit.report.selection import Selection
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.types import Record
@@ -80,11 +80,10 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
 def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
     """Yield (model, run folder) of the models that have records, at most _MODELS of them, the sizes spread evenly."""
     folders: dict[tuple[object, ...], dict[Path, Measurement]] = {}
-    last = {(training(m.model), m.model.step) for m in selection.final}
-    again = [m for m in selection.twins if (training(m.model), m.model.step) in last]
+    again = [m for m in selection.twins if m.model.checkpoint in selection.ends]
     for m in (*selection.final, *again):
         if (m.origin / "records.jsonl").is_file():
-            folders.setdefault(training(m.model), {})[m.origin] = m
+            folders.setdefault(m.model.training, {})[m.origin] = m
     trainings = [(next(iter(runs.values())).model, sorted(runs)) for runs in folders.values()]
     trainings.sort(key=lambda pair: (pair[0].parameters or 0, pair[0].name, pair[0].seed or 0))
     if len(trainings) > _MODELS:
@@ -100,8 +99,8 @@ Asked = tuple[str, str, str]  # task as the run names it, protocol, template
 
 def _names(selection: Selection, folder: Path) -> dict[Asked, str]:
     """Return how the report names what a run asked."""
-    shown = {(m.asked or m.task, m.protocol, m.template): m.task for m in selection.raw}
-    own = {(m.asked or m.task, m.protocol, m.template): m.task for m in selection.raw if m.origin == folder}
+    shown = {(m.task_in_run or m.task, m.protocol, m.template): m.task for m in selection.raw}
+    own = {(m.task_in_run or m.task, m.protocol, m.template): m.task for m in selection.raw if m.origin == folder}
     return {**shown, **own}
 
 

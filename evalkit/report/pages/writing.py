@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evalkit import sinks
 from evalkit.files import make_folder, write_atomic
-from evalkit.report.measurements import Measurement
+from evalkit.report.measurements import Measurement, last_checkpoints
 from evalkit.report.pages import cells, page
 from evalkit.report.pages.page import Content
 from evalkit.report.selection import Selection
@@ -88,15 +88,12 @@ def long_form(selection: Selection) -> str:
     All of them at the last checkpoint of a training; of earlier checkpoints, each task's main metric without levels.
     """
     kept = {id(m) for m in selection.main if not m.level}
-    last: dict[tuple[object, ...], int] = {}
-    for m in selection.measurements:
-        key = (m.model.family, m.model.name, m.model.seed)
-        last[key] = max(last.get(key, -1), m.model.step or 0)
+    last = last_checkpoints(m.model for m in selection.measurements)
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(_COLUMNS)
     for m in selection.measurements:
-        if id(m) in kept or (m.model.step or 0) == last[m.model.family, m.model.name, m.model.seed]:
+        if id(m) in kept or m.model.checkpoint in last:
             rows.writerow(map(sinks.csv_cell, _fields(m)))
     return out.getvalue()
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.errors import DataError
-from evalkit.report.measurements import ModelFacts
+from evalkit.report.measurements import ModelFacts, last_checkpoints
 from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.run_table import figure
-from evalkit.report.selection import Selection, training
+from evalkit.report.selection import Selection
 from evalkit.report.trends import predict, scaling
 
 # Checkpoints count for a law in D from this share of the training on: the first steps follow no power law.
@@ -83,9 +83,7 @@ def losses(selection: Selection, ladder: str) -> tuple[str, list[LossPoint]]:
         if m.model.loss is not None:
             stderr = math.nan if m.model.loss_stderr is None else m.model.loss_stderr
             held = m.model.name in selection.held_out
-            points[training(m.model), m.model.step] = LossPoint(
-                facts=m.model, loss=m.model.loss, held=held, stderr=stderr
-            )
+            points[m.model.checkpoint] = LossPoint(facts=m.model, loss=m.model.loss, held=held, stderr=stderr)
     if points:
         return "held-out loss (nats per token)", list(points.values())
     chosen = [m for m in own if m.metric.startswith("ppl") and m.source == "model" and not m.level and m.value > 1]
@@ -110,10 +108,8 @@ def laws(selection: Selection) -> list[FittedLaw]:
 
 def _of_ladder(ladder: str, what: str, points: Sequence[LossPoint], *, several: bool) -> list[FittedLaw]:
     """Fit the loss against N and C over the last checkpoints, D over those of one model, and N and D over all."""
-    last: dict[tuple[object, ...], int] = {}
-    for p in points:
-        last[training(p.facts)] = max(last.get(training(p.facts), -1), p.facts.step or 0)
-    final = [p for p in points if (p.facts.step or 0) == last[training(p.facts)]]
+    last = last_checkpoints(p.facts for p in points)
+    final = [p for p in points if p.facts.checkpoint in last]
     late = [p for p in points if p.facts.tokens and p.facts.tokens >= _LATE * max(q.facts.tokens or 0 for q in points)]
     both = late if len({p.facts.tokens for p in late}) > 2 else []
     return [
@@ -127,7 +123,7 @@ def _one_training(points: Sequence[LossPoint]) -> list[LossPoint]:
     fitted = [p for p in points if not p.held]
     groups: dict[tuple[object, ...], list[LossPoint]] = {}
     for p in fitted:
-        groups.setdefault(training(p.facts), []).append(p)
+        groups.setdefault(p.facts.training, []).append(p)
     several = [group for group in groups.values() if len(group) >= 5]
     if not several:
         return []

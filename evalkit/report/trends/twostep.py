@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.errors import DataError
-from evalkit.report.measurements import Measurement, by_shots
+from evalkit.report.measurements import Measurement, by_shots, last_checkpoints
 from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.run_table import figure
-from evalkit.report.selection import Selection, training
+from evalkit.report.selection import Selection
 from evalkit.report.trends import fits
 from evalkit.report.trends.tasklaw import TaskLaw, task_law
 
@@ -60,7 +60,7 @@ def fitted(selection: Selection) -> list[TwoStep]:
     found = []
     for ladder in fits.ladders(selection):
         what, points = fits.losses(selection, ladder)
-        common: dict[tuple[object, ...], float] = {(training(p.facts), p.facts.step): p.loss for p in points}
+        common: dict[tuple[object, ...], float] = {p.facts.checkpoint: p.loss for p in points}
         found += [two for task in selection.tasks if (two := _fit(selection, ladder, task, what, common))]
     return found
 
@@ -121,24 +121,22 @@ def _own_losses(
         found = [m for m in chosen if m.metric.startswith(start)]
         if found:
             same = [m for m in found if m.metric == found[0].metric]
-            return name.format(found[0].metric), {(training(m.model), m.model.step): of(m.value) for m in same}
+            return name.format(found[0].metric), {m.model.checkpoint: of(m.value) for m in same}
     return "", {}
 
 
 def _pairs(selection: Selection, chosen: Sequence[Measurement], losses: dict[tuple[object, ...], float]) -> list[Pair]:
-    last: dict[tuple[object, ...], int] = {}
-    for m in chosen:
-        last[training(m.model)] = max(last.get(training(m.model), -1), m.model.step or 0)
+    last = last_checkpoints(m.model for m in chosen)
     most = max((m.model.tokens or 0 for m in chosen), default=0)
     return [
         Pair(
             measurement=m,
-            loss=losses[training(m.model), m.model.step],
+            loss=losses[m.model.checkpoint],
             held=m.model.name in selection.held_out,
-            last=(m.model.step or 0) == last[training(m.model)],
+            last=m.model.checkpoint in last,
         )
         for m in chosen
-        if (training(m.model), m.model.step) in losses and (m.model.tokens is None or m.model.tokens >= _LEARNED * most)
+        if m.model.checkpoint in losses and (m.model.tokens is None or m.model.tokens >= _LEARNED * most)
     ]
 
 
