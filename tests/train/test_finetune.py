@@ -228,7 +228,7 @@ def test_labels_that_name_no_class_fail_and_are_not_trained_on(base, tmp_path, c
         path.write_text("\n".join(lines) + "\n")
     [task] = catalog.select(["cola"])
     found = prepare(task, base.tokenizer, DataPaths(root=root), first_special=300, context=48)
-    assert (len(found.documents), len(found.unlabelled), len(found.training), found.of) == (41, 3, 94, 94)
+    assert (len(found.documents), len(found.unlabelled), len(found.training), found.available) == (41, 3, 94, 94)
     assert "cola: 3 of 44 labels name no choice and are failed items (row " in caplog.text
     assert "cola: 2 of 96 labels name no choice and are left out (row 4 of its shots data" in caplog.text
     config = replace(FAST, epochs=1)
