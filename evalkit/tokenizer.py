@@ -21,6 +21,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import digest, read_json, write_atomic
+from evalkit.sandbox import tokenizer_rules
 
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN, END_OF_WORD = "<unk>", "</w>"  # of GPT-1
@@ -44,9 +45,6 @@ _LINES, _LINE = 1 << 15, 500
 # Characters below which starting the backend's threads takes longer than encoding.
 _FEW = 2000
 
-
-# A group that holds an unbounded repetition and is itself repeated without bound.
-_NESTED = re.compile(r"\((?:[^()\\]|\\.)*[+*](?:[^()\\]|\\.)*\)(?:[+*]|\{\d*,\})")
 
 # The last character of a word, before white space by every rule.
 _INNER_END = re.compile(r"\S(?=[ \n])")
@@ -82,7 +80,7 @@ class Tokenizer:
         try:
             added = _Added(folder)
             if single.is_file():
-                _check_patterns(single)
+                check_rules(single)
                 return cls(added.to(tokenizers.Tokenizer.from_file(str(single))))
             for vocab, merges in ((folder / first, folder / second) for first, second in _PAIRS):
                 if vocab.is_file() and merges.is_file():
@@ -115,6 +113,11 @@ class Tokenizer:
     def size(self) -> int:
         """Number of token ids, end of text included."""
         return int(self._backend.get_vocab_size())
+
+    @cached_property
+    def highest(self) -> int:
+        """The highest token id; beyond `size` where the ids of a vocabulary have gaps."""
+        return max(self._backend.get_vocab().values(), default=-1)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; nothing is added."""
@@ -214,21 +217,10 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
             raise CheckpointError(f"the tokenizer fails: {' '.join(str(error).split())[:300]}") from error
 
 
-def _check_patterns(path: Path) -> None:
-    """Refuse patterns that repeat a repetition, such as (a+)+: on some texts they backtrack endlessly."""
-    if path.stat().st_size and (raw := read_json(path, CheckpointError)) and isinstance(raw, dict):
-        rules = [raw.get(part) for part in ("normalizer", "pre_tokenizer", "decoder")]
-        while rules:
-            rule = rules.pop()
-            if isinstance(rule, dict):
-                pattern = rule.get("Regex")
-                if isinstance(pattern, str) and _NESTED.search(pattern):
-                    raise CheckpointError(
-                        f"{path}: the pattern {pattern[:200]!r} repeats a repetition; it may never end"
-                    )
-                rules += rule.values()
-            elif isinstance(rule, list):
-                rules += rule
+def check_rules(path: Path) -> None:
+    """Raise CheckpointError for a tokenizer.json whose rules lengthen texts without bound, or may never end."""
+    if path.stat().st_size:
+        tokenizer_rules.check(read_json(path, CheckpointError), str(path))
 
 
 def check_vocabulary(size: int) -> None:

@@ -333,3 +333,61 @@ def test_a_panic_is_an_error_of_the_checkpoint():
 
     with pytest.raises(CheckpointError, match="the tokenizer fails: index out of bounds"), _no_panic():
         raise PanicException("index out of bounds")
+
+
+def _split(pattern):
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+def _replace(text, content):
+    return {"type": "Replace", "pattern": {"String": text}, "content": content}
+
+
+_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+
+
+@pytest.mark.parametrize(
+    ("part", "rule", "message"),
+    [
+        ("pre_tokenizer", _split("(a|aa)+$"), "may never end: for 'aaaa"),
+        ("pre_tokenizer", _split(r"(\w|\d)+\z"), "may never end: for '1111"),
+        ("pre_tokenizer", _split("(é|éé)+x"), "may never end"),
+        ("pre_tokenizer", _split(r"(.|..)+\z"), "may never end"),
+        ("normalizer", _replace("a", "") | {"pattern": {"Regex": "(ab|abab)+$"}}, "may never end: for 'abab"),
+        ("normalizer", {"type": "Sequence", "normalizers": [_replace("a", "aa")] * 40}, "1,000 times as long"),
+        ("normalizer", {"type": "Sequence", "normalizers": [_replace("", "ab")] * 40}, "1,000 times as long"),
+        ("normalizer", {"type": "Prepend", "prepend": "a" * 2000}, "2,000 characters before every text"),
+        ("pre_tokenizer", {"type": "Sequence", "pretokenizers": [_BYTES] * 6}, "1,000 times as long"),
+        ("decoder", {"type": "Sequence", "decoders": [_replace("a", "a" * 50)] * 2}, "1,000 times as long"),
+    ],
+)
+def test_rules_that_lengthen_texts_or_never_end_are_refused(part, rule, message, tmp_path):
+    Tokenizer.train(["some words"] * 9, vocab_size=270).save(tmp_path, context=8)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: rule}))
+    with pytest.raises(CheckpointError, match=message):
+        Tokenizer.load(tmp_path)
+
+
+_CL100K = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+    r"\s+(?!\S)|\s+"
+)
+_LLAMA = [{"type": "Prepend", "prepend": "▁"}, _replace(" ", "▁")]
+_ALBERT = [_replace("``", '"'), {"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"},
+           _replace("", " ") | {"pattern": {"Regex": " {2,}"}}]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "rule"),
+    [
+        ("pre_tokenizer", {"type": "Sequence", "pretokenizers": [_split(_CL100K), _BYTES]}),
+        ("normalizer", {"type": "Sequence", "normalizers": _LLAMA}),
+        ("normalizer", {"type": "Sequence", "normalizers": _ALBERT}),
+    ],
+)
+def test_rules_of_usual_tokenizers_are_read(part, rule, tmp_path):
+    Tokenizer.train(["some words"] * 9, vocab_size=270).save(tmp_path, context=8)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: rule}))
+    assert Tokenizer.load(tmp_path).size > 256

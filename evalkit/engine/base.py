@@ -32,6 +32,11 @@ class TextCodec(TextEncoder, Protocol):
         """Number of token ids."""
         ...
 
+    @property
+    def highest(self) -> int | None:
+        """The highest token id; None where it is not known."""
+        ...
+
     def __hash__(self) -> int:
         """Return a hash, so that what is computed once per tokenizer can be cached."""
         ...

@@ -18,6 +18,7 @@ from evalkit.engine.generation import Prompt, Reading, Search, decode
 from evalkit.engine.rolling import rolling_windows
 from evalkit.engine.sampling import Sampler
 from evalkit.engine.word_search import WordSearch
+from evalkit.errors import CheckpointError
 from evalkit.types import Request, Response
 
 
@@ -37,7 +38,8 @@ class BatchedEngine(ABC):
     positions: tokens that one pass of the network can read. batch_tokens: tokens in a batch, padding included; it
     changes speed and memory, never a score. stride: tokens by which rolling windows advance; `positions` by default
     (GPT-2's non-overlapping windows). ends: tokens that end a generated text. every_window: whether the token that
-    begins a document is repeated before each of its windows, not only before the first.
+    begins a document is repeated before each of its windows, not only before the first. vocabulary: how many token ids
+    the network knows; a request with any other id is answered by an error.
     """
 
     _begin: int | None = None  # the token that the tokenizer puts before every text, if any
@@ -52,6 +54,7 @@ class BatchedEngine(ABC):
         batch_tokens: int,
         stride: int | None,
         every_window: bool = False,
+        vocabulary: int,
     ):
         self.tokenizer = tokenizer
         self.context_length = self._positions = positions
@@ -59,6 +62,8 @@ class BatchedEngine(ABC):
         self._device, self._ends = device, frozenset(ends)
         self._batch_tokens, self._stride = batch_tokens, stride or positions
         self._every_window = every_window
+        highest = tokenizer.highest
+        self._known_ids = None if highest is not None and highest < vocabulary else range(vocabulary)
 
     @abstractmethod
     def signature(self) -> Mapping[str, str]:
@@ -85,7 +90,9 @@ class BatchedEngine(ABC):
         spans = []
         for i, request in enumerate(requests):
             scored = len(request.continuation_ids)
-            if scored > self._positions:
+            if unknown := self._unknown(request):
+                yield i, unknown
+            elif scored > self._positions:
                 yield i, Response(error=f"the answer has {scored} tokens, the context allows {self._positions}")
             elif scored:
                 tokens = (self._context(request) or (self._first,)) + request.continuation_ids
@@ -106,6 +113,10 @@ class BatchedEngine(ABC):
         """Score whole documents; windows of all documents share batches."""
         spans, open_parts = [], []
         for i, request in enumerate(requests):
+            if unknown := self._unknown(request):
+                open_parts.append(0)
+                yield i, unknown
+                continue
             stream = (self._first, *request.continuation_ids)
             windows = rolling_windows(
                 len(request.continuation_ids), context=self._positions, stride=self._stride,
@@ -132,9 +143,12 @@ class BatchedEngine(ABC):
     @torch.inference_mode()
     def generate_until(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Decode with a key-value cache; each finished sequence makes room for the next."""
-        reading = self._reading([self._prompt(request) for request in requests])
-        for ended in decode(reading, lambda place: self._search(requests[place])):
-            yield from ((place, search.response()) for place, search in ended)
+        unknown = {i: error for i, request in enumerate(requests) if (error := self._unknown(request))}
+        yield from unknown.items()
+        places = [i for i in range(len(requests)) if i not in unknown]
+        reading = self._reading([self._prompt(requests[i]) for i in places])
+        for ended in decode(reading, lambda place: self._search(requests[places[place]])):
+            yield from ((places[place], search.response()) for place, search in ended)
 
     @torch.inference_mode()
     def stream(self, request: Request) -> Iterator[str]:
@@ -142,12 +156,25 @@ class BatchedEngine(ABC):
 
         A piece never ends within a character, and no part of a stop string is shown.
         """
+        if unknown := self._unknown(request):
+            raise CheckpointError(unknown.error)
         search, shown = self._search(request), 0
         for _ in decode(self._reading([self._prompt(request)]), lambda _: search):
             text = search.settled()
             if len(text) > shown:
                 yield text[shown:]
                 shown = len(text)
+
+    def _unknown(self, request: Request) -> Response | None:
+        """Return the error of a request with an id that the network does not know."""
+        if self._known_ids is None:
+            return None
+        begin = () if self._begin is None else (self._begin,)
+        tokens = (*begin, *(request.context_ids or (self._first,)), *request.continuation_ids)
+        stray = next((token for token in tokens if token not in self._known_ids), None)
+        if stray is None:
+            return None
+        return Response(error=f"the tokenizer gives the id {stray:,}, the model has {len(self._known_ids):,} token ids")
 
     def _prompt(self, request: Request) -> Prompt:
         decoding = request.decoding

@@ -55,6 +55,11 @@ class PlainEncoder:
         sizes = (getattr(self._plain, name, None) for name in ("n_vocab", "vocab_size"))
         return next((number for number in sizes if isinstance(number, int)), self.end_of_text + 1)
 
+    @property
+    def highest(self) -> None:
+        """The highest token id: not known."""
+        return None
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids."""
         return str(self._plain.decode(list(ids)))

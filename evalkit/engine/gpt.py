@@ -43,6 +43,7 @@ class GPTEngine(BatchedEngine):
             batch_tokens=batch_tokens or MOST,
             stride=stride,
             every_window=every_window,
+            vocabulary=model.config.vocab_size,
         )
         self.model = model.eval()
         self._packed = PackedGPT(self.model)

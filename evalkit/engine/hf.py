@@ -21,7 +21,7 @@ from evalkit.engine.network_scoring import score
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import hash_files
 from evalkit.model.folder import begin_setting
-from evalkit.tokenizer import Tokenizer
+from evalkit.tokenizer import Tokenizer, check_rules
 from evalkit.types import Request
 
 # The settings in which architectures store how many positions they read, the usual name first.
@@ -58,11 +58,11 @@ class HFEngine(BatchedEngine):
         stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a special token
         ends = {tokenizer.end_of_text, *([stops] if isinstance(stops, int) else stops or [])}
         limit = batch_tokens or MOST
+        self._network = Network(model)
         super().__init__(
             tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=limit, stride=stride,
-            every_window=every_window,
+            every_window=every_window, vocabulary=self._network.vocabulary,
         )  # fmt: skip
-        self._network = Network(model)
         self._name, self._hash, self._begin = name, content_hash, begin
         if begin is not None:
             self._first = begin
@@ -127,6 +127,8 @@ def load(
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if config.is_encoder_decoder:
             raise CheckpointError(f"{folder}: {config.model_type} is an encoder-decoder; only decoders can be scored")
+        if (rules := folder / "tokenizer.json").is_file():
+            check_rules(rules)
         fast = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
             folder, config=config, dtype=dtype, trust_remote_code=False, output_loading_info=True

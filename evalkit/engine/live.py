@@ -66,6 +66,7 @@ class LiveEngine(BatchedEngine):
         super().__init__(
             tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
             batch_tokens=batch_tokens or default_tokens, stride=stride, every_window=every_window,
+            vocabulary=self.network.vocabulary,
         )  # fmt: skip
         if tokenizer.size > self.network.vocabulary:
             raise UsageError(

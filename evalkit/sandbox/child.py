@@ -21,7 +21,7 @@ from jinja2.exceptions import SecurityError, TemplateError
 from evalkit.errors import DataError
 from evalkit.sandbox.worker import MEMORY, SECONDS, read_frame, write_frame
 
-Kind = Literal["render", "find", "remove"]
+Kind = Literal["render", "find", "remove", "tokenize"]
 
 # A template or pattern that ended the child so often is not tried again.
 _TRIES = 3
@@ -123,7 +123,8 @@ _child = _Child()
 def ask(kind: Kind, source: str, items: Sequence[Any]) -> list[Any]:
     """Render a template for rows, or find or remove a pattern in texts: a value for each, or an exception.
 
-    render: rows -> texts. find: texts -> what re.findall returns. remove: texts -> texts. Raises UnreadableError for
+    render: rows -> texts. find: texts -> what re.findall returns. remove: texts -> texts. tokenize: lists of texts ->
+    the first of a list that is too hard for the rules of a tokenizer, and why, or nothing. Raises UnreadableError for
     rows that cannot be sent.
     """
     return _child.ask(kind, source, items)

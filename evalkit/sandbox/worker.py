@@ -13,12 +13,16 @@ import resource
 import signal
 import struct
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import IO, Any
 
 # Seconds of the processor for one item; bytes of addresses of the process; signs of one result.
 SECONDS, MEMORY, LONGEST = 2.0, 1 << 30, 10_000_000
+# Seconds of the processor that the rules of a tokenizer may take for a text of some hundred characters: usual ones take
+# a thousandth.
+PATIENCE = 0.5
 _LENGTH = struct.Struct("!Q")
 
 
@@ -87,4 +91,37 @@ def _remove(pattern: str, text: str) -> str:
     return re.sub(pattern, "", text)
 
 
-_ACTIONS: Mapping[str, Callable[[str, Any], Any]] = {"render": _render, "find": _find, "remove": _remove}
+def _tokenize(source: str, texts: list[str]) -> list[str]:
+    """Return the first text for which the rules of a tokenizer give up or take long, and why; or nothing."""
+    backend = _backend(source)
+    for text in texts if backend else ():
+        began = time.process_time()
+        try:
+            normal = backend.normalizer.normalize_str(text) if backend.normalizer else text
+            if backend.pre_tokenizer:
+                backend.pre_tokenizer.pre_tokenize_str(normal)
+            if backend.decoder:
+                backend.decoder.decode([text])
+        except BaseException as error:  # a panic of the library is no Exception
+            return [text, f"the library gives up ({error})"]
+        if (seconds := time.process_time() - began) > PATIENCE:
+            return [text, f"they take {seconds:.1f} s"]
+    return []
+
+
+@cache
+def _backend(source: str) -> Any:
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_str(source)
+    except Exception:  # who reads the whole file says what is wrong with it
+        return None
+
+
+_ACTIONS: Mapping[str, Callable[[str, Any], Any]] = {
+    "render": _render,
+    "find": _find,
+    "remove": _remove,
+    "tokenize": _tokenize,
+}

@@ -30,6 +30,7 @@ class NoText:
     """All that scoring needs of a tokenizer."""
 
     end_of_text = 0
+    highest = 0
 
 
 def make(shape, *, layers=2, width=32):
