@@ -88,13 +88,23 @@ def _run(arguments: argparse.Namespace, farewell: str) -> int:
         log.warning(farewell)
         return 143 if isinstance(interrupt, Terminated) else 130
     except OSError as error:
-        return _fail(cannot("use", Path(str(error.filename or "a file")), error))
+        return _fail(_of_system(error))
     except Exception as error:
         if out_of_memory(error):
             return _fail(NoMemoryError(f"out of memory ({str(error).partition(chr(10))[0]})"))
         # A code of its own: 1 is a verdict.
         log.exception("a fault of evalkit; please report it with what follows")
         return FAULT
+
+
+def _of_system(error: OSError) -> StoreError:
+    """Return the error for what the system refused: reading is a wrong input, writing the disk's."""
+    path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+    if path is None or error.errno not in (errno.EACCES, errno.EPERM):
+        return cannot("use", path or Path("a file"), error)
+    place = path if os.path.lexists(path) else path.parent
+    writing = os.access(place, os.R_OK | os.X_OK if place.is_dir() else os.R_OK) and not os.access(place, os.W_OK)
+    return cannot("write" if writing else "read", path, error)
 
 
 def _printed(out: Lasting) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import EvalkitError, StoreError, cannot
+from evalkit.errors import DataError, EvalkitError, StoreError, cannot
 
 
 def canonical_json(value: Any) -> str:
@@ -26,9 +26,13 @@ def digest(text: str, *, length: int = 16) -> str:
 
 
 def hash_files(*paths: Path) -> str:
-    """Return one SHA-256 (64 hexadecimal digits) of the files' contents in the order given."""
+    """Return one SHA-256 (64 hexadecimal digits) of the files' contents in the order given.
+
+    Raises DataError for a pipe, a device or a folder, which would never end.
+    """
     total = hashlib.sha256()
     for path in paths:
+        check_regular(path, DataError)
         own = hashlib.sha256()  # hashlib.file_digest came with Python 3.11 only
         with path.open("rb") as file:
             while block := file.read(1 << 20):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -153,8 +154,31 @@ def test_an_error_of_the_system_is_one_line(elsewhere, monkeypatch, capsys):
         raise PermissionError(13, "Permission denied", "secret.json")
 
     monkeypatch.setattr(options, "integers", closed)
-    assert main(["run", "--model", "nano"]) == 3
-    assert capsys.readouterr().err == "evalkit: error: cannot use secret.json: Permission denied\n"
+    assert main(["run", "--model", "nano"]) == 2
+    assert capsys.readouterr().err == "evalkit: error: cannot read secret.json: Permission denied\n"
+
+
+@pytest.mark.parametrize(
+    ("may", "there", "code", "what"),
+    [
+        ({os.R_OK, os.W_OK}, False, 2, "read"),  # its folder may be written: it was to be read
+        (set(), True, 2, "read"),
+        ({os.R_OK}, True, 3, "write"),
+        ({os.R_OK, os.X_OK, os.R_OK | os.X_OK}, False, 3, "write"),  # a new file in a folder that is read-only
+    ],
+)
+def test_what_may_not_be_read_is_a_wrong_input_and_what_may_not_be_written_the_disks(
+    may, there, code, what, elsewhere, monkeypatch, capsys
+):
+    def closed(*_):
+        raise PermissionError(13, "Permission denied", "it")
+
+    if there:
+        (elsewhere / "it").write_text("")
+    monkeypatch.setattr(options, "integers", closed)
+    monkeypatch.setattr(os, "access", lambda _, mode: mode in may)
+    assert main(["run", "--model", "nano"]) == code
+    assert capsys.readouterr().err == f"evalkit: error: cannot {what} it: Permission denied\n"
 
 
 def test_messages_as_json(command, elsewhere, capsys):

@@ -18,6 +18,8 @@ from evalkit.errors import DataError
 
 # A longer text file is split into several documents, so that memory stays bounded.
 LONGEST = 16 << 20  # bytes
+# Bytes of a page: beyond that nobody wrote it to be read.
+_LONGEST_PAGE, _TOO_LONG = 64 << 20, "page longer than 64 MiB"
 
 # How HTML without a declared type begins (MIME Sniffing Standard, section 7.1).
 _HTML = re.compile(
@@ -182,7 +184,8 @@ def read_page(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
     require("trafilatura", "HTML pages")
     try:
         with open_bytes(path, raw=raw) as file:
-            yield Raw(file.read(), naming.source)
+            content = file.read(_LONGEST_PAGE + 1)
+            yield naming.left_out(_TOO_LONG) if len(content) > _LONGEST_PAGE else Raw(content, naming.source)
     except _READ_ERRORS as error:
         raise _unreadable(path, error) from error
 
@@ -201,10 +204,14 @@ def read_warc(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
             for record in archives.ArchiveIterator(file):
                 if record.rec_type in ("request", "warcinfo", "metadata"):
                     continue  # about responses, not responses
-                content = record.content_stream().read()
-                record.raw_stream.read()  # anything that follows the page's own end
+                content = record.content_stream().read(_LONGEST_PAGE + 1)
+                while record.raw_stream.read(1 << 20):
+                    pass  # anything that follows the page's own end
                 if record.raw_stream.limit:
                     raise EOFError("the last record ends early")
+                if len(content) > _LONGEST_PAGE:
+                    yield naming.left_out(_TOO_LONG)
+                    continue
                 yield _of_record(record, content, naming)
             file.read(1)
     except (*_READ_ERRORS, exceptions.ArchiveLoadFailed) as error:

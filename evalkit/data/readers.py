@@ -11,6 +11,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +41,8 @@ _OPENERS: Mapping[str, Callable[[Path | IO[bytes]], IO[bytes]]] = {
 COMPRESSED = tuple(_OPENERS)
 # A file that expands to more than this many bytes and this many times its size is refused. Text shrinks to a tenth.
 _SMALL, _RATIO = 64 << 20, 200
+# Bytes of a line: a whole file of JSON may be one, a text of gigabytes is none that anybody can read as rows.
+_LONGEST_LINE = 256 << 20
 TABLES = (".jsonl", *(f".jsonl{suffix}" for suffix in COMPRESSED), ".parquet")
 # A .json is a table only where the hub's layout names the split; elsewhere it is a release in its own format.
 HUB_TABLES = (*TABLES, ".json", *(f".json{suffix}" for suffix in COMPRESSED))
@@ -98,7 +101,9 @@ def read_lines(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[in
     try:
         with open_bytes(path, raw=raw) as file:
             # Decoded line by line: a text file decodes ahead, and could not name the faulty line.
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), start=1):
+                if len(line) > _LONGEST_LINE:
+                    raise DataError(f"{path} line {number}: longer than {_LONGEST_LINE >> 20} MiB")
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} line {number}: not UTF-8 text ({error.reason})") from None
@@ -159,6 +164,7 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
         import pyarrow
         from pyarrow import parquet
 
+        check_regular(path, DataError)
         try:
             with parquet.ParquetFile(path) as file:
                 for batch in parquet_batches(file, path):
@@ -263,6 +269,7 @@ def count_rows(path: Path) -> int:
     import pyarrow
     from pyarrow import parquet
 
+    check_regular(path, DataError)
     try:
         return int(parquet.read_metadata(path).num_rows)
     except (pyarrow.ArrowException, OSError) as error:

@@ -19,7 +19,7 @@ from evalkit.engine.hf_network import Network
 from evalkit.engine.network_reading import CacheReading
 from evalkit.engine.network_scoring import score
 from evalkit.errors import CheckpointError, UsageError
-from evalkit.files import hash_files
+from evalkit.files import check_regular, hash_files
 from evalkit.model.folder import begin_setting
 from evalkit.tokenizer import Tokenizer, check_rules
 from evalkit.types import Request
@@ -122,6 +122,8 @@ def load(
         raise UsageError("hf: models need transformers: pip install evalkit[hf]") from None
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder / 'config.json'} is missing")
+    for path in _decisive(folder):
+        check_regular(path, CheckpointError)
     transformers.utils.logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -145,12 +147,17 @@ def load(
         model.to(device).requires_grad_(False),
         tokenizer,
         name=name,
-        content_hash=hash_files(*sorted({path for pattern in _HASHED for path in folder.glob(pattern)}))[:16],
+        content_hash=hash_files(*_decisive(folder))[:16],
         positions=_positions(config, fast),
         begin=begin,
         batch_tokens=batch_tokens,
         every_window=every_window,
     )
+
+
+def _decisive(folder: Path) -> list[Path]:
+    """Return the files of a folder that can decide its scores."""
+    return sorted({path for pattern in _HASHED for path in folder.glob(pattern)})
 
 
 def _tokenizer(fast: Any, folder: Path) -> tuple[Tokenizer, int | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import StoreError
+from evalkit.files import check_regular
 from evalkit.types import Cell, Prompt, Record, Response
 
 # evalkit's metrics that are defined as lm-evaluation-harness's of another name.
@@ -33,6 +34,7 @@ def read_samples(path: Path, task: str, *, shots: int = 0) -> Iterator[Record]:
 
     Scores are the numbers that the line holds besides its texts (acc, exact_match, ...), unscaled.
     """
+    check_regular(path, StoreError)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -86,12 +86,14 @@ class StoredRun:
     def scan(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each record's place in bytes and its plain values, which is faster than building records.
 
-        Raises StoreError, naming the line, for one that is damaged, of another run, of a cell outside the plan, or a
-        duplicate; and at the end for a task with more documents than planned.
+        Raises StoreError, naming the line, for one that is damaged, of another run, of a cell outside the plan, a
+        duplicate, or with more or fewer statistics of a metric than the others;
+        and at the end for a task with more documents than planned.
         """
         path = self.folder / "records.jsonl"
         rows = {(r.task, r.protocol, r.shots, r.template) for r in self.results}
         seen: dict[tuple[Any, ...], set[str]] = {}
+        widths: dict[tuple[str, str], int] = {}
         for number, place, raw in _lines(path, run_digest(self.settings)):
             cell = raw["cell"]
             key = tuple(sorted(cell.items()))
@@ -103,6 +105,10 @@ class StoredRun:
                 name = f"document {raw['doc_id']!r:.60} of {cell['task']}"
                 raise StoreError(f"{path} line {number}: a second record of {name}; start the same run again")
             seen[key].add(raw["doc_id"])
+            for metric, statistics in raw["scores"].items():
+                if len(statistics) != (width := widths.setdefault((cell["task"], metric), len(statistics))):
+                    problem = f"{len(statistics)} statistics of {metric!r:.60}, where others have {width}"
+                    raise StoreError(f"{path} line {number}: {problem}")
             yield place, raw
         self._check_documents(path, seen)
 

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli import main
-from evalkit.corpus import shards
+from evalkit.corpus import formats, shards
 from evalkit.data import readers
-from evalkit.errors import CheckpointError, DataError, StoreError
+from evalkit.engine import hf
+from evalkit.errors import CheckpointError, DataError, EvalkitError, StoreError
+from evalkit.files import canonical_json, hash_files
+from evalkit.lm_eval import samples
 from evalkit.model import tensors
-from evalkit.runs import store
+from evalkit.runs import store, stored
+from evalkit.runs.journal import seal, unseal
 from evalkit.tokenizer import Tokenizer
 from tests.comparison.made import Made, binary, write_run
 from tests.fuzz.kinds import KINDS, real
@@ -103,3 +107,59 @@ def test_a_damaged_file_on_the_command_line(finished: Path, capsys: pytest.Captu
     assert main(["compare", str(finished), str(finished)]) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1 and "manifest.json" in said and "\x1b" not in said
+
+
+def test_a_line_of_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "_LONGEST_LINE", 1000)
+    for name, pack in (("a.jsonl", bytes), ("a.jsonl.gz", gzip.compress)):
+        (tmp_path / name).write_bytes(pack(b'{"text": 1}\n{"text": "' + b"x" * 2000 + b'"}\n'))
+        with pytest.raises(DataError, match=f"{name} line 2: longer than"):
+            list(readers.read_jsonl([tmp_path / name]))
+
+
+def test_a_page_without_end_is_counted_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "_LONGEST_PAGE", 1000)
+    path = tmp_path / "a.html"
+    path.write_bytes(b"<p>" + b"x" * 2000)
+    [page] = formats.read_page(path, path.open("rb"), formats.Naming(source="a", column="text"))
+    assert (page.content, page.left_out) == ("", "page longer than 64 MiB")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: hash_files(path),
+        lambda path: list(readers.read_tables([path])),
+        readers.count_rows,
+        lambda path: list(samples.read_samples(path, "t")),
+    ],
+)
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+def test_a_pipe_is_no_file(read: Callable[[Path], object], ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"rows{ending}"
+    os.mkfifo(path)
+    with pytest.raises(EvalkitError, match="is a pipe; expected a file"):
+        read(path)
+
+
+def test_a_model_folder_with_a_pipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    os.mkfifo(tmp_path / "tokenizer_config.json")
+    with pytest.raises(CheckpointError, match=r"tokenizer_config\.json is a pipe"):
+        hf.load(tmp_path, name="m")
+
+
+def test_statistics_of_another_length_are_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", {"a": Made(scores=binary("0110"))})
+    results = json.loads((run / "results.json").read_text())
+    del results["records"], results["checksum"]
+    (run / "results.json").write_text(json.dumps(results | {"checksum": stored.checksum(results)}))
+    path = run / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    raw = unseal(lines[2])
+    for name in raw["scores"]:
+        raw["scores"][name] = [1.0] * 7
+    lines[2] = seal(canonical_json(raw), json.loads(lines[2])["check"].split("-")[2])
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(StoreError, match=r"records\.jsonl line 3: 7 statistics of .*, where others have"):
+        list(store.open_run(run).records())

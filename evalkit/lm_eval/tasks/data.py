@@ -109,6 +109,14 @@ def fingerprint(rows: Sequence[Row], *, whole: bool, path: Path) -> str:
         raise DataError(f"{path}: its data holds a text that is not UTF-8 ({error.reason})") from None
 
 
+def first_rows(rows: Sequence[Row], count: int, *, path: Path) -> list[dict[str, Any]]:
+    """Read the first rows. path: of the task file, for errors. Raises DataError for a text that is not UTF-8."""
+    try:
+        return [dict(rows[i]) for i in range(min(len(rows), count))]
+    except UnicodeDecodeError as error:  # as in `fingerprint`
+        raise DataError(f"{path}: its data holds a text that is not UTF-8 ({error.reason})") from None
+
+
 def config_digest(file: TaskFile) -> str:
     """Hash a task file's keys, and the source of the modules that it names."""
     modules = {reference.digest() for _, reference in references(file.config)}

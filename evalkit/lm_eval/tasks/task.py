@@ -63,7 +63,7 @@ class FileTask(ImportedTask):
         if not len(rows):
             raise DataError(f"{file.path}: its split {file.scored_split!r} holds no documents")
         fields = Fields(file, frozenset(getattr(rows, "column_names", None) or columns_of(rows)))
-        first = [dict(rows[i]) for i in range(min(len(rows), settings.limit or len(rows)))]
+        first = filedata.first_rows(rows, settings.limit or len(rows), path=file.path)
         fields.renderer.follow(first)
         prompts = Prompts.of(file, fields, first)
         scores = Scores(file, prompts)

@@ -15,6 +15,7 @@ from typing import Any
 
 from evalkit import metrics
 from evalkit.errors import StoreError
+from evalkit.files import check_regular
 from evalkit.runs.store import StoredRun, open_run
 from evalkit.stats.seeds import Scored, Spread, difference, over_seeds, value_of
 from evalkit.types import Result
@@ -196,6 +197,7 @@ def _variant(run: StoredRun) -> Variant:
 
 def _units(path: Path) -> dict[tuple[str, int, int], Mapping[str, Any]]:
     """Read what each unit took; of a unit that was done twice the last time counts."""
+    check_regular(path, StoreError)
     try:
         found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return {(unit["task"], unit["shots"], unit["seed"]): unit for unit in found}

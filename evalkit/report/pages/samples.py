@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evalkit import metrics
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, StoreError
 from evalkit.files import digest
 from evalkit.report.measurements import Measurement, Problem
 from evalkit.report.selection import Selection
@@ -62,6 +62,7 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
     for label, folder in _runs(selection):
         try:
             groups = _smallest(open_run(folder).records(), _names(selection, folder))
+            _check_scores(groups, _rules(selection))
         except (EvalkitError, OSError) as error:
             problems.append(Problem(path=folder, reason=f"no samples: {error}"))
             continue
@@ -124,6 +125,20 @@ def _smallest(records: Iterable[Record], names: Mapping[Asked, str]) -> dict[Gro
     return {group: [item[2] for item in sorted(heap, key=lambda i: (-i[0], i[1]))] for group, heap in heaps.items()}
 
 
+def _rules(selection: Selection) -> dict[tuple[str, str], str]:
+    """Return the rule of each task's metrics, as their signatures name it."""
+    return {(m.task, m.metric): Signature.parse(m.signature).rule for m in selection.measurements}
+
+
+def _check_scores(groups: Mapping[Group, Sequence[Record]], rules: Mapping[tuple[str, str], str]) -> None:
+    """Raise StoreError for statistics that are not as many as their metric has."""
+    for group, records in groups.items():
+        for record in records:
+            for name, statistics in record.scores.items():
+                if statistics:
+                    _score(metrics.get(name, rules.get((group[0], name), "")), statistics)
+
+
 def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Selection, cap: int) -> Samples:
     samples = Samples(models=list(found), cap=cap)
     places: dict[str, int] = {}
@@ -134,7 +149,7 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
             samples.texts.append(value)
         return places[value]
 
-    rules = {(m.task, m.metric): Signature.parse(m.signature).rule for m in selection.measurements}
+    rules = _rules(selection)
     order = {task: i for i, task in enumerate(selection.tasks)}
     groups = {group for runs in found.values() for group in runs if group[0] in order}
     for group in sorted(groups, key=lambda g: (order[g[0]], g[2], g[1])):
@@ -194,8 +209,13 @@ def _gold(record: Record) -> int:
 
 def _score(metric: metrics.Metric, statistics: Sequence[float]) -> float:
     """Return a document's own score, as shown (percent where the metric is)."""
-    with np.errstate(all="ignore"):
-        return float(metric.aggregate(np.asarray(statistics, dtype=np.float64), np.asarray(1.0))) * metric.scale
+    try:
+        with np.errstate(all="ignore"):
+            return float(metric.aggregate(np.asarray(statistics, dtype=np.float64), np.asarray(1.0))) * metric.scale
+    except (IndexError, TypeError, ValueError):
+        raise StoreError(
+            f"its records hold {len(statistics)} statistics of {metric.name}, not as many as it has"
+        ) from None
 
 
 def _tail(text: str) -> str:
