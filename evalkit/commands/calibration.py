@@ -1,4 +1,4 @@
-"""evalkit calibration: is a model right more often where it is sure of its answer."""
+"""evalkit calibration: whether a model is right more often when it is confident."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evalkit.runs.store import StoredRun
     from evalkit.types import Record
 
-SUMMARY = "Compare how sure a model was of its generated answers with how often they are right."
+SUMMARY = "Compare a model's confidence in its generated answers with how often they are right."
 EXAMPLES = """examples:
   evalkit calibration runs/gpt2-1a2b3c4d --task nq_open
   evalkit calibration runs/gpt2-1a2b3c4d --task triviaqa --shots 64 --metric triviaqa_exact_match
@@ -23,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("run", type=Path, help="folder of a run, as evalkit run stores it")
     parser.add_argument("--task", required=True, help="one of the run's tasks that generate an answer")
-    parser.add_argument("--shots", type=int, help="of the run's numbers of examples (default: the smallest)")
-    parser.add_argument("--metric", help="one that is right or wrong (default: the task's first)")
+    parser.add_argument("--shots", type=int, help="number of shots, one of the run's (default: the smallest)")
+    parser.add_argument("--metric", help="a metric that is right or wrong (default: the task's first)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -38,19 +38,19 @@ def run(arguments: argparse.Namespace) -> None:
         raise unknown("task in this run", arguments.task, tasks)
     metric = arguments.metric or tasks[arguments.task]["metrics"][0]
     records, shots = _records(run, arguments.task, arguments.shots)
-    found = calibration.calibrate(calibration.answers(records, metric))
-    print(f"{arguments.task}, {shots} shots, {metric}\n\n{calibration.markdown(found)}", end="")
+    calibrated = calibration.calibrate(calibration.answers(records, metric))
+    print(f"{arguments.task}, {shots} shots, {metric}\n\n{calibration.markdown(calibrated)}", end="")
 
 
 def _records(run: StoredRun, task: str, shots: int | None) -> tuple[list[Record], int]:
     """Return a task's records at one number of shots, and that number. Raises UsageError where there is none."""
-    found: dict[int, list[Record]] = {}
+    by_shots: dict[int, list[Record]] = {}
     for record in run.records():
         if record.cell.task == task and not record.cell.template:
-            found.setdefault(record.cell.shots, []).append(record)
-    if not found:
+            by_shots.setdefault(record.cell.shots, []).append(record)
+    if not by_shots:
         raise UsageError(f"{run.folder} has no items of {task} yet")
-    chosen = min(found) if shots is None else shots
-    if chosen not in found:
-        raise UsageError(f"--shots {chosen}: {run.folder} has {task} with {', '.join(map(str, sorted(found)))}")
-    return found[chosen], chosen
+    chosen = min(by_shots) if shots is None else shots
+    if chosen not in by_shots:
+        raise UsageError(f"--shots {chosen}: {run.folder} has {task} with {', '.join(map(str, sorted(by_shots)))}")
+    return by_shots[chosen], chosen

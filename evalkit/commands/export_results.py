@@ -25,19 +25,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bootstrap-iters", type=int, default=100_000, metavar="N",
-        help="resamples of standard errors that have no formula; 0: none of any kind (default: 100000, as there)",
+        help="resamples of standard errors that have no formula; 0: no standard errors (default: 100000, as there)",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the files, and say where."""
+    """Write the files and print where."""
     from evalkit.lm_eval.export import export
 
     if arguments.to not in _FORMATS:
         raise unknown("format", arguments.to, _FORMATS)
     if arguments.bootstrap_iters < 0:
         raise UsageError(f"--bootstrap-iters must be at least 0, not {arguments.bootstrap_iters}")
-    done = export(arguments.run, arguments.out or arguments.run / "lm-eval", iterations=arguments.bootstrap_iters)
-    print(f"{len(done.files)} files in {done.folder}")
-    if done.left_out:
-        print(f"left out: {done.left_out} rows of controls, baselines, levels, wordings and metrics without a value")
+    exported = export(arguments.run, arguments.out or arguments.run / "lm-eval", iterations=arguments.bootstrap_iters)
+    print(f"{len(exported.files)} files in {exported.folder}")
+    if exported.left_out:
+        print(
+            f"left out: {exported.left_out} rows of controls, baselines, levels, wordings and metrics without a value"
+        )

@@ -31,26 +31,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--predict", default="", metavar="MODELS", help="models held out of the fits (default: the largest of a ladder)"
     )
     parser.add_argument(
-        "--label", action="append", default=[], metavar="RUN=NAME", help="what to call the model of the runs at a path"
+        "--label",
+        action="append",
+        default=[],
+        metavar="RUN=NAME",
+        help="what to call the model of the runs at or below a path",
     )
     parser.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
-    parser.add_argument("--metric", default="", help="the metric that stands for a task, where it has it; with commas")
+    parser.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
 
 
 def run(arguments: argparse.Namespace) -> int | None:
-    """Read the runs, write the report, say what was left out."""
+    """Read the runs, write the report, warn of what was left out."""
     from evalkit.errors import DataError
     from evalkit.report import measurements
     from evalkit.report.pages import assemble, reference, writing
     from evalkit.report.selection import select
 
-    found, problems = measurements.read(arguments.runs)
+    measured, problems = measurements.read(arguments.runs)
     for problem in problems:
         log.warning("left out: %s: %s", problem.path, problem.reason)
-    if not found:
+    if not measured:
         raise DataError("none of the given runs holds a result")
     selection = select(
-        found,
+        measured,
         families=_names(arguments.family),
         metrics=_names(arguments.metric),
         predict=_names(arguments.predict),
@@ -69,15 +73,15 @@ def run(arguments: argparse.Namespace) -> int | None:
     return None
 
 
-def _labels(given: Sequence[str]) -> dict[Path, str]:
+def _labels(texts: Sequence[str]) -> dict[Path, str]:
     """Read RUN=NAME. Raises UsageError for anything else, and for a run named twice."""
     from evalkit.errors import UsageError
 
     labels: dict[Path, str] = {}
-    for text in given:
+    for text in texts:
         path, _, name = text.rpartition("=")
         if not path or not name.strip():
-            raise UsageError(f"--label {text}: give RUN=NAME, the path of a run and what to call its model")
+            raise UsageError(f"--label {text}: give RUN=NAME, the path of a run and a name for its model")
         if labels.setdefault(Path(path), name.strip()) != name.strip():
             raise UsageError(f"--label names {path} twice: {labels[Path(path)]} and {name.strip()}")
     return labels
@@ -88,7 +92,7 @@ def _names(text: str) -> list[str]:
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    """Write the command again, from what was parsed."""
+    """Return the command line that was parsed."""
     parts = ["evalkit", "report", *map(str, arguments.runs), "--out", str(arguments.out)]
     if arguments.title != "Evaluation report":
         parts += ["--title", arguments.title]

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-SUMMARY = "Report on fine-tunings: beside zero-shot and the ablations, and the curve over K examples."
+SUMMARY = "Report on fine-tunings, compared with zero-shot and the ablations, with the curve over K examples."
 EXAMPLES = """examples:
   evalkit report-finetuned runs/tuned runs/tuned-none runs/prompted --out reports/finetune.md
 """
@@ -18,9 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "runs", nargs="+", type=Path, metavar="RUN", help="folders of evalkit finetune and, of prompts, evalkit run"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page, as Markdown")
-    parser.add_argument(
-        "--note", action="append", default=[], metavar="TEXT", help="a paragraph that a reader must know"
-    )
+    parser.add_argument("--note", action="append", default=[], metavar="TEXT", help="a paragraph to add to the page")
 
 
 def run(arguments: argparse.Namespace) -> None:

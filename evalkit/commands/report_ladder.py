@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-SUMMARY = "Report on a ladder on the generated world: every level, with seeds, controls and what the text gave away."
+SUMMARY = (
+    "Report on a ladder on the generated world: every level, with seeds, controls and the training text's overlap."
+)
 EXAMPLES = """examples:
   evalkit report-ladder runs/ladder/* runs/ladder-patterns/* --documents 75000 --out reports/ladder.md
 """
@@ -16,7 +18,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs on the world suite")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page, as Markdown")
     parser.add_argument(
-        "--documents", type=int, required=True, help="documents of the training text, to be searched for the items"
+        "--documents",
+        type=int,
+        required=True,
+        help="documents of the training text, which is searched for the items",
     )
 
 

@@ -44,25 +44,27 @@ class Exported:
 def export(run: Path, out: Path, *, iterations: int = 100_000) -> Exported:
     """Write a finished run in lm-evaluation-harness's layout, under OUT/MODEL.
 
-    iterations: resamples of the standard errors that have a bootstrap there. Raises StoreError for a run that is not
-    finished or broken, or a folder that cannot be written.
+    iterations: resamples of the standard errors that have a bootstrap there. Raises StoreError for a run that is
+    unfinished or broken, or a folder that cannot be written.
     """
     stored = open_run(run)
     manifest = {"settings": stored.settings, "timing": stored.timing}
     results = stored.results
-    kept = [r for r in results if r.source == "model" and not r.level and not r.template and not math.isnan(r.value)]
+    exportable = [
+        r for r in results if r.source == "model" and not r.level and not r.template and not math.isnan(r.value)
+    ]
     cells: dict[tuple[str, int], list[Record]] = {}
     for record in stored.records():
         if not (record.error or record.cell.variant or record.cell.template):
             cells.setdefault((record.cell.task, record.cell.shots), []).append(record)
     for records in cells.values():
-        records.sort(key=lambda r: (len(r.doc_id), r.doc_id, r.cell.seed))  # numbers in their order
+        records.sort(key=lambda r: (len(r.doc_id), r.doc_id, r.cell.seed))  # numbers in numerical order
     folder = make_folder(out / re.sub(r'["<>:/|\\?*\[\]]+', "__", str(manifest["settings"]["model"]["model"])))
     files: list[Path] = []
-    for shots in sorted({r.shots for r in kept}):
-        rows = [r for r in kept if r.shots == shots]
+    for shots in sorted({r.shots for r in exportable}):
+        rows = [r for r in exportable if r.shots == shots]
         files += _write(folder, manifest, rows, cells, shots=shots, iterations=iterations)
-    return Exported(folder=folder, files=files, left_out=len(results) - len(kept))
+    return Exported(folder=folder, files=files, left_out=len(results) - len(exportable))
 
 
 def _write(
@@ -107,22 +109,24 @@ def _values(
 ) -> dict[str, dict[str, Any]]:
     """Return the entries of "results": by task or group, "METRIC,FILTER" and its standard error."""
     tasks, groups = settings["tasks"], settings.get("groups", {})
-    found: dict[str, dict[str, Any]] = {}
+    values: dict[str, dict[str, Any]] = {}
     for r in rows:
         metric = _metric(r)
         name, filter_name = name_and_filter(r.metric)
         value_key, error_key = f"{name},{filter_name}", f"{name}_stderr,{filter_name}"
         if r.task in groups:
-            members = [found[task] for task in groups[r.task]["tasks"] if value_key in found.get(task, {})]
+            members = [values[task] for task in groups[r.task]["tasks"] if value_key in values.get(task, {})]
             error = _group_error(members, error_key, by_size=groups[r.task]["metrics"][r.metric] == "size")
         else:
             error = _error(r, metric, cells.get((r.task, r.shots), ()), iterations=iterations)
         config = tasks.get(r.task, {}).get("lm_eval", {}).get("config", {})
-        entry = found.setdefault(r.task, {"name": r.task, "alias": config.get("task_alias", r.task), "sample_len": r.n})
+        entry = values.setdefault(
+            r.task, {"name": r.task, "alias": config.get("task_alias", r.task), "sample_len": r.n}
+        )
         if r.task in groups:
             entry.setdefault("sample_count", {})[value_key] = r.n
         entry |= {value_key: r.value / metric.scale, error_key: "N/A" if error is None else error}
-    return found
+    return values
 
 
 def _group_error(members: Sequence[Mapping[str, Any]], key: str, *, by_size: bool) -> float | None:
@@ -134,7 +138,7 @@ def _group_error(members: Sequence[Mapping[str, Any]], key: str, *, by_size: boo
 
 
 def name_and_filter(metric: str) -> tuple[str, str]:
-    """Split a metric's name; where no filter is in it, it is lm-evaluation-harness's filter that does nothing.
+    """Split a metric's name into name and filter; without a filter it is "none", as in lm-evaluation-harness.
 
     >>> name_and_filter("acc_per_char"), name_and_filter("exact_match,strict")
     (('acc_norm', 'none'), ('exact_match', 'strict'))
@@ -153,14 +157,14 @@ def _error(row: Result, metric: metrics.Metric, records: Sequence[Record], *, it
     seeds = {r.cell.seed for r in scored}
     table = np.asarray([r.scores[row.metric] for r in scored], dtype=np.float64)
     if isinstance(metric, ValueMetric) and len(seeds) == 1:
-        kept = [r.values[row.metric] for r in scored if row.metric in r.values]
-        return standard_error(metric, table, values=kept, iterations=iterations)
+        values = [r.values[row.metric] for r in scored if row.metric in r.values]
+        return standard_error(metric, table, values=values, iterations=iterations)
     error = stats.standard_error(metric, table, [unit_of(r) for r in scored]) if table.size else math.nan
     return error if math.isfinite(error) else None
 
 
 def _about(rows: Sequence[Result], settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what stands beside the values, by task and group."""
+    """Return the entries beside the values, by task and group."""
     tasks, groups = settings["tasks"], settings.get("groups", {})
     shots = {r.task: r.shots for r in rows}
     better: dict[str, dict[str, bool]] = {}
@@ -182,11 +186,11 @@ def _about(rows: Sequence[Result], settings: Mapping[str, Any], values: Mapping[
 
 
 def _task_config(name: str, about: Mapping[str, Any], shots: int) -> dict[str, Any]:
-    """Return a task's configuration: its file's keys, or what evalkit's own task is known by."""
-    said = about.get("lm_eval", {}).get("config")
-    if said is None:
-        said = {"task": name, "metadata": {"version": about["version"], "protocol": about["protocol"]}}
-    return {**said, "num_fewshot": shots}
+    """Return a task's configuration: its file's keys, or what identifies evalkit's own task."""
+    config = about.get("lm_eval", {}).get("config")
+    if config is None:
+        config = {"task": name, "metadata": {"version": about["version"], "protocol": about["protocol"]}}
+    return {**config, "num_fewshot": shots}
 
 
 def _config(settings: Mapping[str, Any], iterations: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Import of lm-evaluation-harness: its results JSON (0.2 and 0.3, and since 0.4) and its samples.
 
 Percentages are shown as such (x 100). Where the file gives a standard error the interval is the value +- 1.96 of them,
-cut to what the metric can be; else there is none. Metrics that evalkit has too carry evalkit's name (acc_norm divides
-by characters: acc_per_char).
+cut to what the metric can be; otherwise there is none. Metrics that evalkit also has get evalkit's name (acc_norm
+divides by characters: acc_per_char).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _NAMES = {
     "word_perplexity": "ppl_word_lm_eval",
 }
 _SHARES = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "em", "f1", "pct_stereotype", "mc1", "mc2"}
-# Raw values that others can take.
+# The possible raw values of the others.
 _RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("ppl", "perplexity", "word_perplexity", "byte_perplexity"), (1.0, math.inf)),
     **dict.fromkeys(("bits_per_byte", "ter", "brier_score"), (0.0, math.inf)),
     **dict.fromkeys(("bleu", "chrf"), (0.0, 100.0)),
     "mcc": (-1.0, 1.0),
 }
-# Arguments of a model that change its numbers.
+# Arguments of a model that affect its numbers.
 _READING = (
     "dtype", "softmax_dtype", "add_bos_token", "load_in_8bit", "load_in_4bit", "peft", "delta", "gguf_file",
     "max_length",
@@ -44,7 +44,8 @@ _READING = (
 _LOWER = ("ppl", "perplexity", "bits_per_byte", "likelihood_diff", "pct_stereotype", "ter")
 
 # What a task measures, and the share that guessing gets (percent), by the beginning of its name. Options per question:
-# ARC 4 (a few have 3 or 5), SciQ, LogiQA and MMLU 4, the others 2. No pct_stereotype is right; 50 is without bias.
+# ARC 4 (a few have 3 or 5), SciQ, LogiQA and MMLU 4, the others 2. pct_stereotype has no right answer; 50 is without
+# bias.
 _TASKS: Mapping[str, tuple[str, float | None]] = {
     "arc_": ("qa", 25.0),
     "sciq": ("qa", 25.0),
@@ -67,7 +68,7 @@ _TASKS: Mapping[str, tuple[str, float | None]] = {
     "squad": ("reading", None),
     "wmt": ("translation", None),
 }
-_SUBJECTS = 57  # of MMLU: 0.2 and 0.3 give them singly, without the total
+_SUBJECTS = 57  # of MMLU: 0.2 and 0.3 list them without the total
 
 
 def read_if_its(raw: Any, path: Path) -> list[Measurement] | None:
@@ -79,10 +80,10 @@ def read(raw: Any, path: Path) -> list[Measurement]:
     """Turn a results file into measurements. Raises StoreError when it is something else, or broken."""
     file = parse(raw, path)
     facts = _facts(file, path)
-    found = [m for task in file.tasks for m in _of_task(task, file, facts, path)]
-    if not found:
+    measurements = [m for task in file.tasks for m in _of_task(task, file, facts, path)]
+    if not measurements:
         raise StoreError(f"{path}: holds no result")
-    return found + _mmlu(found)
+    return measurements + _mmlu(measurements)
 
 
 def model_facts(raw: Any, path: Path) -> ModelFacts:
@@ -124,7 +125,7 @@ def _of_task(task: TaskResults, file: ResultsFile, facts: ModelFacts, path: Path
         scale = _scale(plain, ours=file.ours)
         n = task.n or _documents(plain, score.value, score.stderr)
         low, high = _bounds(score, n, *_range(plain, scale, ours=file.ours))
-        said = task.higher.get(plain)
+        higher = task.higher.get(plain)
         yield Measurement(
             model=facts,
             task=task.name,
@@ -137,7 +138,7 @@ def _of_task(task: TaskResults, file: ResultsFile, facts: ModelFacts, path: Path
             high=high * scale,
             n=n,
             chance=chance if plain.startswith("acc") or plain == "pct_stereotype" else None,
-            higher_is_better=not plain.startswith(_LOWER) and "perplexity" not in plain if said is None else said,
+            higher_is_better=not plain.startswith(_LOWER) and "perplexity" not in plain if higher is None else higher,
             scale=scale,
             ceiling=100.0 if scale == 100 else None,
             signature=(
@@ -151,8 +152,8 @@ def _of_task(task: TaskResults, file: ResultsFile, facts: ModelFacts, path: Path
 def _bounds(score: Score, n: int, least: float, most: float) -> tuple[float, float]:
     """Return the 95% interval within what the metric can be, NaN where the file gives no error.
 
-    An error of 0 says that all documents scored alike, not that the next ones will: where they are all right or all
-    wrong the interval is that of a share of n trials, otherwise there is none.
+    An error of 0 means that all documents scored alike, not that the next ones will: where all are right or all are
+    wrong, the interval is that of a share of n trials; otherwise there is none.
     """
     if score.stderr == 0:
         if n < LEAST_UNITS or (least, most) != (0.0, 1.0) or score.value not in (0.0, 1.0):
@@ -173,7 +174,7 @@ def _range(metric: str, scale: float, *, ours: bool) -> tuple[float, float]:
 
 
 def _scale(metric: str, *, ours: bool) -> float:
-    """Return what a metric is shown times; evalkit's own metrics in a file that it wrote as everywhere in evalkit."""
+    """Return the scale of a metric; evalkit's own metrics, in a file that it wrote, have their usual one."""
     if ours and metric in metrics.METRICS:
         return metrics.get(metric).scale
     return 100.0 if metric in _SHARES else 1.0
@@ -184,7 +185,7 @@ def _about(task: str) -> tuple[str, float | None]:
 
 
 def _documents(metric: str, value: float, stderr: float | None) -> int:
-    """Return how many documents were scored, which 0.2 and 0.3 do not say, or 0 where it cannot be told.
+    """Return how many documents were scored, which 0.2 and 0.3 do not record, or 0 where it is unknown.
 
     The standard error of a mean p of zeros and ones is sqrt(p (1 - p) / (n - 1)).
 
@@ -197,11 +198,11 @@ def _documents(metric: str, value: float, stderr: float | None) -> int:
     return round(n) if abs(n - round(n)) < 0.01 else 0
 
 
-def _mmlu(found: list[Measurement]) -> list[Measurement]:
-    """Add MMLU's total, the mean over all documents, to a file that gives its 57 subjects singly."""
+def _mmlu(measurements: list[Measurement]) -> list[Measurement]:
+    """Add MMLU's total, the mean over all documents, to a file that lists only its 57 subjects."""
     totals = []
     for metric in ("acc", "acc_per_char"):
-        parts = [m for m in found if m.task.startswith("hendrycksTest-") and m.metric == metric and m.n]
+        parts = [m for m in measurements if m.task.startswith("hendrycksTest-") and m.metric == metric and m.n]
         if len(parts) != _SUBJECTS:
             continue
         n = sum(m.n for m in parts)

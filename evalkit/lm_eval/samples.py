@@ -15,18 +15,18 @@ from evalkit.types import Cell, Prompt, Record, Response
 
 # evalkit's metrics that are defined as lm-evaluation-harness's of another name.
 METRICS_THERE = {"acc_per_char": "acc_norm", "acc_per_byte": "acc_bytes", "ppl_word_lm_eval": "word_perplexity"}
-# What a line that is not as expected may raise.
+# What a malformed line may raise.
 _BROKEN = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def sample_files(results: Path) -> dict[str, Path]:
     """Return the samples that were written with a results file, by task: samples_TASK_TIME.jsonl beside it."""
     time = results.stem.removeprefix("results")
-    found = {}
+    files = {}
     for path in sorted(results.parent.glob("samples_*.jsonl")):
         if time and path.stem.endswith(time):
-            found[path.stem.removeprefix("samples_").removesuffix(time)] = path
-    return found
+            files[path.stem.removeprefix("samples_").removesuffix(time)] = path
+    return files
 
 
 def read_samples(path: Path, task: str, *, shots: int = 0) -> Iterator[Record]:
@@ -48,16 +48,16 @@ def read_samples(path: Path, task: str, *, shots: int = 0) -> Iterator[Record]:
 
 
 def _record(raw: Mapping[str, Any], cell: Cell) -> Record:
-    asked = _arguments(raw["arguments"])
-    generated = not isinstance(asked[0][1], str)
+    arguments = _arguments(raw["arguments"])
+    generated = not isinstance(arguments[0][1], str)
     replies = raw.get("filtered_resps") or raw["resps"]
     if generated:
         responses = [Response(text=_text(reply)) for reply in replies]
     else:
         responses = [_likelihood(reply) for reply in replies]
-    contexts = tuple(context for context, _ in asked)
+    contexts = tuple(context for context, _ in arguments)
     contexts = contexts if len(set(contexts)) > 1 else contexts[:1]  # Winogrande has one per option
-    options = () if generated else tuple(option for _, option in asked)
+    options = () if generated else tuple(option for _, option in arguments)
     gold, best = raw["target"], ""
     if generated:
         best = responses[0].text
@@ -65,8 +65,8 @@ def _record(raw: Mapping[str, Any], cell: Cell) -> Record:
         best = options[max(range(len(responses)), key=lambda i: responses[i].loglikelihood)]
     if len(options) > 1 and re.fullmatch(r"\d+", str(gold)) and int(gold) < len(options):
         gold = options[int(gold)]
-    known = set(raw.get("metrics") or ()) or raw.keys() - {"doc_id"}
-    scores = {k: (float(raw[k]),) for k in sorted(known) if isinstance(raw.get(k), (int, float))}
+    names = set(raw.get("metrics") or ()) or raw.keys() - {"doc_id"}
+    scores = {k: (float(raw[k]),) for k in sorted(names) if isinstance(raw.get(k), (int, float))}
     return Record(
         cell=cell,
         doc_id=str(raw["doc_id"]),
@@ -85,8 +85,8 @@ def _arguments(raw: Any) -> list[tuple[str, Any]]:
     """Return (context, continuation or generation settings) of every request; newer files name them gen_args_0, ..."""
     if isinstance(raw, dict):
         numbered = sorted(raw.items(), key=lambda pair: int(pair[0].rpartition("_")[2]))
-        return [(one["arg_0"], one.get("arg_1", "")) for _, one in numbered]
-    return [(one[0], one[1] if len(one) > 1 else "") for one in raw]
+        return [(request["arg_0"], request.get("arg_1", "")) for _, request in numbered]
+    return [(request[0], request[1] if len(request) > 1 else "") for request in raw]
 
 
 def _text(reply: Any) -> str:
@@ -94,9 +94,9 @@ def _text(reply: Any) -> str:
 
 
 def _likelihood(reply: Any) -> Response:
-    """Read [log-likelihood, is greedy], which some versions write as text and wrap in one list more.
+    """Read [log-likelihood, is greedy], which some versions write as text and wrap in another list.
 
-    Of a whole text (rolling) there is the log-likelihood alone.
+    A whole text (rolling) has only the log-likelihood.
     """
     if not isinstance(reply, list):
         return Response(loglikelihood=float(reply))
@@ -109,11 +109,11 @@ def _likelihood(reply: Any) -> Response:
 def sample(record: Record, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a record as lm-evaluation-harness 0.4.13 writes a sample, once for each filter of its metrics.
 
-    about: what the run's manifest says of the task. The row of the data set is not kept in a run: `doc` holds what
-    evalkit knows of the document, and filtered_resps the answers as they were before any filter.
+    about: the task's entry in the run's manifest. A run does not store the row of the data set: `doc` holds what
+    evalkit knows about the document, and filtered_resps holds the answers before any filter.
     """
     config = about.get("lm_eval", {}).get("config", {})
-    arguments, replies = _asked(record, config.get("generation_kwargs", {}))
+    arguments, replies = _exchange(record, config.get("generation_kwargs", {}))
     target = _target(record)
     doc = {"id": record.doc_id, "cluster": record.cluster, "level": record.level, "gold": record.gold}
     by_filter: dict[str, dict[str, Any]] = {}
@@ -142,15 +142,17 @@ def sample(record: Record, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]
         }
 
 
-def _asked(record: Record, generation: Mapping[str, Any]) -> tuple[list[tuple[Any, ...]], list[list[Any]]]:
-    """Return each request's arguments, and its answers; numbers are texts there."""
+def _exchange(record: Record, generation: Mapping[str, Any]) -> tuple[list[tuple[Any, ...]], list[list[Any]]]:
+    """Return each request's arguments, and its answers; lm-evaluation-harness stores numbers as text."""
     contexts, options = record.prompt.contexts, record.continuations
     if not options:
         return [(contexts[0], dict(generation))], [[response.text for response in record.responses]]
     if contexts == ("",) and len(options) == 1:  # a whole text
         return [(options[0],)], [[str(record.responses[0].loglikelihood)]]
-    said = [[[str(response.loglikelihood), str(response.is_greedy)]] for response in record.responses]
-    return [(contexts[i if len(contexts) > 1 else 0], option) for i, option in enumerate(options)], said[: len(options)]
+    answers = [[[str(response.loglikelihood), str(response.is_greedy)]] for response in record.responses]
+    return [(contexts[i if len(contexts) > 1 else 0], option) for i, option in enumerate(options)], answers[
+        : len(options)
+    ]
 
 
 def _target(record: Record) -> str:

@@ -1,4 +1,4 @@
-"""The results file of lm-evaluation-harness, typed: what each value may be is decided here and nowhere else.
+"""The results file of lm-evaluation-harness, typed: the only place that checks its values.
 
 0.2 and 0.3 name a metric "acc" and its error "acc_stderr", 0.4 "acc,FILTER" and "acc_stderr,FILTER".
 """
@@ -16,13 +16,13 @@ from evalkit.report.measurements import MOST
 
 # Keys of a task's results that are no metric.
 _ABOUT = ("alias", "name", "sample_len", "sample_count")
-# What stands where there is no number.
+# Placeholders for a missing number.
 _NONE = (None, "N/A", "", " ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A metric of a task. key: as the file has it. stderr: None where it gives none."""
+    """A metric of a task. key: as in the file. stderr: None where the file has none."""
 
     key: str
     metric: str
@@ -33,9 +33,9 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResults:
-    """What the file says of a task or group.
+    """A task or group in the file.
 
-    shots: None where neither the file nor the group's members say one number. n: scored documents, of a group its
+    shots: None where neither the file nor the group's members give one number. n: scored documents, of a group its
     members' in all, 0 where unknown. higher: by metric, whether more is better, where the file says so.
     """
 
@@ -95,14 +95,14 @@ def _is_number(value: Any) -> bool:
 
 
 class _File:
-    """The parts of a raw file, each checked when it is asked for."""
+    """The parts of a raw file, each checked when it is accessed."""
 
     def __init__(self, raw: Mapping[str, Any], path: Path):
         self.raw, self.path, self.config = raw, path, raw["config"]
 
-    def wrong(self, where: str, value: Any, wanted: str) -> StoreError:
+    def wrong(self, where: str, value: Any, expected: str) -> StoreError:
         return StoreError(
-            f"{self.path}: not as lm-evaluation-harness writes it: {where} is {value!r:.40}, not {wanted}"
+            f"{self.path}: not as lm-evaluation-harness writes it: {where} is {value!r:.40}, not {expected}"
         )
 
     def table(self, value: Any, where: str) -> Mapping[str, Any]:
@@ -134,13 +134,13 @@ class _File:
 
     def arguments(self) -> Mapping[str, str]:
         """Return the model's arguments, which are an object or a text of NAME=VALUE with commas."""
-        given = self.config.get("model_args") or {}
-        if isinstance(given, str):
-            given = dict(part.split("=", 1) for part in given.split(",") if "=" in part)
-        return {str(k): str(v) for k, v in self.table(given, "config.model_args").items() if v is not None}
+        arguments = self.config.get("model_args") or {}
+        if isinstance(arguments, str):
+            arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
+        return {str(k): str(v) for k, v in self.table(arguments, "config.model_args").items() if v is not None}
 
     def task(self, name: str) -> TaskResults:
-        """Return what is said of a task."""
+        """Return the results of a task."""
         higher = self.table(self.table(self.raw.get("higher_is_better"), "higher_is_better").get(name), name)
         version = self.table(self.raw.get("versions"), "versions").get(name, "?")
         return TaskResults(
@@ -161,21 +161,21 @@ class _File:
             if metric.endswith("_stderr") or metric in _ABOUT:
                 continue
             error_key = f"{metric}_stderr" + (f",{filtered}" if filtered else "")
-            known = "," in key or error_key in row or isinstance(value, (int, float)) or _is_number(value)
-            if not known:  # what a task's own code has put beside its metrics
+            is_metric = "," in key or error_key in row or isinstance(value, (int, float)) or _is_number(value)
+            if not is_metric:  # added by a task's own code
                 continue
-            found = self.number(value, f"results.{task}.{key}")
+            number = self.number(value, f"results.{task}.{key}")
             error = self.number(row.get(error_key), f"results.{task}.{error_key}")
             if error is not None and error < 0:
                 raise self.wrong(f"results.{task}.{error_key}", error, "a standard error of at least 0")
-            if found is not None:
+            if number is not None:
                 usable = error if error is not None and math.isfinite(error) else None
-                yield Score(key=key, metric=metric, filter=filtered, value=found, stderr=usable)
+                yield Score(key=key, metric=metric, filter=filtered, value=number, stderr=usable)
 
     def members(self, task: str) -> list[str]:
         """Return the tasks of a group, those of groups in it too; none of a task."""
         groups = self.table(self.raw.get("group_subtasks"), "group_subtasks")
-        found: list[str] = []
+        tasks: list[str] = []
         open_groups, seen = [task], {task}
         while open_groups:
             inner = groups.get(open_groups.pop()) or []
@@ -184,11 +184,11 @@ class _File:
             for name in inner:
                 if name not in seen:
                     seen.add(name)
-                    (open_groups if groups.get(name) else found).append(name)
-        return found
+                    (open_groups if groups.get(name) else tasks).append(name)
+        return tasks
 
     def _shots(self, task: str) -> int | None:
-        """Return a task's shots: its own, its members' where they agree, or those that the whole command was given."""
+        """Return a task's shots: its own, its members' where they agree, or those of the whole command."""
         counts = self.table(self.raw.get("n-shot"), "n-shot")
 
         def own(name: str) -> int | None:
@@ -197,10 +197,10 @@ class _File:
         members = self.members(task)
         if own(task) is not None or not members:
             return own(task) if own(task) is not None else self._commanded()
-        said = {own(name) for name in members}
-        if said == {None}:
+        counts_of_members = {own(name) for name in members}
+        if counts_of_members == {None}:
             return self._commanded()
-        return said.pop() if len(said) == 1 else None
+        return counts_of_members.pop() if len(counts_of_members) == 1 else None
 
     def _commanded(self) -> int | None:
         return self.whole(self.config.get("num_fewshot"), "config.num_fewshot")
@@ -212,6 +212,6 @@ class _File:
             rows = {name: self.table(counts.get(name), f"n-samples.{name}") for name in names}
             return [self.whole(row.get("effective"), f"n-samples.{n}.effective") or 0 for n, row in rows.items()]
 
-        [said] = own([task])
+        [count] = own([task])
         members = own(self.members(task))
-        return said or (sum(members) if all(members) else 0)
+        return count or (sum(members) if all(members) else 0)

@@ -1,7 +1,7 @@
 """Standard errors as lm-evaluation-harness 0.4.13 reports them, to compare with it; evalkit's own are intervals.
 
-Means have s / sqrt(n). Some aggregations have a bootstrap, with the very draws of lm-evaluation-harness: chunks of 1000
-resamples, chunk i drawn by random.Random(i). The rest has none.
+Means have s / sqrt(n). Some aggregations have a bootstrap, with exactly the draws of lm-evaluation-harness: chunks of
+1000 resamples, chunk i drawn by random.Random(i). The others have none.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def standard_error(
 ) -> float | None:
     """Return the standard error of a metric, in its own units (not multiplied by its scale), or None.
 
-    table: (n, k) statistics in the order of the documents. values: what they were made of, for metrics without sums.
-    iterations: resamples, lm-evaluation-harness's --bootstrap_iters; 0 for no standard errors at all.
+    table: (n, k) statistics in the order of the documents. values: what the statistics were made from, for metrics
+    without sums. iterations: resamples, lm-evaluation-harness's --bootstrap_iters; 0 for none.
     """
     documents = len(values) if isinstance(metric, Listed) else len(table)
     if documents < 2 or not iterations:
@@ -41,10 +41,10 @@ def standard_error(
         return float(np.std(table[:, 0], ddof=1) / math.sqrt(documents))
     if metric.aggregation not in _BOOTSTRAPPED:
         return None
-    wanted = min(iterations, 100) if metric.name.partition(",")[0] in _SLOW else iterations
-    chunk = min(_CHUNK, wanted)
+    resamples = min(iterations, 100) if metric.name.partition(",")[0] in _SLOW else iterations
+    chunk = min(_CHUNK, resamples)
     replicates: list[float] = []
-    for seed in range(wanted // chunk):
+    for seed in range(resamples // chunk):
         drawn = _draws(seed, resamples=chunk, documents=documents)
         if isinstance(metric, Listed):
             replicates += [metric.score([values[i] for i in row]) for row in drawn]

@@ -1,4 +1,4 @@
-"""Published facts of models that were trained elsewhere: sizes, tokens and compute, each with its source."""
+"""Published facts about models that were trained elsewhere: sizes, tokens and compute, each with its source."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def pythia(name: str) -> Size | None:
     >>> pythia("pythia-1b-bf16").width, pythia("opt-125m")
     (2048, None)
     """
-    found = re.search(r"\bpythia\b.*?-(\d+(?:\.\d+)?[mb])(?![a-z0-9])", name)
-    return PYTHIA.get(found[1]) if found else None
+    size = re.search(r"\bpythia\b.*?-(\d+(?:\.\d+)?[mb])(?![a-z0-9])", name)
+    return PYTHIA.get(size[1]) if size else None
 
 
 def pythia_name(name: str) -> str:
@@ -71,9 +71,9 @@ def pythia_name(name: str) -> str:
     >>> pythia_name("EleutherAI/pythia-v1.1-1b-bf16"), pythia_name("pythia-70m-deduped")
     ('pythia-1b', 'pythia-70m-deduped')
     """
-    found = re.search(r"-(\d+(?:\.\d+)?[mb])(?![a-z0-9])", name)
-    assert found, "not a Pythia model"
-    return f"pythia-{found[1]}" + ("-deduped" if "deduped" in name else "")
+    size = re.search(r"-(\d+(?:\.\d+)?[mb])(?![a-z0-9])", name)
+    assert size, "not a Pythia model"
+    return f"pythia-{size[1]}" + ("-deduped" if "deduped" in name else "")
 
 
 def pythia_flops(size: Size, tokens: int) -> int:

@@ -120,11 +120,11 @@ def test_runs_of_other_tasks_are_joined_and_others_refused(runs, tmp_path):
     assert len(finetune.read([tmp_path]).runs) == 3
     more = write(tmp_path / "more", {(FULL, 0): 0.5, (FULL, 1): 0.5}, task="rte")
     assert finetune.read([runs[0], more]).tasks == ["sst2", "rte"]
-    with pytest.raises(StoreError, match="other settings"):
+    with pytest.raises(StoreError, match="different settings"):
         finetune.read([runs[0], write(tmp_path / "epochs", {(FULL, 0): 0.5}, task="rte", epochs=9)])
     one = finetune.read([runs[0], write(tmp_path / "one", {(1, 0): 0.5})]).variants[0].tasks["sst2"]
     assert (one.counts, len(one.units)) == ([1, 8], 5)
-    with pytest.raises(StoreError, match="have sst2 alike"):
+    with pytest.raises(StoreError, match="have sst2, alike"):
         finetune.read([runs[0], write(tmp_path / "same", {(FULL, 0): 0.5})])
     with pytest.raises(StoreError, match="several models"):
         finetune.read([runs[0], write(tmp_path / "other", {(FULL, 0): 0.5}, base="nano", name="nano fine-tuned")])

@@ -1,7 +1,7 @@
-"""Paper and pens: panels of one size with one set of fonts, direct labels, and files that are the same every time.
+"""How figures are drawn: panels of one size and font, direct labels, and reproducible files.
 
-A panel is 3.6 x 2.8 inches with 9-point text, so a phone shows a single one at its true size. Colours are those of
-Okabe and Ito (2008), told apart under every common colour blindness; yellow, too pale on white, is left out.
+A panel is 3.6 x 2.8 inches with 9-point text, so a phone shows one at full size. Colours are those of
+Okabe and Ito (2008), distinguishable with every common colour blindness; yellow, too pale on white, is left out.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure: its name (in files and links), heading, what a reader must know, and its panels."""
+    """A figure: its name (in files and links), heading, caption, and its panels."""
 
     name: str
     title: str
@@ -90,10 +90,10 @@ def render(figure: Figure) -> Drawn:
     """Draw a figure. The same panels give the same bytes (no dates, fixed ids)."""
     import matplotlib
 
-    # The Agg canvas is asked for by name below, so nothing here depends on a display or changes the user's backend.
+    # The Agg canvas is requested by name below, so nothing depends on a display or changes the user's backend.
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "svg.hashsalt": figure.name}):
-        whole = _compose(figure.panels)
-        png, svg = _png(whole), _svg(whole)
+        figure_canvas = _compose(figure.panels)
+        png, svg = _png(figure_canvas), _svg(figure_canvas)
         single = [_svg(_compose([panel])) if len(figure.panels) > 1 else svg for panel in figure.panels]
     named = [inline(text, f"{figure.name}-{i}") for i, text in enumerate(single)]
     return Drawn(figure=figure, svg=svg, png=png, panels=named)
@@ -132,7 +132,7 @@ def _svg(canvas: Any) -> str:
     return re.sub(r"[ \t]+\n", "\n", out.getvalue())
 
 
-# In the page the greys follow the theme, and so do colours that a dark ground would swallow.
+# In the page the greys follow the theme, as do colours that would be lost on a dark background.
 _THEMED = {
     INK: "var(--ink)", SOFT: "var(--soft)", RULE: "var(--rule)", BLUE: "var(--blue)", GREEN: "var(--green)",
     VERMILION: "var(--vermilion)", PURPLE: "var(--purple)", ORANGE: "var(--orange)", SKY: "var(--sky)",
@@ -140,7 +140,7 @@ _THEMED = {
 
 
 def inline(svg: str, name: str) -> str:
-    """Make an SVG file a part of a page: no prologue, ids of its own, a transparent ground, the page's colours."""
+    """Make an SVG file a part of a page: no prologue, unique ids, a transparent background, the page's colours."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
     body = re.sub(r'\bid="', f'id="{name}-', body)
@@ -183,12 +183,12 @@ def sizes_axis(axes: Any, values: Sequence[float], *, label: str) -> None:
 
 
 def _apart(values: Sequence[float], ratio: float) -> list[float]:
-    """Keep the first and the last value, and of the others each that is `ratio` away from all kept."""
-    kept = [values[0], values[-1]] if values[-1] / values[0] >= ratio else [values[-1]]
+    """Keep the first and the last value, and each other value that is `ratio` away from all of these."""
+    chosen = [values[0], values[-1]] if values[-1] / values[0] >= ratio else [values[-1]]
     for value in values[-2:0:-1]:
-        if all(max(value / other, other / value) >= ratio for other in kept):
-            kept.append(value)
-    return sorted(kept)
+        if all(max(value / other, other / value) >= ratio for other in chosen):
+            chosen.append(value)
+    return sorted(chosen)
 
 
 def errorbars(axes: Any, points: Sequence[tuple[float, float, float, float]], colour: str, **style: Any) -> None:
@@ -202,35 +202,35 @@ def errorbars(axes: Any, points: Sequence[tuple[float, float, float, float]], co
 
 
 def label_ends(axes: Any, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write (x, y, text, colour) at the right of the axes, each near its point, none upon another.
+    """Write (x, y, text, colour) at the right of the axes, each near its point, without overlaps.
 
     Call it last: the limits must be final.
     """
     if not ends:
         return
-    axes.get_xlim(), axes.get_ylim()  # matplotlib settles the limits only when asked
+    axes.get_xlim(), axes.get_ylim()  # matplotlib computes the limits lazily
     transform, inverse = axes.transData, axes.transAxes.inverted()
-    wanted = [float(inverse.transform(transform.transform((x, y)))[1]) for x, y, _, _ in ends]
+    heights = [float(inverse.transform(transform.transform((x, y)))[1]) for x, y, _, _ in ends]
     gap = (_TEXT + 2.5) / 72 / (HEIGHT - _BOTTOM - _TOP)
-    placed = _spread(wanted, gap=gap)
-    for (x, y, text, colour), height in zip(ends, placed, strict=True):
+    placed = _spread(heights, gap=gap)
+    for (x, y, text, colour), level in zip(ends, placed, strict=True):
         axes.annotate(
-            shorten(text), xy=(x, y), xycoords="data", xytext=(1.035, height), textcoords="axes fraction",
+            shorten(text), xy=(x, y), xycoords="data", xytext=(1.035, level), textcoords="axes fraction",
             color=colour, va="center", ha="left", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4},
         )  # fmt: skip
 
 
-def _spread(wanted: Sequence[float], *, gap: float) -> list[float]:
+def _spread(heights: Sequence[float], *, gap: float) -> list[float]:
     """Move heights apart until all stand at least `gap` from the next, within 0..1 if there is room.
 
-    Groups that touch are merged and centred on the mean of what they wanted.
+    Groups that touch are merged and centred on their mean.
     """
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    order = sorted(range(len(heights)), key=lambda i: heights[i])
     blocks: list[tuple[float, list[int]]] = []  # lowest height, members from below
 
     def settle(members: list[int]) -> float:
-        centre = sum(wanted[i] for i in members) / len(members)
+        centre = sum(heights[i] for i in members) / len(members)
         span = gap * (len(members) - 1)
         return min(max(centre - span / 2, 0.0), max(1.0 - span, 0.0))
 
@@ -241,7 +241,7 @@ def _spread(wanted: Sequence[float], *, gap: float) -> list[float]:
             members = blocks.pop()[1] + members
             low = settle(members)
         blocks.append((low, members))
-    placed = [0.0] * len(wanted)
+    placed = [0.0] * len(heights)
     for low, members in blocks:
         for position, i in enumerate(members):
             placed[i] = low + gap * position
@@ -249,7 +249,7 @@ def _spread(wanted: Sequence[float], *, gap: float) -> list[float]:
 
 
 def ordered(position: int, total: int) -> tuple[str, str]:
-    """Return the colour and marker of one of `total` things that have an order, such as sizes."""
+    """Return the colour and marker of one of `total` ordered items, such as sizes."""
     if total <= len(SERIES):
         return SERIES[position], MARKERS[position]
     return (*SERIES, SOFT)[position % (len(SERIES) + 1)], MARKERS[position % len(MARKERS)]
@@ -276,7 +276,7 @@ def log_scores(axes: Any, values: Sequence[float]) -> None:
 
 
 def wide(values: Sequence[float]) -> bool:
-    """Tell whether positive values span so much that a logarithmic axis shows them better."""
+    """Whether positive values span so much that a logarithmic axis shows them better."""
     return bool(values) and min(values) > 0 and max(values) / min(values) > 4
 
 

@@ -13,13 +13,13 @@ from evalkit.report.selection import Selection, training_points
 
 def figure(selection: Selection) -> canvas.Figure | str:
     """Return the figure, or why there is none."""
-    known = [m for m in selection.main if m.model.tokens is not None and not m.level]
+    points = [m for m in selection.main if m.model.tokens is not None and not m.level]
     steps: dict[tuple[object, ...], set[int]] = {}
-    for m in known:
+    for m in points:
         steps.setdefault(m.model.training, set()).add(m.model.tokens or 0)
-    several = [m for m in known if len(steps[m.model.training]) > 1]
+    several = [m for m in points if len(steps[m.model.training]) > 1]
     if not several:
-        return "there is only one checkpoint of each training, or nobody said how many tokens it had seen"
+        return "there is only one checkpoint of each training, or the number of tokens it had seen is unknown"
     shots = min((m.shots for m in several), key=by_shots)
     panels = []
     for family in selection.families:
@@ -72,7 +72,7 @@ def _panel(selection: Selection, group: Sequence[Measurement], axes: Any) -> Non
 
 
 def _ticks(seen: Sequence[int]) -> Any:
-    """Return ticks at nought and at about four powers of ten among the tokens."""
+    """Return ticks at 0 and at about four powers of ten among the tokens."""
     import math
 
     from matplotlib.ticker import FixedLocator

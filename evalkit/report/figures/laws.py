@@ -18,13 +18,13 @@ _NAMES = {"N": "parameters (N)", "D": "tokens (D)", "C": "training FLOPs (C)"}
 _PANELS = 9
 
 
-def figure(selection: Selection, found: Sequence[FittedLaw]) -> canvas.Figure | str:
+def figure(selection: Selection, laws: Sequence[FittedLaw]) -> canvas.Figure | str:
     """Return the figure of the loss, or why there is none."""
-    single = [law for law in found if law.law and law.symbol in _NAMES]
+    single = [law for law in laws if law.law and law.symbol in _NAMES]
     if not single:
-        return "; ".join(f"{law.of}: {law.reason}" for law in found) or "no model's loss or perplexity is known"
+        return "; ".join(f"{law.of}: {law.reason}" for law in laws) or "no model's loss or perplexity is known"
     panels = [canvas.Panel(title=f"loss against {_title(law)}", draw=partial(_law, selection, law)) for law in single]
-    for law in (law for law in found if law.law and law.symbol in ("N", "N,D")):
+    for law in (law for law in laws if law.law and law.symbol in ("N", "N,D")):
         title = f"residuals: {_title(law)}" if law.several else f"residuals of the law in {law.symbol}"
         panels.append(canvas.Panel(title=title, draw=partial(_residuals, selection, law)))
     what = ", or ".join(dict.fromkeys(law.what for law in single))
@@ -67,10 +67,10 @@ def _law(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
     axes.set_yscale("log")
     _plain_ticks(axes)
     axes.set_ylabel("loss (nats)")
-    said = "does not fall" if fitted.law.flat else "few sizes" if fitted.law.warning else ""
+    warning = "does not fall" if fitted.law.flat else "few sizes" if fitted.law.warning else ""
     corner = 0.16 if fitted.law.flat else 0.97  # points that fall leave the upper right free
     for text, colour, height in (
-        (said, canvas.VERMILION, corner), (f"α = {fitted.law['alpha']:.2f}", canvas.SOFT, corner - 0.09)
+        (warning, canvas.VERMILION, corner), (f"α = {fitted.law['alpha']:.2f}", canvas.SOFT, corner - 0.09)
     ):  # fmt: skip
         axes.text(0.98, height, text, transform=axes.transAxes, ha="right", va="top", color=colour)
     canvas.label_ends(axes, ends)
@@ -114,14 +114,16 @@ def _residuals(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
     canvas.label_ends(axes, ends)
 
 
-def task_figure(selection: Selection, found: Sequence[TwoStep]) -> canvas.Figure | str:
+def task_figure(selection: Selection, two_steps: Sequence[TwoStep]) -> canvas.Figure | str:
     """Return the figure from loss to score, or why there is none."""
-    if not found:
+    if not two_steps:
         return "no task has a share as its metric and at least 5 fitted points with a loss"
-    widest = sorted(found, key=_range, reverse=True)
-    shown = [two for two in found if two in widest[:_PANELS]]
-    rest = f" The {len(shown)} of {len(found)} tasks with the widest range." if len(shown) < len(found) else ""
-    several = len({two.ladder for two in found}) > 1
+    widest = sorted(two_steps, key=_range, reverse=True)
+    shown = [two for two in two_steps if two in widest[:_PANELS]]
+    selected = (
+        f" The {len(shown)} of {len(two_steps)} tasks with the widest range." if len(shown) < len(two_steps) else ""
+    )
+    several = len({two.ladder for two in two_steps}) > 1
     panels = [canvas.Panel(title=_task_title(two, several), draw=partial(_task, selection, two)) for two in shown]
     return canvas.Figure(
         name="tasks",
@@ -129,7 +131,7 @@ def task_figure(selection: Selection, found: Sequence[TwoStep]) -> canvas.Figure
         caption=(
             "Pale: checkpoints on the way; filled: the ends of the fitted trainings; hollow: models held out. Bars: "
             "95% intervals over documents, at the ends. The curve is a sigmoid from chance (dashed), or from 0 where "
-            f"scores lie below chance, with its 90% band from refits.{rest}"
+            f"scores lie below chance, with its 90% band from refits.{selected}"
         ),
         panels=panels,
     )

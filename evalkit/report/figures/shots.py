@@ -26,12 +26,12 @@ def figure(selection: Selection) -> canvas.Figure | str:
             if table:
                 panels.append(canvas.Panel(title=f"{family}: {metric}", draw=partial(_curves, selection, table)))
                 chosen += [m for group in table.values() for m in group if m.ceiling is not None]
-    whole = _table(chosen, selection)
-    if len({size for size, *_ in _sizes(whole)}) > 1:
-        panels.insert(0, canvas.Panel(title="aggregate of all tasks", draw=partial(_aggregate, selection, whole)))
+    aggregate = _table(chosen, selection)
+    if len({size for size, *_ in _sizes(aggregate)}) > 1:
+        panels.insert(0, canvas.Panel(title="aggregate of all tasks", draw=partial(_aggregate, selection, aggregate)))
     if not panels:
         return "no task was run with several numbers of shots"
-    tasks = len({m.task for group in whole.values() for m in group})
+    tasks = len({m.task for group in aggregate.values() for m in group})
     return canvas.Figure(
         name="shots",
         title="In-context learning: score against examples in the prompt",
@@ -52,8 +52,8 @@ def _table(measurements: Sequence[Measurement], selection: Selection) -> Table:
     for m in plain:
         if m.shots is not None:
             cells.setdefault(m.task, {}).setdefault(m.shots, set()).add(m.model.name)
-    whole = {task: {k for k, names in found.items() if names >= models} for task, found in cells.items()}
-    several = {task: counts for task, counts in whole.items() if len(counts) > 1}
+    complete = {task: {k for k, names in models_at.items() if names >= models} for task, models_at in cells.items()}
+    several = {task: counts for task, counts in complete.items() if len(counts) > 1}
     common = set.intersection(*several.values()) if several else set()
     table: dict[tuple[str, int], list[Measurement]] = {}
     for m in plain if len(common) > 1 else ():
@@ -93,13 +93,13 @@ def _curves(selection: Selection, table: Table, axes: Any) -> None:
 
 def _sizes(table: Table) -> dict[tuple[int, int, str], list[str]]:
     """Return the models by (parameters, tokens, pool): trainings that differ in their seed alone stand together."""
-    found: dict[tuple[int, int, str], list[str]] = {}
+    names_of: dict[tuple[int, int, str], list[str]] = {}
     for (name, _), group in table.items():
         facts = group[0].model
         key = (facts.parameters or 0, facts.tokens or 0, facts.pool)
-        if facts.parameters and name not in found.setdefault(key, []):
-            found[key].append(name)
-    return dict(sorted(found.items()))
+        if facts.parameters and name not in names_of.setdefault(key, []):
+            names_of[key].append(name)
+    return dict(sorted(names_of.items()))
 
 
 def _aggregate(selection: Selection, table: Table, axes: Any) -> None:

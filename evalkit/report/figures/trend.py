@@ -28,14 +28,14 @@ def figure(selection: Selection) -> canvas.Figure | str:
     for family in selection.families:
         for metric in dict.fromkeys(m.metric for m in sized if m.family == family):
             group = [m for m in sized if (m.family, m.metric) == (family, metric)]
-            whole = [m for m in group if not m.level]
-            fewest = {task: min(m.order for m in whole if m.task == task) for task in {m.task for m in whole}}
+            undivided = [m for m in group if not m.level]
+            fewest = {task: min(m.order for m in undivided if m.task == task) for task in {m.task for m in undivided}}
             group = [m for m in group if m.order == fewest.get(m.task)]
             if not group:
                 continue
             panels.append(canvas.Panel(title=f"{family}: {metric}", draw=partial(_panel, selection, group)))
     if not panels:
-        return "no task's whole was measured, only levels"
+        return "no task was measured as a whole, only levels"
     kind = {0: "zero-shot", None: "with an unknown number of shots"}.get(shots, f"with {shots} or more shots")
     return canvas.Figure(
         name="trend",
@@ -53,13 +53,13 @@ def figure(selection: Selection) -> canvas.Figure | str:
 def _panel(selection: Selection, group: Sequence[Measurement], axes: Any) -> None:
     tasks = [task for task in selection.tasks if any(m.task == task for m in group)]
     ladders = sorted({m.model.family for m in group})
-    whole = {
+    line_of = {
         (task, ladder): _line([m for m in group if not m.level], task, ladder) for task in tasks for ladder in ladders
     }
-    lines = {key: line for key, line in whole.items() if line}
+    lines = {key: line for key, line in line_of.items() if line}
     shots = {m.task: m.shots for m in group}
-    known = [r for r in selection.references if r.task in tasks and r.metric == group[0].metric and r.parameters]
-    papers = [r for r in known if r.shots == shots[r.task]]
+    references = [r for r in selection.references if r.task in tasks and r.metric == group[0].metric and r.parameters]
+    papers = [r for r in references if r.shots == shots[r.task]]
     sizes = [x for line in lines.values() for x, *_ in line] + [float(r.parameters or 0) for r in papers]
     canvas.sizes_axis(axes, sizes, label="parameters")
     axes.set_ylabel(
@@ -118,10 +118,10 @@ def _many(axes: Any, lines: Mapping[Key, Sequence[Point]]) -> list[Any]:
 
 def _last(ends: Sequence[Any]) -> list[Any]:
     """Keep one label per name: the one furthest right."""
-    kept: dict[str, Any] = {}
+    labels: dict[str, Any] = {}
     for end in sorted(ends, key=lambda end: end[0]):
-        kept[end[2]] = end
-    return list(kept.values())
+        labels[end[2]] = end
+    return list(labels.values())
 
 
 def _average(points: Sequence[Point]) -> Point:

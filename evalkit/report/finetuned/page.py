@@ -1,6 +1,6 @@
 """The page of fine-tunings: training sets, the table beside zero-shot and the ablations, the K-shot curve.
 
-python -m evalkit.report.finetuned.page RUN... --out reports/finetune.md
+evalkit report-finetuned RUN... --out reports/finetune.md
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PAPER: Mapping[str, tuple[float, float | None]] = MappingProxyType(
 
 
 def page(comparison: Comparison, *, command: str, figure: str, notes: Sequence[str] = ()) -> str:
-    """Return the page. figure: the path of the curve's picture, empty where there is no curve. notes: to be said."""
+    """Return the page. figure: the path of the curve's picture, or empty. notes: paragraphs to include."""
     first = comparison.variants[0]
     blocks = [
         f"# {first.base} fine-tuned as GPT-1",
@@ -66,11 +66,11 @@ _K_CAPTION = (
 
 
 def _about(first: Variant, runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Say what was fine-tuned and how, in short sentences."""
+    """Yield short sentences on what was fine-tuned and how."""
     model, config = first.settings["model"], first.settings["finetune"]
-    told = first.training
-    corpus = f", trained on {told['tokens']:,} tokens of {told['corpus']}" if told.get("tokens") else ""
-    loss = f" (held-out loss {told['loss']:.3f} nats per token)" if told.get("loss") else ""
+    training = first.training
+    corpus = f", trained on {training['tokens']:,} tokens of {training['corpus']}" if training.get("tokens") else ""
+    loss = f" (held-out loss {training['loss']:.3f} nats per token)" if training.get("loss") else ""
     yield f"The model has {int(model['parameters']):,} parameters{corpus}{loss}."
     rates = {_rates(run["finetune"]) for run in runs if "finetune" in run}
     chosen = ", ".join(f"{rate:g}" for rate in sorted({rate for tried in rates for rate in tried}))
@@ -81,14 +81,14 @@ def _about(first: Variant, runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield (
         f"Settings: learning rate {chosen} (the paper's is 6.25e-05, for 117M parameters), "
         f"batch {config['batch']}, {config['epochs']} epochs and at least {config['least_updates']} updates, "
-        f"warm-up over {config['warmup']:.1%} of them, then linear to nought, dropout {config['dropout']} and "
+        f"warm-up over {config['warmup']:.1%} of them, then linear to 0, dropout {config['dropout']} and "
         f"{config['head_dropout']} before the head, weight decay {config['weight_decay']}, "
         f"auxiliary loss x {config['auxiliary']}, {config['dtype']}."
     )
     yield f"Seeds {', '.join(map(str, first.settings['seeds']))}: new weights, order and dropout."
 
 
-# Options of evalkit finetune that a command names only where they differ from these.
+# Defaults of evalkit finetune; a command names only options that differ from them.
 _DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "epochs": 3, "batch": 32, "dropout": 0.1, "head_dropout": 0.1, "weight_decay": 0.01, "warmup": 0.002,
@@ -104,14 +104,14 @@ def _command(settings: Mapping[str, Any]) -> str:
     if config is None:
         limit = f" --limit {settings['limit']}" if settings["limit"] else ""
         return f"evalkit run --model {settings['model']['model']} --tasks {tasks} --shots {shots}{limit}"
-    words = [f"--model {settings['model']['base']} --task {tasks} --shots {shots} --seeds {seeds}"]
-    words.append(f"--learning-rate {','.join(f'{rate:g}' for rate in _rates(config))}")
-    words += [] if config["pretrained"] else ["--no-pretraining"]
-    words += [] if config["auxiliary"] else ["--no-auxiliary"]
-    words += [f"--auxiliary {config['auxiliary']}"] if config["auxiliary"] not in (0, 0.5) else []
-    given = {**config, **settings}
-    words += [f"--{k.replace('_', '-')} {given[k]}" for k, default in _DEFAULTS.items() if given[k] != default]
-    return f"evalkit finetune {' '.join(words)}"
+    options = [f"--model {settings['model']['base']} --task {tasks} --shots {shots} --seeds {seeds}"]
+    options.append(f"--learning-rate {','.join(f'{rate:g}' for rate in _rates(config))}")
+    options += [] if config["pretrained"] else ["--no-pretraining"]
+    options += [] if config["auxiliary"] else ["--no-auxiliary"]
+    options += [f"--auxiliary {config['auxiliary']}"] if config["auxiliary"] not in (0, 0.5) else []
+    values = {**config, **settings}
+    options += [f"--{k.replace('_', '-')} {values[k]}" for k, default in _DEFAULTS.items() if values[k] != default]
+    return f"evalkit finetune {' '.join(options)}"
 
 
 def _rates(config: Mapping[str, Any]) -> tuple[float, ...]:
@@ -124,8 +124,8 @@ def _training(comparison: Comparison) -> Grid:
     rows = []
     first, *others = comparison.variants
     for tuned in first.tasks.values():
-        whole = _whole_units(tuned)
-        speed = median([unit["tokens"] / max(1e-9, unit["seconds"]) for unit in whole] or [math.nan])
+        units = _whole_units(tuned)
+        speed = median([unit["tokens"] / max(1e-9, unit["seconds"]) for unit in units] or [math.nan])
         part = tuned.about.get("pool", "").replace(" of ", " / ")
         rows.append(
             [
@@ -133,10 +133,10 @@ def _training(comparison: Comparison) -> Grid:
                 number(tuned.about["training"], f"{tuned.about['training']:,}", small=part),
                 number(tuned.about["training_cut"], f"{tuned.about['training_cut']:,}"),
                 *(_rate(variant.tasks.get(tuned.task)) for variant in (first, *others)),
-                _mean(whole, "updates", "{:,.0f}"),
-                _mean(whole, "tokens", "{:,.0f}"),
-                _mean(whole, "task_loss", "{:.3f}"),
-                _mean(whole, "lm_loss", "{:.3f}"),
+                _mean(units, "updates", "{:,.0f}"),
+                _mean(units, "tokens", "{:,.0f}"),
+                _mean(units, "task_loss", "{:.3f}"),
+                _mean(units, "lm_loss", "{:.3f}"),
                 number(speed, "" if math.isnan(speed) else f"{speed:,.0f}"),
             ]
         )
@@ -208,15 +208,15 @@ def _printed(task: str) -> Entry:
 
 
 def _verdicts(comparison: Comparison) -> Iterator[str]:
-    """Say task by task what fine-tuning and pre-training bring, and whether the intervals exclude nought."""
+    """Yield, task by task, what fine-tuning and pre-training bring, and whether the intervals exclude 0."""
     first = comparison.variants[0]
     lines = []
     for tuned in first.tasks.values():
-        found = [("the majority class", tuned.over_majority())] if tuned.whole and tuned.majority else []
-        found += [(other.short, gain) for own, other, gain in gains(comparison) if own.task == tuned.task]
-        told = [f"{_gain(gain)} over {name}" for name, gain in found]
-        if told:
-            lines.append(f"- {tuned.task} ({tuned.metric.name}): {'; '.join(told)}.")
+        differences = [("the majority class", tuned.over_majority())] if tuned.whole and tuned.majority else []
+        differences += [(other.short, gain) for own, other, gain in gains(comparison) if own.task == tuned.task]
+        gains_in_words = [f"{_gain(gain)} over {name}" for name, gain in differences]
+        if gains_in_words:
+            lines.append(f"- {tuned.task} ({tuned.metric.name}): {'; '.join(gains_in_words)}.")
     if lines:
         yield "Differences on the same documents, with 95% intervals over documents and the seeds of both:"
         yield "\n".join(lines)

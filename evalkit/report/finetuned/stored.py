@@ -25,7 +25,7 @@ _Rows = dict[int, list[Scored]]  # by seed
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """A task of a fine-tuning run. about: what the run's manifest says of it. units: what each fine-tuning took.
+    """A task of a fine-tuning run. about: its entry in the run's manifest. units: the cost of each fine-tuning.
 
     rows: by number of training examples. majority: the same documents answered with the most frequent class, if any.
     """
@@ -59,7 +59,7 @@ class Tuned:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One run of `evalkit finetune`: the paper's way or an ablation. base: the name of the model it began with."""
+    """One run of `evalkit finetune`: the paper's way or an ablation. base: the name of the model it started from."""
 
     name: str
     base: str
@@ -125,7 +125,7 @@ def _prompted(
 
     Raises StoreError for a run whose model has the base's name and another content than the base, in `begun`.
     """
-    found: dict[str, dict[int, Result]] = defaultdict(dict)
+    by_task: dict[str, dict[int, Result]] = defaultdict(dict)
     for folder, content, results in others:
         for result in (r for r in results if r.model == first.base):
             if begun and content not in begun:
@@ -133,9 +133,9 @@ def _prompted(
             if result.source == "model" and not (result.level or result.template):
                 own = first.tasks.get(result.task)
                 # The task's own metric where the prompts have it too, else the prompts' first.
-                if result.shots not in found[result.task] or (own and result.metric == own.metric.name):
-                    found[result.task][result.shots] = result
-    return found
+                if result.shots not in by_task[result.task] or (own and result.metric == own.metric.name):
+                    by_task[result.task][result.shots] = result
+    return by_task
 
 
 def _runs(folders: Iterable[Path]) -> Iterator[Path]:
@@ -144,22 +144,24 @@ def _runs(folders: Iterable[Path]) -> Iterator[Path]:
         yield from [folder] if (folder / "manifest.json").is_file() or not inside else inside
 
 
-def _joined(one: Variant, other: Variant) -> Variant:
+def _joined(first: Variant, other: Variant) -> Variant:
     """Put the tasks of two runs of one variant together, and of one task the numbers of training examples.
 
     Learning rates may differ: they are kept by unit.
     """
-    mine, theirs = ({**variant.settings["finetune"], "learning_rate": None} for variant in (one, other))
+    mine, theirs = ({**variant.settings["finetune"], "learning_rate": None} for variant in (first, other))
     if mine != theirs:
-        raise StoreError(f"two runs of {one.name} have other settings; give runs of one kind")
-    tasks = dict(one.tasks)
-    for task, more in other.tasks.items():
-        if known := tasks.get(task):
-            if known.about != more.about or known.rows.keys() & more.rows.keys():
-                raise StoreError(f"two runs of {one.name} have {task} alike or on other data; give one of them")
-            more = replace(known, rows={**known.rows, **more.rows}, units=[*known.units, *more.units])
-        tasks[task] = more
-    return replace(one, tasks=tasks)
+        raise StoreError(f"two runs of {first.name} have different settings; give runs with the same settings")
+    tasks = dict(first.tasks)
+    for task, added in other.tasks.items():
+        if existing := tasks.get(task):
+            if existing.about != added.about or existing.rows.keys() & added.rows.keys():
+                raise StoreError(
+                    f"two runs of {first.name} both have {task}, alike or on different data; give one of them"
+                )
+            added = replace(existing, rows={**existing.rows, **added.rows}, units=[*existing.units, *added.units])
+        tasks[task] = added
+    return replace(first, tasks=tasks)
 
 
 def _variant(run: StoredRun) -> Variant:
@@ -196,17 +198,17 @@ def _variant(run: StoredRun) -> Variant:
 
 
 def _units(path: Path) -> dict[tuple[str, int, int], Mapping[str, Any]]:
-    """Read what each unit took; of a unit that was done twice the last time counts."""
+    """Read the cost of each unit; the last entry of a unit counts."""
     check_regular(path, StoreError)
     try:
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {(unit["task"], unit["shots"], unit["seed"]): unit for unit in found}
+        units = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {(unit["task"], unit["shots"], unit["seed"]): unit for unit in units}
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"{path} cannot be read ({error})") from None
 
 
 def gains(comparison: Comparison) -> Iterator[tuple[Tuned, Variant, Spread]]:
-    """Yield the difference between the first variant and each other one, on each task that both ran as a whole."""
+    """Yield the difference between the first variant and each other one, per task that both ran on all examples."""
     first, *others = comparison.variants
     for task, tuned in first.tasks.items():
         for other in others:

@@ -1,6 +1,6 @@
 """The page of a ladder, as Markdown: models, loss, families and levels, in-context learning, controls, separation.
 
-python -m evalkit.report.ladder.page RUN... --out reports/ladder.md --documents 75000
+evalkit report-ladder RUN... --out reports/ladder.md --documents 75000
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _models(rungs: Sequence[Rung], facts: Sequence[ModelFacts]) -> Iterator[str]:
-    known = {rung.name: [f for f in facts if name_and_seed(f.name)[0] == rung.name and f.loss] for rung in rungs}
-    losses = {name: [f.loss for f in found if f.loss] for name, found in known.items()}
+    facts_of = {rung.name: [f for f in facts if name_and_seed(f.name)[0] == rung.name and f.loss] for rung in rungs}
+    losses = {name: [f.loss for f in trained if f.loss] for name, trained in facts_of.items()}
     tokens = {name_and_seed(f.name)[0]: f.tokens or 0 for f in facts}
     yield _table(
         ["rung", "parameters", "without embeddings", "tokens", "seeds", "held-out loss (nats per token)"],
@@ -65,7 +65,7 @@ def _models(rungs: Sequence[Rung], facts: Sequence[ModelFacts]) -> Iterator[str]
                 f"{rung.block_parameters:,}",
                 f"{tokens[rung.name]:,}",
                 str(len(losses[rung.name])),
-                ", ".join(map(_loss, known[rung.name])),
+                ", ".join(map(_loss, facts_of[rung.name])),
             ]
             for rung in rungs
         ],

@@ -82,7 +82,7 @@ class Line:
 
     @property
     def stuck(self) -> str:
-        """Say so when every rung is at the floor, or every rung is full."""
+        """Whether every rung is at the floor, or every rung is full, in words; empty otherwise."""
         if all(score.share < ROOM[2] for score in self.scores):
             return "at the floor on every rung"
         return "full on every rung" if all(score.share > 1 - ROOM[2] for score in self.scores) else ""
@@ -105,11 +105,11 @@ _Rows = dict[int, list[_Row]]  # by training seed
 def read(folders: Iterable[Path]) -> tuple[list[Rung], list[Line], list[ModelFacts]]:
     """Read runs into rungs (by size), lines and the facts of every model.
 
-    Raises StoreError for a broken run, for two models of one name, or when the rungs were not asked the same.
+    Raises StoreError for a broken run, for two models of one name, or when the rungs did not run the same.
     """
     rungs: dict[str, Rung] = {}
     table: dict[_Key, dict[str, _Rows]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    facts: dict[str, ModelFacts] = {}  # a model may have several runs: of other tasks, or at other shots
+    facts: dict[str, ModelFacts] = {}  # a model may have several runs, of different tasks or shots
     for folder in folders:
         run = open_run(folder, unfinished=True)
         model = run.settings["model"]
@@ -117,9 +117,9 @@ def read(folders: Iterable[Path]) -> tuple[list[Rung], list[Line], list[ModelFac
         rungs[name] = Rung(
             name=name, parameters=int(model["parameters"]), block_parameters=int(model["block_parameters"])
         )
-        found = model_facts({"settings": run.settings, "training": run.training})
-        ran, known = (each.provenance for each in (found, facts.setdefault(model["model"], found)))
-        if (ran.content, ran.reading) != (known.content, known.reading):
+        facts_of_run = model_facts({"settings": run.settings, "training": run.training})
+        ran, expected = (each.provenance for each in (facts_of_run, facts.setdefault(model["model"], facts_of_run)))
+        if (ran.content, ran.reading) != (expected.content, expected.reading):
             raise StoreError(f"{folder}: not the {model['model']} of the other runs; a rung is one model, run one way")
         for key, row in _rows(run):
             table[key][name][seed].append(row)
@@ -167,9 +167,9 @@ def name_and_seed(model: str) -> tuple[str, int]:
 
 def _score(metric: metrics.Metric, seeds: _Rows) -> Score:
     rows = [row for seed in sorted(seeds) for row in seeds[seed]]
-    found = over_seeds(metric, seeds)
+    spread = over_seeds(metric, seeds)
     floors = [
         value_of(metric, [Scored(statistics=row.baselines[name], cluster=row.cluster) for row in rows])
         for name in rows[0].baselines
     ]
-    return Score(**vars(found), floor=max([sum(row.chance for row in rows) / len(rows) * metric.scale, *floors]))
+    return Score(**vars(spread), floor=max([sum(row.chance for row in rows) / len(rows) * metric.scale, *floors]))

@@ -1,4 +1,4 @@
-"""From measurements to a report's content: which figures, tables and fits there are."""
+"""From measurements to the content of a report: its figures, tables and fits."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from evalkit.report.trends import fits, twostep
 
 
 def content(selection: Selection, problems: Sequence[Problem], *, title: str, command: str) -> Content:
-    """Compute everything that a report says."""
+    """Compute everything that a report shows."""
     verdicts = result_tables.judged(selection)
-    found_laws = fits.laws(selection)
+    fitted_laws = fits.laws(selection)
     two_step = twostep.fitted(selection)
     choices, predictions = fits.predictions(selection)
-    made = {
+    figures = {
         "trend": trend.figure(selection),
         "shots": shots.figure(selection),
-        "laws of the loss": laws.figure(selection, found_laws),
+        "laws of the loss": laws.figure(selection, fitted_laws),
         "loss to score": laws.task_figure(selection, two_step),
         "learning curves": curves.figure(selection),
     }
-    found_samples, unread = samples.collect(selection)
+    browsable, unread = samples.collect(selection)
     extra = [paper_tables.language_modelling(selection), *paper_tables.by_setting(selection)]
     shown = [
         result_tables.models(selection), result_tables.results(selection, verdicts), result_tables.levels(selection),
@@ -36,24 +36,24 @@ def content(selection: Selection, problems: Sequence[Problem], *, title: str, co
     if predictions:
         fitted += [fits.error_table(selection, predictions), fits.prediction_table(selection, predictions)]
         fitted.append(fits.choice_table(choices))
-    fitted += [fits.law_table(found_laws), twostep.table(selection, two_step, found_laws)]
+    fitted += [fits.law_table(fitted_laws), twostep.table(selection, two_step, fitted_laws)]
     return Content(
         title=title,
         command=command,
         facts=_facts(selection),
-        figures=[canvas.render(figure) for figure in made.values() if isinstance(figure, canvas.Figure)],
-        missing=[(name, figure) for name, figure in made.items() if isinstance(figure, str)],
+        figures=[canvas.render(figure) for figure in figures.values() if isinstance(figure, canvas.Figure)],
+        missing=[(name, figure) for name, figure in figures.items() if isinstance(figure, str)],
         tables=[grid for grid in shown if grid.rows],
         fits=[grid for grid in fitted if grid and grid.rows],
-        notes=[f"No law of the loss in {law.of}: {law.reason}." for law in found_laws if not law.law],
-        warnings=[*selection.notes, *fits.flat_laws(found_laws)],
-        samples=found_samples,
+        notes=[f"No law of the loss in {law.of}: {law.reason}." for law in fitted_laws if not law.law],
+        warnings=[*selection.notes, *fits.flat_laws(fitted_laws)],
+        samples=browsable,
         problems=[*problems, *unread],
     )
 
 
 def _facts(selection: Selection) -> list[str]:
-    """Say in short sentences what the report is about."""
+    """Return short sentences that say what the report covers."""
     sized = sorted({m.model.parameters for m in selection.main if m.model.parameters})
     models, tasks = len(selection.sizes), len(selection.tasks)
     size = ""

@@ -1,4 +1,4 @@
-"""A table before it is written: entries with what is shown, what is small beside it, and what sorting compares."""
+"""A table before it is written: entries with their text, a remark in small type, and a sort key."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _TEX = str.maketrans(
 class Entry:
     """One cell.
 
-    text: what is read. small: an interval or a remark, in small type. key: what sorting compares; None comes last.
-    best: the best of its row or column. quoted: a figure that others published, not one of ours.
+    text: what is shown. small: an interval or a remark, in small type. key: what sorting compares; None comes last.
+    best: the best of its row or column. quoted: a published figure, not one of ours.
     """
 
     text: str = ""
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """A table: its name (in files and links), heading, what a reader must know, header and rows of equal length."""
+    """A table: its name (in files and links), heading, caption, header and rows of equal length."""
 
     name: str
     title: str
@@ -45,7 +45,7 @@ class Grid:
         assert all(len(row) == len(self.header) for row in self.rows), f"{self.name}: rows of unequal length"
 
     def numeric(self, column: int) -> bool:
-        """Tell whether a column holds numbers (then it is set to the right)."""
+        """Whether a column holds numbers, which are aligned to the right."""
         keys = [row[column].key for row in self.rows if row[column].key is not None]
         return bool(keys) and not any(isinstance(key, str) for key in keys)
 
@@ -65,7 +65,7 @@ EMPTY = Entry()
 
 
 def examples(shots: int | None) -> Entry:
-    """Return the number of examples in the prompt; "?" where nobody said, which sorts last."""
+    """Return the number of examples in the prompt; "?" where unknown, which sorts last."""
     return Entry(text="?") if shots is None else number(shots, str(shots))
 
 
@@ -109,7 +109,7 @@ def _tex_entry(entry: Entry) -> str:
 
 
 def tex(text: str) -> str:
-    """Escape LaTeX's own characters.
+    """Escape the special characters of LaTeX.
 
     >>> tex("50% of world_qa")
     '50\\\\% of world\\\\_qa'

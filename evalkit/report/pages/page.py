@@ -1,4 +1,4 @@
-"""report.html: one page that holds everything and asks the network for nothing."""
+"""report.html: one self-contained page that needs no network."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """What a report says, in the order in which it says it.
+    """The content of a report, in order.
 
     command: the one that makes it. facts: short sentences under the title. missing: figures that have no data, and why.
-    problems: runs that were left out, and why. warnings: what a reader must know before he trusts a value.
+    problems: runs that were left out, and why. warnings: what a reader must know before trusting a value.
     """
 
     title: str
@@ -39,12 +39,12 @@ class Content:
 
 
 def html(content: Content) -> str:
-    """Return the page. Everything from models and data passes through Jinja's escaping or through escaped JSON."""
+    """Return the page. All text from models and data is escaped, by Jinja or in JSON."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
-    # The policy names the one script that may run, so not even a hole in the escaping could run another.
+    # The policy names the one script that may run, so a gap in the escaping could not run another.
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

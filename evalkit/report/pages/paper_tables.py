@@ -53,10 +53,10 @@ def _belongs(selection: Selection, m: Measurement) -> bool:
 
 def _quoted(selection: Selection, columns: Sequence[tuple[str, str]]) -> Iterator[list[Entry]]:
     """Yield a row per model of the papers that has one of the columns zero-shot."""
-    found = [r for r in selection.references if (r.task, r.metric) in columns and not r.shots]
-    models = dict.fromkeys((r.paper, r.model, r.parameters) for r in found)
+    zero_shot = [r for r in selection.references if (r.task, r.metric) in columns and not r.shots]
+    models = dict.fromkeys((r.paper, r.model, r.parameters) for r in zero_shot)
     for paper, model, parameters in sorted(models, key=lambda key: (key[0], key[2] or 0, key[1])):
-        own = {(r.task, r.metric): r.value for r in found if (r.paper, r.model) == (paper, model)}
+        own = {(r.task, r.metric): r.value for r in zero_shot if (r.paper, r.model) == (paper, model)}
         entries = [number(own[c], figure(own[c]), quoted=True) if c in own else EMPTY for c in columns]
         yield [words(f"{paper} {model}", quoted=True), _size(parameters), *entries]
 
@@ -87,8 +87,10 @@ def _setting_of(shots: int | None) -> str:
 
 def _setting(selection: Selection, setting: str, chosen: Sequence[Measurement]) -> Grid:
     tasks = list(dict.fromkeys(m.task for m in chosen))
-    known = [r for r in selection.references if r.parameters and r.task in tasks and _setting_of(r.shots) == setting]
-    papers = [r for r in known if r.metric == selection.metrics[r.task]]
+    references = [
+        r for r in selection.references if r.parameters and r.task in tasks and _setting_of(r.shots) == setting
+    ]
+    papers = [r for r in references if r.metric == selection.metrics[r.task]]
     printed = sorted(dict.fromkeys((r.parameters or 0, r.paper, r.model) for r in papers))
     rows = []
     for task in tasks:

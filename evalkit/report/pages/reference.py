@@ -1,4 +1,4 @@
-"""Published values that stand beside ours: in the figures as hollow points, in the tables in italics."""
+"""Published values shown beside ours: as hollow points in figures, in italics in tables."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Reference:
 
 def printed() -> list[Reference]:
     """Return what the GPT-2 and GPT-3 papers print, under our names; they used their own prompts and shots."""
-    found = []
+    references = []
     for (task, protocol, shots, model, source, metric), value in papers.published().items():
         name = model if source == "model" else source.partition(":")[2]
-        found.append(
+        references.append(
             Reference(
                 # GPT-3's paper also measures by GPT-2's protocols.
                 paper="GPT-3" if model.startswith("gpt3-") else _PAPERS.get(protocol, protocol),
@@ -45,7 +45,7 @@ def printed() -> list[Reference]:
                 note="; ".join(filter(None, (value.where, value.note))),
             )
         )
-    return found
+    return references
 
 
 _PAPERS = {"gpt2": "GPT-2", "gpt3": "GPT-3"}

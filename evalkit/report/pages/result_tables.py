@@ -14,7 +14,8 @@ from evalkit.report.trends.verdict import Verdict, judge
 
 _LOSS = "held-out loss ↓"
 _LOSS_CAPTION = (
-    "The loss is in nats per token: two tokenizers' do not compare. ±: its standard error, over the tokens it rests on."
+    "The loss is in nats per token: losses by two tokenizers are not comparable. ±: its standard error, over the "
+    "tokens it was measured on."
 )
 
 Verdicts = Mapping[tuple[str, int | None], Sequence[tuple[Series, Verdict]]]  # (task, shots) -> one per ladder
@@ -22,20 +23,20 @@ Verdicts = Mapping[tuple[str, int | None], Sequence[tuple[Series, Verdict]]]  # 
 
 def judged(selection: Selection) -> dict[tuple[str, int | None], list[tuple[Series, Verdict]]]:
     """Judge every series of a task's main metric that has more than one size."""
-    found: dict[tuple[str, int | None], list[tuple[Series, Verdict]]] = {}
+    verdicts: dict[tuple[str, int | None], list[tuple[Series, Verdict]]] = {}
     for series in selection.series:
         if len(series.points) > 1:
-            found.setdefault((series.task, series.shots), []).append((series, judge(series)))
-    return found
+            verdicts.setdefault((series.task, series.shots), []).append((series, judge(series)))
+    return verdicts
 
 
 def models(selection: Selection) -> Grid:
     """Return the models as they were measured last: their size, their training and its held-out loss."""
-    found: dict[tuple[object, ...], ModelFacts] = {}
+    last_facts: dict[tuple[object, ...], ModelFacts] = {}
     for m in selection.final:
-        found.setdefault(m.model.training, m.model)
+        last_facts.setdefault(m.model.training, m.model)
     order = {name: i for i, name in enumerate(selection.sizes)}
-    chosen = sorted(found.values(), key=lambda facts: (order[facts.name], facts.seed or 0))
+    chosen = sorted(last_facts.values(), key=lambda facts: (order[facts.name], facts.seed or 0))
     columns: dict[str, list[tuple[float | None, str]]] = {
         "parameters": [(facts.parameters, ",.0f") for facts in chosen],
         "without embeddings": [(facts.block_parameters, ",.0f") for facts in chosen],
@@ -43,7 +44,9 @@ def models(selection: Selection) -> Grid:
         "FLOPs of training": [(facts.flops, ".3g") for facts in chosen],
         _LOSS: [(facts.loss, ".3f") for facts in chosen],
     }
-    told = {name: cells for name, cells in columns.items() if any(known is not None for known, _ in cells)}
+    filled = {
+        name: cells for name, cells in columns.items() if any(figure_known is not None for figure_known, _ in cells)
+    }
     types = [dict(facts.provenance.reading).get("dtype", "") for facts in chosen]
     several = len(set(types)) > 1
     rows = [
@@ -51,25 +54,25 @@ def models(selection: Selection) -> Grid:
             words(selection.labels[facts.name]),
             *([words(kind)] if several else []),
             *(
-                number(known, f"{known:{form}}", small=_error(facts) if name == _LOSS else "")
-                if known is not None
+                number(figure_known, f"{figure_known:{form}}", small=_error(facts) if name == _LOSS else "")
+                if figure_known is not None
                 else EMPTY
-                for name, (known, form) in zip(told, cells, strict=True)
+                for name, (figure_known, form) in zip(filled, cells, strict=True)
             ),
         ]
-        for facts, kind, *cells in zip(chosen, types, *told.values(), strict=True)
+        for facts, kind, *cells in zip(chosen, types, *filled.values(), strict=True)
     ]
     return Grid(
         name="models",
         title="Models",
-        caption=_LOSS_CAPTION if _LOSS in told else "",
-        header=["model", *(["run in"] if several else []), *told],
-        rows=rows if told or several else (),
+        caption=_LOSS_CAPTION if _LOSS in filled else "",
+        header=["model", *(["run in"] if several else []), *filled],
+        rows=rows if filled or several else (),
     )
 
 
 def _error(facts: ModelFacts) -> str:
-    """Say how well a held-out loss is known, where its training's record does."""
+    """Return the standard error of a held-out loss, where the training's record has one."""
     if facts.loss_stderr is None:
         return ""
     return f"± {facts.loss_stderr:.3f}" + (f" ({facts.loss_tokens:,} tokens)" if facts.loss_tokens else "")
@@ -81,9 +84,9 @@ def results(selection: Selection, verdicts: Verdicts) -> Grid:
     for key, group in _groups(selection, [m for m in selection.final if not m.level]):
         task, shots = key[1], key[4]
         labels = [(s, v.label) for s, v in verdicts.get((task, shots), ())]
-        said = ", ".join(f"{s.ladder}: {label}" if len(labels) > 1 else label for s, label in labels)
+        verdict = ", ".join(f"{s.ladder}: {label}" if len(labels) > 1 else label for s, label in labels)
         row = _row(selection, group)
-        rows.append([*row[:3], words(said), *row[3:], words(_beside(selection, group))])
+        rows.append([*row[:3], words(verdict), *row[3:], words(_beside(selection, group))])
     return Grid(
         name="results",
         title="Results by task",
@@ -153,7 +156,7 @@ def verdict_table(selection: Selection, verdicts: Verdicts) -> Grid:
         caption=(
             "Kendall's tau of value against size (positive: ability grows) with its exact permutation p, and the slope "
             "per tenfold size with its 95% interval. trend: both tests agree. flat: the slope lies within 5% of the "
-            "range. saturated: the two largest sizes are at 95% of the range. too noisy: nothing was shown."
+            "range. saturated: the two largest sizes are at 95% of the range. too noisy: inconclusive."
         ),
         header=["task", *ladder, "metric", "shots", "sizes", "verdict", "tau", "p", "slope", "of", "above chance"],
         rows=rows,

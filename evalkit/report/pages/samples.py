@@ -1,4 +1,4 @@
-"""What the sample browser shows: the same documents as each model saw and answered them."""
+"""The samples in the browser: the same documents with the prompt and the answer of each model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.types import Record
 
-# The page has to stay small: so many characters of samples at most, and of one context or continuation.
+# To keep the page small: the most characters of all samples, and of one context or continuation.
 BUDGET = 600_000
 _CONTEXT, _CONTINUATION = 4_000, 1_500
 _CAP, _MODELS = 50, 8
@@ -44,7 +44,7 @@ class Samples:
     cut: bool = False
 
     def script(self) -> str:
-        """Return JSON that can stand inside a script element: no character of it can end the element or the string."""
+        """Return JSON that is safe inside a script element: no character of it can end the element or the string."""
         body = json.dumps(
             {"models": self.models, "groups": self.groups, "texts": self.texts},
             ensure_ascii=False,
@@ -56,8 +56,8 @@ class Samples:
 
 
 def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
-    """Read the records of the runs at each training's last checkpoint. What cannot be read is named and left out."""
-    found: dict[str, dict[Group, list[Record]]] = {}
+    """Read the records of the runs at each training's last checkpoint. Unreadable ones are left out and reported."""
+    records_of: dict[str, dict[Group, list[Record]]] = {}
     problems = []
     for label, folder in _runs(selection):
         try:
@@ -66,15 +66,15 @@ def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
         except (EvalkitError, OSError) as error:
             problems.append(Problem(path=folder, reason=f"no samples: {error}"))
             continue
-        # Runs of other tasks or shots belong together; of the same ones they are shown apart.
+        # Runs of different tasks or shots are merged; runs of the same are shown apart.
         names = (label if i == 1 else f"{label} #{i}" for i in count(1))
-        name = next(name for name in names if not found.get(name, {}).keys() & groups.keys())
-        found.setdefault(name, {}).update(groups)
+        name = next(name for name in names if not records_of.get(name, {}).keys() & groups.keys())
+        records_of.setdefault(name, {}).update(groups)
     cap = _CAP
-    samples = _build(found, selection, cap)
+    samples = _build(records_of, selection, cap)
     while len(samples.script()) > BUDGET and cap > 1:
         cap = max(1, int(cap * min(0.9, BUDGET / len(samples.script()))))
-        samples = _build(found, selection, cap)
+        samples = _build(records_of, selection, cap)
     return samples, problems
 
 
@@ -95,17 +95,17 @@ def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
         yield from ((label, folder) for folder in runs)
 
 
-Asked = tuple[str, str, str]  # task as the run names it, protocol, template
+TaskKey = tuple[str, str, str]  # task as the run names it, protocol, template
 
 
-def _names(selection: Selection, folder: Path) -> dict[Asked, str]:
-    """Return how the report names what a run asked."""
+def _names(selection: Selection, folder: Path) -> dict[TaskKey, str]:
+    """Return the names in the report of a run's tasks."""
     shown = {(m.task_in_run or m.task, m.protocol, m.template): m.task for m in selection.raw}
     own = {(m.task_in_run or m.task, m.protocol, m.template): m.task for m in selection.raw if m.origin == folder}
     return {**shown, **own}
 
 
-def _smallest(records: Iterable[Record], names: Mapping[Asked, str]) -> dict[Group, list[Record]]:
+def _smallest(records: Iterable[Record], names: Mapping[TaskKey, str]) -> dict[Group, list[Record]]:
     """Keep of each group the documents whose ids have the smallest hashes: the same ones for every model."""
     heaps: dict[Group, list[tuple[int, str, Record]]] = {}
     seeds: dict[Group, int] = {}
@@ -131,7 +131,7 @@ def _rules(selection: Selection) -> dict[tuple[str, str], str]:
 
 
 def _check_scores(groups: Mapping[Group, Sequence[Record]], rules: Mapping[tuple[str, str], str]) -> None:
-    """Raise StoreError for statistics that are not as many as their metric has."""
+    """Raise StoreError for a metric whose number of statistics is wrong."""
     for group, records in groups.items():
         for record in records:
             for name, statistics in record.scores.items():
@@ -139,8 +139,8 @@ def _check_scores(groups: Mapping[Group, Sequence[Record]], rules: Mapping[tuple
                     _score(metrics.get(name, rules.get((group[0], name), "")), statistics)
 
 
-def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Selection, cap: int) -> Samples:
-    samples = Samples(models=list(found), cap=cap)
+def _build(records_of: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Selection, cap: int) -> Samples:
+    samples = Samples(models=list(records_of), cap=cap)
     places: dict[str, int] = {}
 
     def text(value: str) -> int:
@@ -151,14 +151,14 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
 
     rules = _rules(selection)
     order = {task: i for i, task in enumerate(selection.tasks)}
-    groups = {group for runs in found.values() for group in runs if group[0] in order}
+    groups = {group for runs in records_of.values() for group in runs if group[0] in order}
     for group in sorted(groups, key=lambda g: (order[g[0]], g[2], g[1])):
         documents: dict[str, dict[str, Any]] = {}
         own = {metric: rule for (task, metric), rule in rules.items() if task == group[0]}
-        for i, runs in enumerate(found.values()):
-            kept = runs.get(group, ())
-            samples.cut = samples.cut or len(kept) > cap
-            for record in kept[:cap]:
+        for i, runs in enumerate(records_of.values()):
+            chosen = runs.get(group, ())
+            samples.cut = samples.cut or len(chosen) > cap
+            for record in chosen[:cap]:
                 entry = documents.setdefault(
                     record.doc_id, {"id": record.doc_id, "level": record.level, "gold": record.gold, "answers": {}}
                 )
@@ -174,11 +174,11 @@ def _build(found: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Sel
 
 
 def _answer(record: Record, metric: str, text: Any, rules: Mapping[str, str]) -> dict[str, Any]:
-    """Return one model's answer: the prompt it saw, what it said, and every score of it."""
-    known = {name: metrics.get(name, rules.get(name, "")) for name in record.scores}
-    scores = {name: _score(known[name], statistics) for name, statistics in record.scores.items() if statistics}
+    """Return one model's answer: its prompt, its responses and its scores."""
+    scored_by = {name: metrics.get(name, rules.get(name, "")) for name in record.scores}
+    scores = {name: _score(scored_by[name], statistics) for name, statistics in record.scores.items() if statistics}
     value = scores.get(metric)
-    share = value is not None and known[metric].share
+    share = value is not None and scored_by[metric].share
     return {
         "contexts": [text(_tail(context)) for context in record.prompt.contexts],
         "continuations": [text(_head(continuation)) for continuation in record.continuations],
@@ -196,15 +196,15 @@ def _answer(record: Record, metric: str, text: Any, rules: Mapping[str, str]) ->
 
 
 def _gold(record: Record) -> int:
-    """Return the index of the gold option, or -1 where it cannot be told.
+    """Return the index of the gold option, or -1 where it is unclear.
 
     The options stand in the continuations or, under partial scoring, in the contexts.
     """
     places = record.continuations if len(set(record.continuations)) > 1 else record.prompt.contexts
-    found = [i for i, place in enumerate(places) if place.strip() == record.gold.strip()]
-    if not found and len(record.prompt.contexts) > 1:
-        found = [i for i, place in enumerate(places) if record.gold.strip() in place]
-    return found[0] if len(found) == 1 else -1
+    matches = [i for i, place in enumerate(places) if place.strip() == record.gold.strip()]
+    if not matches and len(record.prompt.contexts) > 1:
+        matches = [i for i, place in enumerate(places) if record.gold.strip() in place]
+    return matches[0] if len(matches) == 1 else -1
 
 
 def _score(metric: metrics.Metric, statistics: Sequence[float]) -> float:

@@ -87,13 +87,13 @@ def long_form(selection: Selection) -> str:
 
     All of them at the last checkpoint of a training; of earlier checkpoints, each task's main metric without levels.
     """
-    kept = {id(m) for m in selection.main if not m.level}
+    main = {id(m) for m in selection.main if not m.level}
     last = last_checkpoints(m.model for m in selection.measurements)
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(_COLUMNS)
     for m in selection.measurements:
-        if id(m) in kept or m.model.checkpoint in last:
+        if id(m) in main or m.model.checkpoint in last:
             rows.writerow(map(sinks.csv_cell, _fields(m)))
     return out.getvalue()
 

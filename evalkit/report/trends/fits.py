@@ -1,4 +1,4 @@
-"""What is fitted to the measurements: laws of the loss, and predictions of the sizes that were held out."""
+"""Fits to the measurements: laws of the loss, and predictions of the sizes that were held out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalkit.report.run_table import figure
 from evalkit.report.selection import Selection
 from evalkit.report.trends import predict, scaling
 
-# Checkpoints count for a law in D from this share of the training on: the first steps follow no power law.
+# A law in D uses checkpoints from this share of the training on: the first steps follow no power law.
 _LATE = 1 / 30
 
 
@@ -68,14 +68,14 @@ _QUANTITY = {
 
 
 def ladders(selection: Selection) -> list[str]:
-    """Return the families of models whose losses compare: of one corpus, tokenizer and held-out text."""
+    """Return the families of models whose losses are comparable: of one corpus, tokenizer and held-out text."""
     return list(dict.fromkeys(m.model.family for m in selection.raw if m.source == "model" and m.model.parameters))
 
 
 def losses(selection: Selection, ladder: str) -> tuple[str, list[LossPoint]]:
-    """Return what the loss of a ladder is, and all points that have one.
+    """Return what a ladder's loss is called, and all points that have one.
 
-    The held-out loss of the training records, or else the logarithm of an imported perplexity (nats per scored word).
+    The held-out loss of the training records, otherwise the logarithm of an imported perplexity (nats per scored word).
     """
     own = [m for m in selection.raw if m.model.family == ladder and m.model.parameters]
     points = {}
@@ -100,10 +100,10 @@ def losses(selection: Selection, ladder: str) -> tuple[str, list[LossPoint]]:
 
 
 def laws(selection: Selection) -> list[FittedLaw]:
-    """Fit the laws of every ladder: tokens of two tokenizers, or two held-out texts, share none."""
+    """Fit the laws of every ladder by itself: losses by different tokenizers or held-out texts are not comparable."""
     points = {ladder: losses(selection, ladder) for ladder in ladders(selection)}
-    known = {ladder: found for ladder, found in points.items() if found[1]}
-    return [law for ladder in known for law in _of_ladder(ladder, *known[ladder], several=len(known) > 1)]
+    measured = {ladder: losses_of for ladder, losses_of in points.items() if losses_of[1]}
+    return [law for ladder in measured for law in _of_ladder(ladder, *measured[ladder], several=len(measured) > 1)]
 
 
 def _of_ladder(ladder: str, what: str, points: Sequence[LossPoint], *, several: bool) -> list[FittedLaw]:
@@ -134,8 +134,8 @@ def _one_training(points: Sequence[LossPoint]) -> list[LossPoint]:
 
 def _law(plain: FittedLaw, points: Sequence[LossPoint]) -> FittedLaw:
     """Fit the points that have the law's quantities; they weigh by their standard errors where all have one."""
-    known = [p for p in points if all(plain.x(p))]
-    fitted = [p for p in known if not p.held]
+    complete = [p for p in points if all(plain.x(p))]
+    fitted = [p for p in complete if not p.held]
     columns = list(zip(*(plain.x(p) for p in fitted), strict=True))
     try:
         if any(len(set(column)) < 3 for column in columns) or not columns:
@@ -148,19 +148,19 @@ def _law(plain: FittedLaw, points: Sequence[LossPoint]) -> FittedLaw:
         )  # fmt: skip
     except DataError as error:
         return replace(plain, reason=str(error))
-    return replace(plain, law=law, points=known)
+    return replace(plain, law=law, points=complete)
 
 
-def flat_laws(found: Sequence[FittedLaw]) -> list[str]:
-    """Say of which laws the loss does not fall."""
-    return [f"Law of the loss in {law.of}: {law.law.flat}." for law in found if law.law and law.law.flat]
+def flat_laws(laws: Sequence[FittedLaw]) -> list[str]:
+    """Return a warning for each law whose loss does not fall."""
+    return [f"Law of the loss in {law.of}: {law.law.flat}." for law in laws if law.law and law.law.flat]
 
 
-def law_table(found: Sequence[FittedLaw]) -> Grid | None:
+def law_table(laws: Sequence[FittedLaw]) -> Grid | None:
     """Return the fitted constants with their intervals and how well each law predicts what was held out."""
     rows = []
-    several = any(fitted.several for fitted in found)
-    for fitted in found:
+    several = any(fitted.several for fitted in laws)
+    for fitted in laws:
         if not fitted.law:
             continue
         law = fitted.law
@@ -211,10 +211,10 @@ def predictions(selection: Selection) -> tuple[Mapping[str, predict.Choice], lis
     return predict.predict_parts(parts)
 
 
-def prediction_table(selection: Selection, found: Sequence[predict.Prediction]) -> Grid:
+def prediction_table(selection: Selection, predicted: Sequence[predict.Prediction]) -> Grid:
     """Return predicted, actual and error of every task."""
     rows = []
-    for p in found:
+    for p in predicted:
         assert p.actual
         inside = p.low <= p.actual.value <= p.high
         rows.append(
@@ -232,7 +232,7 @@ def prediction_table(selection: Selection, found: Sequence[predict.Prediction]) 
         title="Held out: predicted and actual",
         caption=(
             "Fitted without the models held out; the form of the curve was chosen on the fitted sizes alone. Error: "
-            "predicted minus actual, in the metric's unit; beside it the error of saying 'same as the largest fitted'."
+            "predicted minus actual, in the metric's unit; beside it the error of 'same as the largest fitted'."
         ),
         header=[
             "task", "metric", "shots", "model", "predicted", "actual", "error", "error of 'same'", "in interval",
@@ -242,28 +242,28 @@ def prediction_table(selection: Selection, found: Sequence[predict.Prediction]) 
     )  # fmt: skip
 
 
-def error_table(selection: Selection, found: Sequence[predict.Prediction]) -> Grid:
+def error_table(selection: Selection, predicted: Sequence[predict.Prediction]) -> Grid:
     """Return the mean absolute errors: of all predictions, by model, and by whether the fitted sizes show a trend."""
-    trends = {id(p): predict.kind_of(p.series).endswith(", trend") for p in found}
+    trends = {id(p): predict.kind_of(p.series).endswith(", trend") for p in predicted}
     groups: dict[tuple[str, str], list[predict.Prediction]] = {}
-    for p in found:
+    for p in predicted:
         assert p.actual
         unit = "points" if p.actual.ceiling is not None else "% of the value"
         trend = "a trend among the fitted sizes" if trends[id(p)] else "no trend among the fitted sizes"
-        whole = ["whole tasks alone"] if p.series.task in selection.tasks else []
-        for part in ("all", *whole, selection.labels[p.model], trend):
+        tasks = ["whole tasks alone"] if p.series.task in selection.tasks else []
+        for part in ("all", *tasks, selection.labels[p.model], trend):
             groups.setdefault((unit, part), []).append(p)
     rows = []
     for unit, part in sorted(groups, key=lambda key: (key[0] != "points", key[1] != "all")):
         group = groups[unit, part]
         errors = [_size_of(p, p.error) for p in group]
         same = [_size_of(p, p.baseline_error) for p in group]
-        known = [p for p in group if not math.isnan(p.low)]
-        inside = sum(p.low <= p.actual.value <= p.high for p in known if p.actual)
+        bounded = [p for p in group if not math.isnan(p.low)]
+        inside = sum(p.low <= p.actual.value <= p.high for p in bounded if p.actual)
         rows.append(
             [
                 words(part), words(unit), number(len(group), str(len(group))), *map(_average, (errors, same)),
-                number(inside / len(known), f"{inside} of {len(known)}") if known else EMPTY,
+                number(inside / len(bounded), f"{inside} of {len(bounded)}") if bounded else EMPTY,
             ]
         )  # fmt: skip
     return Grid(
@@ -276,7 +276,7 @@ def error_table(selection: Selection, found: Sequence[predict.Prediction]) -> Gr
 
 
 def choice_table(choices: Mapping[str, predict.Choice]) -> Grid:
-    """Return how each form of curve did on the fitted sizes, and which one was taken."""
+    """Return how well each form of curve did on the fitted sizes, and which one was chosen."""
     forms = list(dict.fromkeys(form for choice in choices.values() for form in choice.errors))
     rows = []
     for choice in choices.values():

@@ -1,9 +1,9 @@
-"""Predicting the next sizes of a series from the smaller ones, and how well that goes.
+"""Predicting the next sizes of a series from the smaller ones, and how well that works.
 
 The form of the curve is chosen among FORMS on the fitted sizes alone, never on the sizes to be predicted: each form
 predicts every fitted size from the others (leave-one-out), or the next sizes from all smaller ones (forward), and the
-form with the lowest mean absolute error over all series of a kind is taken. Kinds are apart by unit and by whether the
-verdict on the fitted sizes is a trend. "Same as the largest" is the honest baseline beside it.
+form with the lowest mean absolute error over all series of a kind is chosen. Kinds differ in their unit and in whether
+the verdict on the fitted sizes is a trend. "Same as the largest" is the honest baseline beside it.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Curve:
     ceiling: float | None
     logarithmic: bool
 
-    def only(self, kept: Sequence[int]) -> Curve:
+    def only(self, places: Sequence[int]) -> Curve:
         """Return some of the sizes alone."""
-        return replace(self, x=self.x[list(kept)], y=self.y[list(kept)])
+        return replace(self, x=self.x[list(places)], y=self.y[list(places)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A predicted measurement. low, high: the 95% interval for a new measurement, NaN where no point is spare.
+    """A predicted measurement. low, high: the 95% interval for a new measurement, NaN without a point to spare.
 
     baseline: the value of the largest fitted size. actual: what was measured, or None for a size not yet trained.
     """
@@ -103,14 +103,14 @@ def curve_of(series: Series) -> Curve:
     logarithmic = is_logarithmic(series.points)
     values = np.array([sum(m.value for m in group) / len(group) for group in groups.values()])
     errors = [m.stderr / (m.value if logarithmic else 1.0) for m in series.points]
-    known = all(map(math.isfinite, errors))
+    complete = all(map(math.isfinite, errors))
     first = series.points[0]
     bounded = first.higher_is_better and first.ceiling is not None
     floor = first.chance or 0.0
     return Curve(
         x=np.log10(np.array(list(groups), dtype=np.float64)),
         y=np.log(values) if logarithmic else values,
-        noise=math.sqrt(sum(e * e for e in errors) / len(errors)) if known else 0.0,
+        noise=math.sqrt(sum(e * e for e in errors) / len(errors)) if complete else 0.0,
         floor=(floor if min(values) > floor else 0.0) if bounded else None,
         ceiling=first.ceiling if bounded else None,
         logarithmic=logarithmic,
@@ -119,7 +119,7 @@ def curve_of(series: Series) -> Curve:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """What a form returns: predictions at x, and what an interval needs. slopes: d fit / d constants, per point."""
+    """A fitted form: predictions at x, and what an interval needs. slopes: d fit / d constants, per point."""
 
     at: Array
     constants: int
@@ -136,7 +136,7 @@ def _polynomial(curve: Curve, x: Array, degree: int) -> _Fitted:
 
 
 def _same(curve: Curve, x: Array) -> _Fitted:
-    """Take the next smaller size; below the smallest, that. As constants go, the one point itself."""
+    """Take the next smaller size, or the smallest. The point itself is the one constant."""
     nearest = np.maximum(np.searchsorted(curve.x, x) - 1, 0)
     return _Fitted(curve.y[nearest], 1, np.zeros(1), np.ones((1, 1)), np.ones((len(x), 1)))
 
@@ -158,9 +158,9 @@ def _least_squares(curve: Curve, x: Array, of: Callable[[Array, Array], Array], 
     """Fit a curve that is not linear in its constants."""
     from scipy.optimize import approx_fprime, least_squares
 
-    found = least_squares(lambda theta: of(theta, curve.x) - curve.y, start, method="lm", max_nfev=400)
-    slopes_at = np.atleast_2d(approx_fprime(found.x, lambda theta: of(theta, x), 1e-6))
-    return _Fitted(of(found.x, x), len(found.x), found.fun, found.jac, slopes_at)
+    solution = least_squares(lambda theta: of(theta, curve.x) - curve.y, start, method="lm", max_nfev=400)
+    slopes_at = np.atleast_2d(approx_fprime(solution.x, lambda theta: of(theta, x), 1e-6))
+    return _Fitted(of(solution.x, x), len(solution.x), solution.fun, solution.jac, slopes_at)
 
 
 def _sigmoid(curve: Curve, x: Array) -> _Fitted | None:
@@ -228,10 +228,10 @@ class Extended:
 
 
 def extend(curve: Curve, x: Array, form: str) -> Extended | None:
-    """Continue a curve to log10 N by one of FORMS; None where the form is not for such a metric.
+    """Continue a curve to log10 N by one of FORMS; None where the form does not suit the metric.
 
     The interval is Student's, from the curve's linearisation: of the scatter about the curve, or of the points' own
-    errors where these are larger. What lies in the choice of the form is not in it.
+    errors where these are larger. The uncertainty of the choice of form is not included.
     """
     from scipy.stats import t as student
 
@@ -263,8 +263,8 @@ def split(series: Series, held: int) -> tuple[Series, tuple[Measurement, ...]]:
     """Return the series without its `held` largest sizes, and those."""
     sizes = sorted({m.model.parameters or 0 for m in series.points})
     limit = sizes[-held] if held else math.inf
-    kept = tuple(m for m in series.points if (m.model.parameters or 0) < limit)
-    return replace(series, points=kept), tuple(m for m in series.points if (m.model.parameters or 0) >= limit)
+    fitted = tuple(m for m in series.points if (m.model.parameters or 0) < limit)
+    return replace(series, points=fitted), tuple(m for m in series.points if (m.model.parameters or 0) >= limit)
 
 
 def kind_of(series: Series) -> str:
@@ -293,19 +293,19 @@ def choose(fitted: Iterable[Series], *, rule: Rule = "leave-one-out") -> dict[st
 
 
 def _errors(curve: Curve, form: str, rule: Rule) -> list[float]:
-    """Return a form's absolute errors in predicting some sizes from others; nothing where it is not for the curve."""
+    """Return a form's absolute errors in predicting some sizes from others; none where it does not suit the curve."""
     n = len(curve.x)
     if rule == "forward":
         splits = [([*range(k)], [*range(k, min(k + AHEAD, n))]) for k in range(MIN_FITTED, n)]
     else:
         splits = [([*range(i), *range(i + 1, n)], [i]) for i in range(n) if n > MIN_FITTED]
-    found: list[float] = []
-    for kept, left in splits:
-        fitted = FORMS[form](curve.only(kept), curve.x[left])
+    errors: list[float] = []
+    for fitted_on, predicted in splits:
+        fitted = FORMS[form](curve.only(fitted_on), curve.x[predicted])
         if fitted is None:
             return []
-        found += np.abs(fitted.at - curve.y[left]).tolist()
-    return found
+        errors += np.abs(fitted.at - curve.y[predicted]).tolist()
+    return errors
 
 
 def hold_out(
@@ -325,45 +325,45 @@ def hold_out(
 def predict_parts(
     parts: Iterable[tuple[Series, Sequence[Measurement]]], *, rule: Rule = "leave-one-out"
 ) -> tuple[dict[str, Choice], list[Prediction]]:
-    """Choose a form on the fitted parts of series and predict the others; parts of less than 3 sizes are left out."""
-    kept = [(fitted, actual) for fitted, actual in parts if len({m.model.parameters for m in fitted.points}) >= 3]
-    choices = choose((fitted for fitted, _ in kept), rule=rule)
-    found = []
-    for fitted, actual in kept:
+    """Choose a form on the fitted parts of series and predict the others; parts of under 3 sizes are left out."""
+    usable = [(fitted, actual) for fitted, actual in parts if len({m.model.parameters for m in fitted.points}) >= 3]
+    choices = choose((fitted for fitted, _ in usable), rule=rule)
+    predictions = []
+    for fitted, actual in usable:
         form = choices[kind_of(fitted)].form
-        found += [forecast(fitted, form, m.model.parameters or 1, actual=m) for m in actual]
-    return choices, found
+        predictions += [forecast(fitted, form, m.model.parameters or 1, actual=m) for m in actual]
+    return choices, predictions
 
 
 def forecast(fitted: Series, form: str, parameters: int, *, actual: Measurement | None = None) -> Prediction:
-    """Predict one size from a series by one of FORMS (the baseline where the form is not for such a metric)."""
+    """Predict one size from a series by one of FORMS (the baseline where the form does not suit the metric)."""
     curve, x = curve_of(fitted), np.array([math.log10(parameters)])
-    found = extend(curve, x, form)
-    if found is None:
+    extended = extend(curve, x, form)
+    if extended is None:
         form = BASELINE
-        found = extend(curve, x, form)
-    assert found
+        extended = extend(curve, x, form)
+    assert extended
     return Prediction(
         series=fitted,
         form=form,
         model=actual.model.name if actual else "",
         parameters=parameters,
-        value=float(found.value[0]),
-        low=float(found.low[0]),
-        high=float(found.high[0]),
+        value=float(extended.value[0]),
+        low=float(extended.low[0]),
+        high=float(extended.high[0]),
         baseline=float(np.exp(curve.y[-1]) if curve.logarithmic else curve.y[-1]),
         actual=actual,
-        points=found.points,
-        constants=found.constants,
-        warning=warning(found.points, found.constants) if found.constants > 1 else "",
+        points=extended.points,
+        constants=extended.constants,
+        warning=warning(extended.points, extended.constants) if extended.constants > 1 else "",
     )
 
 
 def mean_errors(predictions: Sequence[Prediction]) -> dict[str, float]:
     """Return the mean absolute error of what was chosen ("chosen") and, for comparison, of every form used throughout.
 
-    In the metric's shown unit, so give predictions of one unit. Only the chosen form was chosen without the actual
-    values; the best of the others is known afterwards alone.
+    In the metric's shown unit, so give predictions of one unit. The chosen form was chosen without the actual
+    values; which of the others is best is known only afterwards.
     """
     assert predictions
     errors = {"chosen": [abs(p.error) for p in predictions]}

@@ -23,8 +23,8 @@ from evalkit.stats.resampling import counts_with_replacement, percentile_interva
 
 Array = NDArray[np.float64]
 
-DELTA = 1e-3  # of the Huber loss, Hoffmann et al. 2022, section 3.3; no loss is thought to lie closer to a law
-FEW = 20  # below this many points, refits simulate residuals: resampling 5 points of 5 mostly draws doubles
+DELTA = 1e-3  # of the Huber loss, Hoffmann et al. 2022, section 3.3; no loss is assumed to lie closer to a law
+FEW = 20  # below this many points, refits simulate residuals: resampling 5 points mostly draws duplicates
 
 # The grid of starts of Hoffmann et al. 2022, appendix D.3, in this file's order.
 _E = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -41,8 +41,8 @@ class Law:
 
     form: the formula. names, values: its constants. low, high: their interval at `level`, NaN where there is none.
     points: how many were fitted; sizes: how many different ones among them. residuals: measured over fitted - 1.
-    replicates: constants of every refit, (refits, constants). warning: what forbids to trust the curve, or empty.
-    flat: the warning that the loss does not fall, or falls no more than it scatters, so that the power says nothing.
+    replicates: constants of every refit, (refits, constants). warning: why the curve is not to be trusted, or empty.
+    flat: the warning that the loss does not fall, or by no more than it scatters, so that the power means nothing.
     """
 
     form: str
@@ -149,22 +149,22 @@ def leave_largest_out(x: Sequence[Sequence[float]], loss: Sequence[float], *, re
     x: one sequence (power law), or two (Chinchilla's N and D). Raises DataError where too few points remain.
     """
     largest = max(x[0])
-    kept = [i for i, size in enumerate(x[0]) if size < largest]
-    columns, rest = [[column[i] for i in kept] for column in x], [loss[i] for i in kept]
+    fitted = [i for i, size in enumerate(x[0]) if size < largest]
+    columns, fitted_loss = [[column[i] for i in fitted] for column in x], [loss[i] for i in fitted]
     n, *d = columns
-    law = chinchilla(n, d[0], rest, refits=refits) if d else power_law(n, rest, refits=refits)
-    found = []
-    for i in sorted(set(range(len(loss))) - set(kept)):
+    law = chinchilla(n, d[0], fitted_loss, refits=refits) if d else power_law(n, fitted_loss, refits=refits)
+    predictions = []
+    for i in sorted(set(range(len(loss))) - set(fitted)):
         at = tuple(float(column[i]) for column in x)
         low, high = law.band(*at)
         predicted = float(law.predict(*at))
-        found.append(
+        predictions.append(
             LeftOut(
                 x=at, predicted=predicted, actual=float(loss[i]), low=float(low), high=float(high),
                 points=law.points, parameters=law.parameters, warning=law.warning,
             )
         )  # fmt: skip
-    return found
+    return predictions
 
 
 def _fit(
@@ -219,24 +219,24 @@ def _fit(
 
 
 def _flat(columns: Array, values: Array, residuals: Array, symbols: Sequence[str]) -> str:
-    """Say in which quantities the loss does not fall, or by no more than the points scatter; empty where in none."""
+    """Return in which quantities the loss does not fall, or by no more than its scatter; empty if it falls in all."""
     scatter = float(np.sqrt((residuals**2).mean()))
     ends = zip(columns, values[1::2], values[2::2], strict=True)
     terms = np.array([[a * column.min() ** -alpha, a * column.max() ** -alpha] for column, a, alpha in ends])
     falls = (terms[:, 0] - terms[:, 1]) / (values[0] + terms[:, 1].sum())
-    said = []
+    warnings = []
     for symbol, fall in zip(symbols, falls, strict=True):
         if fall < _NO_FALL:
-            said.append(f"the loss does not fall with {symbol}: the power says nothing of other sizes")
+            warnings.append(f"the loss does not fall with {symbol}: the power says nothing about other sizes")
         elif fall < 2 * scatter:
-            said.append(
+            warnings.append(
                 f"the loss falls by {fall:.1%} with {symbol} and scatters by {scatter:.1%}: the power is chance"
             )
-    return "; ".join(said)
+    return "; ".join(warnings)
 
 
 def warning(sizes: int, parameters: int) -> str:
-    """Say what forbids to trust a curve through so few points; empty where nothing does."""
+    """Return why a curve through so few points is not to be trusted; empty where they are enough."""
     if sizes <= parameters:
         return f"{sizes} sizes and {parameters} constants: the curve can pass through every point and proves nothing"
     if sizes <= parameters + 2:
@@ -257,11 +257,11 @@ def evaluate(constants: Array, x: Sequence[float | Sequence[float] | Array]) -> 
 class _Problem:
     """The points of a fit. Unknowns theta: e, then for each quantity a (where log x is at its mean) and alpha.
 
-    Centring log x takes the strong correlation of a and alpha out, which L-BFGS pays for in steps.
+    Centring log x removes the strong correlation of a and alpha, which would cost L-BFGS many steps.
     """
 
     def __init__(self, columns: Array, loss: Array, *, errors: Array | None = None, delta: float = DELTA):
-        """Take n points; errors: what scatters each loss beyond a law, over the loss; None: all alike."""
+        """Take n points. errors: the scatter of each loss about a law, over the loss; None: the same for all."""
         self.columns, self.loss, self.errors, self.delta = columns, loss, errors, delta
         weights = np.ones(len(loss)) if errors is None else errors**-2.0
         self.weights = weights / weights.mean()
@@ -282,11 +282,11 @@ class _Problem:
 
     def constants(self, theta: Array) -> Array:
         """Return E, A, alpha, ... of theta (..., 1 + 2 m)."""
-        found = np.array(theta, dtype=np.float64)
-        found[..., 1::2] += found[..., 2::2] * self.centers
-        found[..., 0] = np.exp(found[..., 0])
-        found[..., 1::2] = np.exp(found[..., 1::2])
-        return found
+        constants = np.array(theta, dtype=np.float64)
+        constants[..., 1::2] += constants[..., 2::2] * self.centers
+        constants[..., 0] = np.exp(constants[..., 0])
+        constants[..., 1::2] = np.exp(constants[..., 1::2])
+        return constants
 
     def curve(self, theta: Array) -> tuple[Array, Array]:
         """Return log L, (..., n), and each term's share of L, (..., m + 1, n), at theta (..., 1 + 2 m)."""
@@ -300,11 +300,11 @@ class _Problem:
 
     def slopes(self, share: Array) -> Array:
         """Return d log L / d theta, (..., 1 + 2 m, n)."""
-        found = np.empty((*share.shape[:-2], 1 + 2 * len(self.logs), share.shape[-1]))
-        found[..., 0, :] = share[..., 0, :]
-        found[..., 1::2, :] = share[..., 1:, :]
-        found[..., 2::2, :] = -share[..., 1:, :] * self.logs
-        return found
+        slopes = np.empty((*share.shape[:-2], 1 + 2 * len(self.logs), share.shape[-1]))
+        slopes[..., 0, :] = share[..., 0, :]
+        slopes[..., 1::2, :] = share[..., 1:, :]
+        slopes[..., 2::2, :] = -share[..., 1:, :] * self.logs
+        return slopes
 
     def objective(self, theta: Array) -> tuple[float, Array]:
         """Return the sum of Huber losses over delta^2, and its gradient.
@@ -351,13 +351,13 @@ class _Problem:
         if n >= FEW:
             counts = counts_with_replacement(n, resamples=refits, rng=rng)
             return self.constants(self.descend(best, self.target[None], counts)), f"{refits} refits of resampled points"
-        # Huber's curve leaves larger residuals than least squares does, whose degrees of freedom are known.
+        # Least squares, unlike Huber's loss, leaves residuals whose degrees of freedom are known.
         squares = _Problem(self.columns, self.loss, errors=self.errors, delta=1e3)
         least = squares.descend(best, squares.target[None], np.ones((1, n)))[0]
         center = self.curve(best)[0]
         spread = math.sqrt((self.weights * (self.target - self.curve(least)[0]) ** 2).sum() / spare)
         drawn = spread * np.sqrt(spare / rng.chisquare(spare, size=(refits, 1))) / np.sqrt(self.weights)
-        if self.errors is not None:  # that points happen to lie closer to the curve than they are known says little
+        if self.errors is not None:  # points that happen to lie closer to the curve than their errors say little
             drawn = np.maximum(drawn, self.errors)
         targets = center + drawn * rng.standard_normal((refits, n))
         return self.constants(self.descend(best, targets, np.ones((1, n)))), f"{refits} refits of simulated residuals"
@@ -383,8 +383,8 @@ class _Problem:
             reached, *linear = self._normal(trial, targets[active], counts[active])
             better = reached < height[active]
             gain = np.where(better, height[active] - reached, 0) / height[active]
-            done = active[better]
-            theta[done], height[done], normal[done], right[done] = (
+            improved = active[better]
+            theta[improved], height[improved], normal[improved], right[improved] = (
                 trial[better], reached[better], linear[0][better], linear[1][better],
             )  # fmt: skip
             damping[active] = np.clip(damping[active] * np.where(better, 1 / 3, 4), 1e-9, 1e9)

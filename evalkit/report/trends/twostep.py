@@ -16,7 +16,7 @@ from evalkit.report.selection import Selection
 from evalkit.report.trends import fits
 from evalkit.report.trends.tasklaw import TaskLaw, task_law
 
-# Checkpoints from this share of the training on: before it, the loss says little more than how often a word occurs.
+# Checkpoints from this share of the training on: earlier losses reflect little more than word frequencies.
 _LEARNED = 1 / 100
 
 _CONSTANTS = 3
@@ -37,7 +37,7 @@ class Pair:
 class TwoStep:
     """A task's pairs of loss and score, and the sigmoid through those that are fitted.
 
-    ladder: whose models they are. what: the loss. common: it is one loss for all tasks, whose law in N (size) makes the
+    ladder: of the models. what: the loss. common: the loss is the same for all tasks, and its law in N (size) is the
     first step.
     """
 
@@ -54,15 +54,15 @@ class TwoStep:
 def fitted(selection: Selection) -> list[TwoStep]:
     """Fit every task of every ladder that has a share as its metric and enough models with a loss.
 
-    With the fewest shots it has. The loss is the task's own (bits per byte of its answers, or the logarithm of its
-    perplexity), or else that of the model. Ladders of other text or tokenizers share no curve.
+    At its fewest shots. The loss is the task's own (bits per byte of its answers, or the logarithm of its perplexity),
+    otherwise that of the model. Ladders are fitted apart: their losses are not comparable.
     """
-    found = []
+    fits_of_tasks = []
     for ladder in fits.ladders(selection):
         what, points = fits.losses(selection, ladder)
         common: dict[tuple[object, ...], float] = {p.facts.checkpoint: p.loss for p in points}
-        found += [two for task in selection.tasks if (two := _fit(selection, ladder, task, what, common))]
-    return found
+        fits_of_tasks += [two for task in selection.tasks if (two := _fit(selection, ladder, task, what, common))]
+    return fits_of_tasks
 
 
 def _fit(
@@ -76,15 +76,15 @@ def _fit(
     chosen = [m for m in chosen if m.shots == shots]
     own_name, own = _own_losses(selection, ladder, task, shots)
     pairs = _pairs(selection, chosen, own or common)
-    kept = [p for p in pairs if not p.held]
-    if len({(p.measurement.model.name, p.measurement.model.step) for p in kept}) <= _CONSTANTS + 1:
+    fitted_pairs = [p for p in pairs if not p.held]
+    if len({(p.measurement.model.name, p.measurement.model.step) for p in fitted_pairs}) <= _CONSTANTS + 1:
         return None
-    m = kept[0].measurement
+    m = fitted_pairs[0].measurement
     chance, ceiling = m.chance or 0.0, m.ceiling or 1.0
-    floor = chance if min((p.measurement.value for p in kept if p.last), default=0.0) > chance else 0.0
+    floor = chance if min((p.measurement.value for p in fitted_pairs if p.last), default=0.0) > chance else 0.0
     try:
-        values = [p.measurement.value for p in kept]
-        law = task_law([p.loss for p in kept], values, floor=floor, ceiling=ceiling, refits=_REFITS)
+        values = [p.measurement.value for p in fitted_pairs]
+        law = task_law([p.loss for p in fitted_pairs], values, floor=floor, ceiling=ceiling, refits=_REFITS)
     except DataError:
         return None
     return TwoStep(
@@ -111,17 +111,17 @@ def _usable(m: Measurement) -> bool:
 def _own_losses(
     selection: Selection, ladder: str, task: str, shots: int | None
 ) -> tuple[str, dict[tuple[object, ...], float]]:
-    """Return the task's own loss by checkpoint: bits first, else the logarithm of a perplexity."""
+    """Return the task's own loss by checkpoint: bits if it has them, otherwise the logarithm of a perplexity."""
     chosen = [
         m for m in selection.measurements
         if (m.task, m.model.family, m.shots) == (task, ladder, shots)
         and m.source == "model" and not m.level and m.value > 0
     ]  # fmt: skip
     for start, name, of in (("answer_bits", "{}", float), ("bits", "{}", float), ("ppl", "ln {}", math.log)):
-        found = [m for m in chosen if m.metric.startswith(start)]
-        if found:
-            same = [m for m in found if m.metric == found[0].metric]
-            return name.format(found[0].metric), {m.model.checkpoint: of(m.value) for m in same}
+        measured = [m for m in chosen if m.metric.startswith(start)]
+        if measured:
+            same = [m for m in measured if m.metric == measured[0].metric]
+            return name.format(measured[0].metric), {m.model.checkpoint: of(m.value) for m in same}
     return "", {}
 
 
@@ -140,12 +140,12 @@ def _pairs(selection: Selection, chosen: Sequence[Measurement], losses: dict[tup
     ]
 
 
-def table(selection: Selection, found: Sequence[TwoStep], laws: Sequence[fits.FittedLaw]) -> Grid:
+def table(selection: Selection, two_steps: Sequence[TwoStep], laws: Sequence[fits.FittedLaw]) -> Grid:
     """Return each task's sigmoid, and what both steps predict for the models held out."""
     sized = {law.ladder: law.law for law in laws if law.symbol == "N" and law.law}
-    several = len({two.ladder for two in found}) > 1
+    several = len({two.ladder for two in two_steps}) > 1
     rows = []
-    for two in found:
+    for two in two_steps:
         law = two.law
         constants = ", ".join(f"{n} = {v:.3g}" for n, v in zip(law.names, law.values, strict=True))
         for pair in (p for p in two.pairs if p.held and p.last):

@@ -7,7 +7,7 @@
 trend            both: the slope's interval excludes 0, and p <= P_LIMIT. Falling: ability shrinks with size.
 saturated        the two largest sizes have come SATURATED of the way from chance to the ceiling, and do not differ.
 flat             no trend, and the slope's interval lies within +-FLAT of the range per tenfold size.
-too noisy        no trend, and the interval is wider than that: nothing was shown.
+too noisy        no trend, and the interval is wider than that: inconclusive.
 too few sizes    fewer than MIN_SIZES: no order of 3 sizes has a p below 1/3.
 """
 
@@ -38,9 +38,9 @@ _DRAWS = 20_000  # permutations where sizes repeat (seeds); their standard error
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A verdict and what it rests on.
+    """A verdict and its evidence.
 
-    tau, p: Kendall's, counted so that a positive tau means that ability grows. exact: p is over all permutations.
+    tau, p: Kendall's; a positive tau means that ability grows. exact: p is over all permutations.
     slope, low, high: of the value per tenfold size, in the metric's shown unit; with `logarithmic`, of its natural
     logarithm (metrics without a ceiling where lower is better). above_chance: points whose interval lies above chance.
     """
@@ -60,7 +60,7 @@ class Verdict:
 
     @property
     def label(self) -> str:
-        """The verdict in words: the kind, and where ability falls with size, that it does."""
+        """The verdict in words: the kind, and whether ability falls with size."""
         return f"{self.kind} (falling)" if self.falling else self.kind
 
     @property
@@ -109,7 +109,7 @@ def judge(series: Series) -> Verdict:
     )
 
 
-def _kind(points: Sequence[Measurement], sizes: int, real: bool, low: float, high: float, whole: float) -> Kind:
+def _kind(points: Sequence[Measurement], sizes: int, real: bool, low: float, high: float, full_range: float) -> Kind:
     if sizes < MIN_SIZES:
         return "too few sizes"
     if _is_saturated(points):
@@ -117,7 +117,7 @@ def _kind(points: Sequence[Measurement], sizes: int, real: bool, low: float, hig
     if real:
         return "trend"
     identical = len({m.value for m in points}) == 1  # the same documents, answered alike: no noise between the sizes
-    return "flat" if identical or max(-low, high) <= FLAT * whole else "too noisy"
+    return "flat" if identical or max(-low, high) <= FLAT * full_range else "too noisy"
 
 
 def is_logarithmic(points: Sequence[Measurement]) -> bool:
@@ -143,8 +143,8 @@ def _is_saturated(points: Sequence[Measurement]) -> bool:
         return False
     floor = top.chance or 0.0
     noise = 1.96 * math.hypot(*(0.0 if math.isnan(m.stderr) else m.stderr for m in (below, top)))
-    done = all((m.value - floor) / (top.ceiling - floor) >= SATURATED for m in (below, top))
-    return done and abs(top.value - below.value) <= max(noise, (1 - SATURATED) * (top.ceiling - floor))
+    near = all((m.value - floor) / (top.ceiling - floor) >= SATURATED for m in (below, top))
+    return near and abs(top.value - below.value) <= max(noise, (1 - SATURATED) * (top.ceiling - floor))
 
 
 def _slope(size: Array, value: Array, stderr: Array) -> tuple[float, float, float]:
@@ -154,15 +154,17 @@ def _slope(size: Array, value: Array, stderr: Array) -> tuple[float, float, floa
     n = len(size)
     if n < 3 or np.ptp(size) == 0:
         return math.nan, math.nan, math.nan
-    known = bool(np.isfinite(stderr).all() and (stderr > 0).all())
-    weight = 1 / stderr**2 if known else np.ones(n)
+    weighted = bool(np.isfinite(stderr).all() and (stderr > 0).all())
+    weight = 1 / stderr**2 if weighted else np.ones(n)
     center = weight @ size / weight.sum()
     spread = float(weight @ (size - center) ** 2)
     slope = float(weight @ ((size - center) * value) / spread)
     residual = value - weight @ value / weight.sum() - slope * (size - center)
     scatter = float(weight @ residual**2 / (n - 2))
-    # Known errors are never shrunk: that points happen to lie close to the line says little.
-    margin = float(student.ppf((1 + LEVEL) / 2, n - 2)) * math.sqrt((max(1.0, scatter) if known else scatter) / spread)
+    # Known errors are never shrunk: points that happen to lie close to the line say little.
+    margin = float(student.ppf((1 + LEVEL) / 2, n - 2)) * math.sqrt(
+        (max(1.0, scatter) if weighted else scatter) / spread
+    )
     return slope, slope - margin, slope + margin
 
 
