@@ -1,4 +1,4 @@
-"""The command line: parses, calls, reports errors in one line. What a command does stands in commands/."""
+"""The command line: parses arguments, runs a command, reports errors in one line. The commands are in commands/."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from evalkit.streams import Lasting, lasting
 
 log = logging.getLogger(__name__)
 
-# Variables of the environment that the command to go on with needs too.
+# Environment variables that belong to the command to continue with.
 _PLACES = ("EVALKIT_DATA", "EVALKIT_CACHE")
 
-# Importing a command is cheap: what is heavy is imported when it runs, so that help comes at once.
+# Importing a command is cheap: heavy modules are imported when it runs, so that help comes at once.
 _COMMANDS = {
     "run": run,
     "report": report,
@@ -64,8 +64,8 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors.py lists them."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # Before torch is imported. A thread of OpenMP that waits by spinning takes the core from the one it waits for, if
-    # the machine has other work too: a run of small models then takes several times as long.
+    # Before torch is imported. An OpenMP thread that spins while it waits takes the core from the thread that it waits
+    # for if the machine has other work: a run of small models then takes several times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with lasting() as out:
         arguments = _parser().parse_args(words)
@@ -73,13 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             with messages(arguments.log_level, arguments.log_json), prompt_end(f"evalkit: {farewell}"):
                 return _run(arguments, farewell) or _printed(out)
-        except StoreError as error:  # of the messages' own file
+        except StoreError as error:  # from the log file
             print(f"evalkit: error: {error}", file=sys.stderr)
             return error.exit_code
 
 
 def _run(arguments: argparse.Namespace, farewell: str) -> int:
-    """Run a command; whatever a user or a machine can cause becomes one message."""
+    """Run a command; every error that the user or the machine can cause becomes one message."""
     try:
         return int(arguments.command(arguments) or 0)
     except EvalkitError as error:
@@ -92,8 +92,8 @@ def _run(arguments: argparse.Namespace, farewell: str) -> int:
     except Exception as error:
         if out_of_memory(error):
             return _fail(NoMemoryError(f"out of memory ({str(error).partition(chr(10))[0]})"))
-        # A code of its own: 1 is a verdict.
-        log.exception("a fault of evalkit; please report it with what follows")
+        # Not 1, which is a verdict.
+        log.exception("a bug in evalkit; please report it with the following traceback")
         return FAULT
 
 
@@ -108,7 +108,7 @@ def _of_system(error: OSError) -> StoreError:
 
 
 def _printed(out: Lasting) -> int:
-    """Return 0, or the disk's code where standard output did not take all; a reader who left early is no error."""
+    """Return 0, or the disk's code if standard output is incomplete; a closed pipe is not an error."""
     out.flush()
     if out.lost is None or out.lost.errno in (errno.EPIPE, errno.EBADF):
         return 0
@@ -122,19 +122,19 @@ def _fail(error: EvalkitError) -> int:
 
 
 def _farewell(words: Sequence[str], arguments: argparse.Namespace) -> str:
-    """Say how to go on after an interruption."""
+    """Return the message on how to continue after an interruption."""
     if not hasattr(arguments, "resume"):
         return "interrupted"
     place = {name: value for name in _PLACES if (value := os.environ.get(name))}
     before = [f"{name}={shlex.quote(value)}" for name, value in place.items()]
     command = ["evalkit", *words, *([] if arguments.resume else ["--resume"])]
-    return f"interrupted; go on with: {' '.join([*before, shlex.join(command)])}"
+    return f"interrupted; continue with: {' '.join([*before, shlex.join(command)])}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="evalkit", description="Zero-shot and few-shot evaluation of GPTs.")
-    whole.add_argument("--version", action="version", version=f"evalkit {__version__}")
-    subparsers = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(prog="evalkit", description="Zero-shot and few-shot evaluation of GPTs.")
+    parser.add_argument("--version", action="version", version=f"evalkit {__version__}")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():
         sub = subparsers.add_parser(
             name, help=command.SUMMARY, description=command.SUMMARY, epilog=command.EXAMPLES,
@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--log-json", metavar="FILE", help="append messages to FILE as JSON; -: to standard error")
         sub.set_defaults(command=command.run)
-    return whole
+    return parser
 
 
 if __name__ == "__main__":

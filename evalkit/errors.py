@@ -2,24 +2,24 @@
 
 EvalkitError
 ├── UsageError         an argument that is not allowed (unknown task, K larger than the pool, ...)
-├── DataError          a benchmark file that is missing, cut or not in the expected format
-│   ├── NoDataError    a benchmark that is nowhere: neither the user's files nor the hub's
-│   └── LabelError     one row whose label names none of its choices; a failed item
+├── DataError          a benchmark file that is missing, truncated or not in the expected format
+│   ├── NoDataError    a benchmark that is found neither in the user's files nor on the hub
+│   └── LabelError     a row whose label names none of its choices; a failed item
 ├── CheckpointError    a model or tokenizer folder that cannot be read
 ├── StoreError         a run folder that cannot be written, read or resumed
-│   └── DiskError      a disk that refuses: full, read-only, no permission, broken
+│   └── DiskError      a disk that is full, read-only or broken, or gives no permission
 ├── CompareError       two runs that cannot be compared: other documents, protocol, task version, ...
 ├── TaskError          a task whose own code failed
-├── NoMemoryError      a computation that does not fit the memory
+├── NoMemoryError      a computation that does not fit in memory
 └── PromptTooLongError one item whose query does not fit the model's context
 
 Exit codes of the command line:
-0    all is done
-1    compare: a regression; run: a task, a model or too many items failed, the results of the others stand
+0    success
+1    compare: a regression; run: a task, a model or too many items failed, the other results are valid
 2    the input: an argument, a file or a folder that cannot be used
-3    the disk: full, read-only, broken, no permission to write (none to read is a wrong input)
-4    the memory
-70   a fault of evalkit itself
+3    the disk: full, read-only, broken, no permission to write (no permission to read is 2)
+4    out of memory
+70   a bug in evalkit
 130  interrupted (SIGINT)
 143  terminated (SIGTERM)
 """
@@ -33,11 +33,11 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# The exit code of an error that nobody foresaw.
+# The exit code of an unexpected error.
 FAULT = 70
-# What a disk says for which no argument of a command is to blame.
+# Errors of a disk, for which no argument of a command is to blame.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
-# Signs of a message.
+# The most characters of a message.
 _LONGEST = 1_500
 # How torch, its allocators, CUDA and the operating system say that memory has run out.
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
@@ -49,8 +49,8 @@ class EvalkitError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        """Return one line of signs that can be printed, whatever a damaged file has put into it, and no endless one."""
-        text = "".join(sign if sign.isprintable() else " " for sign in super().__str__()).strip()
+        """Return one line of printable characters of bounded length, even if a damaged file is quoted in it."""
+        text = "".join(char if char.isprintable() else " " for char in super().__str__()).strip()
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
 
 
@@ -59,11 +59,11 @@ class UsageError(EvalkitError):
 
 
 class DataError(EvalkitError):
-    """A benchmark file that is missing, cut or not in the expected format."""
+    """A benchmark file that is missing, truncated or not in the expected format."""
 
 
 class NoDataError(DataError):
-    """A benchmark that neither the user's files nor the hub or its cache have."""
+    """A benchmark that is found neither in the user's files nor on the hub or in its cache."""
 
 
 class LabelError(DataError):
@@ -79,7 +79,7 @@ class StoreError(EvalkitError):
 
 
 class DiskError(StoreError):
-    """A disk that refuses: full, read-only, no permission, broken."""
+    """A disk that is full, read-only or broken, or gives no permission."""
 
     exit_code = 3
 
@@ -93,7 +93,7 @@ class TaskError(EvalkitError):
 
 
 class NoMemoryError(EvalkitError):
-    """A computation that does not fit the memory of the machine or of its accelerator."""
+    """A computation that does not fit in the memory of the machine or its accelerator."""
 
     exit_code = 4
 
@@ -104,7 +104,7 @@ class PromptTooLongError(EvalkitError):
 
 def cannot(what: str, path: Path, error: OSError, *, note: str = "") -> StoreError:
     """Build the error for a file that cannot be written or read: "cannot write PATH: No space left on device"."""
-    # A file that may not be read is a wrong input, as one that is not there; one that may not be written, the disk's.
+    # A file without read permission is wrong input, like a missing one; without write permission, the disk's fault.
     refused = what == "read" and error.errno in (errno.EACCES, errno.EPERM)
     kind = DiskError if error.errno in _DISK and not refused else StoreError
     return kind(f"cannot {what} {path}: {error.strerror or error}{note}")
@@ -119,7 +119,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def program(main: Callable[[], None]) -> Callable[[], int]:
-    """Make `main` return an exit code; an error that a user can cause is one line, as in the cli."""
+    """Make `main` return an exit code and print an EvalkitError as one line, as in the cli."""
 
     @functools.wraps(main)
     def guarded() -> int:
@@ -134,7 +134,7 @@ def program(main: Callable[[], None]) -> Callable[[], int]:
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
-    """Build the error for a name that is not in `allowed`, with the nearest one as a suggestion, instead of many.
+    """Build the error for a name that is not in `allowed`, suggesting the nearest; a long list is then left out.
 
     >>> str(unknown("task", "lambda", ["lambada", "coqa"]))
     "unknown task 'lambda'; did you mean 'lambada'? (allowed: coqa, lambada)"

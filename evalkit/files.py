@@ -16,7 +16,7 @@ from evalkit.errors import DataError, EvalkitError, StoreError, cannot
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of a value: sorted keys, no spaces, so that equal values hash equally."""
+    """Return the canonical JSON of a value: sorted keys, no spaces, so that equal values hash equally."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -33,11 +33,11 @@ def hash_files(*paths: Path) -> str:
     total = hashlib.sha256()
     for path in paths:
         check_regular(path, DataError)
-        own = hashlib.sha256()  # hashlib.file_digest came with Python 3.11 only
+        content = hashlib.sha256()  # hashlib.file_digest came with Python 3.11 only
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                own.update(block)
-        total.update(own.digest())
+                content.update(block)
+        total.update(content.digest())
     return total.hexdigest()
 
 
@@ -56,7 +56,7 @@ def make_folder(path: Path) -> Path:
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees either the old or the whole new content, also after a crash.
+    """Write a file so that a reader sees either the old or the complete new content, even after a crash.
 
     Raises StoreError when it cannot be written (no such folder, no permission, disk full).
     """
@@ -68,22 +68,22 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Create a folder with its parents, which nobody but its owner may enter; one that is there stays as it is."""
+    """Create a folder with its parents that only its owner may enter; an existing one is left unchanged."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def cache_folder() -> Path | None:
-    """Return where what can be made again is kept across runs (EVALKIT_CACHE); None where the user wants none."""
+    """Return the folder for data cached across runs (EVALKIT_CACHE); None if the user turned it off."""
     place = os.environ.get("EVALKIT_CACHE", "")
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  (never fails)
     return None if place == "off" else Path(place or Path(home) / "evalkit")
 
 
-def kept(name: str, key: str, make: Callable[[], str]) -> str:
-    """Return a text that an earlier run made, or make it and keep it in the cache folder.
+def cached_text(name: str, key: str, make: Callable[[], str]) -> str:
+    """Return a text from the cache folder, or make it and cache it.
 
-    name: of the file; it holds one text. key: names all that the text depends on. A file of another key, a damaged or
-    an unreadable one counts for nothing, and a folder that cannot be written is no error.
+    name: of the file, which holds one text. key: identifies everything that the text depends on. A file with another
+    key, a damaged or an unreadable one is ignored, and a folder that cannot be written to is not an error.
     """
     folder = cache_folder()
     if folder is None:
@@ -101,7 +101,7 @@ def kept(name: str, key: str, make: Callable[[], str]) -> str:
 
 
 def leftovers(folder: Path, *names: str) -> list[Path]:
-    """Return what a killed `write_atomic` of these names left behind in a folder."""
+    """Return the files that a killed `write_atomic` of these names left in a folder."""
     return [path for name in names for path in folder.glob(f".{name}.*")]
 
 
@@ -112,7 +112,7 @@ def _replace(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; give it the mode that open() would have given.
+        # mkstemp makes files private; give this one the mode that open() would have given it.
         umask = os.umask(0)
         os.umask(umask)
         Path(name).chmod(0o666 & ~umask)
@@ -124,7 +124,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut; where folders cannot be opened (Windows) there is nothing to do."""
+    """Make a rename survive a power cut; does nothing where folders cannot be opened (Windows)."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -134,7 +134,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def check_regular(path: Path, error: type[EvalkitError]) -> None:
-    """Raise `error` for what would never end or block: a pipe, a device, a socket, a folder; what is absent passes."""
+    """Raise `error` for anything but a regular file, which might block or never end; an absent path passes."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -142,12 +142,12 @@ def check_regular(path: Path, error: type[EvalkitError]) -> None:
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
         raise error(
-            f"{path} is {kinds.get(stat.S_IFMT(mode), 'no file')}; expected a file (write a pipe's data to one)"
+            f"{path} is {kinds.get(stat.S_IFMT(mode), 'not a file')}; expected a file (write a pipe's data to one)"
         )
 
 
 def read_bytes(path: Path, error: type[EvalkitError], *, most: int) -> bytes:
-    """Read a regular file of at most so many bytes; anything wrong with it becomes `error` naming the file."""
+    """Read a regular file of at most `most` bytes. Raises `error`, naming the file, for any fault."""
     check_regular(path, error)
     try:
         with path.open("rb") as file:
@@ -160,7 +160,7 @@ def read_bytes(path: Path, error: type[EvalkitError], *, most: int) -> bytes:
 
 
 def read_json(path: Path, error: type[EvalkitError]) -> Any:
-    """Read a JSON file; anything wrong with it becomes `error` naming the file and, if known, the line."""
+    """Read a JSON file. Raises `error`, naming the file and if possible the line, for any fault."""
     check_regular(path, error)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -179,7 +179,7 @@ def read_json(path: Path, error: type[EvalkitError]) -> Any:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a log, a file of JSON lines; what is torn, damaged or absent is left out."""
+    """Return the objects of a log, a file of JSON lines; incomplete or damaged lines are skipped."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError, RecursionError):

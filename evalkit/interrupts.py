@@ -1,4 +1,4 @@
-"""An end within two seconds of SIGINT or SIGTERM, whatever is being computed."""
+"""Exit within two seconds of SIGINT or SIGTERM, even during a long computation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-# Seconds in which Python has to end by itself: it notices a signal only between two of its own steps, and one
-# multiplication of large matrices can take longer.
+# Seconds in which Python has to exit by itself: it notices a signal only between two bytecodes, and one multiplication
+# of large matrices can take longer.
 _GRACE = 1.0
 
 
@@ -21,10 +21,10 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def prompt_end(farewell: str) -> Iterator[None]:
-    """Let SIGTERM interrupt the block as SIGINT does, and end the process if that takes too long.
+    """Let SIGTERM interrupt the block as SIGINT does, and kill the process if that takes too long.
 
-    farewell: what is said on standard error in that case. Nothing is lost then either: what is written is written
-    whole, or is found torn at the next start. Does nothing outside the main thread.
+    farewell: printed on standard error in that case. No data is lost then either: files are written atomically, and an
+    incomplete last line is detected at the next start. Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -34,7 +34,7 @@ def prompt_end(farewell: str) -> Iterator[None]:
     over = threading.Event()
     watch = threading.Thread(target=_watch, args=(heard, over, farewell), daemon=True)
     handler = signal.signal(signal.SIGTERM, _terminate)
-    # Written by the interpreter as the signal comes, also in the middle of a long step.
+    # The interpreter writes to it as soon as a signal arrives, even in the middle of a long step.
     descriptor = signal.set_wakeup_fd(rung, warn_on_full_buffer=False)
     watch.start()
     try:
@@ -53,11 +53,11 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _watch(heard: int, over: threading.Event, farewell: str) -> None:
-    """Wait for a signal, then for the end; if that does not come in time, be it."""
+    """Wait for a signal, then for the block to end; if that takes too long, exit the process."""
     while number := os.read(heard, 1):
         if number[0] in (signal.SIGINT, signal.SIGTERM) and not over.wait(_GRACE):
             if sys.stderr.isatty():
                 farewell = f"\x1b[?25h\n{farewell}"  # a progress bar hides the cursor
-            with contextlib.suppress(OSError):  # nobody reads any more
+            with contextlib.suppress(OSError):  # standard error is closed
                 os.write(2, f"{farewell}\n".encode())
             os._exit(128 + number[0])

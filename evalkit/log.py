@@ -1,6 +1,6 @@
-"""What the command line says on standard error: one line a message, each warning once, on request as JSON.
+"""Messages of the command line on standard error: one line each, each warning once, optionally as JSON.
 
-The modules of evalkit use logging as any library does; only the command line says where messages go.
+The modules of evalkit use logging as any library does; only the command line decides where messages go.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evalkit.errors import cannot
 from evalkit.sinks import terminal
 
 LEVELS = ("debug", "info", "warning", "error")
-# What every LogRecord has; anything else was given as `extra` and belongs to the message.
+# Attributes of every LogRecord; any other was passed as `extra` and belongs to the message.
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -27,18 +27,18 @@ _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "ta
 def messages(level: str, json_to: str | None) -> Iterator[None]:
     """Show our messages from this level up, and the warnings of others, while the block runs.
 
-    json_to: "-" for lines of JSON instead of text, or a file that they are appended to besides.
+    json_to: "-" for JSON lines instead of text, or a file to append them to as well.
 
     Raises StoreError when the file cannot be written.
     """
-    root, own = logging.getLogger(), logging.getLogger("evalkit")
+    root, ours = logging.getLogger(), logging.getLogger("evalkit")
     with ExitStack() as stack:
         for handler in _handlers(json_to, stack):
             handler.addFilter(_Once())
             root.addHandler(handler)
             stack.callback(root.removeHandler, handler)
-        stack.callback(own.setLevel, own.level)
-        own.setLevel(level.upper())
+        stack.callback(ours.setLevel, ours.level)
+        ours.setLevel(level.upper())
         stack.callback(setattr, warnings, "showwarning", warnings.showwarning)
         warnings.showwarning = _warned
         yield
@@ -59,7 +59,7 @@ def _handlers(json_to: str | None, stack: ExitStack) -> list[logging.Handler]:
 
 
 class _Stderr(logging.Handler):
-    """Prints to what standard error is at the time: a progress bar puts itself in its place."""
+    """Prints to the current sys.stderr, which a progress bar may have replaced."""
 
     def __init__(self, formatter: logging.Formatter):
         super().__init__()
@@ -70,18 +70,18 @@ class _Stderr(logging.Handler):
 
 
 class _File(logging.FileHandler):
-    """Appends to a file; where that ends to take lines (a full disk, a reader who left), the command goes on."""
+    """Appends to a file; when it can no longer be written (a full disk, a closed pipe), the command goes on."""
 
     _failed = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """Say it once instead of a traceback for every message."""
+        """Warn once instead of printing a traceback for every message."""
         if not self._failed:
             self._failed = True
             print(f"evalkit: warning: no more messages go to {self.baseFilename}", file=sys.stderr)
 
     def close(self) -> None:
-        """Close it; what a full disk did not take is lost."""
+        """Close the file; on a full disk, unwritten lines are lost."""
         with suppress(OSError):
             super().close()
 
@@ -96,14 +96,14 @@ class _Once(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING:
             return True
-        said = (record.name, record.getMessage())
-        new = said not in self._seen
-        self._seen.add(said)
+        message = (record.name, record.getMessage())
+        new = message not in self._seen
+        self._seen.add(message)
         return new
 
 
 class _AsText(logging.Formatter):
-    """The message; where it is no plain information, with its level."""
+    """The message, with its level unless that is info."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -111,7 +111,7 @@ class _AsText(logging.Formatter):
 
 
 class _AsJSON(logging.Formatter):
-    """A JSON object: time, level, logger, message, and whatever else the message came with."""
+    """A JSON object: time, level, logger, message, and any `extra` of the message."""
 
     def format(self, record: logging.LogRecord) -> str:
         body: dict[str, Any] = {

@@ -20,21 +20,21 @@ T = TypeVar("T")
 
 
 class Later(NamedTuple):
-    """A value that is imported when it is asked for: "package.module:name"."""
+    """A value to import when it is first needed: "package.module:name"."""
 
     place: str
 
 
 def later(place: str) -> Any:
-    """Stand for a value of evalkit's own that a registry imports when it is asked for."""
+    """Return a placeholder for a value of evalkit's own that a registry imports when it is needed."""
     return Later(place)
 
 
 class Registry(Mapping[str, T]):
-    """What stands for a name, of one kind. kind: in messages. own: evalkit's names. group: of the entry points.
+    """Names and values of one kind. kind: in messages. own: evalkit's names. group: of the entry points.
 
-    A value behind an entry point is imported when it is asked for. Raises UsageError where that fails, and KeyError for
-    a name that nobody gave.
+    A value behind an entry point is imported when it is needed. Raises UsageError where that fails, and KeyError for an
+    unknown name.
     """
 
     def __init__(self, kind: str, own: Mapping[str, T], *, group: str):
@@ -42,7 +42,7 @@ class Registry(Mapping[str, T]):
         self._added: dict[str, T] = {}
 
     def add(self, name: str, value: T) -> None:
-        """Add a name; one that was added before stands for the new value (a notebook's cell is run again).
+        """Add a name, or replace one that was added before (a notebook's cell may run again).
 
         Raises UsageError for one of evalkit's own.
         """
@@ -78,6 +78,6 @@ class Registry(Mapping[str, T]):
             value: T = point.load()
         except Exception as error:  # another package's import may fail in any way
             owner = point.dist.name if point.dist else point.value
-            what = f"{type(error).__name__}: {error}"
-            raise UsageError(f"{self._kind} {point.name!r} of the package {owner} cannot be loaded: {what}") from error
+            cause = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{self._kind} {point.name!r} of the package {owner} cannot be loaded: {cause}") from error
         return value

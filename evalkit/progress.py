@@ -76,9 +76,11 @@ class _Lines:
         self._printed = time.monotonic()
         spent = self._printed - self._began
         rate = (self._count - self._start) / spent if spent else 0.0
-        left = f", {(self._total - self._count) / rate:,.0f} s left" if rate and self._count < self._total else ""
+        remaining = f", {(self._total - self._count) / rate:,.0f} s left" if rate and self._count < self._total else ""
         total = f"/{self._total:,}" if self._total else ""
-        text = f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, {spent:,.0f} s{left} {self._note}"
+        text = (
+            f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, {spent:,.0f} s{remaining} {self._note}"
+        )
         self._say(text.rstrip(), spent)
 
     def _say(self, text: str, spent: float) -> None:
@@ -89,7 +91,7 @@ class _Lines:
 
 
 class _Cell(_Lines):
-    """One line below a notebook's cell, written anew as the count grows."""
+    """One line below a notebook's cell, rewritten as the count grows."""
 
     def __init__(self, label: str, total: int, unit: str, start: int):
         from IPython.display import display
@@ -102,7 +104,7 @@ class _Cell(_Lines):
 
 
 def _in_notebook() -> bool:
-    """Whether this thread's code runs in a notebook's kernel, which shows what it is given."""
+    """Whether this code runs in a notebook's kernel, which can display things."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return hasattr(shell, "kernel")
 
@@ -122,7 +124,7 @@ _silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Let `progress` show nothing while the block runs: inside of work that shows its own, or beside it."""
+    """Let `progress` show nothing while the block runs, because other work shows its own."""
     token = _silent.set(True)
     try:
         yield

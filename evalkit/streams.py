@@ -1,4 +1,4 @@
-"""Standard output and error that may end before the command does, and that print foreign texts without harm."""
+"""Standard output and error that survive being closed, and that print untrusted text safely."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Lasting:
-    """A text stream that goes on when its reader is gone (head, a closed terminal, a full disk): into nothing.
+    """A text stream that discards its output once it can no longer be written (head, a closed terminal, a full disk).
 
     plain: control characters are replaced.
     """
@@ -34,13 +34,13 @@ class Lasting:
 
     @property
     def lost(self) -> OSError | None:
-        """Why nothing is written any more; None while something is."""
+        """Why output is discarded; None while it is written."""
         return self._faults[0] if self._faults else None
 
     def write(self, text: str) -> int:
-        """Write a text, and return how many signs it had."""
-        shown = terminal(text) if self._plain else text
-        self._try(lambda: self._inner.write(shown))
+        """Write a text, and return its number of characters."""
+        cleaned = terminal(text) if self._plain else text
+        self._try(lambda: self._inner.write(cleaned))
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -49,21 +49,21 @@ class Lasting:
             self.write(line)
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write what is buffered."""
         self._try(self._inner.flush)
 
     def _try(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except UnicodeEncodeError as error:  # a terminal of few signs
-            shown = error.object.encode(self._inner.encoding, "backslashreplace").decode(self._inner.encoding)
-            self._inner.write(shown)
+        except UnicodeEncodeError as error:  # a terminal that lacks these characters
+            escaped = error.object.encode(self._inner.encoding, "backslashreplace").decode(self._inner.encoding)
+            self._inner.write(escaped)
         except (OSError, ValueError) as error:  # ValueError: closed by someone
             self._faults.append(error if isinstance(error, OSError) else OSError(errno.EBADF, str(error)))
             self._turn_off()
 
     def _turn_off(self) -> None:
-        """Let the descriptor lead nowhere, so that what is still in a buffer fails no later flush."""
+        """Redirect the descriptor to os.devnull, so that buffered text makes no later flush fail."""
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._inner.fileno())
@@ -73,15 +73,15 @@ class Lasting:
 
 @contextlib.contextmanager
 def lasting() -> Iterator[Lasting]:
-    """Make standard output and error last while the block runs; yield standard output.
+    """Make standard output and error `Lasting` while the block runs; yield standard output.
 
-    Closed descriptors are opened onto nothing first, else the next file that is opened would take their place.
+    Closed descriptors are first opened to os.devnull; otherwise the next opened file would take their place.
     """
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which is this one
     before = sys.stdout, sys.stderr
     with contextlib.ExitStack() as stack:
         out, err = (
@@ -103,7 +103,7 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     from rich.segment import Segment
 
     class Safe(Console):
-        """Cleans what is printed, not the sequences by which it is styled; columns stay as wide as they are."""
+        """Cleans the text but not the styling sequences; columns keep their widths."""
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):

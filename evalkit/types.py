@@ -1,4 +1,4 @@
-"""The frozen types that pass through the corridor, in the order in which they appear there.
+"""The frozen types from a benchmark's row to a result, in the order of processing.
 
 Document -> Example -> Prompt -> Request -> Response -> Record -> Result
 """
@@ -21,7 +21,7 @@ class Document:
     id: unique within the task and stable across machines, orders and limits.
     row: the raw columns, named as in the hub's dataset.
     cluster: documents that share it share text (a passage); intervals resample whole clusters. Empty: independent.
-    level: a named slice reported apart (head/tail, a difficulty). Empty: none.
+    level: a named slice reported separately (head/tail, a difficulty). Empty: none.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Example:
     None and output is all of them as they are written in a shot.
     references: every accepted answer (generation); empty means (output,).
     original: the text whose words, bytes and characters perplexity is reported per; empty means input.
-    error: why the document cannot be scored (its label names no choice), or empty; then the rest says nothing.
+    error: why the document cannot be scored (its label names no choice), or empty; with it the rest is meaningless.
     """
 
     task: str
@@ -58,7 +58,7 @@ class Example:
 
     @classmethod
     def failed(cls, error: str) -> Example:
-        """Keep the reason."""
+        """Return an example that cannot be scored, with the reason."""
         return cls(task="", input="", output="", error=error)
 
     @property
@@ -76,7 +76,7 @@ class Prompt:
     """What a model conditions on: description, solved examples, query.
 
     contexts: one text, or one per choice where the choices stand in the query (partial scoring).
-    shots: solved examples in the text; dropped: whole shots left out because the context was too short;
+    shots: solved examples in the text; dropped: shots left out because the context was too short;
     cut: characters cut from the input for the same reason.
     """
 
@@ -91,13 +91,13 @@ class Decoding:
     """How to generate: until a stop string or max_tokens.
 
     top_k: sample among the k most likely tokens; 1 is greedy (no randomness), 0 is the whole vocabulary.
-    top_p: and among the fewest tokens that hold this probability. seed: of the sampling.
+    top_p: sample among the fewest tokens with this total probability. seed: of the sampling.
     beams: width of a beam search, 1 for none. length_penalty: a finished beam's log-probability is divided by its
     length in tokens to this power (Brown et al. 2020 used 4 beams and 0.6).
-    avoid: if not empty, one word is generated, the likeliest that is none of these (GPT-2's filter for LAMBADA); beams
-    is then how many starts of words are followed.
+    avoid: if not empty, one word is generated, the most likely one that is none of these (GPT-2's filter for LAMBADA);
+    beams is then the number of word beginnings that are followed.
 
-    Raises UsageError for values that mean nothing.
+    Raises UsageError for values out of range.
     """
 
     until: tuple[str, ...] = ("\n",)
@@ -133,7 +133,7 @@ class Decoding:
 class Request:
     """One question to an engine, in text and in tokens; see harness.requests for the boundary rules.
 
-    task, doc_id, index: whose it is; index counts the requests of one document (its choices, in order).
+    task, doc_id, index: its origin; index counts the requests of one document (its choices, in order).
     context_ids are conditioned on (never empty: an empty context is the end-of-text token);
     continuation_ids are scored (loglikelihood: the continuation; rolling: the whole document).
     """
@@ -153,8 +153,8 @@ class Request:
 class Response:
     """An engine's answer.
 
-    loglikelihood: natural log-probability of the continuation's tokens, summed; for generation of the generated ones,
-    those that ended the text included, by the model itself whatever the temperature: how sure it was of the answer.
+    loglikelihood: natural log-probability of the continuation's tokens, summed; for generation, of the generated tokens
+    including those that ended the text, at temperature 1: the model's confidence in its answer.
     is_greedy: every scored token was the argmax. tokens: tokens scored or generated.
     text: the generated text, cut before the first stop string. error: why the item failed, or empty.
     """
@@ -184,12 +184,12 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One document's way through the corridor: one line of records.jsonl.
+    """Everything about one document in one cell: one line of records.jsonl.
 
     scores: metric name -> sufficient statistics, summed over documents before a metric is computed.
-    baselines: baseline name -> the same of its prediction. chance: metric name -> what a guess would get here.
+    baselines: baseline name -> the same for its prediction. chance: metric name -> the expected score of a guess.
     prediction: the answer in words. error: why the item failed (then scores is empty).
-    values: metric name -> what a task's own aggregation needs of this document, as JSON; its statistics are empty.
+    values: metric name -> this document's JSON value for a task's own aggregation; its statistics are then empty.
     """
 
     cell: Cell
@@ -221,7 +221,7 @@ class Result:
     level: "" for all documents. low, high: the 95% interval, NaN where n is too small for one.
     template: "" for the protocol's own wording, else the name of a further one.
     n: scored documents; failed: documents without a score; truncated: documents whose prompt was shortened.
-    units: what the interval rests on, documents or the passages that they share; 0 where nobody said.
+    units: the number of units behind the interval, documents or the passages that they share; 0 if unknown.
     """
 
     model: str

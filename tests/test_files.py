@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.files import kept
+from evalkit.files import cached_text
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def _made(text: str = "text\nof two lines") -> tuple[list[str], str]:
         made.append(text)
         return text
 
-    return made, kept("a.txt", "key", make)
+    return made, cached_text("a.txt", "key", make)
 
 
 def test_a_text_is_made_once(cache: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_text_is_made_once(cache: Path) -> None:
 
 def test_another_key_makes_it_again_in_the_same_file(cache: Path) -> None:
     _made()
-    assert kept("a.txt", "another key", lambda: "new") == "new"
+    assert cached_text("a.txt", "another key", lambda: "new") == "new"
     assert _made("old") == (["old"], "old")
     assert [path.name for path in cache.iterdir()] == ["a.txt"]
 

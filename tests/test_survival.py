@@ -193,7 +193,7 @@ def test_an_interrupted_run_says_how_to_go_on(checkpoint, elsewhere, whole, numb
     assert told and 0 < int(told[1]) <= kept < len(list(read_records(whole["off"]))) and "Traceback" not in said
     command = words(checkpoint, out, "--resume")
     assert said.strip().endswith(
-        f"evalkit: warning: interrupted; go on with: EVALKIT_CACHE=off evalkit {shlex.join(command)}"
+        f"evalkit: warning: interrupted; continue with: EVALKIT_CACHE=off evalkit {shlex.join(command)}"
     )
     assert ended(forked(command)) == 0
     the_same_end(out, whole["off"])
@@ -213,7 +213,7 @@ def test_a_long_step_outside_python_is_ended_too(elsewhere):
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=100)
     assert process.returncode == 143
-    assert said == "evalkit: interrupted; go on with: EVALKIT_CACHE=off evalkit run --model 'a model' --resume\n"
+    assert said == "evalkit: interrupted; continue with: EVALKIT_CACHE=off evalkit run --model 'a model' --resume\n"
 
 
 @pytest.fixture(params=["limit", "28k", "64k"])

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:
-    """Parse whole numbers with commas between. Raises UsageError."""
+    """Parse comma-separated whole numbers. Raises UsageError."""
     try:
         return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
-        raise UsageError(f"{option} {text!r}: expected whole numbers with commas between, for example 0,1,4") from None
+        raise UsageError(f"{option} {text!r}: expected whole numbers separated by commas, for example 0,1,4") from None
 
 
 def share(text: str, option: str) -> float:
@@ -43,8 +43,8 @@ def add_max_failed(parser: argparse.ArgumentParser) -> None:
         "--max-failed",
         default="5%",
         metavar="SHARE",
-        help="failed items that a task may have at each number of shots; beyond it the exit code is 1 and the table "
-        "marks the score (default: 5%%)",
+        help="share of a task's items that may fail at each number of shots; beyond it the exit code is 1 and the "
+        "table marks the score (default: 5%%)",
     )
 
 
@@ -73,7 +73,7 @@ def count(text: str, option: str) -> int:
 
 
 def data(arguments: argparse.Namespace) -> DataPaths:
-    """Return where benchmark data lies: --data and the environment."""
+    """Return where benchmark data is: --data and the environment."""
     from evalkit.data.sources import DataPaths
 
     return DataPaths.from_user(arguments.data, os.environ)
@@ -82,7 +82,7 @@ def data(arguments: argparse.Namespace) -> DataPaths:
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """Add the option that lets task files of lm-evaluation-harness run their Python code."""
     parser.add_argument(
-        "--trust-task-code", action="store_true", help="let the `!function` code of lm-eval's task files run"
+        "--trust-task-code", action="store_true", help="allow the `!function` code of lm-eval's task files to run"
     )
 
 
@@ -90,8 +90,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that control how a model computes."""
     parser.add_argument(
         "--dtype",
-        help="fp32, bf16 or fp16: of weights and matrix products (default: bf16 for models from GPT-1's size on, where "
-        "the hardware multiplies it faster, else fp32; hf: models fp32)",
+        help="fp32, bf16 or fp16, of weights and matrix products (default: bf16 for models of at least GPT-1's size "
+        "where the hardware multiplies it faster, otherwise fp32; hf: models fp32)",
     )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument(
@@ -114,7 +114,7 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     """Add the options of the cache."""
     parser.add_argument(
         "--no-cache", action="store_true",
-        help="neither read nor write responses of other runs (in EVALKIT_CACHE, default ~/.cache/evalkit)",
+        help="neither read nor write cached responses (in EVALKIT_CACHE, default ~/.cache/evalkit)",
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ EXAMPLES = """examples:
   EVALKIT_DATA=data evalkit run --model gpt2 --tasks lambada,coqa --limit 200
   evalkit run --model hf:EleutherAI/pythia-70m --tasks lambada --data lambada=lambada_test.jsonl
   evalkit run --model gpt2 --tasks nq_open --data nq_open=NQ-open.dev.jsonl --shots 0,8
-  evalkit run --model gpt2 --tasks gpt2-paper         all that the paper ran, its way, with its values beside ours
+  evalkit run --model gpt2 --tasks gpt2-paper         the paper's benchmarks and prompts, its values beside ours
   evalkit run --model gpt2-xl --tasks gpt3-paper --shots 0,1,paper
   evalkit run --model gpt2 --tasks lm-eval:mmlu --shots 5       a task or group of lm-evaluation-harness
   evalkit run --model gpt2 --tasks my_task.yaml --trust-task-code
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
-        help="ladder name, gpt1, GPT-2 size, checkpoint folder, or hf:ID or hf:FOLDER (by transformers); with commas",
+        help="ladder name, gpt1, GPT-2 size, checkpoint folder, hf:ID or hf:FOLDER (by transformers); comma-separated",
     )
     parser.add_argument(
         "--tasks",
@@ -48,12 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "files (default: world)",
     )
     parser.add_argument(
-        "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or what a task file says)"
+        "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or a task file's own)"
     )
-    parser.add_argument("--protocol", help="how to build prompts (default: its suite's, or each task's first)")
-    parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run too, or all")
+    parser.add_argument("--protocol", help="how to build prompts (default: the suite's, or each task's first)")
+    parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run as well, or all")
     parser.add_argument(
-        "--limit", type=int, help="documents per task: a fixed pseudo-random subset; of lm-eval's tasks the first"
+        "--limit", type=int, help="documents per task: a fixed pseudo-random subset; for lm-eval's tasks the first ones"
     )
     parser.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
     parser.add_argument(
@@ -67,12 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_trust(parser)
     parser.add_argument("--out", type=Path, help="run folder (default: runs/MODEL-SETTINGS)")
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out (a second start does so anyway)"
+        "--resume", action="store_true", help="continue the run in --out (giving the same command again does so too)"
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
     parser.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
     parser.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
-    parser.add_argument("--strict", action="store_true", help="end at the first task or model that fails")
+    parser.add_argument("--strict", action="store_true", help="stop at the first task or model that fails")
     options.add_begin(parser)
     options.add_engine(parser)
     options.add_cache(parser)
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evalkit.engine import open
     from evalkit.harness.taskset import read_tasks
 
-    # Records stay until the end: looking through them again and again for cycles takes a fifth of a cached run.
+    # Records live until the end: scanning them for cycles again and again takes a fifth of a cached run.
     gc.set_threshold(50_000, 20)
     settings = _settings(arguments)
     allowed = options.share(arguments.max_failed, "--max-failed")
@@ -120,9 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass
 class _Outcome:
-    """What came of a command: results, their folders, and what failed, by name of the task or model.
+    """The outcome of a command: results, their folders, and failures by name of the task or model.
 
-    allowed: the share of failed items that is none yet.
+    allowed: the share of items that may fail.
     """
 
     strict: bool
@@ -133,20 +133,20 @@ class _Outcome:
     first: EvalkitError | None = None
 
     def fail(self, name: str, error: EvalkitError, *, alone: bool) -> None:
-        """Keep an error for the end; raise it where nothing else is left to do or to be hoped for."""
+        """Record an error for the end; raise it where nothing else is left to run, or would fail as well."""
         if self.strict or alone or isinstance(error, DiskError):
             raise error
         self.failures[name] = str(error)
         self.first = self.first or error
 
     def add(self, model: str, done: Run) -> None:
-        """Keep what a model's run gave."""
+        """Add a model's run."""
         self.results += done.results
         self.folders.append(done.folder)
         self.failures |= {f"{model}: {task}": reason for task, reason in done.failed.items()}
 
     def check(self) -> None:
-        """Raise the first error when all has failed."""
+        """Raise the first error when everything has failed."""
         if self.first and not self.results:
             raise self.first
 
@@ -170,12 +170,12 @@ def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
     from evalkit.report import run_table
 
-    shown = {"all_metrics": arguments.all_metrics, "levels": arguments.levels, "allowed": outcome.allowed}
-    run_table.show(outcome.results, options.console(), **shown)
+    columns = {"all_metrics": arguments.all_metrics, "levels": arguments.levels, "allowed": outcome.allowed}
+    run_table.show(outcome.results, options.console(), **columns)
     failed = f"failed: {', '.join(outcome.failures)}\n" if outcome.failures else ""
     print(f"{failed}stored in {', '.join(map(str, outcome.folders))}")
     if arguments.markdown:
-        body = run_table.markdown(outcome.results, **shown)
+        body = run_table.markdown(outcome.results, **columns)
         write_atomic(arguments.markdown, body + failed)
     if any(r.failed for r in outcome.results if r.source == "model" and not r.level):
         log.warning("some items failed and are not scored; records.jsonl says why (field error)")

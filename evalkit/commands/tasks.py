@@ -29,11 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="a task to show")
     parser.add_argument("--shots", default="0", help="examples in the shown prompt; paper: the paper's number")
     parser.add_argument("--protocol", help="how to build the prompt")
-    parser.add_argument("--model", help="whose tokens to count (default: GPT-2's where cached, else nano's)")
+    parser.add_argument(
+        "--model", help="whose tokenizer counts the tokens (default: GPT-2's if cached, otherwise nano's)"
+    )
     parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH")
     options.add_trust(parser)
     parser.add_argument(
-        "--check-lm-eval", type=Path, metavar="FOLDER", help="import a folder's task files without data"
+        "--check-lm-eval", type=Path, metavar="FOLDER", help="try to import a folder's task files, without data"
     )
 
 
@@ -48,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    """Print the first document's prompt: the context in one colour, what is scored or expected in another."""
+    """Print the first document's prompt: the context in one colour, the scored or expected text in another."""
     from rich.text import Text
 
     from evalkit.harness import catalog, preview
@@ -57,7 +59,7 @@ def _show(arguments: argparse.Namespace) -> None:
     task, protocol = catalog.choose([arguments.name], trust_code=arguments.trust_task_code)[0]
     numbers, paper_shots = options.shots(arguments.shots)
     whose, tokenizer = _tokenizer(arguments.model)
-    shown = preview.prompt(
+    prompt = preview.prompt(
         task,
         protocol=arguments.protocol or protocol,
         shots=None if paper_shots else max(numbers),
@@ -65,9 +67,9 @@ def _show(arguments: argparse.Namespace) -> None:
         encoder=tokenizer,
     )
     console = options.console()
-    console.print(Text(shown.about, style="dim"))
-    console.print(Text.assemble((shown.context, "cyan"), (shown.target, "bold green")), soft_wrap=True)
-    before, after = shown.tokens or (0, 0)
+    console.print(Text(prompt.about, style="dim"))
+    console.print(Text.assemble((prompt.context, "cyan"), (prompt.target, "bold green")), soft_wrap=True)
+    before, after = prompt.tokens or (0, 0)
     console.print(Text(f"\n{before:,} tokens of context, {after:,} after it ({whose}'s tokenizer)", style="dim"))
 
 
@@ -95,12 +97,12 @@ def _list(data: DataPaths) -> None:
     for task in catalog.available().values():
         first = next(iter(task.protocols.values()))
         try:
-            here = Text(task.source.at_hand(data) or "hub or --data")
-            size = "" if (found := count_documents(task, data)) is None else f"{found:,}"
-        except DataError as error:  # one broken benchmark does not hide the others
-            size, here = "", Text(str(error), style="red")
+            place = Text(task.source.at_hand(data) or "hub or --data")
+            size = "" if (documents := count_documents(task, data)) is None else f"{documents:,}"
+        except DataError as error:  # a broken benchmark does not hide the others
+            size, place = "", Text(str(error), style="red")
         row = (task.name, task.family, first.reported[0], ", ".join(task.protocols), size, _origin(task))
-        table.add_row(*map(Text, row), here, Text(task.title))
+        table.add_row(*map(Text, row), place, Text(task.title))
     console.print(table)
     console.print(Text(f"suites: {', '.join(catalog.suites())}"))
 
@@ -112,7 +114,7 @@ def _origin(task: Task) -> str:
 
 
 def _check(folder: Path) -> None:
-    """Print how many task files of lm-evaluation-harness can be imported, and the causes of the rest."""
+    """Print how many task files of lm-evaluation-harness can be imported, and why the others cannot."""
     from evalkit.lm_eval.tasks.check import check_folder
 
     report = check_folder(folder)

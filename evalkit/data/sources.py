@@ -31,7 +31,7 @@ from evalkit.data.readers import (
     row_place,
 )
 from evalkit.errors import DataError, NoDataError, UsageError
-from evalkit.files import canonical_json, digest, hash_files, kept
+from evalkit.files import cached_text, canonical_json, digest, hash_files
 
 log = logging.getLogger(__name__)
 
@@ -300,7 +300,7 @@ class BenchmarkSource:
 @lru_cache(maxsize=2)
 def _world_items(name: str, split: Split) -> list[dict[str, Any]]:
     """Generate the items once, for their rows, their hash and other runs; they are never modified."""
-    text = kept(
+    text = cached_text(
         f"{world.VERSION}-{name}-{split}.json", world.generator_hash(), lambda: json.dumps(world.items(name, split))
     )
     rows: list[dict[str, Any]] = json.loads(text)

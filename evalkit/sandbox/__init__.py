@@ -1,6 +1,5 @@
-"""Work that strangers' files ask for: templates and regular expressions, under limits that hold whatever they do.
+"""Templates and regular expressions from untrusted files, run under limits that they cannot escape.
 
-environment.py: Jinja with a budget, for any process. worker.py: the child process that the system ends where it takes
-too much time or memory. child.py: how it is asked. tokenizer_rules.py: rules of
-tokenizers, bounded or tried there.
+environment.py: Jinja with a budget, for any process. worker.py: a child process, which the system kills if it takes too
+much time or memory. child.py: its client. tokenizer_rules.py: rules of tokenizers, bounded or tried in the child.
 """

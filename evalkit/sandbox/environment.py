@@ -1,8 +1,8 @@
-"""Jinja's sandbox with limits: a template of a stranger's task file neither reaches Python nor runs without end.
+"""Jinja's sandbox with limits: a template from an untrusted task file neither reaches Python nor runs forever.
 
 Jinja's own sandbox forbids attributes such as __class__ and long ranges. Here every item of a loop, every call and
-every large value costs steps of a budget, and texts and numbers have a largest size. The limits count work, not time,
-so that a template means the same on every machine. What one step in C takes they do not bound: see worker.py.
+every large value also costs steps of a budget, and texts and numbers have a maximum size. The limits count work, not
+time, so that a template gives the same result on every machine. They cannot bound a single step in C: see worker.py.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
-# Steps of one rendering; signs of a text or items of a list; bits of a number.
+# Steps of one rendering; characters of a text or items of a list; bits of a number.
 STEPS, SIZE, BITS = 100_000, 1_000_000, 4_096
-_WIDTH = re.compile(r"\d{6}")  # in a format: as wide as no prompt is
+_WIDTH = re.compile(r"\d{6}")  # in a format: wider than any prompt
 
 
 class LimitedEnvironment(SandboxedEnvironment):
-    """Raises SecurityError, a TemplateError, where a rendering goes beyond its limits; `refill` begins a new one."""
+    """Raises SecurityError, a TemplateError, where a rendering exceeds its limits; `refill` resets the budget."""
 
     intercepted_binops = frozenset({"*", "**", "+", "%"})
 
     @classmethod
     def for_tasks(cls) -> LimitedEnvironment:
-        """Return an environment as lm-evaluation-harness's, with the one filter that it adds."""
-        found = cls(undefined=StrictUndefined, keep_trailing_newline=True)
-        found.add_filter("regex_replace", _regex_replace)
-        found._known = cache(found.from_string)
-        return found
+        """Return an environment like lm-evaluation-harness's, with the one filter that it adds."""
+        environment = cls(undefined=StrictUndefined, keep_trailing_newline=True)
+        environment.add_filter("regex_replace", _regex_replace)
+        environment._known = cache(environment.from_string)
+        return environment
 
     def render(self, source: str, row: Mapping[str, Any]) -> str:
         """Fill a template, compiled once. Raises TemplateError, or what an expression in it raises."""
@@ -51,7 +51,7 @@ class LimitedEnvironment(SandboxedEnvironment):
         self.filters["counted"], self.filters["joined"] = self._counted, self._joined
 
     def refill(self) -> None:
-        """Begin a rendering: all steps are left."""
+        """Reset the budget for a new rendering."""
         self._left = STEPS
 
     def add_filter(self, name: str, function: Callable[..., Any]) -> None:
@@ -85,7 +85,7 @@ class LimitedEnvironment(SandboxedEnvironment):
         return __self._spend(super().call(__context, __obj, *args, **kwargs))
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        """Parse, and let every loop count its items and every `~` its signs."""
+        """Parse, and make every loop count its items and every `~` its characters."""
         tree = super()._parse(source, name, filename)
         for loop in list(tree.find_all(nodes.For)):
             loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
@@ -96,12 +96,12 @@ class LimitedEnvironment(SandboxedEnvironment):
         return tree
 
     def _spend(self, value: Any) -> Any:
-        """Pay a step, and more for a large value; return the value."""
+        """Charge a step, and more for a large value; return the value."""
         length = _length(value)
         _fits(length)
         self._left -= 1 + length // 100
         if self._left < 0:
-            raise SecurityError(f"a template may take {STEPS:,} steps, no more")
+            raise SecurityError(f"a template may take at most {STEPS:,} steps")
         return value
 
     def _counted(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -121,7 +121,7 @@ def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
 
 
 def _check(name: str, values: tuple[Any, ...], named: dict[str, Any]) -> None:
-    """Refuse what is known to become too large: a width, a text in place of each sign of another."""
+    """Refuse results that would become too large: a width, a replacement of every character."""
     inner = [part for value in values if isinstance(value, tuple) for part in value]
     for value in (*values, *named.values(), *inner):
         if isinstance(value, int):
@@ -141,4 +141,4 @@ def _length(value: Any) -> int:
 
 def _fits(size: int, most: int = SIZE) -> None:
     if size > most:
-        raise SecurityError(f"a value of a template may have a size of {most:,}, no more")
+        raise SecurityError(f"a value of a template may have at most the size {most:,}")

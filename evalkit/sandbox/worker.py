@@ -1,7 +1,7 @@
-"""The child process: renders and matches what it is sent, and is ended by the system where one thing takes too long.
+"""The child process: renders and matches what it is sent; the system kills it if one item takes too long.
 
-Started once by child.py and kept. A step in C (a regular expression, a join) cannot be interrupted from within, so that
-the limits are the system's: of processor time for each item, of memory for the process.
+child.py starts it once and keeps it. A step in C (a regular expression, a join) cannot be interrupted from within, so
+the limits are the system's: processor time for each item, memory for the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import IO, Any
 
-# Seconds of the processor for one item; bytes of addresses of the process; signs of one result.
+# Seconds of processor time for one item; bytes of the process's address space; characters of one result.
 SECONDS, MEMORY, LONGEST = 2.0, 1 << 30, 10_000_000
 # Seconds of the processor that the rules of a tokenizer may take for a text of some hundred characters: usual ones take
 # a thousandth.
@@ -27,14 +27,14 @@ _LENGTH = struct.Struct("!Q")
 
 
 def write_frame(file: IO[bytes], body: bytes) -> None:
-    """Send bytes with their length before them."""
+    """Send bytes preceded by their length."""
     file.write(_LENGTH.pack(len(body)))
     file.write(body)
     file.flush()
 
 
 def read_frame(file: IO[bytes]) -> bytes | None:
-    """Read what write_frame sent; None where the other side has ended."""
+    """Read what write_frame sent; None if the other side has ended."""
     head = file.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
@@ -43,7 +43,7 @@ def read_frame(file: IO[bytes]) -> bytes | None:
 
 
 def main() -> None:
-    """Answer until the parent is gone. An answer is [true, value] or [false, name of the error, its message]."""
+    """Answer until the parent exits. An answer is [true, value] or [false, name of the error, its message]."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -64,7 +64,7 @@ def _answer(action: Callable[[str, Any], Any], source: str, item: Any) -> list[A
     try:
         value = action(source, item)
         if isinstance(value, str) and len(value) > LONGEST:
-            return [False, "SecurityError", f"a template may write {LONGEST:,} signs, no more"]
+            return [False, "SecurityError", f"a template may write at most {LONGEST:,} characters"]
         return [True, value]
     except MemoryError:
         return [False, "SecurityError", f"it takes more than {MEMORY >> 20:,} MiB of memory"]
