@@ -135,7 +135,7 @@ def test_a_row_whose_answer_is_no_choice_fails_and_the_others_count(tmp_path):
     ("change", "message"),
     [
         ({"query": "{contry}?"}, "unknown column in the template .* did you mean 'country'"),
-        ({"query": "{country"}, "not one of str.format"),
+        ({"query": "{country"}, "not valid for str.format"),
         ({"answer": "capitol"}, "unknown column for answer .* did you mean 'capital'"),
         ({"choices": "options"}, "unknown column for choices"),
         ({"family": "geography"}, "unknown family"),

@@ -34,14 +34,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--margin", action="append", default=[], metavar="[TASK=]POINTS",
         help="changes within this many points count as the same; for all tasks, or for one",
     )  # fmt: skip
-    parser.add_argument("--strict", action="store_true", help="exit 1 also where something stays undecided")
+    parser.add_argument("--strict", action="store_true", help="also exit 1 if anything stays undecided")
     parser.add_argument("--all-metrics", action="store_true", help="every metric counts, not only each task's first")
     parser.add_argument(
         "--allow", action="append", default=[], metavar="FIELD",
         help="compare even if this differs: tasks, documents, seeds, metric, task, protocol, data",
     )  # fmt: skip
-    parser.add_argument("--resamples", type=int, default=10_000, help="of the permutation tests (default: 10000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the resampling (default: 0)")
+    parser.add_argument(
+        "--resamples", type=int, default=10_000, help="resamples of a permutation test (default: 10000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the resampling (default: 0)")
     parser.add_argument("--flips", type=int, default=20, metavar="N", help="documents listed in Markdown (default: 20)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")

@@ -23,12 +23,12 @@ _DISCORDANCE = 0.1
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--task", required=True)
+    parser.add_argument("--task", required=True, help="the task to compare on")
     parser.add_argument("--effect", required=True, help="points of the metric, for example 1pp or 0.5")
     parser.add_argument("--run", action="append", default=[], type=Path, help="run or baseline; twice: BASE and NEW")
-    parser.add_argument("--discordance", type=float, help="share of documents that differ, if not from runs")
+    parser.add_argument("--discordance", type=float, help="share of documents that differ, if not taken from runs")
     parser.add_argument("--metric", help="a 0/1 metric, or one of the runs' (default: the task's first)")
-    parser.add_argument("--shots", type=int, help="of the runs (default: the fewest they have)")
+    parser.add_argument("--shots", type=int, help="number of shots in the runs (default: the fewest)")
     parser.add_argument("--alpha", type=float, default=0.05, help="two-sided error of the test (default: 0.05)")
     parser.add_argument(
         "--tests", type=int, default=1, help="how many tests share alpha, for Holm's correction (default: 1)"

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "runs", nargs="+", type=Path, metavar="RUN", help="run folders, folders of them, lm-evaluation-harness results"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
-    parser.add_argument("--title", default="Evaluation report", help="its heading")
+    parser.add_argument("--title", default="Evaluation report", help="heading of the report")
     parser.add_argument(
         "--predict", default="", metavar="MODELS", help="models held out of the fits (default: the largest of a ladder)"
     )

@@ -120,7 +120,7 @@ class Measurement:
 
     @property
     def stderr(self) -> float:
-        """The standard error that the interval stands for (its width over 2 x 1.96); NaN without an interval."""
+        """The standard error that the interval implies (its width over 2 x 1.96); NaN without an interval."""
         return (self.high - self.low) / (2 * NORMAL)
 
     @property

@@ -1,6 +1,6 @@
 """The results table of one or more runs, by family: on the terminal (rich) and in Markdown.
 
-A value that a paper has for the same task, protocol, shots and size stands beside ours.
+A paper's value for the same task, protocol, shots and size is shown beside ours.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Selection:
     """The measurements of a report.
 
     raw: all of them, as read. measurements: the same with the parts of a task as its levels (see `nest`).
-    metrics: the metric that stands for each task. held_out: names of the models that the fits do not see.
+    metrics: the main metric of each task. held_out: names of the models that the fits do not see.
     twins: what a second run repeats; its samples are shown, its values count once. labelled: names that the user gave.
     notes: what a reader must know about how models and tasks were told apart.
     """

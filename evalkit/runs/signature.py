@@ -1,6 +1,6 @@
 """Signature: everything that a value depends on, in one line, as sacrebleu's scores have it (Post 2018).
 
-It is written and read here alone: `task:lambada.v1|protocol:gpt2|shots:0|...|evalkit:0.1.0|RULE`, where RULE is the
+Written and read only here: `task:lambada.v1|protocol:gpt2|shots:0|...|evalkit:0.1.0|RULE`, where RULE is the
 metric's own part (its normalisation, tokenizer, version).
 """
 
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# The field that stands last before the metric's rule.
+# The last field before the metric's rule.
 _LAST = "evalkit"
 _FIELD = re.compile(r"((?:[^|\\]|\\.)*)(?:\||$)", re.DOTALL)
 
@@ -28,7 +28,7 @@ class Signature:
 
     @classmethod
     def parse(cls, text: str) -> Signature:
-        """Read what str() wrote; of any other text, the parts that look like it."""
+        """Read what str() wrote; from any other text, the parts that look like it."""
         fields: dict[str, str] = {}
         place = 0
         while place < len(text) and _LAST not in fields and (part := _FIELD.match(text, place)):

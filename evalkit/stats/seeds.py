@@ -90,7 +90,7 @@ def _changes(metric: Metric, rows: BySeed) -> tuple[list[str], Array, Array]:
 
 
 def with_seeds(value: float, below: float, above: float, *, per_seed: Sequence[float]) -> tuple[float, float]:
-    """Return the bounds of a mean over seeds: its documents reach `below` and `above` it, its seeds further."""
+    """Return the bounds of a mean over seeds: the reach of its documents below and above it, and of its seeds."""
     spread = seed_error(per_seed)
     return value - math.hypot(below, spread), value + math.hypot(above, spread)
 

@@ -59,7 +59,7 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One set of axes: its title and the function that draws into it. labels: direct labels stand at its right."""
+    """One set of axes: its title and the function that draws it. labels: whether direct labels are at its right."""
 
     title: str
     draw: Callable[[Any], None]
@@ -222,7 +222,7 @@ def label_ends(axes: Any, ends: Sequence[tuple[float, float, str, str]]) -> None
 
 
 def _spread(heights: Sequence[float], *, gap: float) -> list[float]:
-    """Move heights apart until all stand at least `gap` from the next, within 0..1 if there is room.
+    """Move heights apart until each is at least `gap` from the next, within 0..1 if there is room.
 
     Groups that touch are merged and centred on their mean.
     """

@@ -169,7 +169,7 @@ def _task(selection: Selection, two: TwoStep, axes: Any) -> None:
     if chance is not None:
         axes.axhline(chance, color=canvas.SOFT, lw=0.8, ls=(0, (4, 3)), zorder=1)
         ends.append((float(grid[0]), chance, "chance", canvas.SOFT))
-    # The best models stand at the right, next to their labels.
+    # The best models are on the right, next to their labels.
     pad = 0.04 * float(np.ptp(loss))
     axes.set_xlim(loss.max() + pad, loss.min() - pad)
     axes.set_xlabel(f"{canvas.shorten(two.what, length=30)}  (less to the right)")

@@ -92,7 +92,7 @@ def _curves(selection: Selection, table: Table, axes: Any) -> None:
 
 
 def _sizes(table: Table) -> dict[tuple[int, int, str], list[str]]:
-    """Return the models by (parameters, tokens, pool): trainings that differ in their seed alone stand together."""
+    """Return the models by (parameters, tokens, pool): trainings that differ only in their seed share an entry."""
     names_of: dict[tuple[int, int, str], list[str]] = {}
     for (name, _), group in table.items():
         facts = group[0].model

@@ -37,7 +37,7 @@ def page(comparison: Comparison, *, command: str, figure: str, notes: Sequence[s
         *notes,
         "## Training",
         "Means over seeds of the pre-trained network; tokens a second are the median of the units by the wall clock, "
-        "whatever else was running.",
+        "other load included.",
         markdown(_training(comparison)),
         "## Results",
         _CAPTION,

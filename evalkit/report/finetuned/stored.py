@@ -1,7 +1,7 @@
 """Stored fine-tunings side by side: per task the whole training set, the ablations, the K-shot curve and the prompts.
 
 Runs of `evalkit finetune` are read as records, so that their seeds and draws count; runs of `evalkit run` of the same
-model, whose examples stand in the prompt, as results.
+model, whose examples are in the prompt, as results.
 """
 
 from __future__ import annotations

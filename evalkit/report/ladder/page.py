@@ -30,7 +30,7 @@ def page(rungs: Sequence[Rung], lines: Sequence[Line], facts: Sequence[ModelFact
             _legend(),
             _scores(rungs, zero),
             "## In-context learning",
-            'Hidden rules by the number of examples in the prompt; the rules of level "new" stand in no training text.',
+            'Hidden rules by the number of examples in the prompt; the rules of level "new" occur in no training text.',
             _scores(rungs, curve, by_shots=True),
             "## Controls and floors",
             "A control is the model on a changed input; the floor is chance or the best baseline without a model.",
@@ -43,7 +43,7 @@ def _legend() -> str:
     low, high, _ = ROOM
     return (
         "rho: Spearman's correlation of score and size. Falls: rungs below the one before; (noise) where the "
-        "intervals meet. Room: of the range from floor to 100, the smallest rung has less than "
+        "intervals overlap. Room: of the range from floor to 100, the smallest rung has less than "
         f"{low:.0%} and the largest more than {high:.0%}."
     )
 
@@ -127,7 +127,7 @@ def separation(documents: int) -> str:
     return "\n\n".join(
         [
             "## Separation",
-            f"Share of the held-out items' 8-grams that stand in the {documents:,} training documents, as in Radford "
+            f"Share of the held-out items' 8-grams that occur in the {documents:,} training documents, as in Radford "
             "et al. 2019, Table 6. Sentences repeat, whole items never do: tests/world/test_separation.py counts none.",
             _table(["family", "8-grams in training text"], rows),
         ]

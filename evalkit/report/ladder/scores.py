@@ -71,7 +71,7 @@ class Line:
 
     @property
     def falls(self) -> list[tuple[int, bool]]:
-        """The rungs that score below the one before them, and whether the intervals of the two meet."""
+        """The rungs that score below the one before them, and whether the two intervals overlap."""
         pairs = zip(self.scores, self.scores[1:], strict=False)
         return [(i, b.high >= a.low) for i, (a, b) in enumerate(pairs, start=1) if b.value < a.value]
 

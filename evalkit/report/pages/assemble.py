@@ -67,7 +67,7 @@ def _facts(selection: Selection) -> list[str]:
     facts = [
         f"{models} {'model' if models == 1 else 'models'}{size}, {tasks} {'task' if tasks == 1 else 'tasks'}, "
         f"{counts} {'example' if counts == '1' else 'examples'} in the prompt.",
-        "Values stand with 95% intervals over documents.",
+        "Values have 95% intervals over documents.",
     ]
     if len(sized) > 1 and selection.held_out:
         held = ", ".join(selection.labels[name] for name in selection.sizes if name in selection.held_out)

@@ -113,7 +113,7 @@ def levels(selection: Selection) -> Grid:
 
 
 def other_metrics(selection: Selection) -> Grid:
-    """Return the table of the metrics that do not stand for their task."""
+    """Return the table of the metrics that are not their task's main one."""
     chosen = [
         m
         for m in selection.measurements

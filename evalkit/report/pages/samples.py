@@ -198,7 +198,7 @@ def _answer(record: Record, metric: str, text: Any, rules: Mapping[str, str]) ->
 def _gold(record: Record) -> int:
     """Return the index of the gold option, or -1 where it is unclear.
 
-    The options stand in the continuations or, under partial scoring, in the contexts.
+    The options are the continuations or, under partial scoring, the contexts.
     """
     places = record.continuations if len(set(record.continuations)) > 1 else record.prompt.contexts
     matches = [i for i, place in enumerate(places) if place.strip() == record.gold.strip()]
