@@ -191,11 +191,11 @@ def _spans(text: str) -> str:
     for name, label in _LABELS.items():
         text = re.sub(rf"\b{name}\s*:", f"{label}:", text)
     text = "$".join(text.split("$$")).rstrip("$").replace("\n", "$").strip()
-    found = []
+    spans = []
     for label, values in re.findall(r"\b(PER|LOC|ORG|DATE):\s*([^$]+)", text):
         entities = [entity.strip() for entity in values.split(",")]
-        found += [f"{label.lower()}: {entity}" for entity in entities if entity.lower() != "none"]
-    return " $ ".join(found)
+        spans += [f"{label.lower()}: {entity}" for entity in entities if entity.lower() != "none"]
+    return " $ ".join(spans)
 
 
 _STEPS: Mapping[str, Callable[[Sequence[Answers], Row, Mapping[str, Any]], Any]] = {
