@@ -75,7 +75,7 @@ class Example:
 class Prompt:
     """What a model conditions on: description, solved examples, query.
 
-    contexts: one text, or one per choice where the choices stand in the query (partial scoring).
+    contexts: one text, or one per choice where the choices are in the query (partial scoring).
     shots: solved examples in the text; dropped: shots left out because the context was too short;
     cut: characters cut from the input for the same reason.
     """

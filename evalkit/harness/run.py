@@ -142,7 +142,7 @@ def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: 
 def _units(items: Sequence[Item]) -> Iterator[list[Item]]:
     """Group items into units: the longest first, so that batches need little padding, one passage's together."""
     contexts = [request.context_ids for item in items for request in item.requests]
-    shared = common_prefix(min(contexts), max(contexts)) if contexts else 0  # read once in a unit, whatever its size
+    shared = common_prefix(min(contexts), max(contexts)) if contexts else 0  # read once per unit of any size
     sized = [(item.tokens_beyond(shared), item) for item in items]
     longest: dict[str, int] = defaultdict(int)
     for tokens, item in sized:

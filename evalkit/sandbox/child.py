@@ -1,4 +1,4 @@
-"""Asks the child process, starts it, and starts another where the system has ended it."""
+"""The client of the child process: starts it, sends it work, and restarts it after the system has killed it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from evalkit.sandbox.worker import MEMORY, SECONDS, read_frame, write_frame
 
 Kind = Literal["render", "find", "remove", "tokenize"]
 
-# A template or pattern that ended the child so often is not tried again.
+# A template or pattern that killed the child this often is not tried again.
 _TRIES = 3
 _MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from evalkit.sandbox.worker import main; main()"
 
 
 class UnreadableError(Exception):
-    """Items of types that only this process knows: made by the code of a task, which the user trusts."""
+    """Items of types that only this process has, from the code of a task that the user trusts."""
 
 
 class _Child:
-    """One child a process; a fork makes its own."""
+    """One child per process; after a fork each process starts its own."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -42,7 +42,7 @@ class _Child:
         self._ended: Counter[tuple[str, str]] = Counter()
 
     def ask(self, kind: Kind, source: str, items: Sequence[Any]) -> list[Any]:
-        """Return each item's value, or the exception that stands for it. Raises UnreadableError."""
+        """Return each item's value or exception. Raises UnreadableError."""
         try:
             packed = pickle.dumps(items)
         except Exception as error:
@@ -51,7 +51,7 @@ class _Child:
             if self._ended[kind, source] >= _TRIES:
                 return [_limit()] * len(items)
             answers = self._exchange(pickle.dumps((kind, source, packed)))
-            if answers is None and len(items) > 1:  # one of them ended it: which?
+            if answers is None and len(items) > 1:  # one of them killed it: find out which
                 return [answer for item in items for answer in self.ask(kind, source, [item])]
             if answers is None:
                 self._ended[kind, source] += 1
@@ -61,7 +61,7 @@ class _Child:
         return [answer[1] if answer[0] else _error(*answer[1:]) for answer in answers]
 
     def _exchange(self, frame: bytes) -> list[Any] | None:
-        """Send and receive; None where the child has ended instead."""
+        """Send a frame and receive the answer; None if the child died instead."""
         process = self._alive()
         assert process.stdin and process.stdout, "both are pipes"
         try:
@@ -69,7 +69,7 @@ class _Child:
             answer = read_frame(process.stdout)
         except OSError:
             answer = None
-        except BaseException:  # interrupted in between: what comes next would answer another question
+        except BaseException:  # interrupted in between: the next answer would belong to this question
             self.close()
             raise
         if answer is None:
@@ -79,7 +79,7 @@ class _Child:
 
     def _alive(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._owner != os.getpid():
-            # Isolated: neither the working folder nor the environment chooses what it imports.
+            # Isolated: neither the working folder nor the environment affects its imports.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", _MAIN, json.dumps(sys.path)],
                 stdin=subprocess.PIPE,
@@ -92,7 +92,7 @@ class _Child:
         return self._process
 
     def close(self) -> None:
-        """End the child."""
+        """Kill the child."""
         process, self._process = self._process, None
         if process is None or self._owner != os.getpid():
             return
@@ -105,11 +105,11 @@ class _Child:
 
 
 def _limit() -> SecurityError:
-    return SecurityError(f"it takes more than {SECONDS:g} s of the processor or {MEMORY >> 20:,} MiB of memory")
+    return SecurityError(f"it takes more than {SECONDS:g} s of processor time or {MEMORY >> 20:,} MiB of memory")
 
 
 def _error(name: str, message: str) -> Exception:
-    """Make an exception of the child's again, or a TemplateError that names it."""
+    """Rebuild an exception of the child's, or make a TemplateError that names it."""
     kind = getattr(jinja2.exceptions, name, None) or getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         with contextlib.suppress(TypeError):
@@ -121,7 +121,7 @@ _child = _Child()
 
 
 def ask(kind: Kind, source: str, items: Sequence[Any]) -> list[Any]:
-    """Render a template for rows, or find or remove a pattern in texts: a value for each, or an exception.
+    """Render a template for rows, or find or remove a pattern in texts; return a value or an exception for each.
 
     render: rows -> texts. find: texts -> what re.findall returns. remove: texts -> texts. tokenize: lists of texts ->
     the first of a list that is too hard for the rules of a tokenizer, and why, or nothing. Raises UnreadableError for
@@ -131,7 +131,7 @@ def ask(kind: Kind, source: str, items: Sequence[Any]) -> list[Any]:
 
 
 def find_all(pattern: str, texts: Sequence[str]) -> list[list[Any]]:
-    """Return re.findall of each text. Raises DataError for a pattern that is wrong, or takes too long."""
+    """Return re.findall of each text. Raises DataError for a pattern that is invalid or takes too long."""
     return [
         [tuple(match) if isinstance(match, list) else match for match in matches]
         for matches in _matched("find", pattern, texts)
@@ -139,7 +139,7 @@ def find_all(pattern: str, texts: Sequence[str]) -> list[list[Any]]:
 
 
 def remove_all(pattern: str, texts: Sequence[str]) -> list[str]:
-    """Return the texts without what matches. Raises as `found` does."""
+    """Return the texts without what matches. Raises as `find_all` does."""
     return [str(text) for text in _matched("remove", pattern, texts)]
 
 
