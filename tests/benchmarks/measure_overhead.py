@@ -59,7 +59,7 @@ def measure(folder: Path, words: list[str]) -> None:
     command = [sys.executable, "-m", "evalkit.cli", *words, "--out", str(folder / "second")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wall, usage = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"cached run: {wall:.1f} s by the clock, {usage.ru_utime + usage.ru_stime:.1f} s of the processor")
+    print(f"cached run: {wall:.1f} s by the clock, {usage.ru_utime + usage.ru_stime:.1f} s of processor time")
     first, second = ((folder / name / "results.json").read_bytes() for name in ("first", "second"))
     print("the same results.json" if first == second else "ANOTHER results.json")
 
