@@ -69,6 +69,7 @@ class Tokenizer:
         self._backend.no_truncation()
         self.end_of_text: int = end_id
         self._lines: dict[str, array[int]] = {}
+        self._name = "the tokenizer"  # in errors
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -76,6 +77,12 @@ class Tokenizer:
 
         Raises CheckpointError naming what is missing or broken.
         """
+        tokenizer = cls._read(folder)
+        tokenizer._name = f"the tokenizer in {folder}"
+        return tokenizer
+
+    @classmethod
+    def _read(cls, folder: Path) -> Tokenizer:
         single = folder / "tokenizer.json"
         try:
             added = _Added(folder)
@@ -121,7 +128,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; nothing is added."""
-        with _no_panic():
+        with _no_panic(self._name):
             return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -150,7 +157,7 @@ class Tokenizer:
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         if sum(map(len, texts)) < _FEW:
             return [self.encode(text) for text in texts]
-        with _no_panic():
+        with _no_panic(self._name):
             return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def stretches(self, text: str, *, characters: int) -> Iterator[str]:
@@ -178,12 +185,12 @@ class Tokenizer:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Return each token's (start, end) in characters of the text."""
-        with _no_panic():
+        with _no_panic(self._name):
             return list(self._backend.encode(text, add_special_tokens=False).offsets)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids; invalid UTF-8 becomes the replacement character."""
-        with _no_panic():
+        with _no_panic(self._name):
             return str(self._backend.decode(list(ids), skip_special_tokens=True))
 
     def save(self, folder: Path, *, context: int) -> None:
@@ -209,12 +216,15 @@ class Tokenizer:
 class _no_panic:  # noqa: N801  (a context manager, thirty times faster than contextlib's)
     """Turns the library's errors, and its panics, which are not Exceptions, into a CheckpointError."""
 
+    def __init__(self, name: str = "the tokenizer"):
+        self._name = name
+
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is not None and (type(error) is Exception or type(error).__name__ == "PanicException"):
-            raise CheckpointError(f"the tokenizer fails: {' '.join(str(error).split())[:300]}") from error
+            raise CheckpointError(f"{self._name} fails: {' '.join(str(error).split())[:300]}") from error
 
 
 def check_rules(path: Path) -> None:

@@ -391,3 +391,11 @@ def test_rules_of_usual_tokenizers_are_read(part, rule, tmp_path):
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {part: rule}))
     assert Tokenizer.load(tmp_path).size > 256
+
+
+def test_a_tokenizer_that_fails_is_named(tmp_path):
+    Tokenizer.train(["some words"] * 9, vocab_size=270).save(tmp_path, context=8)
+    tokenizer = Tokenizer.load(tmp_path)
+    message = f"the tokenizer in {tmp_path} fails: index out of bounds"
+    with pytest.raises(CheckpointError, match=message), _no_panic(tokenizer._name):
+        raise Exception("index out of bounds")

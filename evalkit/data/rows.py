@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -32,16 +32,28 @@ def choice_of(
     """
     places: Mapping[Any, int] = {}
     if names is not None:
-        places = names if isinstance(names, Mapping) else {name: i for i, name in reversed([*enumerate(names)])}
+        pairs = (
+            names.items() if isinstance(names, Mapping) else ((name, i) for i, name in reversed([*enumerate(names)]))
+        )
+        places = {name: i for name, i in pairs if _hashable(name)}
     place = None
     # As a key, True equals 1.
-    if isinstance(label, Hashable) and (not isinstance(label, bool) or any(isinstance(name, bool) for name in places)):
+    if _hashable(label) and (not isinstance(label, bool) or any(isinstance(name, bool) for name in places)):
         place = places.get(label)
     if place is None and (names is None or numbered) and (number := whole(label)) is not None:
         place = number - first
     if place is None or not 0 <= place < len(choices):
         raise LabelError(f"the label {_shown(label)} names none of its {len(choices)} choices")
     return place
+
+
+def _hashable(value: Any) -> bool:
+    """Whether a value can be a key: a tuple that holds a list cannot, though it is a Hashable."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def whole(value: Any) -> int | None:

@@ -269,3 +269,10 @@ def test_a_score_without_a_finite_number_chooses_nothing(score: float, where: tu
     assert {(r.n, r.failed, r.value) for r in results if r.metric == "acc"} == {(2, 1, 50.0)}
     [failed] = [r for r in read_records(tmp_path) if r.error]
     assert failed.doc_id == "0" and failed.error.startswith(f"the model's score is {score:g}, not a finite number")
+
+
+def test_names_and_labels_that_cannot_be_keys_name_nothing():
+    assert choice_of("b", ["x", "y"], names=[["a"], "b"]) == 1
+    for label in ((1, [2]), ["a"], {}):
+        with pytest.raises(LabelError, match="names none of its 2 choices"):
+            choice_of(label, ["x", "y"], names=[["a"], "b"])

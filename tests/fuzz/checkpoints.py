@@ -62,6 +62,14 @@ def write_pair(folder: Path) -> None:
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{merge}\n" for merge in merges), encoding="utf-8")
 
 
+def write_added(folder: Path) -> None:
+    """Write such a pair with a token of its own and a special one."""
+    write_pair(folder)
+    (folder / "added_tokens.json").write_text(json.dumps({"<user>": Tokenizer.load(folder).size}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "<user>"}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": True, "eos_token": "<|endoftext|>"}))
+
+
 def write_state(folder: Path) -> None:
     """Write the state of a training."""
     tensors = {"weight": torch.ones(4, 4)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
+import io
 import json
 import lzma
 import shutil
@@ -22,7 +24,7 @@ from tests.tasks import made, made_texts
 
 ROWS = [{"text": f"Row {i}, é", "label": i % 2, "options": ["a", "b"], "p": i / 7} for i in range(40)]
 _PACK = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstandard.compress}
-ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zst", ".parquet")
+ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zst", ".parquet", ".csv", ".tsv.gz")
 CHECKED = ("jsonl.gz", "jsonl.bz2", "jsonl.xz")  # forms with a checksum of their own
 
 # A task, and a file of its release.
@@ -48,6 +50,12 @@ def write_table(folder: Path, *, ending: str) -> None:
         from pyarrow import parquet
 
         parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+    elif ending in (".csv", ".tsv.gz"):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ROWS[0], delimiter="," if ending == ".csv" else "\t")
+        writer.writeheader()
+        writer.writerows(ROWS)
+        path.write_bytes(_PACK.get(ending.rpartition(".")[2], bytes)(text.getvalue().encode()))
     elif ending == ".json":
         path.write_text(json.dumps(ROWS))
     else:
@@ -66,6 +74,23 @@ def write_texts(folder: Path) -> None:
     (folder / "a.txt").write_text("Some text.\n\nAnd é more.\n" * 20, encoding="utf-8")
     for ending in (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet"):
         write_table(folder, ending=ending)
+
+
+def write_pages(folder: Path) -> None:
+    """Write a page, and a web archive of pages and texts."""
+    from warcio.statusandheaders import StatusAndHeaders
+    from warcio.warcwriter import WARCWriter
+
+    page = "<html><body><article><h1>A title</h1><p>Some text of a page, é.</p></article></body></html>".encode()
+    (folder / "page.html").write_bytes(page)
+    with (folder / "a.warc.gz").open("wb") as file:
+        writer = WARCWriter(file, gzip=True)
+        for number in range(3):
+            headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.0")
+            uri, content = f"http://a.example/{number}", io.BytesIO(page)
+            writer.write_record(writer.create_warc_record(uri, "response", payload=content, http_headers=headers))
+        text = io.BytesIO(b"Plain text.")
+        writer.write_record(writer.create_warc_record("http://b.example", "conversion", payload=text))
 
 
 def read_texts(folder: Path) -> int:

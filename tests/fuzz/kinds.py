@@ -12,12 +12,13 @@ import numpy as np
 from evalkit.comparison import baseline, comparable, comparison, evidence, history
 from evalkit.engine.cache import ResponseCache
 from evalkit.errors import StoreError
+from evalkit.harness.aggregate import aggregate
 from evalkit.lm_eval import samples as lm_eval_samples
 from evalkit.report import measurements
 from evalkit.runs import store
 from evalkit.runs.stored import checksum
 from evalkit.types import Response
-from tests.fuzz import checkpoints, datasets, taskfiles
+from tests.fuzz import checkpoints, datasets, hostile, taskfiles
 from tests.fuzz.damage import resealed
 from tests.fuzz.trial import Kind
 
@@ -71,6 +72,15 @@ def _compare(folder: Path) -> list[str]:
     base, new = evidence.read_run(folder / "base"), evidence.read_run(folder / "new")
     found, _ = comparison.compare(base, new, settings)
     return [repr(finding) for finding in found.findings]
+
+
+def _recomputed(folder: Path) -> list[str]:
+    """Read a run's results: what is accepted is what its records give."""
+    run = store.open_run(folder / "new")
+    found = [repr(result) for result in run.results]
+    again = [repr(result) for result in aggregate(run.records(), run.settings)]
+    assert found == again, "a wrong number: the results are not those of the records"
+    return found
 
 
 def _resume(folder: Path) -> int:
@@ -180,6 +190,20 @@ KINDS = (
         )
         for ending in datasets.ENDINGS
     ),
+    Kind(
+        name="rules of a tokenizer",
+        make=checkpoints.write,
+        read=checkpoints.tokenize,
+        files=["tokenizer.json"],
+        damage=hostile.rules,
+    ),
+    Kind(
+        name="tokens added to it",
+        make=checkpoints.write_added,
+        read=checkpoints.tokenize,
+        files=["added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"],
+    ),
+    Kind(name="pages and archives", make=datasets.write_pages, read=datasets.read_texts),
     Kind(name="text of a corpus", make=datasets.write_texts, read=datasets.read_texts),
     *(
         Kind(
@@ -195,6 +219,7 @@ KINDS = (
     Kind(name="run: records.jsonl", make=_run_folder, read=_samples, files=["new/records.jsonl"]),
     Kind(name="run, resumed", make=_run_folder, read=_resume, files=["new/*.json*"]),
     Kind(name="run, compared", make=_run_folder, read=_compare, files=["records.jsonl", "results.json"], whole=True),
+    Kind(name="results of records", make=_run_folder, read=_recomputed, files=["new/*.json*"], whole=True),
     Kind(name="runs that differ", make=_run_folder, read=_compare, files=["manifest.json"]),
     *(
         Kind(name=f"sealed again: {file}", make=_unbound, read=_all_of, files=[f"new/{file}"], damage=resealed)
@@ -205,6 +230,22 @@ KINDS = (
     Kind(name="lm-eval results", make=_lm_eval, read=_read_lm_eval),
     Kind(
         name="lm-eval task file", make=taskfiles.write_yaml, read=taskfiles.load_yaml, files=["*.yaml"], task="made_own"
+    ),
+    Kind(
+        name="hostile templates",
+        make=taskfiles.write_yaml,
+        read=taskfiles.load_yaml,
+        files=["own.yaml"],
+        task="made_own",
+        damage=hostile.template,
+    ),
+    Kind(
+        name="hostile YAML",
+        make=taskfiles.write_yaml,
+        read=taskfiles.load_yaml,
+        files=["own.yaml"],
+        task="made_own",
+        damage=hostile.graph,
     ),
     Kind(name="lm-eval data", make=taskfiles.write_yaml, read=taskfiles.load_yaml, files=["*.jsonl"], task="made_own"),
     Kind(

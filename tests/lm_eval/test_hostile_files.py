@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evalkit.errors import DataError
 from evalkit.lm_eval.tasks import check, files, index
+from evalkit.lm_eval.tasks.data import first_rows
 from tests.lm_eval.made import TASK, write
 
 _LEVELS = "".join(f"  {b}: &{b} [{','.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefghi", "bcdefghij", strict=True))
@@ -75,3 +77,12 @@ def test_what_is_no_file_is_not_waited_for(make: Callable[[Path], None], tmp_pat
         read_json(tmp_path / "config.json", CheckpointError)
     with pytest.raises(DataError, match=r"is a (pipe|folder); expected a file"):
         list(read_jsonl([tmp_path / "config.json"]))
+
+
+def test_rows_that_are_no_text_are_an_error_of_the_file(tmp_path: Path) -> None:
+    class Rows(list[dict[str, str]]):
+        def __getitem__(self, place: object) -> Any:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    with pytest.raises(DataError, match=r"t\.yaml: its data holds a text that is not UTF-8"):
+        first_rows(Rows([{}]), 1, path=tmp_path / "t.yaml")
