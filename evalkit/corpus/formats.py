@@ -175,7 +175,7 @@ def read_parquet(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
                 for row in batch.to_pylist():
                     count += 1
                     yield naming.document(row, f"{path} row {count}")
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable parquet file ({error})") from error
 
 

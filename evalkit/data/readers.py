@@ -169,7 +169,7 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
             with parquet.ParquetFile(path) as file:
                 for batch in parquet_batches(file, path):
                     yield from batch.to_pylist()
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
 
 
@@ -230,7 +230,8 @@ def parquet_batches(file: Any, path: Path, *, columns: list[str] | None = None) 
     most, metadata = max(_SMALL, _RATIO * path.stat().st_size), file.metadata
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     bomb = DataError(f"{path}: expands to more than {_RATIO} times its size; if the file is valid, write it as JSONL")
-    if sum(group.column(i).total_uncompressed_size for group in groups for i in range(group.num_columns)) > most:
+    # Not the columns' own sizes: asked for them, Arrow ends the process where a column's facts are damaged.
+    if sum(group.total_byte_size for group in groups) > most:
         raise bomb
     size = 0
     for batch in file.iter_batches(batch_size=128, columns=columns):
@@ -272,5 +273,5 @@ def count_rows(path: Path) -> int:
     check_regular(path, DataError)
     try:
         return int(parquet.read_metadata(path).num_rows)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable parquet file ({error})") from error

@@ -31,3 +31,11 @@ def test_plain_tables_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("what", "code"), [("read", 2), ("write", 3)])
 def test_no_permission_to_read_is_a_wrong_input(what: str, code: int, tmp_path: Path) -> None:
     assert cannot(what, tmp_path, PermissionError(errno.EACCES, "Permission denied")).exit_code == code
+
+
+def test_text_that_is_not_utf8_is_an_error_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    texts = pa.array([b"\xb2\xff"], pa.binary()).view(pa.string())
+    parquet.write_table(pa.table({"text": texts}), path)
+    with pytest.raises(DataError, match=r"rows\.parquet: not a readable parquet file"):
+        list(read_tables([path]))
