@@ -77,20 +77,21 @@ def write_texts(folder: Path) -> None:
 
 
 def write_pages(folder: Path) -> None:
-    """Write a page, and a web archive of pages and texts."""
-    from warcio.statusandheaders import StatusAndHeaders
-    from warcio.warcwriter import WARCWriter
-
+    """Write a page, and a web archive of pages and a text."""
     page = "<html><body><article><h1>A title</h1><p>Some text of a page, é.</p></article></body></html>".encode()
     (folder / "page.html").write_bytes(page)
-    with (folder / "a.warc.gz").open("wb") as file:
-        writer = WARCWriter(file, gzip=True)
-        for number in range(3):
-            headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.0")
-            uri, content = f"http://a.example/{number}", io.BytesIO(page)
-            writer.write_record(writer.create_warc_record(uri, "response", payload=content, http_headers=headers))
-        text = io.BytesIO(b"Plain text.")
-        writer.write_record(writer.create_warc_record("http://b.example", "conversion", payload=text))
+    response = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
+    records = [("response", "application/http; msgtype=response", response)] * 3
+    records.append(("conversion", "text/plain", b"Plain text."))
+    archive = b""
+    for number, (kind, content_type, body) in enumerate(records):
+        head = (
+            f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{number}>\r\n"
+            f"WARC-Target-URI: http://a.example/{number}\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
+            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        archive += gzip.compress(head.encode() + body + b"\r\n\r\n")
+    (folder / "a.warc.gz").write_bytes(archive)
 
 
 def read_texts(folder: Path) -> int:
