@@ -55,8 +55,8 @@ W = TypeVar("W", Noun, Adjective, Verb)
 class Pool(Generic[W]):
     """Words drawn by Zipf's law: the weight of a word falls as 1 / (its rank + 3)."""
 
-    def __init__(self, found: Iterable[W]) -> None:
-        self.words: tuple[W, ...] = tuple(found)
+    def __init__(self, members: Iterable[W]) -> None:
+        self.words: tuple[W, ...] = tuple(members)
         self._reach: list[float] = list(accumulate(1 / (word.rank + 3) for word in self.words))
 
     def pick(self, dice: Dice) -> W:
@@ -66,8 +66,8 @@ class Pool(Generic[W]):
 
 @cache
 def _nouns(letters: str, band: str) -> Pool[Noun]:
-    found = of_kind(letters)
-    return Pool(noun for noun in found if noun.rarity in _BANDS[band])
+    nouns_of_kind = of_kind(letters)
+    return Pool(noun for noun in nouns_of_kind if noun.rarity in _BANDS[band])
 
 
 _ATTRIBUTIVE = ("new",)  # une nouvelle clé, but la clé est neuve
@@ -171,12 +171,12 @@ def phrase(
     while noun is other and len(pool.words) > 1:
         noun = pool.pick(dice)
     several = dice.chance(plural) and not noun.mass
-    found = None
+    quality = None
     if dice.chance(adjective):
         suitable = QUALITIES[noun.kind, noun.tags, band]
-        found = suitable.pick(dice) if suitable.words else None
+        quality = suitable.pick(dice) if suitable.words else None
     determiner = _determiner(dice, noun, several, style, owner)
-    return NounPhrase(determiner=determiner, noun=noun, adjective=found, plural=several)
+    return NounPhrase(determiner=determiner, noun=noun, adjective=quality, plural=several)
 
 
 def owner_of(subject: NounPhrase) -> str:

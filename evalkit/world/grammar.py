@@ -177,8 +177,8 @@ def _related(dice: Dice, antecedent: NounPhrase, verb: Verb, gap: str) -> NounPh
 
 
 def _antecedent(dice: Dice, letters: str) -> NounPhrase:
-    found = phrase(dice, letters, "common", plural=0.35, adjective=0.15, style="definite")
-    return replace(found, determiner="the") if found.determiner in ("my", "our") else found
+    noun_phrase = phrase(dice, letters, "common", plural=0.35, adjective=0.15, style="definite")
+    return replace(noun_phrase, determiner="the") if noun_phrase.determiner in ("my", "our") else noun_phrase
 
 
 def _relative(dice: Dice) -> Clause:
@@ -188,18 +188,18 @@ def _relative(dice: Dice) -> Clause:
     antecedent = _antecedent(dice, verb.objects if gap == "object" else verb.subjects)
     noun = antecedent.noun
     assert noun is not None
-    found = _related(dice, antecedent, verb, gap)
+    related = _related(dice, antecedent, verb, gap)
     main = DIRECT.pick(dice)
     if shape < 0.6 and main is not verb and suits(main.objects, noun):
         subject = subject_for(dice, main.subjects, "common", plural=0.2, adjective=0.1)
         if subject.noun is not noun:
             tense = tense_for(dice, main, bare(subject))
-            return Clause(subject=subject, verb=main, object=found, tense=tense, level="relative")
+            return Clause(subject=subject, verb=main, object=related, tense=tense, level="relative")
     suitable = PREDICATES[noun.kind, noun.tags, "common"]
     if not suitable.words:
         return _relative(dice)
     tense = "past" if dice.chance(0.25) else "present"
-    return Clause(subject=replace(found, adjective=None), quality=suitable.pick(dice), tense=tense, level="relative")
+    return Clause(subject=replace(related, adjective=None), quality=suitable.pick(dice), tense=tense, level="relative")
 
 
 _MAKERS: dict[str, tuple[float, Callable[[Dice], Clause]]] = {

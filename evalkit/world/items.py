@@ -41,13 +41,13 @@ def items(name: str, split: Split, *, seed: int = 0) -> list[Row]:
 
 def _distinct(dice: Dice, make: Callable[[Dice], K], *, count: int, held: bool) -> list[K]:
     """Draw contents with different keys: `count`, or fewer where a small space is exhausted."""
-    found: dict[str, K] = {}
+    contents: dict[str, K] = {}
     for _ in range(50 * count):
         content = draw(dice, make, held=held)
-        found.setdefault(content.key, content)
-        if len(found) == count:
+        contents.setdefault(content.key, content)
+        if len(contents) == count:
             break
-    return list(found.values())
+    return list(contents.values())
 
 
 def _of_levels(
@@ -65,17 +65,17 @@ def _id(name: str, key: str) -> str:
 
 def _reading(dice: Dice, held: bool, seed: int) -> list[Row]:
     rows = []
-    for told in _of_levels(dice, stories.story, stories.LEVELS, held=held):
-        asked = dice.pick(told.questions)
+    for story in _of_levels(dice, stories.story, stories.LEVELS, held=held):
+        question = dice.pick(story.questions)
         rows.append(
             {
-                "id": _id("reading", told.key),
-                "level": told.level,
-                "passage": told.passage,
-                "question": asked.question,
-                "lead": asked.lead,
-                "answer": asked.answer,
-                "choices": dice.shuffled(asked.choices),
+                "id": _id("reading", story.key),
+                "level": story.level,
+                "passage": story.passage,
+                "question": question.question,
+                "lead": question.lead,
+                "answer": question.answer,
+                "choices": dice.shuffled(question.choices),
             }
         )
     return rows
@@ -138,14 +138,14 @@ def _lastword(dice: Dice, held: bool, seed: int) -> list[Row]:
 
 def _cloze(dice: Dice, held: bool, seed: int) -> list[Row]:
     rows: list[Row] = []
-    for told in _distinct(dice, tale, count=len(GAPS) * SIZE, held=held):
-        gap = dice.pick(told.friends)[len(rows) % len(GAPS)]
+    for story in _distinct(dice, tale, count=len(GAPS) * SIZE, held=held):
+        gap = dice.pick(story.friends)[len(rows) % len(GAPS)]
         choices = dice.shuffled(gap.choices)
         rows.append(
             {
-                "id": _id("cloze", told.key),
+                "id": _id("cloze", story.key),
                 "gap": gap.kind,
-                "passage": told.passage,
+                "passage": story.passage,
                 "before": gap.before,
                 "after": gap.after,
                 "choices": choices,

@@ -85,20 +85,20 @@ def report(dice: Dice, world: People, level: str) -> Report:
     event, rival = f"{role} {_deed(dice)}", f"{other} {_deed(dice)}"
     town = dice.pick(world.towns).name
     fill = {"role": role, "other": witness, "town": town, "weather": dice.pick(_WEATHERS), "day": dice.pick(_DAYS)}
-    told = [dice.pick((f"Then {article(event)} {event}.", f"That day {article(event)} {event}."))]
+    sentences = [dice.pick((f"Then {article(event)} {event}.", f"That day {article(event)} {event}."))]
     summary = f"{article(event).capitalize()} {event} in {town}."
     rest = [dice.pick(_QUOTES), dice.pick(_WITNESSES)]
     if level == "salience":
-        told.append(f"{article(rival).capitalize()} {rival}.")
+        sentences.append(f"{article(rival).capitalize()} {rival}.")
         rest = [dice.pick(_TALK), dice.pick((*_QUOTES, *_WITNESSES))]
     elif level == "crowd":
         seen, counted = _people_counted(dice), _people_counted(dice)
-        told.append(f"The police counted {counted} people.")
+        sentences.append(f"The police counted {counted} people.")
         rest = [f'"I saw {seen} people," said the {witness}.', dice.pick(_QUOTES)]
         summary = f"{summary} About {round(counted, -1)} people came."
     if dice.chance(0.3):
         rest.append(dice.pick(_ENDS))
-    lines = [dice.pick(_SCENES), dice.pick(_TOWN_LINES), *dice.shuffled(told), *dice.shuffled(rest[:2]), *rest[2:]]
+    lines = [dice.pick(_SCENES), dice.pick(_TOWN_LINES), *dice.shuffled(sentences), *dice.shuffled(rest[:2]), *rest[2:]]
     return Report(level=level, sentences=tuple(line.format(**fill) for line in lines), summary=summary)
 
 

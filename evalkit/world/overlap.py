@@ -47,7 +47,7 @@ def as_said(name: str, row: Row) -> str:
 
 def grams(texts: Iterable[str], *, n: int = N) -> NDArray[np.uint64]:
     """Return the hashes of the texts' n-grams, those that occur twice twice."""
-    found = []
+    batches = []
     for text in texts:
         words = np.array([_hash(word) for word in _WORD.findall(text.lower())], dtype=np.uint64)
         if len(words) >= n:
@@ -55,8 +55,8 @@ def grams(texts: Iterable[str], *, n: int = N) -> NDArray[np.uint64]:
             total = np.zeros(len(windows), dtype=np.uint64)
             for i in range(n):
                 total = total * _PRIME + windows[:, i]
-            found.append(total)
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.uint64)
+            batches.append(total)
+    return np.concatenate(batches) if batches else np.zeros(0, dtype=np.uint64)
 
 
 @cache
@@ -73,9 +73,9 @@ def overlap(documents: Iterable[str], *, seed: int = 0) -> dict[str, float | Non
     wanted = np.unique(np.concatenate(list(tests.values())))
     seen = np.zeros(len(wanted), dtype=bool)
     for batch in _batches(documents):
-        found = np.unique(grams(batch))
-        where = np.searchsorted(wanted, found).clip(max=len(wanted) - 1)
-        seen[where[wanted[where] == found]] = True
+        hashes = np.unique(grams(batch))
+        where = np.searchsorted(wanted, hashes).clip(max=len(wanted) - 1)
+        seen[where[wanted[where] == hashes]] = True
     return {
         name: float(seen[np.searchsorted(wanted, test)].mean()) if len(test) else None for name, test in tests.items()
     }

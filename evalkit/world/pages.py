@@ -38,9 +38,10 @@ def _reading(dice: Dice, world: People) -> str:
     """A story, or two small ones, with questions."""
     level = dice.pick(stories.LEVELS)
     small = dice.chance(0.3)
-    told = [draw(dice, lambda d: stories.story(d, level, small=small)) for _ in range(2 if small else 1)]
+    drawn_stories = [draw(dice, lambda d: stories.story(d, level, small=small)) for _ in range(2 if small else 1)]
     return "\n\n".join(
-        "\n".join([one.passage, *(f"Q: {q.question}\nA:{q.lead} {q.answer}" for q in one.questions)]) for one in told
+        "\n".join([one.passage, *(f"Q: {q.question}\nA:{q.lead} {q.answer}" for q in one.questions)])
+        for one in drawn_stories
     )
 
 

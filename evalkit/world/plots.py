@@ -52,8 +52,8 @@ def plot(dice: Dice, level: str, *, small: bool = False) -> Plot:
 def _seeking(dice: Dice, names: list[str]) -> _Told:
     thing, room, food = dice.pick(THINGS), dice.pick(ROOMS), dice.pick(FOODS)
     a, b, c = names
-    told = [f"{a} left {her(a)} {thing} in the {room}.", f"{b} ate {article(food)} {food}."]
-    body = " ".join([*dice.shuffled(told), f"{c} was asleep."])
+    sentences = [f"{a} left {her(a)} {thing} in the {room}.", f"{b} ate {article(food)} {food}."]
+    body = " ".join([*dice.shuffled(sentences), f"{c} was asleep."])
     start = dice.pick(("In the evening", "The next day", "After a while"))
     ending = f"{start} {a} looked for the {thing} everywhere, until {she(a)} came to the"
     return [(thing, room), (food,), ("asleep",)], body, ending, room, a
@@ -62,8 +62,8 @@ def _seeking(dice: Dice, names: list[str]) -> _Told:
 def _finding(dice: Dice, names: list[str]) -> _Told:
     animal, room, food = dice.pick(ANIMALS), dice.pick(ROOMS), dice.pick(FOODS)
     a, b, c = names
-    told = [f"{a} found {article(animal)} {animal} in the {room}.", f"{b} cut {article(food)} {food}."]
-    body = " ".join([*dice.shuffled(told), f"{c} was happy."])
+    sentences = [f"{a} found {article(animal)} {animal} in the {room}.", f"{b} cut {article(food)} {food}."]
+    body = " ".join([*dice.shuffled(sentences), f"{c} was happy."])
     ending = f"{dice.pick(('All day', 'Until night', 'For hours'))} they ran and jumped and played with the"
     return [(animal, room), (food,), ("happy",)], body, ending, animal, a
 
@@ -71,8 +71,8 @@ def _finding(dice: Dice, names: list[str]) -> _Told:
 def _cooking(dice: Dice, names: list[str]) -> _Told:
     thing, room, food = dice.pick(THINGS), dice.pick(ROOMS), dice.pick(FOODS)
     a, b, c = names
-    told = [f"{a} bought {article(food)} {food}.", f"{b} washed the {thing} in the {room}."]
-    body = " ".join([*dice.shuffled(told), f"{c} was tired."])
+    sentences = [f"{a} bought {article(food)} {food}.", f"{b} washed the {thing} in the {room}."]
+    body = " ".join([*dice.shuffled(sentences), f"{c} was tired."])
     start = dice.pick(("At noon", "In the evening", "At last"))
     ending = f"{start} they sat down at the table, and everybody wanted to eat the"
     return [(food,), (thing, room), ("tired",)], body, ending, food, a
@@ -110,9 +110,9 @@ def _losing(dice: Dice, names: list[str]) -> _Told:
 
 def _eating(dice: Dice, names: list[str]) -> _Told:
     foods = dice.some(FOODS, 3)
-    asked = [f"{n} asked for the {f}." for n, f in zip(names, foods, strict=True)]
+    orders = [f"{n} asked for the {f}." for n, f in zip(names, foods, strict=True)]
     i = dice.below(3)
-    body = " ".join([*dice.shuffled(asked), dice.pick(("They were hungry.", "They waited and waited."))])
+    body = " ".join([*dice.shuffled(orders), dice.pick(("They were hungry.", "They waited and waited."))])
     ending = f"{dice.pick(('At last', 'After an hour', 'In the end'))} the cook smiled and brought {names[i]} the"
     return [(f,) for f in foods], body, ending, foods[i], names[i]
 

@@ -62,11 +62,11 @@ _Told = tuple[list[str], list[tuple[str, ...]], list[Question]]  # sentences, fa
 
 def story(dice: Dice, level: str, *, small: bool = False) -> Story:
     """Draw a story of a level. small: about fewer people, from which the same is learned sooner."""
-    told, facts, questions = _TELLERS[level](dice, small)
+    sentences, facts, questions = _TELLERS[level](dice, small)
     return Story(
         key=facts_key("reading", *facts),
         level=level,
-        passage=" ".join([dice.pick(_OPENINGS), *told]),
+        passage=" ".join([dice.pick(_OPENINGS), *sentences]),
         questions=tuple(dice.shuffled(questions)),
     )
 
@@ -90,24 +90,24 @@ def _one(dice: Dice, small: bool) -> _Told:
         ("feeds", "Which animal does {} feed?", animals),
     )
     cast = dice.shuffled(list(zip(dice.some(NAMES, 4), deeds, strict=True)))
-    told = [f"{name} {verb} {choices[0]}." for name, (verb, _, choices) in cast]
+    sentences = [f"{name} {verb} {choices[0]}." for name, (verb, _, choices) in cast]
     questions = [
         Question(question=asked.format(name), lead=f" {name} {verb}", answer=choices[0], choices=choices)
         for name, (verb, asked, choices) in cast
     ]
-    return told, [(name, choices[0]) for name, (_, _, choices) in cast], questions
+    return sentences, [(name, choices[0]) for name, (_, _, choices) in cast], questions
 
 
 def _many(dice: Dice, small: bool) -> _Told:
     """Three or four people have something or are somewhere, or both; asked for the thing or place."""
-    told, facts, forward, _ = _cast(dice, small)
-    return told, facts, forward
+    sentences, facts, forward, _ = _cast(dice, small)
+    return sentences, facts, forward
 
 
 def _who(dice: Dice, small: bool) -> _Told:
     """The same, asked for the person."""
-    told, facts, _, backward = _cast(dice, small)
-    return told, facts, backward
+    sentences, facts, _, backward = _cast(dice, small)
+    return sentences, facts, backward
 
 
 def _cast(dice: Dice, small: bool) -> tuple[list[str], list[tuple[str, ...]], list[Question], list[Question]]:
@@ -116,7 +116,7 @@ def _cast(dice: Dice, small: bool) -> tuple[list[str], list[tuple[str, ...]], li
     count = 2 if small else 3 if len(aspects) == 2 else 4
     names = tuple(dice.some(NAMES, count))
     owned, places = _owned(dice, count), _rooms(dice, count)
-    told: list[str] = []
+    sentences: list[str] = []
     facts: list[tuple[str, ...]] = []
     forward: list[Question] = []
     backward: list[Question] = []
@@ -126,24 +126,24 @@ def _cast(dice: Dice, small: bool) -> tuple[list[str], list[tuple[str, ...]], li
             value, choices = (owned[i], owned) if aspect == "have" else (places[i], places)
             verb, form = dice.pick(_HAVE if aspect == "have" else _BE)
             again = aspect == "be" and len(aspects) == 2 and dice.chance(0.3)
-            told.append(f"{she(name).capitalize() if again else name} {verb} {value}.")
+            sentences.append(f"{she(name).capitalize() if again else name} {verb} {value}.")
             asked = f"What does {name} {form}?" if aspect == "have" else f"Where {form.format(name)}?"
             forward.append(Question(question=asked, lead=f" {name} {verb}", answer=value, choices=choices))
             backward.append(Question(question=f"Who {verb} {value}?", lead="", answer=name, choices=names))
             facts.append((name, value))
-    return told, facts, forward, backward
+    return sentences, facts, forward, backward
 
 
 def _long(dice: Dice, small: bool) -> _Told:
     """Four people are somewhere, have one thing and want another."""
     count = 2 if small else 4
     names, places, things = dice.some(NAMES, count), _rooms(dice, count), _owned(dice, 2 * count)
-    told: list[str] = []
+    sentences: list[str] = []
     questions: list[Question] = []
     facts: list[tuple[str, ...]] = []
     for i in dice.shuffled(range(count)):
         name, has, wants = names[i], things[2 * i], things[2 * i + 1]
-        told.append(f"{name} is {places[i]}. {she(name).capitalize()} has {has} and wants {wants}.")
+        sentences.append(f"{name} is {places[i]}. {she(name).capitalize()} has {has} and wants {wants}.")
         facts += [(name, places[i]), (name, "has", has), (name, "wants", wants)]
         strangers = dice.some([thing for thing in things if thing not in (has, wants)], 2)
         choices = (has, wants, *strangers)
@@ -152,21 +152,21 @@ def _long(dice: Dice, small: bool) -> _Told:
             Question(question=f"What does {name} have?", lead=f" {name} has", answer=has, choices=choices),
             Question(question=f"What does {name} want?", lead=f" {name} wants", answer=wants, choices=choices),
         ]
-    return told, facts, dice.some(questions, 2 * count)
+    return sentences, facts, dice.some(questions, 2 * count)
 
 
 def _unsaid(dice: Dice, small: bool) -> _Told:
     """Four people; of one nobody says what they have, of another nobody says where they are."""
     names, owned, places = dice.some(NAMES, 4), _owned(dice, 3), _rooms(dice, 3)
-    told = [f"{name} has {thing}." for name, thing in zip(names[1:], owned, strict=True)]
+    sentences = [f"{name} has {thing}." for name, thing in zip(names[1:], owned, strict=True)]
     homes = (names[0], *names[2:])
-    told += [f"{name} is {place}." for name, place in zip(homes, places, strict=True)]
+    sentences += [f"{name} is {place}." for name, place in zip(homes, places, strict=True)]
     facts = [*zip(names[1:], owned, strict=True), *zip(homes, places, strict=True)]
 
     def ask(question: str, name: str, verb: str, options: Sequence[str], answer: str | None) -> Question:
-        said = tuple(f"{name} {verb} {option}" for option in options)
-        found = f"{name} {verb} {answer}" if answer else UNSAID
-        return Question(question=question.format(name), lead="", answer=found, choices=(*said, UNSAID))
+        options_in_words = tuple(f"{name} {verb} {option}" for option in options)
+        right = f"{name} {verb} {answer}" if answer else UNSAID
+        return Question(question=question.format(name), lead="", answer=right, choices=(*options_in_words, UNSAID))
 
     have, be = "What does {} have?", "Where is {}?"
     i, j = dice.below(3), dice.below(3)
@@ -176,7 +176,7 @@ def _unsaid(dice: Dice, small: bool) -> _Told:
         ask(have, names[1 + i], "has", owned, owned[i]),
         ask(be, homes[j], "is", places, places[j]),
     ]
-    return dice.shuffled(told), [tuple(fact) for fact in facts], questions
+    return dice.shuffled(sentences), [tuple(fact) for fact in facts], questions
 
 
 def _count(dice: Dice, small: bool) -> _Told:
@@ -194,8 +194,8 @@ def _count(dice: Dice, small: bool) -> _Told:
         )
         for name, count in zip(names, counts, strict=True)
     ]
-    told = dice.shuffled([f"{name} has the {thing}." for name, thing in facts])
-    return told, [tuple(fact) for fact in facts], questions
+    sentences = dice.shuffled([f"{name} has the {thing}." for name, thing in facts])
+    return sentences, [tuple(fact) for fact in facts], questions
 
 
 def _hop(dice: Dice, small: bool) -> _Told:
@@ -203,15 +203,15 @@ def _hop(dice: Dice, small: bool) -> _Told:
     count = 2 if small else 4
     names, places = dice.some(NAMES, 2 * count - 1), _rooms(dice, count)
     homes = dict(zip(names, places, strict=False))
-    told = [f"{name} is {place}." for name, place in homes.items()]
+    sentences = [f"{name} is {place}." for name, place in homes.items()]
     facts: list[tuple[str, ...]] = list(homes.items())
     questions = []
     for guest, host in zip(names[count:], dice.some(names[:count], count - 1), strict=True):
-        told.append(f"{guest} is with {host}.")
+        sentences.append(f"{guest} is with {host}.")
         facts.append((guest, "with", host))
         asked = f"In which room is {guest}?"
         questions.append(Question(question=asked, lead=f" {guest} is", answer=homes[host], choices=places))
-    return dice.shuffled(told), facts, questions
+    return dice.shuffled(sentences), facts, questions
 
 
 _TELLERS: dict[str, Callable[[Dice, bool], _Told]] = {
