@@ -64,7 +64,7 @@ def test_a_missing_half_is_an_error(tmp_path: Path) -> None:
 def test_one_of_two_files_is_not_enough(tmp_path: Path) -> None:
     path = tmp_path / "newstest2014.eng"
     path.write_text("a\n")
-    with pytest.raises(DataError, match=r"newstest2014\.eng: wmt14 needs 2 files; name the folder"):
+    with pytest.raises(DataError, match=r"newstest2014\.eng: wmt14 needs 2 files; give the folder"):
         load(FR_EN, RunSettings(), DataPaths(named={"wmt14": path}))
 
 
