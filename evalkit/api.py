@@ -1,7 +1,7 @@
 """The functions of `import evalkit`: what the command line does, with keywords instead of options.
 
 They print nothing but progress, on standard error, and raise the errors of evalkit.errors. A run leaves the same folder
-with the same bytes as `evalkit run`, goes on where an earlier one was stopped, and shares its cache.
+with the same bytes as `evalkit run`, resumes an interrupted run, and shares its cache.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ def load_tasks(
     and Task objects (see task_from_rows). shots: numbers of solved examples in the prompt, "paper" for the paper's own
     (default: 0, or what a task file says). seeds: for drawing shots and sampling. limit: documents per task, a fixed
     pseudo-random subset. protocol: how prompts are built (default: each task's first). templates: further wordings, or
-    "all". data: name of a benchmark -> its file or folder; else the folder that EVALKIT_DATA names and the hub are
+    "all". data: name of a benchmark -> its file or folder; otherwise EVALKIT_DATA's folder and the hub are
     looked through. trust_task_code: let the Python functions of lm-eval's task files run.
-    strict: the first task whose data cannot be read is an error; else it is kept in `failed`, and the others go on.
+    strict: the first task whose data cannot be read is an error; otherwise its error is recorded in `failed` and the
+    rest continue.
 
     Raises UsageError for names and values that are not allowed, DataError and NoDataError for data that is not as
     expected or nowhere.
@@ -104,9 +105,9 @@ def evaluate(
     """Evaluate a model on tasks and store every item; go on where an earlier start of the same run was stopped.
 
     model: what open_model gives, or a name or folder for it. tasks and the settings up to trust_task_code: as
-    load_tasks; of tasks that are loaded already, the settings are theirs. out: the run folder (default:
+    load_tasks; of tasks that are loaded already, they keep their own settings. out: the run folder (default:
     runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new ones.
-    strict: the first task that fails is an error; else it is kept in Run.failed, and the others go on.
+    strict: the first task that fails is an error; otherwise its error is recorded in Run.failed and the rest continue.
     max_failed: a task of whose items a larger share failed (a prompt too long, a score that is no number) has failed.
 
     Raises UsageError, DataError and NoDataError as load_tasks does, CheckpointError for models that cannot be read,
@@ -115,7 +116,7 @@ def evaluate(
     opened = open_model(model) if isinstance(model, str | Path) else model
     if not isinstance(opened, Model):
         raise UsageError(
-            f"evaluate: {type(model).__name__} is no model; open it first: evalkit.open_model(module, tokenizer=...)"
+            f"evaluate: {type(model).__name__} is not a model; open it first: evalkit.open_model(module, tokenizer=...)"
         )
     if not isinstance(tasks, TaskSet):
         tasks = load_tasks(
@@ -123,7 +124,7 @@ def evaluate(
             trust_task_code=trust_task_code, strict=strict,
         )  # fmt: skip
     elif (shots, tuple(seeds), limit, protocol, tuple(templates), data) != (None, (1,), None, None, (), None):
-        raise UsageError("evaluate: tasks that are loaded have their settings; give shots, limit, ... to load_tasks")
+        raise UsageError("evaluate: loaded tasks already have settings; pass shots, limit, ... to load_tasks")
     run = run_model(
         opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None, strict=strict,
         max_failed=max_failed,
@@ -172,8 +173,8 @@ def compare(
 
     base, new: runs, their folders, or baseline files. margin: points within which a change counts as the same, for all
     tasks or by task. alpha: chance of a false alarm over all tasks (Holm). allow: fields in which the runs may differ
-    (see `evalkit compare --help`). all_metrics: every metric counts, not only each task's first. strict: what is
-    undecided fails too.
+    (see `evalkit compare --help`). all_metrics: every metric counts, not only each task's first. strict: undecided
+    results also fail.
 
     Raises CompareError for runs that cannot be compared, StoreError for folders that hold no whole run, UsageError for
     values that are not allowed.
@@ -260,7 +261,7 @@ def register_result_reader(name: str, read: ResultReader) -> None:
 
 
 def _words(tasks: Tasks) -> list[str | Task]:
-    """Return what names tasks, one by one; a text may hold several with commas between."""
+    """Return what names tasks, one by one; a string may hold several, separated by commas."""
     given = [tasks] if isinstance(tasks, str | Path | Task) else list(tasks)
     words: list[str | Task] = []
     for word in given:
@@ -271,7 +272,7 @@ def _words(tasks: Tasks) -> list[str | Task]:
 
 
 def _shots(shots: Shots | None) -> tuple[tuple[int, ...], bool]:
-    """Return the numbers, and whether the paper's is wanted too."""
+    """Return the numbers, and whether the paper's number is requested too."""
     given = [0] if shots is None else [shots] if isinstance(shots, int | str) else list(shots)
     numbers = tuple(dict.fromkeys(n for n in given if isinstance(n, int) and not isinstance(n, bool)))
     if wrong := [n for n in given if n != "paper" and (not isinstance(n, int) or isinstance(n, bool))]:

@@ -83,7 +83,7 @@ def _printed(show: Callable[[Console], None]) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
-_NO_FORECAST = "no forecast: a ladder needs at least three sizes beside those that are held out"
+_NO_FORECAST = "no forecast: a ladder needs at least three sizes besides those held out"
 
 
 class Forecasts(Sequence[Prediction]):

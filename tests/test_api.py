@@ -160,11 +160,11 @@ def test_no_rows_are_an_error():
         (lambda: evalkit.open_model("pico", tokenizer="pico"), "belong to a live module"),
         (lambda: evalkit.open_model("pico", dtype="fp8"), "unknown dtype 'fp8'"),
         (lambda: evalkit.open_model("pikko"), "unknown model 'pikko'; did you mean 'pico'"),
-        (lambda: evalkit.evaluate(torch.nn.Linear(2, 2)), "is no model; open it first"),
+        (lambda: evalkit.evaluate(torch.nn.Linear(2, 2)), "is not a model; open it first"),
         (lambda: evalkit.evaluate("pico", [3]), "3 is neither a name, a path nor a Task"),
         (lambda: evalkit.evaluate("pico", "world_qq"), "unknown task 'world_qq'"),
         (lambda: evalkit.evaluate("pico", "world_qa", shots=["many"]), "expected whole numbers or 'paper', not 'many'"),
-        (lambda: evalkit.evaluate("pico", evalkit.load_tasks("world_lm", limit=1), limit=2), "have their settings"),
+        (lambda: evalkit.evaluate("pico", evalkit.load_tasks("world_lm", limit=1), limit=2), "already have settings"),
     ],
 )
 def test_wrong_values_are_one_clear_error(call, message):

@@ -47,7 +47,7 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vocab", type=int, help="size of the BPE that is trained on a sample (default: 8192)")
     parser.add_argument("--tokenizer", help="use this tokenizer instead: a folder, or a model's name (gpt2)")
-    parser.add_argument("--language", help="keep only these: ISO 639-1 codes with commas between (default: all)")
+    parser.add_argument("--language", help="keep only these: ISO 639-1 codes separated by commas (default: all)")
     parser.add_argument("--min-characters", type=int, default=1, help="minimum length of a document (default: 1)")
     parser.add_argument("--max-characters", type=int, help="maximum length of a document (default: no limit)")
     parser.add_argument(

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--evaluate", type=Path, metavar="CKPT", help="score this fine-tuned model again, without training"
     )
     parser.add_argument(
-        "--task", default="", help="tasks of the GPT-1 paper, with commas between: sst2, cola, rte, ..."
+        "--task", default="", help="tasks of the GPT-1 paper, separated by commas: sst2, cola, rte, ..."
     )
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--seeds", default="0", help="of new weights, order and dropout (default: 0)")
@@ -159,7 +159,7 @@ def _rates(text: str) -> tuple[float, ...]:
         return CANDIDATES if text == "auto" else tuple(dict.fromkeys(map(float, text.split(","))))
     except ValueError:
         raise UsageError(
-            f"--learning-rate {text!r}: expected a number such as 1e-3, several with commas between, or auto"
+            f"--learning-rate {text!r}: expected a number such as 1e-3, several separated by commas, or auto"
         ) from None
 
 

@@ -36,7 +36,7 @@ SIGTERM and Ctrl-C save before the training ends; the message says how to contin
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--size", required=True, help="one or more sizes of `evalkit models`, with commas between")
+    parser.add_argument("--size", required=True, help="one or more sizes of `evalkit models`, separated by commas")
     parser.add_argument(
         "--corpus", required=True, nargs="+",
         help="a folder of `evalkit corpus build` or of another training (OUT/corpus), or sources as for corpus build",
@@ -59,7 +59,7 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=int, help="positions (default: the size's)")
     parser.add_argument("--sequences", type=int, help="sequences per step (default: the size's preset)")
     parser.add_argument(
-        "--seed", default="0", help="of the weights and the order of the text; several with commas between"
+        "--seed", default="0", help="of the weights and the order of the text; several separated by commas"
     )
     parser.add_argument("--world-seed", type=int, default=0, help="of the people and texts of the generated world")
 

@@ -15,7 +15,7 @@ __all__ = ["HELD_OUT", "Dice", "Keyed", "digest", "draw", "held_out"]
 
 T = TypeVar("T")
 
-# One in this many contents of a family is held out. Families whose space is small hold out more of it.
+# One in this many contents of a family is held out. Families with few possible contents hold out a larger share.
 HELD_OUT = {
     "document": 20,
     "reading": 8,

@@ -1,4 +1,4 @@
-"""How much of the held-out items stands in training text: shares of 8-grams, as in GPT-2's Table 6.
+"""How much of the held-out items appears in training text: shares of 8-grams, as in GPT-2's Table 6.
 
 Radford et al. 2019, section 4: strings are lower-cased, only words of letters and digits are kept, and the figure is
 the share of the test set's 8-grams that the training set holds. There it was estimated with Bloom filters, here it is

@@ -66,7 +66,7 @@ def test_both_networks_and_the_curve_are_stored_and_can_be_compared(evalkit, pla
         (["--task", "sst2", "--shots", "some"], "--shots 'some'"),
         (["--task", "sst2", "--shots", "40"], "sst2 has 40 training examples to draw from; use 'all' for all"),
         (["--task", "sst2", "--learning-rate", "high"], "--learning-rate 'high'"),
-        (["--task", "sst2", "--learning-rate", "1e-3,high"], "several with commas between, or auto"),
+        (["--task", "sst2", "--learning-rate", "1e-3,high"], "several separated by commas, or auto"),
         (["--task", "sst2", "--learning-rate", "1e-3,-1"], "learning_rate must be above 0"),
         (["--task", "sst2", "--learning-rate", "-1"], "learning_rate must be above 0"),
         (["--task", "sst2", "--learning-rate", "auto", "--shots", "8"], "give one number with --shots K"),
