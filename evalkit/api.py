@@ -105,7 +105,7 @@ def evaluate(
     """Evaluate a model on tasks and store every item; go on where an earlier start of the same run was stopped.
 
     model: what open_model gives, or a name or folder for it. tasks and the settings up to trust_task_code: as
-    load_tasks; of tasks that are loaded already, they keep their own settings. out: the run folder (default:
+    load_tasks; tasks that are loaded already keep their own settings. out: the run folder (default:
     runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new ones.
     strict: the first task that fails is an error; otherwise its error is recorded in Run.failed and the rest continue.
     max_failed: a task of whose items a larger share failed (a prompt too long, a score that is no number) has failed.

@@ -39,10 +39,9 @@ class BatchedEngine(ABC):
     changes speed and memory, never a score. stride: tokens by which rolling windows advance; `positions` by default
     (GPT-2's non-overlapping windows). ends: tokens that end a generated text. every_window: whether the token that
     begins a document is repeated before each of its windows, not only before the first. vocabulary: how many token ids
-    the network knows; a request with any other id is answered by an error.
+    the network knows; a request with any other id is answered by an error. begin: the token that the tokenizer puts
+    before every text, if it does; contexts and documents begin with it, and it takes one position.
     """
-
-    _begin: int | None = None  # the token that the tokenizer puts before every text, if any
 
     def __init__(
         self,
@@ -55,10 +54,12 @@ class BatchedEngine(ABC):
         stride: int | None,
         every_window: bool = False,
         vocabulary: int,
+        begin: int | None = None,
     ):
         self.tokenizer = tokenizer
-        self.context_length = self._positions = positions
-        self._first = tokenizer.end_of_text  # the token that begins a document
+        self._positions, self._begin = positions, begin
+        self.context_length = positions - (begin is not None)
+        self._first = tokenizer.end_of_text if begin is None else begin  # the token that begins a document
         self._device, self._ends = device, frozenset(ends)
         self._batch_tokens, self._stride = batch_tokens, stride or positions
         self._every_window = every_window
@@ -79,7 +80,11 @@ class BatchedEngine(ABC):
 
     def _context(self, request: Request) -> tuple[int, ...]:
         """Return the tokens that a request is conditioned on."""
-        return request.context_ids
+        ids = request.context_ids
+        if self._begin is None or ids[:1] == (self._begin,):
+            return ids
+        empty = ids == (self.tokenizer.end_of_text,)  # how the harness encodes an empty context
+        return (self._begin,) if empty else (self._begin, *ids)
 
     def loglikelihood(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Score continuations; one without tokens has log-likelihood 0 and is greedy.

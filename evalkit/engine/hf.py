@@ -22,7 +22,6 @@ from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import check_regular, hash_files
 from evalkit.model.folder import begin_setting
 from evalkit.tokenizer import Tokenizer, check_rules
-from evalkit.types import Request
 
 # The settings in which architectures store how many positions they read, the usual name first.
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length")
@@ -61,12 +60,9 @@ class HFEngine(BatchedEngine):
         self._network = Network(model)
         super().__init__(
             tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=limit, stride=stride,
-            every_window=every_window, vocabulary=self._network.vocabulary,
+            every_window=every_window, vocabulary=self._network.vocabulary, begin=begin,
         )  # fmt: skip
-        self._name, self._hash, self._begin = name, content_hash, begin
-        if begin is not None:
-            self._first = begin
-            self.context_length -= 1  # the first token takes one position
+        self._name, self._hash = name, content_hash
         if not self._network.splits:
             self._batch_tokens = min(limit, max(1, _LOGITS // self._network.vocabulary))
 
@@ -87,13 +83,6 @@ class HFEngine(BatchedEngine):
             "first": str(self._first),
             **begin_setting(every_window=self._every_window),
         }
-
-    def _context(self, request: Request) -> tuple[int, ...]:
-        ids = request.context_ids
-        if self._begin is None or ids[0] == self._begin:
-            return ids
-        empty = ids == (self.tokenizer.end_of_text,)  # how the harness encodes an empty context
-        return (self._begin,) if empty else (self._begin, *ids)
 
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         return score(self._network, spans, batch_tokens=self._batch_tokens)

@@ -25,7 +25,6 @@ from evalkit.engine.network_reading import CacheReading
 from evalkit.engine.network_scoring import score
 from evalkit.errors import UsageError
 from evalkit.model.folder import begin_setting
-from evalkit.types import Request
 
 Logits = Callable[[nn.Module, Tensor], Any]
 
@@ -66,17 +65,14 @@ class LiveEngine(BatchedEngine):
         super().__init__(
             tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
             batch_tokens=batch_tokens or default_tokens, stride=stride, every_window=every_window,
-            vocabulary=self.network.vocabulary,
+            vocabulary=self.network.vocabulary, begin=begin,
         )  # fmt: skip
         if tokenizer.size > self.network.vocabulary:
             raise UsageError(
                 f"{name}: the tokenizer has {tokenizer.size:,} tokens, the module's logits cover only "
                 f"{self.network.vocabulary:,}; they do not belong together"
             )
-        self._name, self._begin = name, begin
-        if begin is not None:
-            self._first = begin
-            self.context_length -= 1
+        self._name = name
 
     def signature(self) -> Mapping[str, str]:
         """Return what identifies the numbers; the hash is of the weights as they are now."""
@@ -93,12 +89,6 @@ class LiveEngine(BatchedEngine):
             "first": str(self._first),
             **begin_setting(every_window=self._every_window),
         }
-
-    def _context(self, request: Request) -> tuple[int, ...]:
-        ids = request.context_ids
-        if self._begin is None or ids[:1] == (self._begin,):
-            return ids
-        return (self._begin,) if ids == (self.tokenizer.end_of_text,) else (self._begin, *ids)
 
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         return score(self.network, spans, batch_tokens=self._batch_tokens)
