@@ -7,16 +7,21 @@ with the same bytes as `evalkit run`, resumes an interrupted run, and shares its
 from __future__ import annotations
 
 import os
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.data.sources import DataPaths
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
 from evalkit.errors import DataError, UsageError
 from evalkit.frames import Comparison, Forecasts, Results, Run
+from evalkit.harness.affordable import check_seconds, within
 from evalkit.harness.catalog import TASK_FOLDERS
 from evalkit.harness.failures import MAX_FAILED, failed_tasks
+from evalkit.harness.prompt_cache import PromptCache
 from evalkit.harness.run import describe, settings_digest
 from evalkit.harness.run import evaluate as evaluate_tasks
 from evalkit.harness.settings import RunSettings
@@ -48,6 +53,7 @@ __all__ = [
 ]
 
 Tasks = str | Path | Task | Iterable[str | Path | Task]
+Limit = int | Mapping[str, int] | None
 Shots = int | Literal["paper"] | Iterable[int | Literal["paper"]]
 
 
@@ -56,21 +62,24 @@ def load_tasks(
     *,
     shots: Shots | None = None,
     seeds: Sequence[int] = (1,),
-    limit: int | None = None,
+    limit: Limit = None,
     protocol: str | None = None,
     templates: Sequence[str] = (),
     data: Mapping[str, str | Path] | None = None,
     trust_task_code: bool = False,
     strict: bool = False,
 ) -> TaskSet:
-    """Choose tasks and read their data, once for any number of models.
+    """Choose tasks and read their data, once for any number of models, or of steps of a training.
+
+    Their prompts are built and encoded at the first evaluation and kept for the next ones with the same tokenizer.
 
     tasks: names, suites (`world`, `gpt2-paper`, a family), globs, task files (.py, lm-eval's .yaml), `lm-eval:NAME`,
     and Task objects (see task_from_rows). shots: numbers of solved examples in the prompt, "paper" for the paper's own
     (default: 0, or what a task file says). seeds: for drawing shots and sampling. limit: documents per task, a fixed
-    pseudo-random subset. protocol: how prompts are built (default: each task's first). templates: further wordings, or
-    "all". data: name of a benchmark -> its file or folder; otherwise EVALKIT_DATA's folder and the hub are
-    looked through. trust_task_code: let the Python functions of lm-eval's task files run.
+    pseudo-random subset; or a number for each task by name, as Run.limit gives it. protocol: how prompts are built
+    (default: each task's first). templates: further wordings, or "all". data: name of a benchmark -> its file or
+    folder; otherwise EVALKIT_DATA's folder and the hub are looked through. trust_task_code: let the Python functions of
+    lm-eval's task files run.
     strict: the first task whose data cannot be read is an error; otherwise its error is recorded in `failed` and the
     rest continue.
 
@@ -78,12 +87,14 @@ def load_tasks(
     expected or nowhere.
     """
     numbers, paper = _shots(shots)
+    number, limits = (None, dict(limit)) if isinstance(limit, Mapping) else (limit, {})
     settings = RunSettings(
-        shots=numbers, paper_shots=paper, seeds=tuple(seeds), protocol=protocol, limit=limit,
+        shots=numbers, paper_shots=paper, seeds=tuple(seeds), protocol=protocol, limit=number, limits=limits,
         templates=tuple(templates), default_shots=shots is None,
     )  # fmt: skip
     places = DataPaths.from_user([f"{name}={path}" for name, path in (data or {}).items()], os.environ)
-    return read_tasks(_words(tasks), settings, places, trust_code=trust_task_code, strict=strict)
+    read = read_tasks(_words(tasks), settings, places, trust_code=trust_task_code, strict=strict)
+    return replace(read, prompts=PromptCache())
 
 
 def evaluate(
@@ -92,7 +103,8 @@ def evaluate(
     *,
     shots: Shots | None = None,
     seeds: Sequence[int] = (1,),
-    limit: int | None = None,
+    limit: Limit = None,
+    seconds: float | None = None,
     protocol: str | None = None,
     templates: Sequence[str] = (),
     data: Mapping[str, str | Path] | None = None,
@@ -105,8 +117,10 @@ def evaluate(
     """Evaluate a model on tasks and store every item; go on where an earlier start of the same run was stopped.
 
     model: what open_model gives, or a name or folder for it. tasks and the settings up to trust_task_code: as
-    load_tasks; tasks that are loaded already keep their own settings. out: the run folder (default:
-    runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new ones.
+    load_tasks; tasks that are loaded already keep their own settings. seconds: score only as many documents as the
+    model answers in about this time: the first call measures how long they take, and every later call with these tasks
+    scores the same documents, whatever the model, so that steps of a training can be compared in pairs. out: the run
+    folder (default: runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new ones.
     strict: the first task that fails is an error; otherwise its error is recorded in Run.failed and the rest continue.
     max_failed: a task of whose items a larger share failed (a prompt too long, a score that is no number) has failed.
 
@@ -119,18 +133,52 @@ def evaluate(
             f"evaluate: {type(model).__name__} is not a model; open it first: evalkit.open_model(module, tokenizer=...)"
         )
     if not isinstance(tasks, TaskSet):
-        tasks = load_tasks(
+        load = load_tasks if seconds is None else _loaded_once
+        tasks = load(
             tasks, shots=shots, seeds=seeds, limit=limit, protocol=protocol, templates=templates, data=data,
             trust_task_code=trust_task_code, strict=strict,
         )  # fmt: skip
     elif (shots, tuple(seeds), limit, protocol, tuple(templates), data) != (None, (1,), None, None, (), None):
         raise UsageError("evaluate: loaded tasks already have settings; pass shots, limit, ... to load_tasks")
+    if seconds is not None:
+        tasks = within_seconds(opened, tasks, seconds)
     run = run_model(
         opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None, strict=strict,
         max_failed=max_failed,
     )  # fmt: skip
     unread = {name: str(error) for name, error in tasks.failed.items()}
     return Run(folder=run.folder, results=run.results, failed={**unread, **run.failed})
+
+
+def within_seconds(model: Model, tasks: TaskSet, seconds: float) -> TaskSet:
+    """Return the tasks with as many documents as a model answers in a time; chosen once for these tasks and this time.
+
+    Raises UsageError for a time that is not above 0.
+    """
+    check_seconds(seconds)
+    if seconds not in tasks.affordable:
+        began = time.monotonic()
+        engine = model.engine(None)  # without a cache, which would make documents look cheap
+        tasks.affordable[seconds] = within(engine, tasks, seconds=seconds, spent=time.monotonic() - began)
+    return tasks.affordable[seconds]
+
+
+# The task sets that evaluate() loaded for calls with `seconds`, by what they were loaded from; the oldest go first.
+_remembered: OrderedDict[str, tuple[object, TaskSet]] = OrderedDict()
+_REMEMBERED = 4
+
+
+def _loaded_once(tasks: Tasks, **settings: Any) -> TaskSet:
+    """Load tasks at the first call with the same names and settings, and return the same ones later."""
+    words = _words(tasks)
+    names = [word if isinstance(word, str) else f"task object {id(word)}" for word in words]
+    key = repr([names, sorted(settings.items()), os.environ.get("EVALKIT_DATA")])
+    if key not in _remembered:
+        # The words are kept too, so that no other object gets the id of one of them.
+        _remembered[key] = words, load_tasks(words, **settings)
+        while len(_remembered) > _REMEMBERED:
+            _remembered.popitem(last=False)
+    return _remembered[key][1]
 
 
 def run_model(
@@ -141,13 +189,17 @@ def run_model(
     cache: ResponseCache | None,
     strict: bool = False,
     max_failed: float = MAX_FAILED,
+    training: Mapping[str, object] | None = None,
 ) -> Run:
-    """Evaluate one model on tasks that are loaded, with a cache that is open."""
+    """Evaluate one model on tasks that are loaded, with a cache that is open.
+
+    training: what is known of its training, instead of what the model says.
+    """
     engine = model.engine(cache)
     about = describe(engine, tasks.loaded, tasks.settings)
     folder = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
-    with RunStore(folder, about, training=model.training) as store:
-        results = evaluate_tasks(engine, tasks.loaded, tasks.settings, store, strict=strict)
+    with RunStore(folder, about, training=model.training if training is None else training) as store:
+        results = evaluate_tasks(engine, tasks.loaded, tasks.settings, store, strict=strict, prompts=tasks.prompts)
         failed = {**failed_tasks(store.done.values(), allowed=max_failed), **store.failed}
     return Run(folder=folder, results=Results(results), failed=failed)
 

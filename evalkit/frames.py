@@ -143,6 +143,17 @@ class Run:
             if task in (None, record.cell.task) and shots in (None, record.cell.shots):
                 yield record
 
+    @property
+    def limit(self) -> int | Mapping[str, int] | None:
+        """What to give as `limit` to score the same documents again: a number, a number per task, or None for all.
+
+        Raises StoreError where the run's files are gone or damaged.
+        """
+        from evalkit.runs.store import open_run
+
+        limit: int | dict[str, int] | None = open_run(self.folder, unfinished=True).settings["limit"]
+        return limit
+
     def __repr__(self) -> str:
         failed = "".join(f"\nfailed: {name}: {reason}" for name, reason in self.failed.items())
         return f"{self.results!r}{failed}\nstored in {self.folder}"

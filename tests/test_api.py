@@ -93,6 +93,54 @@ def test_a_module_is_read_anew_at_each_evaluation(tmp_path):
         evalkit.evaluate(model, tasks, out=tmp_path / "1")
 
 
+@pytest.fixture
+def bigrams():
+    """A module, and what evaluate() takes for it."""
+    from evalkit.engine.encoders import encoder_of
+
+    tokenizer, _ = encoder_of("pico")
+    module = Bigrams(tokenizer.size)
+    return module, evalkit.open_model(module, tokenizer=tokenizer, context_length=128)
+
+
+def test_steps_within_a_time_score_the_same_documents_and_compare_in_pairs(tmp_path, bigrams, monkeypatch):
+    module, model = bigrams
+    runs = []
+    for step in range(3):
+        with torch.no_grad():
+            module.table.weight.mul_(1 + step)
+        # Names and settings: the tasks are loaded and the subset is chosen at the first call alone.
+        runs.append(evalkit.evaluate(model, TASKS[:2], shots=[0, 1], seconds=0.1, out=tmp_path / str(step)))
+        monkeypatch.setattr("evalkit.harness.affordable._seconds_per_document", None)
+        monkeypatch.setattr("evalkit.api.load_tasks", None)
+    documents = [{(r.cell, r.doc_id) for r in run.records()} for run in runs]
+    assert documents[0] == documents[1] == documents[2] and set(runs[0].limit) <= set(TASKS)
+    assert {r.n for r in runs[0].results if r.task == "world_lm" and not r.level} == {runs[0].limit["world_lm"]}
+    assert "world_lm 0-shot ppl_word" in evalkit.compare(runs[0], runs[2]).verdicts
+
+
+def test_a_subset_is_given_again_by_its_numbers(tmp_path, bigrams):
+    tasks = evalkit.load_tasks(TASKS[:2])
+    first = evalkit.evaluate(bigrams[1], tasks, seconds=0.1, out=tmp_path / "first")
+    again = evalkit.evaluate("pico", TASKS[:2], limit=first.limit, out=tmp_path / "again")
+    assert [r.doc_id for r in again.records()] and again.limit == first.limit
+    assert {(r.cell, r.doc_id) for r in again.records()} == {(r.cell, r.doc_id) for r in first.records()}
+    assert evalkit.evaluate("pico", tasks, seconds=0.1, out=tmp_path / "other").limit == first.limit
+    with pytest.raises(UsageError, match="unknown task in limit 'world_lmm'; did you mean 'world_lm'"):
+        evalkit.load_tasks(TASKS, limit={"world_lmm": 3})
+    with pytest.raises(UsageError, match="seconds must be a number above 0, not 0"):
+        evalkit.evaluate("pico", tasks, seconds=0)
+
+
+def test_the_weights_of_a_module_are_hashed_once_in_an_evaluation(tmp_path, bigrams, monkeypatch):
+    from evalkit.engine import live
+
+    hashed = []
+    monkeypatch.setattr(live, "_content_hash", lambda *_: hashed.append(1) or "0")
+    evalkit.evaluate(bigrams[1], TASKS, limit=2, out=tmp_path / "run")
+    assert len(hashed) == 1
+
+
 def test_it_works_in_a_thread(tmp_path):
     model, found = evalkit.open_model("pico"), []
     thread = threading.Thread(

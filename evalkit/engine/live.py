@@ -10,6 +10,7 @@ Shapes as in model/gpt.py.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -73,9 +74,18 @@ class LiveEngine(BatchedEngine):
                 f"{self.network.vocabulary:,}; they do not belong together"
             )
         self._name = name
+        self._signature: Mapping[str, str] = {}
+
+    def now(self) -> LiveEngine:
+        """Return this engine for one evaluation, during which the weights stay as they are: they are hashed once."""
+        engine = copy.copy(self)
+        engine._signature = self.signature()
+        return engine
 
     def signature(self) -> Mapping[str, str]:
         """Return what identifies the numbers; the hash is of the weights as they are now."""
+        if self._signature:
+            return self._signature
         module = self.network.module
         return {
             "model": self._name,

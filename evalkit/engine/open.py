@@ -139,7 +139,8 @@ def _live(
 
     def engine(cache: ResponseCache | None) -> CachedEngine:
         """Make an engine from the current weights."""
-        return CachedEngine(lambda: live, device=live.network.device.type, cache=cache, **_description(live))
+        current = live.now()
+        return CachedEngine(lambda: current, device=live.network.device.type, cache=cache, **_description(current))
 
     return Model(name=label, engine=engine, training={})
 

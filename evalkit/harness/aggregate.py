@@ -133,6 +133,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
     """Return everything that the value depends on."""
     task, protocol, shots, template = key
     entry, model = settings["tasks"][task], settings["model"]
+    limit = settings["limit"].get(task) if isinstance(settings["limit"], Mapping) else settings["limit"]
     fields = {
         "task": f"{task}.v{entry['version']}",
         "protocol": protocol,
@@ -141,7 +142,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         **({"pool": entry["pool"].replace(" of ", "/")} if "pool" in entry else {}),
         **({"levels": ",".join(entry["levels"])} if "levels" in entry else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
-        "limit": "-".join(filter(None, (entry.get("limit"), str(settings["limit"])))) if settings["limit"] else "all",
+        "limit": "-".join(filter(None, (entry.get("limit"), str(limit)))) if limit else "all",
         "data": entry["data"],
         "model": f"{model['model']}@{model['hash']}",
         "dtype": model["dtype"],

@@ -86,19 +86,19 @@ class Item:
             prediction="" if error else self.loaded.rules.answer(self.loaded, self.example, cleaned),
             scores=judged.scores,
             values=judged.values,
-            baselines=self._baselines() if plain and not self.cell.template else {},
+            baselines=self.score_baselines() if plain and not self.cell.template else {},
             chance={name: chance for name, chance in chances.items() if chance is not None},
             error=error,
         )
 
-    def _baselines(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
+    def score_baselines(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
         """Score the task's baselines, once per document: neither shots nor seeds change them."""
         scored = self.loaded.baselines
         if self.document.id not in scored:
-            scored[self.document.id] = self._score_baselines()
+            scored[self.document.id] = self._scores_of_baselines()
         return scored[self.document.id]
 
-    def _score_baselines(self) -> dict[str, Mapping[str, Sequence[float]]]:
+    def _scores_of_baselines(self) -> dict[str, Mapping[str, Sequence[float]]]:
         pool = self.loaded.pool.examples.get(self.loaded.group(self.document), ())
         scored: dict[str, Mapping[str, Sequence[float]]] = {}
         for name, predict in self.loaded.task.baselines.items():

@@ -24,6 +24,7 @@ from evalkit.harness.groups import group_results, groups_of
 from evalkit.harness.item import Item
 from evalkit.harness.load import load
 from evalkit.harness.loaded import ImportedTask, Loaded
+from evalkit.harness.prompt_cache import PromptCache
 from evalkit.harness.settings import RunSettings
 from evalkit.progress import Progress, progress
 from evalkit.runs.store import RunStore
@@ -61,21 +62,30 @@ def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> 
         },
         "shots": [*settings.shots, *(["paper"] if settings.paper_shots else [])],
         "seeds": list(settings.seeds),
-        "limit": settings.limit,
+        "limit": dict(settings.limits) or settings.limit,
+        **({"seconds": settings.seconds} if settings.seconds else {}),
         **({"templates": list(settings.templates)} if settings.templates else {}),
         **({"groups": groups} if (groups := groups_of([t.task for t in tasks])) else {}),
     }
 
 
 def evaluate(
-    engine: Engine, tasks: Sequence[Loaded], settings: RunSettings, store: RunStore, *, strict: bool = True
+    engine: Engine,
+    tasks: Sequence[Loaded],
+    settings: RunSettings,
+    store: RunStore,
+    *,
+    strict: bool = True,
+    prompts: PromptCache | None = None,
 ) -> list[Result]:
     """Run every cell that the store does not hold yet, and aggregate.
 
+    prompts: where prompts are kept for the next evaluation of these tasks.
     strict: a failing task ends the run; otherwise its error goes to `store.failed` and the others go on, unless all
     have failed. Errors that concern no single task (the disk, the checkpoint) always end the run.
     """
     began = time.time()
+    prompts = prompts or PromptCache(limit=0)
     plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
     total = sum(len(loaded.documents) * len(its_cells) for loaded, its_cells in plan)
     ids = {loaded.task.name: {document.id for document, _ in loaded.documents} for loaded in tasks}
@@ -85,7 +95,7 @@ def evaluate(
         for loaded, its_cells in plan:
             try:
                 for cell in its_cells:
-                    _run_cell(engine, loaded, cell, store, bar)
+                    _run_cell(engine, loaded, cell, store, bar, prompts)
             except Exception as error:
                 failure = explain(error, loaded.task.name)
                 if strict or ends_all(failure) or len(failures) + 1 == len(tasks):
@@ -123,23 +133,23 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
                 )
 
 
-def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: Progress) -> None:
+def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: Progress, prompts: PromptCache) -> None:
     """Run the units of a cell that are not complete yet."""
     began, before = time.time(), len(store.done)
     for start in range(0, len(loaded.documents), _CHUNK):
         pairs = loaded.documents[start : start + _CHUNK]
         if all((cell, document.id) in store.done for document, _ in pairs):
             continue
-        items = Item.build(engine, loaded, cell, pairs)
+        items = prompts.build(engine, loaded, cell, pairs)
         _store(store, bar, [item.record() for item in items if item.fitted.error])
-        for unit in _units([item for item in items if not item.fitted.error]):
+        for unit in units([item for item in items if not item.fitted.error]):
             if not all((cell, item.document.id) in store.done for item in unit):
                 _run_unit(engine, unit, store, bar)
     items_now = len(store.done) - before
     log.debug("%s", cell, extra={"items": items_now, "seconds": round(time.time() - began, 3)})
 
 
-def _units(items: Sequence[Item]) -> Iterator[list[Item]]:
+def units(items: Sequence[Item]) -> Iterator[list[Item]]:
     """Group items into units: the longest first, so that batches need little padding, one passage's together."""
     contexts = [request.context_ids for item in items for request in item.requests]
     shared = common_prefix(min(contexts), max(contexts)) if contexts else 0  # read once per unit of any size
@@ -160,19 +170,25 @@ def _units(items: Sequence[Item]) -> Iterator[list[Item]]:
 
 
 def _run_unit(engine: Engine, unit: Sequence[Item], store: RunStore, bar: Progress) -> None:
-    """Ask the engine, and store each document's record soon after its last response."""
-    positions = [(item, i) for item in unit for i in range(len(item.requests))]
-    requests = [item.requests[i] for item, i in positions]
+    """Answer the items of a unit, and store the records soon after they are complete."""
     ready: list[Record] = []
-    for position, response in ask(engine, unit[0].requests[0].kind, requests):
-        item, i = positions[position]
-        item.responses[i] = response
-        if len(item.responses) == len(item.requests):
-            ready.append(item.record())
+    for record in answered(engine, unit):
+        ready.append(record)
         if len(ready) >= 32:
             _store(store, bar, ready)
             ready = []
     _store(store, bar, ready)
+
+
+def answered(engine: Engine, unit: Sequence[Item]) -> Iterator[Record]:
+    """Ask the engine, and yield each document's record after its last response."""
+    positions = [(item, i) for item in unit for i in range(len(item.requests))]
+    requests = [item.requests[i] for item, i in positions]
+    for position, response in ask(engine, unit[0].requests[0].kind, requests):
+        item, i = positions[position]
+        item.responses[i] = response
+        if len(item.responses) == len(item.requests):
+            yield item.record()
 
 
 def _store(store: RunStore, bar: Progress, records: Sequence[Record]) -> None:

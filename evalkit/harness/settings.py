@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from evalkit.errors import UsageError
 from evalkit.harness.task import Protocol
@@ -12,7 +13,9 @@ from evalkit.harness.task import Protocol
 class RunSettings:
     """What to run. shots: counts of examples in the prompt. seeds: for drawing shots and for sampling.
 
-    limit: documents per task, a fixed pseudo-random subset (None: all). protocol: None for each task's first.
+    limit: documents per task, a fixed pseudo-random subset (None: all). limits: by the tasks' names instead; tasks that
+    it does not name are run whole. seconds: the time for which the limits were chosen, for the record. protocol: None
+    for each task's first.
     paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run where a
     protocol has them; "all" runs every one. default_shots: the user named no counts, so a task file's own one applies.
     """
@@ -24,6 +27,8 @@ class RunSettings:
     paper_shots: bool = False
     templates: tuple[str, ...] = ()
     default_shots: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if min(self.shots, default=0) < 0 or not (self.shots or self.paper_shots):
@@ -32,6 +37,9 @@ class RunSettings:
             raise UsageError("--seeds: expected whole numbers, for example 1,2,3")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit must be at least 1, not {self.limit}")
+        for task, limit in self.limits.items():
+            if limit < 1:
+                raise UsageError(f"limit of {task} must be at least 1, not {limit}")
 
     def shots_of(self, protocol: Protocol) -> tuple[int, ...]:
         """Return the counts for a protocol, each once; none if only the paper's was requested and it states none."""

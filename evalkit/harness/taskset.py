@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from evalkit.data.sources import DataPaths
-from evalkit.errors import DataError, EvalkitError, NoDataError, UsageError
+from evalkit.errors import DataError, EvalkitError, NoDataError, UsageError, unknown
 from evalkit.harness import catalog
 from evalkit.harness.load import load
 from evalkit.harness.loaded import Loaded
+from evalkit.harness.prompt_cache import PromptCache
 from evalkit.harness.settings import RunSettings
 from evalkit.harness.task import Task, protocol_of
 
@@ -21,12 +22,32 @@ log = logging.getLogger(__name__)
 class TaskSet:
     """Tasks with their data read, and the settings to run them with.
 
-    failed: tasks whose data could not be read, each with its error.
+    failed: tasks whose data could not be read, each with its error. prompts: where prompts are kept between
+    evaluations. affordable: the subsets that were chosen for a number of seconds.
     """
 
     settings: RunSettings
     loaded: Sequence[Loaded]
     failed: dict[str, EvalkitError] = field(default_factory=dict)
+    prompts: PromptCache | None = None
+    affordable: dict[float, TaskSet] = field(default_factory=dict, repr=False)
+
+    def limited(self, limits: Mapping[str, int], *, seconds: float | None = None) -> TaskSet:
+        """Return the tasks with fewer documents: the first ones of the fixed pseudo-random order of each.
+
+        limits: by the tasks' names. seconds: the time for which they were chosen. Raises UsageError for a name that is
+        none of the tasks.
+        """
+        sizes = {loaded.task.name: len(loaded.documents) for loaded in self.loaded}
+        for name in limits:
+            if name not in sizes and name not in self.failed:
+                raise unknown("task in limit", name, sizes)
+        cut = {name: limit for name, limit in limits.items() if limit < sizes.get(name, 0)}
+        before = sizes if self.settings.limit and cut else self.settings.limits
+        loaded = [replace(one, documents=one.documents[: cut.get(one.task.name)]) for one in self.loaded]
+        number = None if cut else self.settings.limit
+        settings = replace(self.settings, limit=number, limits={**before, **cut}, seconds=seconds)
+        return replace(self, settings=settings, loaded=loaded, affordable={})
 
 
 def read_tasks(
@@ -68,7 +89,8 @@ def read_tasks(
         raise next(iter([*absent.values(), *failed.values()]), UsageError("--tasks names no task"))
     if absent:
         log.warning("left out, because no data was found for them: %s", ", ".join(absent))
-    return TaskSet(settings=settings, loaded=loaded, failed=failed)
+    tasks = TaskSet(settings=replace(settings, limits={}), loaded=loaded, failed=failed)
+    return tasks.limited(settings.limits, seconds=settings.seconds)
 
 
 def _unreadable(task: Task, error: OSError) -> DataError:

@@ -59,7 +59,7 @@ class AboutRun:
     tasks: Mapping[str, AboutTask] = field(default_factory=dict)
     shots: Sequence[int | str] = ()
     seeds: Sequence[int] = ()
-    limit: int | None = None
+    limit: int | Mapping[str, int] | None = None
     draws: int = 0
 
 
