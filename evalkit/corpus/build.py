@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 PART = 8_000_000  # characters (of pages: bytes) of raw documents
 _MOST = 50_000  # documents
 _SMALL = 2_000_000  # bytes of sources
+_PLAN = "plan.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +68,10 @@ class Plan:
         """Whether the folder holds exactly this corpus."""
         index = self.folder / shards.INDEX
         return index.exists() and bool(read_json(index, StoreError).get("plan") == self.hash())
+
+    def strict(self) -> Plan:
+        """Return the plan that ends at the first bad row."""
+        return replace(self, recipe=replace(self.recipe, skip_bad=False))
 
     @property
     def work(self) -> Path:
@@ -113,9 +118,13 @@ def _begin(plan: Plan) -> None:
     """Make the folder of parts with what the processes need, or check that it belongs to the same plan."""
     if (plan.folder / shards.INDEX).exists():
         raise UsageError(f"{plan.folder} already holds a corpus; give another --out, or delete it")
-    started = plan.work / "plan.json"
+    started = plan.work / _PLAN
     if started.exists():
-        if read_json(started, StoreError) != plan.hash():
+        begun = read_json(started, StoreError)
+        if begun == plan.strict().hash():
+            # It may have ended at a bad row, which is to be skipped now: no part that is finished holds one.
+            _write_plan(plan)
+        elif begun != plan.hash():
             raise UsageError(
                 f"{plan.folder} holds an unfinished corpus of other sources or settings; give the same command "
                 f"again to continue it, delete the folder, or give another --out"
@@ -124,8 +133,12 @@ def _begin(plan: Plan) -> None:
     make_folder(plan.work)
     np.save(plan.work / "grams.npy", plan.evaluation.grams)
     np.save(plan.work / "tasks.npy", plan.evaluation.tasks)
+    _write_plan(plan)
+
+
+def _write_plan(plan: Plan) -> None:
     write_atomic(plan.work / "recipe.json", json.dumps(asdict(plan.recipe)))
-    write_atomic(started, json.dumps(plan.hash()))
+    write_atomic(plan.work / _PLAN, json.dumps(plan.hash()))
 
 
 def _read(plan: Plan, jobs: int) -> list[Path]:
@@ -236,7 +249,10 @@ def _write_shards(plan: Plan, paths: Sequence[Path], tokenizer: Tokenizer, stati
         for part in shards.PARTS:
             for path in paths:
                 writer.write(part, path.with_suffix(f".{part}").read_bytes())
-        info = writer.close(tokenizer, name=plan.name, documents=total.documents, characters=total.characters)
+        info = writer.close(
+            tokenizer, name=plan.name, documents=total.documents, characters=total.characters,
+            skipped=statistics.skipped,
+        )  # fmt: skip
         write_atomic(plan.folder / "stats.json", json.dumps(statistics.as_json(), indent=2) + "\n")
         write_atomic(plan.folder / "stats.md", page.markdown(info, statistics))
         writer.write_index(tokenizer, info, plan=plan.hash())

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from evalkit.corpus.extras import require
-from evalkit.data.readers import open_bytes, parquet_batches, parse_row, read_json, read_lines
+from evalkit.data.readers import (
+    decode_line,
+    open_bytes,
+    parquet_batches,
+    parse_row,
+    read_json,
+    read_lines,
+    read_raw_lines,
+)  # fmt: skip
 from evalkit.errors import DataError
 
 # A longer text file is split into several documents, so that memory stays bounded.
@@ -29,6 +37,11 @@ _HTML = re.compile(
 )
 
 _READ_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+# Why a row is skipped with --skip-bad, as statistics name it.
+_NO_TEXT, _NO_LINE, _NO_ITEM = BAD_ROWS = (
+    "row without text", "line that is no JSON object", "item that is no JSON object",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class Naming:
         if isinstance(text, str):
             return Raw(text, self.source)
         if self.skip_bad:
-            return self.left_out("row without text")
+            return self.left_out(_NO_TEXT)
         kind = "is null" if text is None else f"holds {type(text).__name__}, not text"
         kind = kind if self.column in row else "is missing"
         columns = ", ".join(str(name) for name in row)
@@ -69,14 +82,16 @@ class Naming:
             f"rows with --skip-bad"
         )
 
-    def line(self, line: str, place: str) -> Raw:
+    def line(self, line: bytes, number: int, path: Path) -> Raw:
         """Return the text of a line of JSON. Raises DataError naming the place of a line that is not an object."""
+        place = f"{path} line {number}"
         try:
-            return self.document(parse_row(line, place), place)
-        except DataError:
+            row = parse_row(decode_line(line, number, path), place)
+        except DataError as error:
             if not self.skip_bad:
-                raise
-            return self.left_out("line that is no JSON object")
+                raise DataError(f"{error} (--skip-bad skips such rows)") from None
+            return self.left_out(_NO_LINE)
+        return self.document(row, place)
 
     def left_out(self, reason: str) -> Raw:
         """Return a record of something that is only counted, with the reason."""
@@ -124,9 +139,9 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 def read_jsonl(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
     """Yield the text column of each line of JSON."""
-    for number, line in read_lines(path, raw=raw):
+    for number, line in read_raw_lines(path, raw=raw):
         if line.strip():
-            yield naming.line(line, f"{path} line {number}")
+            yield naming.line(line, number, path)
 
 
 def read_json_file(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
@@ -138,7 +153,7 @@ def read_json_file(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
             if isinstance(row, dict):
                 yield naming.document(row, place)
             elif naming.skip_bad:
-                yield naming.left_out("item that is no JSON object")
+                yield naming.left_out(_NO_ITEM)
             else:
                 raise DataError(f"{place}: expected a JSON object, found {type(row).__name__}")
     elif len(lines) == 2 and lines[0].endswith("}"):

@@ -64,21 +64,27 @@ def prepare(
     tokenizer: Tokenizer | None,
     seed: int,
     reuse: bool,
+    column: str | None = None,
+    skip_bad: bool = False,
 ) -> tuple[Tokenizer, Corpus]:
     """Return tokenizer and corpus for a training.
 
     words: a corpus folder, which is used unchanged, or sources, from which one is built in `folder` by the default
-    recipe. tokens, seed: of the generated world. reuse: use the corpus that an earlier start left in `folder`.
-    Raises UsageError if a corpus folder has another tokenizer or vocabulary size than requested, or if `folder` holds
-    another corpus.
+    recipe but for column and skip_bad. tokens, seed: of the generated world. reuse: use the corpus that an earlier
+    start left in `folder`.
+
+    Raises UsageError if a corpus folder has another tokenizer or vocabulary size than requested, or is to be read in
+    another way than it was built; or if `folder` holds another corpus.
     """
     if built := built_corpus(words):
+        if column or skip_bad:
+            raise UsageError(f"{built} is a built corpus; --column and --skip-bad belong to the sources of one")
         corpus_tokenizer, corpus = open_corpus(built)
         _check_vocabulary(words[0], corpus_tokenizer, vocab_size, tokenizer)
         return corpus_tokenizer, corpus
     if reuse and (folder / shards.INDEX).exists():
         return open_corpus(folder)
-    recipe = Recipe(vocab_size=vocab_size or SMALL_VOCABULARY)
+    recipe = Recipe(vocab_size=vocab_size or SMALL_VOCABULARY, column=column or Recipe.column, skip_bad=skip_bad)
     corpus_plan = plan(
         words, folder, recipe=recipe, tasks=None, data=DataPaths.from_user([], os.environ), tokenizer=tokenizer,
         world_tokens=tokens, world_seed=seed,

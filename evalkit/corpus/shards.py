@@ -30,7 +30,10 @@ PARTS = ("train", "validation")
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusInfo:
-    """What the tokens were made from. documents, characters, tokens: of both parts together."""
+    """What the tokens were made from. documents, characters, tokens: of both parts together.
+
+    skipped: bad rows that the build was told to skip; 0 in an index that is older than this count.
+    """
 
     name: str
     documents: int
@@ -38,6 +41,7 @@ class CorpusInfo:
     tokens: int
     validation_tokens: int
     fingerprint: str
+    skipped: int = 0
 
 
 class TokenStream(Protocol):
@@ -136,7 +140,9 @@ class ShardWriter:
         file.close()
         self._shards[part][-1]["sha256"] = file_hash.hexdigest()
 
-    def close(self, tokenizer: Tokenizer, *, name: str, documents: int, characters: int) -> CorpusInfo:
+    def close(
+        self, tokenizer: Tokenizer, *, name: str, documents: int, characters: int, skipped: int = 0
+    ) -> CorpusInfo:
         """Close the files. The fingerprint is of the tokens, however they are split into files, and the tokenizer."""
         for part in list(self._open):
             self._close(part)
@@ -149,6 +155,7 @@ class ShardWriter:
             tokens=sum(tokens.values()),
             validation_tokens=tokens["validation"],
             fingerprint=digest(hashes + tokenizer.content_hash()),
+            skipped=skipped,
         )
 
     def write_index(self, tokenizer: Tokenizer, info: CorpusInfo, *, plan: str = "") -> None:
@@ -189,9 +196,10 @@ def load(folder: Path) -> Corpus:
         if raw["width"] not in (2, 4):
             raise TypeError(f"width {raw['width']!r:.40}")
         dtype = np.dtype(f"<u{int(raw['width'])}")
-        info = CorpusInfo(**{name: raw[name] for name in CorpusInfo.__dataclass_fields__})
-        if not all(isinstance(number, int) for number in (info.documents, info.characters, info.tokens)):
-            raise TypeError("documents, characters and tokens must be whole numbers")
+        known = {"skipped": 0, **raw}
+        info = CorpusInfo(**{name: known[name] for name in CorpusInfo.__dataclass_fields__})
+        if not all(isinstance(count, int) for count in (info.documents, info.characters, info.tokens, info.skipped)):
+            raise TypeError("documents, characters, tokens and skipped must be whole numbers")
         shards = raw.get("shards") or _single(info)
         streams = {part: Tokens([_map(folder, shard, dtype) for shard in shards[part]], dtype) for part in PARTS}
     except (TypeError, KeyError, AttributeError, OverflowError) as error:

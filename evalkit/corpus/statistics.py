@@ -14,6 +14,7 @@ from evalkit.corpus import contamination, parts
 from evalkit.corpus.contamination import EvaluationText
 from evalkit.corpus.decisions import REASONS, Decisions
 from evalkit.corpus.encoding import Encoded
+from evalkit.corpus.formats import BAD_ROWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,11 @@ class Statistics:
     def total(self) -> Counts:
         """All sources together."""
         return Counts(**{name: sum(getattr(made, name) for made in self.sources.values()) for name in asdict(Counts())})
+
+    @property
+    def skipped(self) -> int:
+        """Bad rows that the build was told to skip."""
+        return sum(left_out.documents for reason, left_out in self.removed.items() if reason in BAD_ROWS)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values."""

@@ -97,16 +97,28 @@ def open_text(path: Path) -> io.TextIOWrapper:
 
 def read_lines(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[int, str]]:
     """Yield (line number, line without its end). Raises DataError for an unreadable, cut or empty file."""
+    for number, line in read_raw_lines(path, raw=raw):
+        # Decoded line by line: a text file decodes ahead, and could not name the faulty line.
+        yield number, decode_line(line, number, path)
+
+
+def decode_line(line: bytes, number: int, path: Path) -> str:
+    """Return a line of UTF-8 without its end. Raises DataError naming the line if it is something else."""
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} line {number}: not UTF-8 text ({error.reason})") from None
+
+
+def read_raw_lines(path: Path, *, raw: IO[bytes] | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number, bytes of the line). Raises DataError for an unreadable, cut or empty file."""
     number = 0
     try:
         with open_bytes(path, raw=raw) as file:
-            # Decoded line by line: a text file decodes ahead, and could not name the faulty line.
             for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), start=1):
                 if len(line) > _LONGEST_LINE:
                     raise DataError(f"{path} line {number}: longer than {_LONGEST_LINE >> 20} MiB")
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} line {number}: not UTF-8 text ({error.reason})") from None
+                yield number, line
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} after line {number}: cannot be read ({reason}); is the file cut?") from error

@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+from evalkit import corpus as corpora
 from evalkit.corpus import formats, sources
 from evalkit.errors import DataError, EvalkitError, UsageError
 
@@ -225,16 +226,17 @@ BAD = [
     ("b.json", '[3, {"text": "a"}]', 1, "item 1: expected a JSON object, found int"),
     ("c.json", '{"text": "a"}\n{"text": null}\n', 1, "line 2: the column 'text' is null"),
     ("d.json", '{"text": "a"}\n{"tex', 1, "line 2: not valid JSON"),
+    ("e.jsonl", b'{"text": "a"}\n{"text": "caf\xe9"}\n\xff\n', 2, "line 2: not UTF-8 text"),
 ]
 
 
 @pytest.mark.parametrize(("name", "content", "bad", "message"), BAD)
 def test_a_bad_row_is_named_or_left_out_and_counted(name, content, bad, message, tmp_path):
     path = tmp_path / name
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=rf"{name} {message}") as caught:
         read(path)
-    assert ("--skip-bad" in str(caught.value)) == ("column" in message)
+    assert ("--skip-bad" in str(caught.value)) == (message[:4] == "line" or "column" in message)
     assert [raw.content for raw in read_all(path, skip_bad=True) if not raw.left_out] == ["a"]
     assert left_out(path, skip_bad=True).total() == bad
 
@@ -250,6 +252,8 @@ def test_a_null_text_of_parquet_is_named_or_left_out(tmp_path, make):
     made = make([path], tmp_path / "out", skip_bad=True)
     assert {reason: out.documents for reason, out in made.removed.items()} == {"row without text": 1}
     assert made.total.documents == 2
+    assert made.skipped == 1
+    assert corpora.load(tmp_path / "out").info.skipped == 1
 
 
 def test_web_archives_give_the_pages_that_were_answered(tmp_path):
