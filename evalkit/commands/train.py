@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -19,32 +20,44 @@ if TYPE_CHECKING:
     from evalkit.train.config import TrainConfig
     from evalkit.train.distributed import Ranks
     from evalkit.train.observe import Observer
+    from evalkit.train.start import Start
 
-SUMMARY = "Train a GPT of a named size from scratch."
+SUMMARY = "Train a GPT: of a named size from scratch, or from the weights of another."
 EXAMPLES = """examples:
   evalkit train --size nano --corpus world --out checkpoints/nano
   evalkit train --size pico,nano,micro --corpus world --tokens 9M --out checkpoints/ladder
   evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books
   evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books --resume
+  evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 40M --out checkpoints/books --resume
+  evalkit train --from gpt2 --corpus books/ --tokens 20M --muon-lr 0.002 --out checkpoints/gpt2-books
   evalkit train --size nano --corpus world --out checkpoints/nano --eval-every 1M --tasks world-quick --limit 50
   torchrun --nproc-per-node 2 -m evalkit.cli train --size mini --corpus world --out checkpoints/mini
 
 `evalkit models SIZE` shows a size's budget, batch, optimizer and learning rates, with the reasons.
+--resume with more --tokens extends a training; docs/training.md says what becomes of its learning rate.
 SIGTERM and Ctrl-C save before the training ends; the message says how to continue.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--size", required=True, help="one or more sizes of `evalkit models`, separated by commas")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--size", help="one or more sizes of `evalkit models`, separated by commas")
+    what.add_argument(
+        "--from", metavar="MODEL", help="start from the weights, shape and tokenizer of a model: a name or a folder"
+    )
     parser.add_argument(
         "--corpus", required=True, nargs="+",
         help="a folder of `evalkit corpus build` or of another training (OUT/corpus), or sources as for corpus build",
     )  # fmt: skip
+    parser.add_argument("--column", help="column of the text in JSONL, parquet and datasets (default: text)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="skip and count rows without text instead of ending at the first"
+    )
     parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
     parser.add_argument(
         "--resume", nargs="?", type=int, const=-1, metavar="STEP",
-        help="continue the training in --out, or go back to a step kept by --keep-last",
+        help="continue the training in --out, or go back to a step kept by --keep-last; more --tokens extend it",
     )  # fmt: skip
     _add_budget(parser)
     _add_optimizer(parser)
@@ -135,9 +148,11 @@ def run(arguments: argparse.Namespace) -> None:
     from evalkit.train import distributed
     from evalkit.train.stopping import StoppedError
 
-    sizes, seeds = arguments.size.split(","), options.integers(arguments.seed, "--seed")
+    sizes, seeds = (arguments.size or "").split(","), options.integers(arguments.seed, "--seed")
     _check(arguments, sizes)
     try:
+        if getattr(arguments, "from"):
+            _check_start(arguments, seeds)
         if len(sizes) * len(seeds) > 1:
             if distributed.launched():
                 raise UsageError("torchrun trains one size and seed at a time")
@@ -158,12 +173,12 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
     from evalkit.engine.open import check_device
     from evalkit.train.compiled import Compile
     from evalkit.train.log import check_tensorboard
-    from evalkit.train.optim import Schedule
     from evalkit.train.presets import preset
+    from evalkit.train.schedule import Shape
 
-    for size in sizes:
+    for size in sizes if arguments.size else ():
         preset(size)
-    allowed = {"dtype": ("bf16", "fp32"), "schedule": get_args(Schedule), "compile": get_args(Compile)}
+    allowed = {"dtype": ("bf16", "fp32"), "schedule": get_args(Shape), "compile": get_args(Compile)}
     for name, values in (allowed | {"optimizer": ("muon", "adamw")}).items():
         value = getattr(arguments, name)
         if value is not None and value not in values:
@@ -176,6 +191,17 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
     check_device(arguments.device)
     if arguments.tensorboard:
         check_tensorboard()
+
+
+def _check_start(arguments: argparse.Namespace, seeds: Sequence[int]) -> None:
+    """Raise UsageError for options that a training from weights cannot have, or lacks."""
+    for name in ("vocab", "tokenizer", "context"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--{name} is the model's with --from; omit it")
+    if not arguments.tokens:
+        raise UsageError("--from needs --tokens, for example --tokens 2M: a preset's budget is for random weights")
+    if len(seeds) > 1:
+        raise UsageError("--from trains one seed at a time")
 
 
 def command(arguments: argparse.Namespace) -> str:
@@ -206,26 +232,37 @@ def _words(arguments: argparse.Namespace, **changes: Any) -> list[str]:
     return words
 
 
-def _prepare(arguments: argparse.Namespace, *, tokens: int, reuse: bool) -> tuple[Tokenizer, Corpus]:
-    from evalkit.corpus.prepare import prepare
+def _prepare(
+    arguments: argparse.Namespace, *, tokens: int, reuse: bool, start: Start | None = None
+) -> tuple[Tokenizer, Corpus]:
+    """Return tokenizer and corpus; one that is built for a start gets its tokenizer."""
+    from evalkit.corpus.prepare import built_corpus, prepare
 
+    tokenizer = options.tokenizer(arguments.tokenizer)
+    if start and not built_corpus(arguments.corpus):
+        tokenizer = start.tokenizer
     return prepare(
-        arguments.corpus, arguments.out / "corpus", tokens=tokens, vocab_size=arguments.vocab,
-        tokenizer=options.tokenizer(arguments.tokenizer), seed=arguments.world_seed, reuse=reuse,
+        arguments.corpus, arguments.out / "corpus", tokens=tokens, vocab_size=arguments.vocab, tokenizer=tokenizer,
+        seed=arguments.world_seed, reuse=reuse,
+        column=arguments.column, skip_bad=arguments.skip_bad,
     )  # fmt: skip
 
 
-def _configuration(arguments: argparse.Namespace, *, size: str, seed: int, vocab_size: int) -> TrainConfig:
-    """Return the configuration for a size: its preset, overridden by the user's options."""
+def _configuration(
+    arguments: argparse.Namespace, *, size: str, seed: int, vocab_size: int, start: Start | None = None
+) -> TrainConfig:
+    """Return the configuration: the preset of a size, or of a start's nearest, overridden by the options."""
     from evalkit.model.config import SIZES, with_shape
     from evalkit.train.config import TrainConfig
     from evalkit.train.optim import OptimConfig
-    from evalkit.train.presets import preset
+    from evalkit.train.presets import nearest, preset
 
     def chosen(name: str) -> Any:
         value = getattr(arguments, name)
         return getattr(default, name) if value is None else value
 
+    size = nearest(start.model.config) if start else size
+    shape = start.model.config if start else with_shape(SIZES[size], vocab_size=vocab_size, context=arguments.context)
     default = preset(size)
     muon_lr = 0.0 if arguments.optimizer == "adamw" else chosen("muon_lr")
     if arguments.optimizer == "muon" and not muon_lr:
@@ -236,7 +273,7 @@ def _configuration(arguments: argparse.Namespace, *, size: str, seed: int, vocab
         weight_decay=arguments.weight_decay, clip=arguments.clip,
     )  # fmt: skip
     return TrainConfig(
-        model=with_shape(SIZES[size], vocab_size=vocab_size, context=arguments.context, dropout=chosen("dropout")),
+        model=replace(shape, dropout=chosen("dropout")),
         tokens=_tokens(arguments, size), sequences=chosen("sequences"), accumulate=arguments.accumulate,
         recompute=arguments.recompute, shard=arguments.fsdp, seed=seed, dtype=arguments.dtype, optim=optim,
         device=arguments.device, checkpoint_every=arguments.checkpoint_every, keep_last=arguments.keep_last,
@@ -261,8 +298,6 @@ def _observers(arguments: argparse.Namespace) -> list[Observer]:
     """Return the observers of the training; their tasks are loaded now, so that errors show before it begins."""
     if not (arguments.eval_every or arguments.sample_every):
         return []
-    from dataclasses import replace
-
     from evalkit.harness import catalog
     from evalkit.harness.load import load
     from evalkit.harness.settings import RunSettings
@@ -285,22 +320,26 @@ def _observers(arguments: argparse.Namespace) -> list[Observer]:
 def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ranks) -> None:
     from evalkit.report.figures import losses
     from evalkit.train import checkpoints, loop
+    from evalkit.train import start as starts
 
     resume, out = _resume(arguments), arguments.out
     checkpoints.check_free(out, resume=resume is not False)  # before the corpus is built over the old one
-    _configuration(arguments, size=size, seed=seed, vocab_size=arguments.vocab or 3000).parts(ranks.size)
+    start = starts.load(origin) if (origin := getattr(arguments, "from")) else None
+    _configuration(arguments, size=size, seed=seed, vocab_size=arguments.vocab or 3000, start=start).parts(ranks.size)
     surroundings = loop.Surroundings(ranks=ranks, observers=_observers(arguments), tensorboard=arguments.tensorboard)
     tokens = _tokens(arguments, size)
     if ranks.first:
-        _prepare(arguments, tokens=tokens, reuse=resume is not False)
+        _prepare(arguments, tokens=tokens, reuse=resume is not False, start=start)
     ranks.wait()
-    tokenizer, text = _prepare(arguments, tokens=tokens, reuse=True)
-    config = _configuration(arguments, size=size, seed=seed, vocab_size=tokenizer.size)
+    tokenizer, text = _prepare(arguments, tokens=tokens, reuse=True, start=start)
+    config = _configuration(arguments, size=size, seed=seed, vocab_size=tokenizer.size, start=start)
     if ranks.first:
         optim = config.optim
         rates = (f"Muon {optim.muon_lr:g}, " if optim.muon_lr else "") + f"AdamW {optim.adam_lr:g}, {optim.schedule}"
+        if text.info.skipped:
+            print(f"{text.info.skipped:,} rows of the corpus without text were skipped", file=sys.stderr)
         print(f"{config.steps:,} steps of {config.sequences} x {config.model.context} tokens; {rates}", file=sys.stderr)
-    loop.train(config, text, tokenizer, out, resume=resume, surroundings=surroundings)
+    loop.train(config, text, tokenizer, out, resume=resume, start=start, surroundings=surroundings)
     if ranks.first:
         losses.write(out)
         shape = config.model
@@ -323,7 +362,7 @@ def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds
     largest_budget = max(_tokens(arguments, size) for size in sizes)
     _prepare(arguments, tokens=largest_budget, reuse=resuming is not False)
     corpus = built_corpus(arguments.corpus) or arguments.out / "corpus"
-    shared = {"corpus": [str(corpus)], "vocab": None, "tokenizer": None, "jobs": None}
+    shared = dict.fromkeys(("vocab", "tokenizer", "column", "jobs")) | {"corpus": [str(corpus)], "skip_bad": False}
     trainings = {
         name: _words(arguments, size=size, seed=str(seed), out=arguments.out / name, **shared)
         for name, (size, seed) in names.items()

@@ -274,7 +274,7 @@ def model_facts(manifest: dict[str, Any]) -> ModelFacts:
     try:
         return ModelFacts(
             name=name,
-            family=str(training.get("corpus") or "") or published.family_of(name),
+            family=str(training.get("ladder") or training.get("corpus") or "") or published.family_of(name),
             parameters=_whole(about.get("parameters")) or (published_size.parameters if published_size else None),
             block_parameters=_whole(about.get("block_parameters"))
             or (published_size.blocks if published_size else None),

@@ -13,7 +13,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(path: Path, *, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the state of a training with these settings; no code in the file is run.
+    """Read the state of a training with these settings, or with fewer tokens; no code in the file is run.
 
     Raises CheckpointError when it is broken, or belongs to a training with other settings, naming the differences.
     """
@@ -137,13 +137,26 @@ def read_state(path: Path, *, settings: Mapping[str, Any]) -> dict[str, Any]:
         state = torch.load(path, weights_only=True, map_location="cpu")
         stored = state["settings"]
         stored["model"] = asdict(GPTConfig(**stored["model"]))  # fields newer than the file get their defaults
-        changed = list(_differences(stored, settings))
+        compared = {key: value for key, value in settings.items() if key != "extended"}
+        if compared["tokens"] > stored["tokens"]:
+            del compared["tokens"]
+        changed = list(_differences(stored, compared))
     except Exception as error:  # torch.load fails in many ways on a broken file
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} cannot be read: {reason}; is the file cut?") from error
     if changed:
-        raise CheckpointError(f"{path} belongs to a training with other settings ({'; '.join(changed)})")
+        hint = "; a budget can be extended, not cut" if any(name.startswith("tokens:") for name in changed) else ""
+        raise CheckpointError(f"{path} belongs to a training with other settings ({'; '.join(changed)}){hint}")
     return dict(state)
+
+
+def extended(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
+    """Return the settings with which a state's training goes on: with the extensions of its budget, a new one too."""
+    stored = state["settings"]
+    earlier = [(int(step), int(tokens)) for step, tokens in stored.get("extended") or ()]
+    if config.tokens > stored["tokens"]:
+        earlier.append((int(state["step"]), int(stored["tokens"])))
+    return replace(config, extended=tuple(earlier))
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterable[str]:

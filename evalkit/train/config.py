@@ -9,6 +9,7 @@ from evalkit.errors import UsageError
 from evalkit.model.config import GPTConfig
 from evalkit.train.compiled import Compile
 from evalkit.train.optim import OptimConfig
+from evalkit.train.schedule import Schedule
 
 # Tokens that one process passes through the model at once by default.
 _AT_ONCE = 32_768
@@ -25,6 +26,8 @@ _INDECISIVE = (
 class TrainConfig:
     """model: the shape. tokens: how many to train on (rounded up to whole steps). sequences: per step.
 
+    start: the content hash of the weights that it starts from; None: random ones. extended: of each budget that was
+    extended on the way, the earliest first, the step at which that happened and its tokens (schedule.py).
     accumulate: parts of a step that pass through the model one after the other; None: as many as keep a part small.
     recompute: do not store activations inside the blocks but recompute them for the gradient, which saves memory.
     shard: split weights, gradients and optimizer over the processes (FSDP2).
@@ -39,6 +42,8 @@ class TrainConfig:
 
     model: GPTConfig
     tokens: int
+    start: str | None = None
+    extended: tuple[tuple[int, int], ...] = ()
     sequences: int = 8
     accumulate: int | None = None
     recompute: bool = False
@@ -80,6 +85,15 @@ class TrainConfig:
         """Optimizer steps for the token budget."""
         return -(-self.tokens // self.tokens_per_step)
 
+    @property
+    def schedule(self) -> Schedule:
+        """The learning rate's schedule over all budgets of the training."""
+        firsts = [0, *(step for step, _ in self.extended)]
+        budgets = [*(tokens for _, tokens in self.extended), self.tokens]
+        return self.optim.over(
+            *((first, -(-tokens // self.tokens_per_step)) for first, tokens in zip(firsts, budgets, strict=True))
+        )
+
     def parts(self, processes: int) -> int:
         """Return into how many parts each of `processes` splits its share of a step.
 
@@ -106,4 +120,4 @@ class TrainConfig:
         settings = asdict(self)
         for name in _INDECISIVE:
             del settings[name]
-        return settings | {"corpus": corpus}
+        return settings | {"corpus": corpus, "extended": [list(pair) for pair in self.extended] or None}

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from evalkit.train.optim import Optimizers
 from evalkit.train.peak import matmul_peak
 from evalkit.train.shards import split_like, whole
 from evalkit.train.spikes import DivergedError, SpikeWatch
+from evalkit.train.start import Start
 from evalkit.train.stopping import StoppedError, StopSignals
 from evalkit.train.validation import HeldOut, Validation, budget, recorded
 
@@ -61,23 +62,29 @@ def train(
     out: Path,
     *,
     resume: int | bool = False,
+    start: Start | None = None,
     surroundings: Surroundings | None = None,
 ) -> GPT:
     """Train a GPT and leave a checkpoint folder in `out` (weights, tokenizer, training.json, metrics.jsonl, state.pt).
 
-    resume: True to continue from the newest checkpoint, a number to go back to the checkpoint of that step.
+    resume: True to continue from the newest checkpoint, a number to go back to the checkpoint of that step; with more
+    tokens than it had, the training's budget is extended (schedule.py). start: the weights to begin with; None: random
+    ones.
 
     Raises UsageError when `out` holds a training and `resume` is False, CheckpointError when it cannot be resumed or
-    corpus, tokenizer and shape do not fit together, DivergedError when the loss diverges, StoppedError after SIGTERM
-    or SIGINT.
+    corpus, tokenizer, shape and start do not fit together, DivergedError when the loss diverges, StoppedError after
+    SIGTERM or SIGINT.
     """
+    config = replace(config, start=start.digest if start else None)
     checkpoints.check_free(out, resume=resume is not False)
     if surroundings and surroundings.tensorboard:
         check_tensorboard()
     check_vocabulary(corpus, tokenizer, size=config.model.vocab_size)
+    if start:
+        start.check(config.model, tokenizer)
     make_folder(out)
     state = checkpoints.state_to_resume(out, resume)
-    trainer = Trainer(config, corpus, tokenizer, out, surroundings=surroundings)
+    trainer = Trainer(config, corpus, tokenizer, out, start=start, surroundings=surroundings)
     if state:
         trainer.restore(state)
     trainer.run()
@@ -94,19 +101,23 @@ class Trainer:
         tokenizer: Tokenizer,
         out: Path,
         *,
+        start: Start | None = None,
         surroundings: Surroundings | None = None,
     ):
         self.surroundings = surroundings or Surroundings()
         self.ranks = self.surroundings.ranks or Ranks(device=config.device)
-        self.config, self.corpus, self.tokenizer, self.out = config, corpus, tokenizer, out
+        self.config, self.corpus, self.tokenizer, self.out, self._start = config, corpus, tokenizer, out, start
         self._parts = config.parts(self.ranks.size)
         self.batches = Batches(corpus.train, context=config.model.context, sequences=config.sequences, seed=config.seed)
         torch.manual_seed(config.seed)
         self.model = GPT(config.model)
-        self.model.initialize(torch.Generator().manual_seed(config.seed))
+        if start:
+            self.model.load_state_dict(start.model.state_dict())
+        else:
+            self.model.initialize(torch.Generator().manual_seed(config.seed))
         self.objective = Objective(self.model, config)
         self._wrapped = self.ranks.wrap(self.objective, shard=config.shard)
-        self.optimizers = Optimizers(self.model, config.optim, steps=config.steps)
+        self.optimizers = Optimizers(self.model, config.optim, schedule=config.schedule)
         self._lanes = self._make_lanes()
         keep_freed_memory()
         self.step = 0
@@ -210,7 +221,7 @@ class Trainer:
             fallback = f"the last good checkpoint is {self.out} (step {saved})" if saved else "no checkpoint was saved"
             raise DivergedError(f"{problem} at step {self.step}; {fallback}; try a lower learning rate")
         self.loss = float(np.mean(losses))
-        rate, share = self.optimizers.rate(self.step - 1), speed * config.model.flops_per_token / self._peak
+        rate, share = self.optimizers.schedule.rate(self.step - 1), speed * config.model.flops_per_token / self._peak
         entry: dict[str, Any] = {
             "step": self.step,
             "tokens": tokens,
@@ -286,9 +297,14 @@ class Trainer:
         """Continue from a state. Raises CheckpointError when it is broken or belongs to another training."""
         state = checkpoints.read_state(path, settings=self.config.decisive(self.corpus.info.fingerprint))
         try:
+            self.config = checkpoints.extended(self.config, state)
+            self.optimizers.schedule = self.config.schedule
             self._load(state)
         except Exception as error:  # torch fails in many ways on a state that does not fit
             raise CheckpointError(f"{path} does not fit this training: {' '.join(str(error).split())[:200]}") from error
+        if (before := state["settings"]["tokens"]) < self.config.tokens and self.ranks.first:
+            budgets = f"{before:,} to {self.config.tokens:,} tokens"
+            log.warning("the budget grows from %s at step %s", budgets, f"{self.step:,}")
         earlier = path != self.out / STATE
         if self.ranks.first:
             checkpoints.sweep(self.out)
@@ -322,5 +338,6 @@ class Trainer:
             "cpu_seconds": round(self.clock.cpu_seconds, 1),
             "processes": self.ranks.size,
             "compiled": self.objective.compiled,
+            **({"from": self._start.record()} if self._start else {}),
         }
         return checkpoints.record(self.config, self.corpus.info, step=self.step, facts=facts)

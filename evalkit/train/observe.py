@@ -112,7 +112,8 @@ class Samples:
         ]
         texts = dict(engine.generate_until(requests))
         parts = [f"--- sample {number + 1}\n{texts[number].text}\n" for number in range(self.count)]
-        head = f"step {facts['step']:,}, {facts['tokens']:,} tokens\n"
+        read = "" if facts["tokens"] is None else f", {facts['tokens']:,} tokens"
+        head = f"step {facts['step']:,}{read}\n"
         write_atomic(make_folder(out / "samples") / f"step-{facts['step']}.txt", head + "".join(parts))
 
 

@@ -1,4 +1,4 @@
-"""Optimizers and the learning-rate schedule.
+"""Optimizers; their learning rates follow the schedule of schedule.py.
 
 The block matrices are trained with Muon (muon.py), everything else with AdamW; with `muon_lr` 0, AdamW trains
 everything. Weight decay applies to matrices only, as in GPT-1 (Radford et al. 2018, section 4.1).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +16,8 @@ from torch import nn
 from evalkit.errors import UsageError
 from evalkit.model.gpt import GPT
 from evalkit.train.muon import Muon
+from evalkit.train.schedule import Schedule, Shape
 from evalkit.train.shards import split_like
-
-Schedule = Literal["linear", "cosine", "constant", "trapezoid"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,7 @@ class OptimConfig:
     beta2: float = 0.95
     warmup: float = 0.02
     cooldown: float = 0.5
-    schedule: Schedule = "linear"
+    schedule: Shape = "linear"
     clip: float = 1.0
 
     def __post_init__(self) -> None:
@@ -51,12 +50,16 @@ class OptimConfig:
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
 
+    def over(self, *budgets: tuple[int, int]) -> Schedule:
+        """Return the schedule over these budgets: (first step, last step) of each."""
+        return Schedule(shape=self.schedule, warmup=self.warmup, cooldown=self.cooldown, budgets=budgets)
+
 
 class Optimizers:
-    """The optimizers of one model, stepped together; learning rates follow the schedule."""
+    """The optimizers of one model, stepped together; learning rates follow the schedule, which can be set."""
 
-    def __init__(self, model: GPT, config: OptimConfig, *, steps: int):
-        self._config, self._steps = config, steps
+    def __init__(self, model: GPT, config: OptimConfig, *, schedule: Schedule):
+        self.schedule = schedule
         matrices: list[torch.Tensor] = []
         tables: list[torch.Tensor] = []
         vectors: list[torch.Tensor] = []
@@ -85,20 +88,6 @@ class Optimizers:
         adam = torch.optim.AdamW(adam_groups, lr=config.adam_lr, betas=(0.9, config.beta2), fused=True)
         self._members.append((adam, config.adam_lr))
 
-    def rate(self, step: int) -> float:
-        """Return the share of the peak learning rate at a step."""
-        warmup_steps = max(1, round(self._config.warmup * self._steps))
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        if self._config.schedule == "constant":
-            return 1.0
-        progress = (step - warmup_steps) / max(1, self._steps - warmup_steps)
-        if self._config.schedule == "cosine":
-            return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
-        if self._config.schedule == "linear":
-            return 1 - progress
-        return min(1.0, (1 - progress) / self._config.cooldown)
-
     def step(self, step: int) -> None:
         """Apply the gradients and clear them."""
         for fused, parts in self._fused:
@@ -108,7 +97,7 @@ class Optimizers:
             fused.grad = None
         for optimizer, peak in self._members:
             for group in optimizer.param_groups:
-                group["lr"] = peak * self.rate(step)
+                group["lr"] = peak * self.schedule.rate(step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 

@@ -12,12 +12,13 @@ rates of GPT-1 and GPT-3 are the papers'; GPT-2's paper gives none, so its sizes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from evalkit.errors import unknown
-from evalkit.model.config import SIZES
+from evalkit.model.config import SIZES, GPTConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +112,8 @@ def preset(size: str) -> Preset:
     if size not in SIZES:
         raise unknown("size", size, SIZES)
     return PRESETS[size]
+
+
+def nearest(shape: GPTConfig) -> str:
+    """Return the name of the size whose blocks have the number of parameters nearest to a shape's, in ratio."""
+    return min(SIZES, key=lambda size: abs(math.log(SIZES[size].block_parameters / shape.block_parameters)))

@@ -21,7 +21,7 @@ from evalkit.train.compiled import hidden_of
 from evalkit.train.config import TrainConfig
 from evalkit.train.loop import Trainer, train
 from evalkit.train.loss import linear_cross_entropy
-from evalkit.train.optim import OptimConfig, Optimizers
+from evalkit.train.optim import OptimConfig
 from evalkit.train.spikes import DivergedError
 
 SHAPE = GPTConfig(n_layer=1, d_model=32, n_head=2, context=32, vocab_size=300)
@@ -208,9 +208,8 @@ def test_an_epoch_visits_every_window_once(tokenizer):
 
 
 def test_the_schedules():
-    model = weights.empty(SHAPE)
-    for schedule, middle, last in (("linear", 0.5, 0.0), ("cosine", 0.55, 0.1), ("trapezoid", 1.0, 0.0)):
-        rates = Optimizers(model, OptimConfig(schedule=schedule, warmup=0.0), steps=1000)
+    for shape, middle, last in (("linear", 0.5, 0.0), ("cosine", 0.55, 0.1), ("trapezoid", 1.0, 0.0)):
+        rates = OptimConfig(schedule=shape, warmup=0.0).over((0, 1000))
         assert rates.rate(500) == pytest.approx(middle, abs=0.01)
         assert rates.rate(999) == pytest.approx(last, abs=0.01)
 

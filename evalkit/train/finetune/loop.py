@@ -107,7 +107,7 @@ def train(
         schedule="linear",
         clip=config.clip,
     )
-    optimizers = Optimizers(model, optim, steps=updates)
+    optimizers = Optimizers(model, optim, schedule=optim.over((0, updates)))
     model.train()
     start_time, tokens, final_losses = time.monotonic(), 0, []
     index_batches = batches.shuffled(data, size=config.batch, seed=seed)
