@@ -30,7 +30,7 @@ class Budget:
     @classmethod
     def of(cls, config: GPTConfig, device: torch.device) -> Budget:
         """Return the budget of a model; with enough memory it depends on the shape alone, so that runs repeat."""
-        enough = max(_FEWEST, _VALUES // (4 * config.d_model)) if device.type == "cpu" else MOST
+        enough = max(_FEWEST, _VALUES // config.d_ff) if device.type == "cpu" else MOST
         affordable = _free_bytes(device) // 2 // (_BYTES_PER_WIDTH * config.d_model)
         return cls(max(1, min(enough, MOST, affordable)))
 

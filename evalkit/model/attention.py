@@ -7,7 +7,6 @@ hide. The softmax's results are kept for the backward pass; memory grows with T 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,19 +20,24 @@ _BLOCK = 128
 _LONGEST = 512
 
 
-def suits(qkv_BTC: Tensor) -> bool:
+def suits(v_BTGK: Tensor) -> bool:
     """Whether `causal_attention` is faster: a training step in bf16 on a CPU, with a short context."""
-    short = qkv_BTC.shape[1] <= _LONGEST
-    return short and qkv_BTC.requires_grad and qkv_BTC.dtype == torch.bfloat16 and qkv_BTC.device.type == "cpu"
+    short = v_BTGK.shape[1] <= _LONGEST
+    return short and v_BTGK.requires_grad and v_BTGK.dtype == torch.bfloat16 and v_BTGK.device.type == "cpu"
 
 
-def causal_attention(qkv_BTC: Tensor, *, n_head: int, dropout: float = 0.0) -> Tensor:
-    """Return causally masked softmax(q k' / sqrt(K)) v as (B, T, D); C = 3 D holds queries, keys and values.
+def causal_attention(
+    q_BTHK: Tensor, k_BTGK: Tensor, v_BTGK: Tensor, *, scale: float | None = None, dropout: float = 0.0
+) -> Tensor:
+    """Return causally masked softmax(scale q k') v as (B, T, H * K); each key and value serves H / G queries.
 
-    dropout: probability, applied to the softmax's results.
+    scale: 1 / sqrt(K) by default. dropout: probability, applied to the softmax's results.
     """
     apply: Callable[..., Tensor] = _CausalAttention.apply
-    return apply(qkv_BTC, n_head, dropout)
+    shared = q_BTHK.shape[2] // k_BTGK.shape[2]
+    if shared > 1:
+        k_BTGK, v_BTGK = (part.repeat_interleave(shared, 2) for part in (k_BTGK, v_BTGK))
+    return apply(q_BTHK, k_BTGK, v_BTGK, scale or q_BTHK.shape[3] ** -0.5, dropout)
 
 
 def _blocks(length: int) -> Iterator[tuple[slice, slice]]:
@@ -43,24 +47,20 @@ def _blocks(length: int) -> Iterator[tuple[slice, slice]]:
         yield slice(start, stop), slice(0, stop)
 
 
-def _split(x_BTC: Tensor, parts: int, n_head: int) -> Tensor:
-    """Lay out (B, T, parts * H * K) as (parts, B * H, T, K)."""
-    B, T, C = x_BTC.shape
-    K = C // (parts * n_head)
-    return x_BTC.view(B, T, parts, n_head, K).permute(2, 0, 3, 1, 4).reshape(parts, B * n_head, T, K)
+def _split(x_BTHK: Tensor) -> Tensor:
+    """Lay out (B, T, H, K) as (B * H, T, K)."""
+    return x_BTHK.transpose(1, 2).reshape(-1, x_BTHK.shape[1], x_BTHK.shape[3])
 
 
-def _join(x_PNTK: Tensor, n_head: int) -> Tensor:
+def _join(x_NTK: Tensor, n_head: int) -> Tensor:
     """Undo `_split`."""
-    P, N, T, K = x_PNTK.shape
-    return x_PNTK.view(P, N // n_head, n_head, T, K).permute(1, 3, 0, 2, 4).reshape(N // n_head, T, P * n_head * K)
+    return x_NTK.view(-1, n_head, *x_NTK.shape[1:]).transpose(1, 2)
 
 
 class _CausalAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv_BTC: Tensor, n_head: int, dropout: float) -> Tensor:
-        q, k, v = qkv = _split(qkv_BTC, 3, n_head)
-        scale = 1 / math.sqrt(q.shape[2])
+    def forward(ctx: Any, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, scale: float, dropout: float) -> Tensor:
+        q, k, v = (_split(part) for part in (q_BTHK, k_BTHK, v_BTHK))
         y_NTK = torch.empty_like(q)
         saved = []
         for rows, seen in _blocks(q.shape[1]):
@@ -70,17 +70,16 @@ class _CausalAttention(torch.autograd.Function):
             mask = keep(weights.shape, dropout, dtype=weights.dtype) if dropout else None
             y_NTK[:, rows] = _dropped(weights, mask) @ v[:, seen]
             saved += [weights, mask]
-        ctx.save_for_backward(qkv, *saved)
-        ctx.n_head = n_head
-        return _join(y_NTK[None], n_head)
+        ctx.save_for_backward(q, k, v, *saved)
+        ctx.n_head, ctx.scale = q_BTHK.shape[2], scale
+        return _join(y_NTK, ctx.n_head).flatten(2)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        qkv, *saved = ctx.saved_tensors
-        q, k, v = qkv
-        scale = 1 / math.sqrt(q.shape[2])
-        (grad_NTK,) = _split(grads[0].contiguous(), 1, ctx.n_head)
-        out = torch.empty_like(qkv)
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, *saved = ctx.saved_tensors
+        scale = ctx.scale
+        grad_NTK = _split(grads[0].unflatten(2, (ctx.n_head, -1)))
+        out = q.new_empty(3, *q.shape)
         dq, dk, dv = out
         for weights, mask, (rows, seen) in zip(saved[::2], saved[1::2], _blocks(q.shape[1]), strict=True):
             dweights = _dropped(grad_NTK[:, rows] @ v[:, seen].transpose(1, 2), mask)
@@ -89,7 +88,7 @@ class _CausalAttention(torch.autograd.Function):
             dq[:, rows] = torch.baddbmm(dq[:, rows], dscores, k[:, seen], beta=0, alpha=scale)
             dk[:, seen].baddbmm_(dscores.transpose(1, 2), q[:, rows], beta=beta, alpha=scale)
             dv[:, seen].baddbmm_(_dropped(weights, mask).transpose(1, 2), grad_NTK[:, rows], beta=beta)
-        return _join(out, ctx.n_head), None, None
+        return *(_join(part, ctx.n_head) for part in out), None, None
 
 
 def _dropped(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -1,8 +1,8 @@
 """A GPT whose matrices are laid out for oneDNN: on a CPU its products are up to a third faster than torch's own.
 
 torch multiplies fp32 with MKL, which is slow on CPUs of other makers, and reorders bf16 matrices for every product;
-GELU is a separate pass over the widest states. Here each matrix is reordered once, and GELU is fused into the product
-before it. torch.compile itself uses these operators for frozen weights on a CPU.
+the activation is a separate pass over the widest states. Here each matrix is reordered once, and the activation is
+fused into the product before it. torch.compile itself uses these operators for frozen weights on a CPU.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evalkit.model.config import GPTConfig
-from evalkit.model.gpt import GPT, Block
+from evalkit.model.gpt import GPT, Linear
 from evalkit.model.weights import without_weights
 
 # The number of rows for which matrices are laid out: a pass of an evaluation has several hundred.
 _ROWS = 512
+# Our names of activations -> oneDNN's, with their kind.
+_FUSED = {"gelu_tanh": ("gelu", "tanh"), "gelu": ("gelu", "none"), "relu": ("relu", ""), "silu": ("swish", "")}
 
 
 def suits(model: GPT) -> bool:
@@ -51,39 +52,26 @@ class _PackedGPT(GPT):
     def __init__(self, model: GPT):
         with without_weights():  # all of them are replaced
             super().__init__(model.config)
-        self.tokens, self.positions, self.norm = model.tokens, model.positions, model.norm
-        self.output = model.output
-        self.blocks = nn.ModuleList()
-        while len(model.blocks):
-            self.blocks.append(_PackedBlock(model.config, model.blocks.pop(0)))
+        for name, child in model.named_children():
+            setattr(self, name, child)
+        model.blocks = nn.ModuleList()
+        for part in self.blocks.modules():
+            for name, child in list(part.named_children()):
+                if isinstance(child, Linear):
+                    setattr(part, name, _PackedLinear(child))
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states (..., D) into logits (..., V)."""
         if hidden.dtype != torch.float32:
             return super().unembed(hidden)
-        return product(hidden, self.output_matrix)  # not packed, because a tied matrix is also the token embedding
+        # Not packed, because a tied matrix is also the token embedding.
+        return self.capped(product(hidden, self.output_matrix))
 
 
-class _PackedBlock(Block):
-    def __init__(self, config: GPTConfig, block: nn.Module):
-        with without_weights():
-            super().__init__(config)
-        assert isinstance(block, Block)
-        self.norm_1, self.norm_2 = block.norm_1, block.norm_2
-        self.attention.qkv, self.attention.out = _PackedLinear(block.attention.qkv), _PackedLinear(block.attention.out)
-        self.up, self.down = _PackedLinear(block.up), _PackedLinear(block.down)
+class _PackedLinear(Linear):
+    """A Linear for inference."""
 
-    def perceptron(self, x_BTD: Tensor) -> Tensor:
-        """Project to 4 D with GELU, project back to D."""
-        assert isinstance(self.up, _PackedLinear)
-        out_BTD: Tensor = self.down(self.up.product(x_BTD, "gelu", "tanh"))
-        return out_BTD
-
-
-class _PackedLinear(nn.Linear):
-    """An nn.Linear for inference."""
-
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, linear: Linear):
         with without_weights():
             super().__init__(linear.in_features, linear.out_features)
         del self.weight
@@ -92,9 +80,14 @@ class _PackedLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Multiply rows (..., in) to (..., out)."""
-        return self.product(input)
+        return self._product(input)
 
-    def product(self, x: Tensor, activation: str = "none", kind: str = "") -> Tensor:
-        """Multiply and apply one of oneDNN's activations in the same pass."""
+    def activated(self, x: Tensor, activation: str) -> Tensor:
+        """Multiply and apply the activation in the same pass."""
+        if activation == "relu2":
+            return self._product(x, "relu").square_()
+        return self._product(x, *_FUSED[activation])
+
+    def _product(self, x: Tensor, activation: str = "none", kind: str = "") -> Tensor:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, activation, [], kind)
         return product

@@ -4,20 +4,24 @@ The tokens of a batch are the nodes of a tree of prefixes. Norms and matrix prod
 them at once; only attention depends on the tree, see model/tree_attention.py. In bf16 and fp16 the matrix products are
 half precision; the residual stream, the norms, the attention weights and the logits are fp32.
 
-Shapes: N new tokens, S tokens with the held ones, U requested states, D width, V vocabulary.
+Shapes: N new tokens, S tokens with the held ones, U requested states, D width, G heads of keys and values, K width of a
+head, V vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from evalkit.model.gpt import GPT, Block
+from evalkit.model.gpt import GPT, Block, apply
 from evalkit.model.onednn import product
+from evalkit.model.rotary import rotation_at
 from evalkit.model.tree_attention import Tree, attention_over
 
 # Values of the perceptron's inner layer held at once: few enough for the cache, and for reusing memory.
@@ -28,9 +32,9 @@ _LOGITS, _COLUMNS = 1 << 22, 8192
 
 @dataclass(frozen=True)
 class Held:
-    """What a batch holds for the next: keys and values of some tokens in each layer (2 D each), and last states."""
+    """What a batch holds for the next: keys and values of some tokens in each layer (G, K each), and last states."""
 
-    kv: Sequence[Tensor]
+    kv: Sequence[tuple[Tensor, Tensor]]
     last: Tensor
 
 
@@ -39,10 +43,10 @@ class PackedGPT:
 
     def __init__(self, model: GPT):
         self._model, self._config = model, model.config
-        weight = model.tokens.weight
-        self._dtype = weight.dtype
-        norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm)]
-        self._norms = {norm: (norm.weight.float(), norm.bias.float()) for norm in norms}
+        self._dtype = model.tokens.weight.dtype
+        self._norms: dict[nn.Module, nn.Module] = {
+            part: _fp32(part) for part in model.modules() if isinstance(part, nn.LayerNorm | nn.RMSNorm)
+        }
 
     def read(
         self, tokens_N: Tensor, tree: Tree, *, held: Held | None, keep: Tensor, states: Tensor
@@ -52,25 +56,31 @@ class PackedGPT:
         `states` and `keep` number tokens as the tree does: first those held from the batch before.
         """
         model = self._model
-        x_ND = model.tokens(tokens_N).float() + model.positions(tree.places[tree.held :]).float()
-        attend = attention_over(tree, self._config)
-        kept_kv = []
+        places_N = tree.places[tree.held :]
+        x_ND = model.embed(tokens_N, places_N, dtype=torch.float32, norm=self._norm)
+        attend, rotation = attention_over(tree, self._config), rotation_at(places_N, self._config)
+        kept_kv: list[tuple[Tensor, Tensor]] = []
         for layer, module in enumerate(model.blocks):
             block: Block = module  # type: ignore[assignment]
-            normed_ND = x_ND if block.post else self._norm(block.norm_1, x_ND)
-            q_ND, kv_ND = self._linear(normed_ND, block.attention.qkv).split((x_ND.shape[1], 2 * x_ND.shape[1]), dim=1)
-            kv_SD = kv_ND if held is None else torch.cat([held.kv[layer], kv_ND])
-            kept_kv.append(kv_SD.index_select(0, keep))
-            x_ND = x_ND + self._linear(attend(q_ND, kv_SD, banded=layer % 2 == 1), block.attention.out)
-            if block.post:
-                x_ND = self._norm(block.norm_1, x_ND)
-            x_ND += self._perceptron(block, x_ND if block.post else self._norm(block.norm_2, x_ND))
-            if block.post:
-                x_ND = self._norm(block.norm_2, x_ND)
+            before = None if held is None else held.kv[layer]
+            banded = self._config.is_banded(layer)
+
+            def attention(
+                normed_ND: Tensor, block: Block = block, before: Any = before, banded: bool = banded
+            ) -> Tensor:
+                part = block.attention
+                q, k, v = part.heads(normed_ND.to(self._dtype), rotation, self._norm)
+                if before is not None:
+                    k, v = torch.cat([before[0], k]), torch.cat([before[1], v])
+                kept_kv.append((k.index_select(0, keep), v.index_select(0, keep)))
+                attended_ND: Tensor = part.out(attend(q, k, v, banded=banded, scale=part.scale))
+                return attended_ND
+
+            x_ND = block.through(
+                x_ND, attention=attention, perceptron=partial(self._perceptron, block), norm=self._norm
+            )
         last_SD = x_ND if held is None else torch.cat([held.last, x_ND])
-        final_UD = last_SD.index_select(0, states)
-        if isinstance(model.norm, nn.LayerNorm):
-            final_UD = self._norm(model.norm, final_UD)
+        final_UD = self._norm(model.norm, last_SD.index_select(0, states))
         return final_UD, Held(kept_kv, last_SD.index_select(0, keep))
 
     def scores(self, states_UD: Tensor, rows_M: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,16 +114,16 @@ class PackedGPT:
                 # Logits around -100, as in GPT-2, are half a unit apart in bf16, and torch has no CPU product of bf16
                 # matrices with fp32 results.
                 logits_RC = product(states_RD, matrix_CD.float())
-            yield i * _COLUMNS, logits_RC
+            yield i * _COLUMNS, self._model.capped(logits_RC)
 
-    def _norm(self, norm: nn.Module, x_ND: Tensor) -> Tensor:
-        weight_D, bias_D = self._norms[norm]  # type: ignore[index]
-        return F.layer_norm(x_ND, weight_D.shape, weight_D, bias_D, self._config.epsilon)
-
-    def _linear(self, x_ND: Tensor, layer: nn.Module) -> Tensor:
-        product: Tensor = layer(x_ND.to(self._dtype))
-        return product
+    def _norm(self, norm: nn.Module, x: Tensor) -> Tensor:
+        return apply(self._norms.get(norm, norm), x.float())
 
     def _perceptron(self, block: Block, x_ND: Tensor) -> Tensor:
-        parts = x_ND.to(self._dtype).split(max(_INNER // (4 * x_ND.shape[1]), 1024))
+        parts = x_ND.to(self._dtype).split(max(_INNER // self._config.d_ff, 1024))
         return torch.cat([block.perceptron(part_ND) for part_ND in parts])
+
+
+def _fp32(norm: nn.Module) -> nn.Module:
+    """Return a norm whose parameters are fp32: itself, or a copy."""
+    return norm if all(part.dtype == torch.float32 for part in norm.parameters()) else deepcopy(norm).float()

@@ -9,7 +9,8 @@ trunk, tokens that all rows see, is never copied: the queries of all rows are mu
 CUDA uses torch's flex attention, which compiles the same condition into a flash kernel that skips blocks without any
 visible pair.
 
-Shapes: N new tokens, S with the held ones, P of the trunk, H heads, K = D / H; R rows of T queries and C keys.
+Shapes: N new tokens, S with the held ones, P of the trunk; H heads of queries, G of keys and values, M = H / G, K the
+width of a head; R rows of T queries and C keys. The M queries that share a key are multiplied with it in one product.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from evalkit.model.config import GPTConfig
 
@@ -32,6 +34,8 @@ _SCORES = 1 << 22
 _NOTHING = -1e30
 # Queries and keys of flex attention are padded to multiples of this, its block size: fewer shapes to compile.
 _FLEX = 128
+# The narrowest head that its compiled kernel takes.
+_NARROWEST = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +56,10 @@ class Tree:
 
 
 class Attend(Protocol):
-    """Attention of one batch, the same in every layer except for the band."""
+    """Attention of one batch, the same in every layer except for the band and the scale of its scores."""
 
-    def __call__(self, q_ND: Tensor, kv_SD: Tensor, *, banded: bool) -> Tensor:
-        """Return the new tokens' outputs (N, D), from their queries and the keys and values of all tokens (S, 2 D)."""
+    def __call__(self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float) -> Tensor:
+        """Return the new tokens' outputs (N, H * K), from their queries and the keys and values of all tokens."""
         ...
 
 
@@ -83,7 +87,7 @@ class RowAttention:
 
     def __init__(self, tree: Tree, config: GPTConfig):
         self._tree, self._band = tree, config.band
-        self._width, self._heads = config.d_model, config.n_head
+        self._heads = config.n_head
         self._blocks = [block for rows in tree.trunk_rows for block in self._split(*rows, trunk=0)]
         self._blocks += [block for rows in tree.rows for block in self._split(*rows, trunk=tree.trunk)]
         done = torch.cat([block.queries.flatten() for block in self._blocks])
@@ -113,41 +117,55 @@ class RowAttention:
             return dense, dense
         return dense, dense.masked_fill(places[q] - places[k] >= self._band, _NOTHING)
 
-    def __call__(self, q_ND: Tensor, kv_SD: Tensor, *, banded: bool) -> Tensor:
+    def __call__(self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float) -> Tensor:
         """Attend block by block."""
-        k_HPK, v_HPK = self._heads_first(kv_SD[: self._tree.trunk], rows=1)
-        trunk = (k_HPK.float(), v_HPK)
-        done = torch.cat([self._attended(block, q_ND, kv_SD, trunk, banded=banded) for block in self._blocks])
+        P = self._tree.trunk
+        trunk = (k_SGK[:P].transpose(0, 1).float(), v_SGK[:P].transpose(0, 1).contiguous())
+        layer = _Layer(q_NHK, k_SGK, v_SGK, trunk, banded, scale)
+        done = torch.cat([self._attended(block, layer) for block in self._blocks])
         return done.index_select(0, self._back_N)
 
-    def _attended(self, block: _Block, q_ND: Tensor, kv_SD: Tensor, trunk: Sequence[Tensor], *, banded: bool) -> Tensor:
-        """Return a block's rows concatenated (R * T, D). Scores and softmax are fp32, products in the model's dtype."""
-        (R, T), C, P, H = block.queries.shape, block.keys.shape[1], block.trunk, self._heads
+    def _attended(self, block: _Block, layer: _Layer) -> Tensor:
+        """Return a block's rows joined (R * T, H * K). Scores and softmax are fp32, products in the model's dtype."""
+        (R, T), C, P, G = block.queries.shape, block.keys.shape[1], block.trunk, layer.k.shape[1]
         held = self._tree.held  # padded queries and keys point to arbitrary tokens, whose results are not used
-        [q] = self._heads_first(q_ND.index_select(0, (block.queries.flatten() - held).clamp_(min=0)), rows=R)
-        k, v = self._heads_first(kv_SD.index_select(0, block.keys.flatten().clamp(min=0)), rows=R)
-        scores = torch.empty(H * R, T, P + C)
-        _scores(q, k, out=scores[:, :, P:])
-        scores.view(H, R, T, P + C)[..., P:].add_(block.banded if banded else block.dense)
+        q = layer.q.index_select(0, (block.queries.flatten() - held).clamp_(min=0))
+        q = q.view(R, T, G, -1, q.shape[2]).permute(2, 0, 3, 1, 4)  # (G, R, M, T, K)
+        M, keys = q.shape[2], block.keys.flatten().clamp(min=0)
+        q = q.reshape(G * R, M * T, -1)
+        k, v = (
+            part.index_select(0, keys).view(R, C, G, -1).permute(2, 0, 1, 3).reshape(G * R, C, -1)
+            for part in (layer.k, layer.v)
+        )
+        scores = torch.empty(G * R, M * T, P + C)
+        of_pairs = scores.view(G, R, M, T, P + C)
+        _scores(q, k, layer.scale, out=scores[:, :, P:])
+        of_pairs[..., P:].add_((block.banded if layer.banded else block.dense)[:, None])
         if P:
-            _scores(q.view(H, R * T, -1), trunk[0], out=scores.view(H, R * T, P + C)[:, :, :P])
-        if banded and block.trunk_band is not None:
-            scores.view(H, R, T, P + C)[..., :P].add_(block.trunk_band)
+            _scores(q.view(G, R * M * T, -1), layer.trunk[0], layer.scale, out=scores.view(G, -1, P + C)[:, :, :P])
+        if layer.banded and block.trunk_band is not None:
+            of_pairs[..., :P].add_(block.trunk_band[:, None])
         weights = scores.softmax(2).to(v.dtype)
         y = torch.bmm(weights[:, :, P:], v)
         if P:
-            y.view(H, R * T, -1).baddbmm_(weights.view(H, R * T, P + C)[:, :, :P], trunk[1])
-        return y.view(H, R, T, -1).permute(1, 2, 0, 3).reshape(R * T, -1)
-
-    def _heads_first(self, x: Tensor, *, rows: int) -> Sequence[Tensor]:
-        """Lay out queries (rows * T, D), or keys and values (rows * C, 2 D), as (H * rows, T or C, K) each."""
-        parts = x.view(rows, -1, x.shape[1] // self._width, self._heads, self._width // self._heads)
-        return [part.reshape(self._heads * rows, -1, part.shape[3]) for part in parts.permute(2, 3, 0, 1, 4)]
+            y.view(G, R * M * T, -1).baddbmm_(weights.view(G, -1, P + C)[:, :, :P], layer.trunk[1])
+        return y.view(G, R, M, T, -1).permute(1, 3, 0, 2, 4).reshape(R * T, -1)
 
 
-def _scores(q: Tensor, k: Tensor, *, out: Tensor) -> None:
-    """Write q k' / sqrt(K), in fp32."""
-    torch.baddbmm(torch.empty(()), q.float(), k.float().transpose(1, 2), beta=0, alpha=q.shape[2] ** -0.5, out=out)
+class _Layer(NamedTuple):
+    """What a layer attends with; trunk: the trunk's keys, in fp32, and values (G, P, K)."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    trunk: tuple[Tensor, Tensor]
+    banded: bool
+    scale: float
+
+
+def _scores(q: Tensor, k: Tensor, scale: float, *, out: Tensor) -> None:
+    """Write scale q k', in fp32."""
+    torch.baddbmm(torch.empty(()), q.float(), k.float().transpose(1, 2), beta=0, alpha=scale, out=out)
 
 
 class FlexAttention:
@@ -156,7 +174,7 @@ class FlexAttention:
     def __init__(self, tree: Tree, config: GPTConfig):
         from torch.nn.attention.flex_attention import create_block_mask
 
-        self._heads, held, band = config.n_head, tree.held, config.band or config.context
+        held, band = tree.held, config.band or config.context
         self._new = len(tree.ends) - held
         self._queries, self._keys = (-(-count // _FLEX) * _FLEX for count in (self._new, len(tree.ends)))
         # Padded keys end at 0, before any query.
@@ -175,19 +193,26 @@ class FlexAttention:
             for seen in ((dense, banded) if config.band else (dense,))
         ]
 
-    def __call__(self, q_ND: Tensor, kv_SD: Tensor, *, banded: bool) -> Tensor:
+    def __call__(self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float) -> Tensor:
         """Attend at once."""
-        K = q_ND.shape[1] // self._heads
-        q = _padded(q_ND, self._queries).view(1, self._queries, self._heads, K).transpose(1, 2)
-        k, v = _padded(kv_SD, self._keys).view(1, self._keys, 2, self._heads, K).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            _widened(_padded(part, length)).transpose(0, 1)[None]
+            for part, length in ((q_NHK, self._queries), (k_SGK, self._keys), (v_SGK, self._keys))
+        )
         mask = self._masks[banded and len(self._masks) > 1]
-        y: Tensor = _flex(compiled=q.is_cuda)(q, k, v, block_mask=mask)
-        return y.transpose(1, 2).reshape(self._queries, -1)[: self._new]
+        attend = _flex(compiled=q.is_cuda)
+        y: Tensor = attend(q, k, v, block_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+        return y[0, :, : self._new, : q_NHK.shape[2]].transpose(0, 1).flatten(1)
 
 
 def _padded(x_N: Tensor, length: int) -> Tensor:
     """Add zeros at the end of the first dimension."""
     return torch.cat([x_N, x_N.new_zeros(length - len(x_N), *x_N.shape[1:])])
+
+
+def _widened(x_NHK: Tensor) -> Tensor:
+    """Add zeros to heads that are narrower than the kernel allows, which changes no score."""
+    return F.pad(x_NHK, (0, max(0, _NARROWEST - x_NHK.shape[2])))
 
 
 @lru_cache(maxsize=2)

@@ -136,7 +136,7 @@ def read_state(path: Path, *, settings: Mapping[str, Any]) -> dict[str, Any]:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         stored = state["settings"]
-        stored["model"] = asdict(GPTConfig(**stored["model"]))  # fields newer than the file get their defaults
+        stored["model"] = asdict(GPTConfig.of(stored["model"]))  # fields newer than the file get their defaults
         compared = {key: value for key, value in settings.items() if key != "extended"}
         if compared["tokens"] > stored["tokens"]:
             del compared["tokens"]

@@ -19,9 +19,10 @@ from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Request
 from tests.engine.responses import same_texts
+from tests.model.shapes import shapes
 
 SHAPE = {"n_layer": 3, "d_model": 32, "n_head": 2, "context": 48}
-KINDS = {"gpt2": {}, "gpt1": {"norm": "post"}, "gpt3": {"band": 5}}
+KINDS = shapes(band=5)
 
 
 @pytest.fixture(scope="module")

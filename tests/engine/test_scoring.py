@@ -21,9 +21,10 @@ from evalkit.model.packed import PackedGPT
 from evalkit.model.tree_attention import FlexAttention, RowAttention, Tree
 from evalkit.types import Request
 from tests.engine.responses import same_texts
+from tests.model.shapes import shapes
 
 CONTEXT, VOCABULARY = 150, 97
-SHAPES = {"gpt1": {"norm": "post"}, "gpt2": {}, "gpt3": {"band": 20}}
+SHAPES = shapes(band=20)
 
 
 class NoText:
@@ -198,11 +199,12 @@ def test_flex_attention_as_on_cuda_equals_the_rows_of_a_processor(models, band):
     config = models["gpt3" if band else "gpt2"].config
     for tree in layout(pairs, 120):
         new, S = len(tree.ends) - tree.held, len(tree.ends)
-        q_ND, kv_SD = torch.randn(new, 32), torch.randn(S, 64)
-        for banded in (False, True):
-            flex = FlexAttention(tree, config)(q_ND, kv_SD, banded=banded)
-            rows = RowAttention(tree, config)(q_ND, kv_SD, banded=banded)
-            torch.testing.assert_close(flex, rows, atol=1e-5, rtol=1e-5)
+        for heads, width in ((2, 16), (1, 16), (1, 8)):
+            q_NHK, k_SGK, v_SGK = torch.randn(new, 2, width), *torch.randn(2, S, heads, width)
+            for banded in (False, True):
+                flex = FlexAttention(tree, config)(q_NHK, k_SGK, v_SGK, banded=banded, scale=0.3)
+                rows = RowAttention(tree, config)(q_NHK, k_SGK, v_SGK, banded=banded, scale=0.3)
+                torch.testing.assert_close(flex, rows, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("error", [

@@ -12,6 +12,10 @@ from evalkit.model.dropout import keep
 from evalkit.model.gpt import GPT
 
 
+def heads(qkv):
+    return qkv.unflatten(2, (3, 4, 8)).unbind(2)
+
+
 def plain(qkv, n_head):
     B, T, C = qkv.shape
     q, k, v = qkv.view(B, T, 3, n_head, C // 3 // n_head).permute(2, 0, 3, 1, 4)
@@ -25,7 +29,7 @@ def test_blocks_are_attention(length, dtype):
     exact = torch.randn(2, length, 3 * 4 * 8, generator=generator).to(dtype).float().requires_grad_()
     toward = torch.randn(2, length, 4 * 8, generator=generator).to(dtype)
     ours = exact.detach().to(dtype).requires_grad_()
-    theirs_out, ours_out = plain(exact, 4), attention.causal_attention(ours, n_head=4)
+    theirs_out, ours_out = plain(exact, 4), attention.causal_attention(*heads(ours))
     (theirs_grad,) = torch.autograd.grad(theirs_out, exact, toward.float())
     (ours_grad,) = torch.autograd.grad(ours_out, ours, toward)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-2
@@ -40,16 +44,16 @@ def test_dropout_is_of_the_weights(length):
     ours = torch.randn(2, length, 3 * 4 * 8, generator=generator).requires_grad_()
     toward = torch.randn(2, length, 4 * 8, generator=generator)
     torch.manual_seed(1)
-    out = attention.causal_attention(ours, n_head=4, dropout=0.3)
+    out = attention.causal_attention(*heads(ours), dropout=0.3)
     theirs = ours.detach().requires_grad_()
-    q, k, v = attention._split(theirs, 3, 4)
+    q, k, v = map(attention._split, heads(theirs))
     hidden = torch.full((length, length), -torch.inf).triu(1)
     weights = (q @ k.transpose(1, 2) / 8**0.5 + hidden).softmax(2)
     torch.manual_seed(1)
     mask = torch.zeros_like(weights)
     for rows, seen in attention._blocks(length):
         mask[:, rows, seen] = keep((8, rows.stop - rows.start, seen.stop), 0.3, dtype=torch.float32)
-    expected = attention._join(((weights * mask) @ v)[None], 4)
+    expected = attention._join((weights * mask) @ v, 4).flatten(2)
     torch.testing.assert_close(out, expected)
     grads = [torch.autograd.grad(y, x, toward)[0] for y, x in ((out, ours), (expected, theirs))]
     torch.testing.assert_close(*grads, atol=1e-5, rtol=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from evalkit.model.decoding import DecodingCache, Entry, read
 from evalkit.model.gpt import GPT
 from evalkit.model.layouts import read_config
 from evalkit.tokenizer import Tokenizer
+from tests.model.shapes import shapes
 
 SMALL = {"n_layer": 4, "d_model": 64, "n_head": 4, "vocab_size": 300}
 GPT1_SMALL = GPTConfig(**SMALL, context=512, norm="post")
@@ -161,9 +162,14 @@ def test_named_sizes_have_the_parameters_of_the_papers(name):
     assert shape.parameters / 1e6 == pytest.approx(MILLIONS[name], rel=4e-3)
 
 
-@pytest.mark.parametrize("config", [GPT1_SMALL, GPT2_SMALL, GPT3_SMALL], ids=["gpt1", "gpt2", "gpt3"])
-def test_parameters_are_counted_as_they_are(config):
-    assert config.parameters == sum(p.numel() for p in weights.empty(config).parameters())
+@pytest.mark.parametrize("shape", shapes(band=4))
+def test_parameters_are_counted_as_they_are(shape):
+    config = GPTConfig(**SMALL, context=8, **shapes(band=4)[shape])
+    model = weights.empty(config)
+    assert config.parameters == sum(p.numel() for p in model.parameters())
+    blocks = [p for part in (model.blocks, model.norm) for p in part.parameters()]
+    assert config.block_parameters == sum(p.numel() for p in blocks)
+    assert GPTConfig.of(json.loads(json.dumps(asdict(config)))) == config
 
 
 def test_flops_count_what_a_band_leaves_out():
@@ -180,7 +186,7 @@ def test_impossible_shapes_are_named():
     for changes, message in (
         ({"band": 0}, "band 0: must be at least 1"),
         ({"band": 4, "norm": "post"}, "needs norm 'pre'"),
-        ({"norm": "rms"}, "norm must be 'pre' or 'post', not 'rms'"),
+        ({"norm": "rms"}, "norm must be one of 'pre', 'post', 'output', 'both', not 'rms'"),
     ):
         with pytest.raises(UsageError, match=message):
             GPTConfig(**SMALL, context=8, **changes)

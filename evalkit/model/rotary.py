@@ -1,0 +1,56 @@
+"""Rotary positions (Su et al. 2021, section 3.4): queries and keys are rotated, so that scores depend on distances.
+
+Shapes: N positions (any leading shape), H heads, K = width of a head, R components of it that are rotated.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from evalkit.model.config import GPTConfig, Llama3Scaling
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the angles of some positions, (N, 1, R / 2) each, in fp32."""
+
+    cosines: Tensor
+    sines: Tensor
+
+
+def rotation_at(places_N: Tensor, config: GPTConfig) -> Rotation | None:
+    """Return the rotation of queries and keys at positions; None for a model with learned positions."""
+    if config.rotary is None:
+        return None
+    angles = places_N[..., None, None].float() * _frequencies(config).to(places_N.device)
+    return Rotation(angles.cos(), angles.sin())
+
+
+def rotate(x_NHK: Tensor, rotation: Rotation) -> Tensor:
+    """Rotate the pairs of components (i, i + R / 2) of each head; computed in fp32, returned in x's dtype."""
+    cosines, sines = rotation
+    half = cosines.shape[-1]
+    first, second, rest = x_NHK.split((half, half, x_NHK.shape[-1] - 2 * half), -1)
+    rotated = [first * cosines - second * sines, second * cosines + first * sines]
+    return torch.cat([*(part.to(x_NHK.dtype) for part in rotated), rest], -1)
+
+
+def _frequencies(config: GPTConfig) -> Tensor:
+    """Return each pair's angle per position (R / 2)."""
+    assert config.rotary is not None
+    pairs = torch.arange(0, config.rotated, 2, dtype=torch.float32) / config.rotated
+    frequencies = 1.0 / config.rotary.base**pairs
+    scaling = config.rotary.scaling
+    if isinstance(scaling, Llama3Scaling):
+        return _stretched(frequencies, scaling)
+    return frequencies if scaling is None else frequencies / scaling
+
+
+def _stretched(frequencies: Tensor, scaling: Llama3Scaling) -> Tensor:
+    """Slow down the long waves; the share of what stays falls linearly in the number of waves per context."""
+    waves = scaling.context * frequencies / (2 * math.pi)
+    kept = ((waves - scaling.low) / (scaling.high - scaling.low)).clamp(0, 1)
+    return kept * frequencies + (1 - kept) * frequencies / scaling.factor
