@@ -24,8 +24,9 @@ from evalkit.model.onednn import product
 from evalkit.model.rotary import rotation_at
 from evalkit.model.tree_attention import Tree, attention_over
 
-# Values of the perceptron's inner layer held at once: few enough for the cache, and for reusing memory.
-_INNER = 1 << 22
+# Values of the perceptron's inner layer held at once, few enough for the cache, and the fewest tokens: with fewer,
+# products are slow.
+_INNER, _FEWEST = 1 << 20, 512
 # Values and columns of the (positions, vocabulary) matrix of scores that are held at once.
 _LOGITS, _COLUMNS = 1 << 22, 8192
 
@@ -120,7 +121,7 @@ class PackedGPT:
         return apply(self._norms.get(norm, norm), x.float())
 
     def _perceptron(self, block: Block, x_ND: Tensor) -> Tensor:
-        parts = x_ND.to(self._dtype).split(max(_INNER // self._config.d_ff, 1024))
+        parts = x_ND.to(self._dtype).split(max(_INNER // self._config.d_ff, _FEWEST))
         return torch.cat([block.perceptron(part_ND) for part_ND in parts])
 
 

@@ -15,7 +15,10 @@ from evalkit.model.config import GPTConfig, Llama3Scaling
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of the angles of some positions, (N, 1, R / 2) each, in fp32."""
+    """Cosines and sines of the angles of some positions, (N, 1, R) each, in fp32: of i and of i + R / 2 the same.
+
+    The sines of the first half are negative: a pair (a, b) becomes (a cos - b sin, b cos + a sin).
+    """
 
     cosines: Tensor
     sines: Tensor
@@ -26,16 +29,16 @@ def rotation_at(places_N: Tensor, config: GPTConfig) -> Rotation | None:
     if config.rotary is None:
         return None
     angles = places_N[..., None, None].float() * _frequencies(config).to(places_N.device)
-    return Rotation(angles.cos(), angles.sin())
+    cosines, sines = angles.cos(), angles.sin()
+    return Rotation(torch.cat([cosines, cosines], -1), torch.cat([-sines, sines], -1))
 
 
 def rotate(x_NHK: Tensor, rotation: Rotation) -> Tensor:
     """Rotate the pairs of components (i, i + R / 2) of each head; computed in fp32, returned in x's dtype."""
-    cosines, sines = rotation
-    half = cosines.shape[-1]
-    first, second, rest = x_NHK.split((half, half, x_NHK.shape[-1] - 2 * half), -1)
-    rotated = [first * cosines - second * sines, second * cosines + first * sines]
-    return torch.cat([*(part.to(x_NHK.dtype) for part in rotated), rest], -1)
+    R = rotation.cosines.shape[-1]
+    x_NHR = x_NHK[..., :R]
+    rotated = torch.addcmul(x_NHR * rotation.cosines, x_NHR.roll(R // 2, -1), rotation.sines).to(x_NHK.dtype)
+    return rotated if x_NHK.shape[-1] == R else torch.cat([rotated, x_NHK[..., R:]], -1)
 
 
 def _frequencies(config: GPTConfig) -> Tensor:
