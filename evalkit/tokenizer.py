@@ -1,4 +1,4 @@
-"""One interface to Hugging Face tokenizers: the BPE of GPT-2, on bytes, and of GPT-1, on lower-cased words.
+"""One interface to Hugging Face tokenizers: the BPE of GPT-2, on bytes, of GPT-1, on lower-cased words, and others.
 
 GPT-2's (Radford et al. 2019, section 2.2) encodes any text and decodes it unchanged; GPT-3's is the same. GPT-1's
 (Radford et al. 2018, section 4.1) does not: it lower-cases and drops accents and the kind and amount of white space.
@@ -53,11 +53,22 @@ _INNER_END = re.compile(r"\S(?=[ \n])")
 class Tokenizer:
     """Text to token ids and back; `end_of_text` is the id that separates documents and stands for an empty context.
 
-    GPT-1 has no such token. Its only special one, <unk>, is used instead: unlike a newline it never ends a generation
+    `begin` is the id that the tokenizer puts before every text, as in Llama and OPT, which were trained that way; None
+    if there is none. The methods never add it.
+
+    GPT-1 has no end of text. Its only special one, <unk>, is used instead: unlike a newline it never ends a generation
     too early. It was hardly trained, so the first token of a document has a poor likelihood after it.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, *, end_of_text: str | None = None):
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        end_of_text: str | None = None,
+        begin: str | None = None,
+        begins: bool | None = None,
+    ):
+        """Wrap a tokenizer. begin: the token that may begin texts; begins: whether it does (default: as it encodes)."""
         # GPT-1's vocabulary is recognised by its suffix at the ends of words.
         gpt1 = getattr(backend.model, "end_of_word_suffix", None) == END_OF_WORD
         self._separator = end_of_text or (UNKNOWN if gpt1 else END_OF_TEXT)
@@ -68,6 +79,7 @@ class Tokenizer:
         self._backend.no_padding()
         self._backend.no_truncation()
         self.end_of_text: int = end_id
+        self.begin = _beginning(backend, begin, begins)
         self._lines: dict[str, array[int]] = {}
         self._name = "the tokenizer"  # in errors
 
@@ -88,16 +100,22 @@ class Tokenizer:
             added = _Added(folder)
             if single.is_file():
                 check_rules(single)
-                return cls(added.to(tokenizers.Tokenizer.from_file(str(single))))
+                return cls._with(added.to(tokenizers.Tokenizer.from_file(str(single))), added)
             for vocab, merges in ((folder / first, folder / second) for first, second in _PAIRS):
                 if vocab.is_file() and merges.is_file():
-                    return cls(_from_pair(vocab, merges, added))
+                    return cls._with(_from_pair(vocab, merges, added), added)
         except (CheckpointError, KeyboardInterrupt):
             raise
         except BaseException as error:  # the library raises bare Exception, and panics, which are not Exceptions
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"the tokenizer in {folder} cannot be read: {reason}") from error
         raise CheckpointError(f"no tokenizer in {folder}: expected tokenizer.json, or vocab.json with merges.txt")
+
+    @classmethod
+    def _with(cls, backend: tokenizers.Tokenizer, added: _Added) -> Tokenizer:
+        """Wrap a folder's tokenizer with the special tokens that its settings name."""
+        ends = (end for end in (added.end, added.begin) if end and backend.token_to_id(end) is not None)
+        return cls(backend, end_of_text=next(ends, None), begin=added.begin, begins=added.begins)
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
@@ -198,15 +216,30 @@ class Tokenizer:
         write_atomic(folder / "tokenizer.json", self._backend.to_str(pretty=False))
         if self._separator == UNKNOWN:
             config: dict[str, object] = {"tokenizer_class": "OpenAIGPTTokenizer", "unk_token": UNKNOWN}
-        else:
+        elif self._is_gpt2:
             config = {
                 "tokenizer_class": "GPT2TokenizerFast",
                 "bos_token": END_OF_TEXT,
                 "eos_token": END_OF_TEXT,
                 "unk_token": END_OF_TEXT,
             }
+        else:
+            first = self._separator if self.begin is None else self._backend.id_to_token(self.begin)
+            config = {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "bos_token": first,
+                "eos_token": self._separator,
+                "add_bos_token": self.begin is not None,
+            }
         config["model_max_length"] = context
         write_atomic(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+
+    @property
+    def _is_gpt2(self) -> bool:
+        """Whether transformers' class for GPT-2, which makes its own rules, encodes in the same way."""
+        rule = self._backend.pre_tokenizer
+        plain = isinstance(rule, pre_tokenizers.ByteLevel) and rule.use_regex and not rule.add_prefix_space
+        return plain and self._backend.normalizer is None and self._separator == END_OF_TEXT and self.begin is None
 
     def content_hash(self) -> str:
         """Return 16 hexadecimal digits that change whenever any encoding could."""
@@ -227,6 +260,15 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
             raise CheckpointError(f"{self._name} fails: {' '.join(str(error).split())[:300]}") from error
 
 
+def _beginning(backend: tokenizers.Tokenizer, token: str | None, begins: bool | None) -> int | None:
+    """Return the id of the token that a tokenizer puts before every text; None if it puts none there."""
+    index = None if token is None else backend.token_to_id(token)
+    if index is not None and begins is None:
+        with _no_panic():
+            begins = backend.encode("a").ids[:1] == [index]
+    return index if begins else None
+
+
 def check_rules(path: Path) -> None:
     """Raise CheckpointError for a tokenizer.json whose rules lengthen texts without bound, or may never end."""
     if path.stat().st_size:
@@ -242,8 +284,10 @@ def check_vocabulary(size: int) -> None:
 class _Added:
     """The tokens that a folder's other files add to the vocabulary, as transformers adds them.
 
-    listed: by id, from added_tokens_decoder or added_tokens.json. Tokens that a setting only names (pad_token) become
-    special if the vocabulary has them; transformers gives others an id beyond it, for which no model has a row.
+    listed: by id, from added_tokens_decoder or added_tokens.json. begin, end: the tokens named as the first and the
+    last of a text; begins: whether every text gets the first, if the settings say so (otherwise tokenizer.json says
+    it). Tokens that a setting only names (pad_token) become special if the vocabulary has them; transformers gives
+    others an id beyond it, for which no model has a row.
     """
 
     def __init__(self, folder: Path):
@@ -256,13 +300,18 @@ class _Added:
             for index, description in config["added_tokens_decoder"].items():
                 self.listed[int(index)] = _token(description, special=False)
         else:
-            special_map = _object(folder / SPECIAL_MAP)
-            self._named = _named({**config, **special_map})
+            listed, config = config.get(_SPECIAL_LISTS[1]), {**config, **_object(folder / SPECIAL_MAP)}
+            self._named = _named(config)
             # As in transformers 5, the older name of a list counts here only in tokenizer_config.json.
-            marked = _named({**config, **special_map, _SPECIAL_LISTS[1]: config.get(_SPECIAL_LISTS[1])})
+            marked = _named({**config, _SPECIAL_LISTS[1]: listed})
             for content, index in _object(folder / ADDED).items():
                 special = content in {token.content for token in marked}
                 self.listed[int(index)] = tokenizers.AddedToken(content, normalized=not special, special=special)
+        self.begin, self.end = (
+            _token(config[key], special=True).content if config.get(key) else None for key in ("bos_token", "eos_token")
+        )
+        said = {"add_bos_token", "add_eos_token"} & config.keys()
+        self.begins = bool(config.get("add_bos_token")) if said else None
 
     def to(self, backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
         """Add the tokens to a tokenizer. Raises CheckpointError if one would get another id than its file says."""
@@ -287,7 +336,10 @@ class _Added:
         ]
         plain = [[index, END_OF_TEXT, False, False, False, False, True] for index in (-1, 0, 50256)]
         unknown = [[-1, UNKNOWN, False, False, False, False, True], [0, UNKNOWN, False, False, False, False, True]]
-        return [row for row in rows if row not in plain + unknown] + [True] * self.prefix_space
+        unusual: list[object] = [row for row in rows if row not in plain + unknown]
+        if self.begins or self.begin not in (None, END_OF_TEXT):
+            unusual.append({"begin": self.begin, "end": self.end, "begins": self.begins})
+        return unusual + [True] * self.prefix_space
 
 
 def added_tokens(folder: Path) -> list[object]:

@@ -40,7 +40,7 @@ class TinyGPT(nn.Module):
 def main(steps: int, every: int) -> list[float]:
     """Train on a generated text; return the accuracy at each evaluation."""
     torch.manual_seed(0)
-    tokenizer, _ = encoder_of("nano")
+    tokenizer = encoder_of("nano")
     ids = [token for text in world.corpus(documents=300) for token in [*tokenizer.encode(text), tokenizer.end_of_text]]
     module = TinyGPT(tokenizer.size)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)

@@ -80,7 +80,7 @@ def test_a_live_module_scores_as_the_same_weights_in_a_folder(tmp_path):
 def test_a_module_is_read_anew_at_each_evaluation(tmp_path):
     from evalkit.engine.encoders import encoder_of
 
-    tokenizer, _ = encoder_of("pico")
+    tokenizer = encoder_of("pico")
     module = Bigrams(tokenizer.size)
     model = evalkit.open_model(module, tokenizer=tokenizer, context_length=128)
     tasks = evalkit.load_tasks("world_lm", limit=2)
@@ -98,7 +98,7 @@ def bigrams():
     """A module, and what evaluate() takes for it."""
     from evalkit.engine.encoders import encoder_of
 
-    tokenizer, _ = encoder_of("pico")
+    tokenizer = encoder_of("pico")
     module = Bigrams(tokenizer.size)
     return module, evalkit.open_model(module, tokenizer=tokenizer, context_length=128)
 

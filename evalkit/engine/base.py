@@ -27,6 +27,8 @@ class TextEncoder(Protocol):
 class TextCodec(TextEncoder, Protocol):
     """What an engine that generates needs of a tokenizer in addition; evalkit.tokenizer.Tokenizer is one."""
 
+    begin: int | None  # the id that the tokenizer puts before every text, if it does
+
     @property
     def size(self) -> int:
         """Number of token ids."""

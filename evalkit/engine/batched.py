@@ -39,8 +39,10 @@ class BatchedEngine(ABC):
     changes speed and memory, never a score. stride: tokens by which rolling windows advance; `positions` by default
     (GPT-2's non-overlapping windows). ends: tokens that end a generated text. every_window: whether the token that
     begins a document is repeated before each of its windows, not only before the first. vocabulary: how many token ids
-    the network knows; a request with any other id is answered by an error. begin: the token that the tokenizer puts
-    before every text, if it does; contexts and documents begin with it, and it takes one position.
+    the network knows; a request with any other id is answered by an error.
+
+    If the tokenizer puts a token before every text (`begin`), contexts and documents begin with it, and it takes one
+    position: the model was trained that way. Otherwise documents begin with end of text.
     """
 
     def __init__(
@@ -54,12 +56,12 @@ class BatchedEngine(ABC):
         stride: int | None,
         every_window: bool = False,
         vocabulary: int,
-        begin: int | None = None,
     ):
         self.tokenizer = tokenizer
-        self._positions, self._begin = positions, begin
-        self.context_length = positions - (begin is not None)
-        self._first = tokenizer.end_of_text if begin is None else begin  # the token that begins a document
+        self._positions, self._begin = positions, tokenizer.begin
+        self.context_length = positions - (tokenizer.begin is not None)
+        # The token that begins a document.
+        self._first = tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin
         self._device, self._ends = device, frozenset(ends)
         self._batch_tokens, self._stride = batch_tokens, stride or positions
         self._every_window = every_window

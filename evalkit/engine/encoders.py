@@ -40,6 +40,7 @@ class PlainEncoder:
     def __init__(self, plain: PlainTokenizer, *, end_of_text: int):
         self._encode: Callable[[str], Sequence[int]] = getattr(plain, "encode_ordinary", plain.encode)
         self._plain, self.end_of_text = plain, end_of_text
+        self.begin: int | None = None
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; nothing is added."""
@@ -83,8 +84,8 @@ class PlainEncoder:
         return digest(repr((self.end_of_text, ids)))
 
 
-def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple[TextCodec, int | None]:
-    """Return a tokenizer's adapter, and the token that it puts before every text, if any.
+def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> TextCodec:
+    """Return a tokenizer's adapter.
 
     tokenizer: evalkit's own, a folder that holds one or a model's name, a fast one of transformers, a
     `tokenizers.Tokenizer`, a tiktoken encoding, or any object with `encode` and `decode`. end_of_text: the token that
@@ -95,9 +96,9 @@ def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple
     that cannot be read.
     """
     if isinstance(tokenizer, Tokenizer | PlainEncoder):
-        return tokenizer, None
+        return tokenizer
     if isinstance(tokenizer, str | Path):
-        return Tokenizer.load(resolve.folder_of(str(tokenizer))), None
+        return Tokenizer.load(resolve.folder_of(str(tokenizer)))
     backend = (
         tokenizer if isinstance(tokenizer, tokenizers.Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     )
@@ -117,16 +118,12 @@ def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> tuple
         raise UsageError(
             f"tokenizer: {type(tokenizer).__name__} names no token that separates documents; give end_of_text=ID"
         )
-    return PlainEncoder(tokenizer, end_of_text=end), None
+    return PlainEncoder(tokenizer, end_of_text=end)
 
 
-def _of_backend(
-    backend: tokenizers.Tokenizer, owner: Any, end_of_text: str | int | None
-) -> tuple[Tokenizer, int | None]:
+def _of_backend(backend: tokenizers.Tokenizer, owner: Any, end_of_text: str | int | None) -> Tokenizer:
     """Copy a tokenizer of the `tokenizers` library, because ours switches its padding and truncation off."""
     copy = tokenizers.Tokenizer.from_str(backend.to_str())
     end = backend.id_to_token(end_of_text) if isinstance(end_of_text, int) else end_of_text
-    begin = getattr(owner, "bos_token_id", None)
-    end = end or getattr(owner, "eos_token", None) or getattr(owner, "bos_token", None)
-    begins = begin is not None and backend.encode("a").ids[:1] == [begin]
-    return Tokenizer(copy, end_of_text=end), begin if begins else None
+    begin = getattr(owner, "bos_token", None)
+    return Tokenizer(copy, end_of_text=end or getattr(owner, "eos_token", None) or begin, begin=begin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from evalkit.tokenizer import Tokenizer
 
 
 class GPTEngine(BatchedEngine):
-    """Runs a GPT. The options are those of BatchedEngine; batch_tokens is chosen automatically by default."""
+    """Runs a GPT. The options are those of BatchedEngine; batch_tokens is chosen automatically by default.
+
+    ends: tokens that end a generated text besides end of text (chat models end a turn with a token of its own).
+    """
 
     def __init__(
         self,
@@ -30,6 +33,7 @@ class GPTEngine(BatchedEngine):
         *,
         name: str,
         content_hash: str,
+        ends: Collection[int] = (),
         batch_tokens: int | None = None,
         stride: int | None = None,
         every_window: bool = False,
@@ -39,7 +43,7 @@ class GPTEngine(BatchedEngine):
             tokenizer,
             positions=model.config.context,
             device=device,
-            ends=[tokenizer.end_of_text],
+            ends={tokenizer.end_of_text, *ends},
             batch_tokens=batch_tokens or MOST,
             stride=stride,
             every_window=every_window,

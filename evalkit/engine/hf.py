@@ -35,11 +35,7 @@ _HASHED = ("config.json", "generation_config.json", "tokenizer*", "vocab*", "mer
 
 
 class HFEngine(BatchedEngine):
-    """Runs a causal model of transformers; batch_tokens and stride as in BatchedEngine.
-
-    If the tokenizer puts a beginning-of-text token before a text by default (Llama, OPT), the model was trained that
-    way, and contexts and documents begin with it; otherwise documents begin with end of text, as with our GPT.
-    """
+    """Runs a causal model of transformers; batch_tokens and stride as in BatchedEngine."""
 
     def __init__(
         self,
@@ -49,7 +45,6 @@ class HFEngine(BatchedEngine):
         name: str,
         content_hash: str,
         positions: int,
-        begin: int | None = None,
         batch_tokens: int | None = None,
         stride: int | None = None,
         every_window: bool = False,
@@ -60,7 +55,7 @@ class HFEngine(BatchedEngine):
         self._network = Network(model)
         super().__init__(
             tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=limit, stride=stride,
-            every_window=every_window, vocabulary=self._network.vocabulary, begin=begin,
+            every_window=every_window, vocabulary=self._network.vocabulary,
         )  # fmt: skip
         self._name, self._hash = name, content_hash
         if not self._network.splits:
@@ -131,14 +126,12 @@ def load(
         raise CheckpointError(f"{folder} cannot be read by transformers: {lines[0]}") from error
     if report["missing_keys"]:
         raise CheckpointError(f"{folder}: the weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
-    tokenizer, begin = _tokenizer(fast, folder)
     return HFEngine(
         model.to(device).requires_grad_(False),
-        tokenizer,
+        _tokenizer(fast, folder),
         name=name,
         content_hash=hash_files(*_decisive(folder))[:16],
         positions=_positions(config, fast),
-        begin=begin,
         batch_tokens=batch_tokens,
         every_window=every_window,
     )
@@ -149,8 +142,8 @@ def _decisive(folder: Path) -> list[Path]:
     return sorted({path for pattern in _HASHED for path in folder.glob(pattern)})
 
 
-def _tokenizer(fast: Any, folder: Path) -> tuple[Tokenizer, int | None]:
-    """Return our tokenizer around one of transformers, and the token that it puts before a text by default, if any."""
+def _tokenizer(fast: Any, folder: Path) -> Tokenizer:
+    """Return our tokenizer around one of transformers."""
     backend = getattr(fast, "backend_tokenizer", None)
     if backend is None:
         raise CheckpointError(
@@ -159,8 +152,7 @@ def _tokenizer(fast: Any, folder: Path) -> tuple[Tokenizer, int | None]:
     end = fast.eos_token or fast.bos_token
     if end is None:
         raise CheckpointError(f"{folder}: the tokenizer names no end-of-text token (eos_token)")
-    begins = fast.bos_token_id is not None and backend.encode("a").ids[:1] == [fast.bos_token_id]
-    return Tokenizer(backend, end_of_text=end), fast.bos_token_id if begins else None
+    return Tokenizer(backend, end_of_text=end, begin=fast.bos_token)
 
 
 def _positions(config: Any, fast: Any) -> int:

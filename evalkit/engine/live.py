@@ -41,7 +41,7 @@ _LOGITS = 1 << 27
 class LiveEngine(BatchedEngine):
     """Answers with a module. logits: called as logits(module, tokens_BT) instead of `module(tokens_BT)`.
 
-    begin: the token that every text begins with, or None. batch_tokens and stride as in BatchedEngine.
+    batch_tokens and stride as in BatchedEngine.
 
     Raises UsageError if the call does not give logits (B, T, V) of every position, if a position depends on later
     ones, or if the tokenizer has more ids than the logits.
@@ -55,7 +55,6 @@ class LiveEngine(BatchedEngine):
         name: str,
         positions: int,
         logits: Logits | None = None,
-        begin: int | None = None,
         batch_tokens: int | None = None,
         stride: int | None = None,
         every_window: bool = False,
@@ -66,7 +65,7 @@ class LiveEngine(BatchedEngine):
         super().__init__(
             tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
             batch_tokens=batch_tokens or default_tokens, stride=stride, every_window=every_window,
-            vocabulary=self.network.vocabulary, begin=begin,
+            vocabulary=self.network.vocabulary,
         )  # fmt: skip
         if tokenizer.size > self.network.vocabulary:
             raise UsageError(

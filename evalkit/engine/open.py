@@ -6,6 +6,7 @@ request that the cache cannot answer.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from evalkit.engine.batched import BatchedEngine
     from evalkit.engine.cache import ResponseCache
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -130,10 +133,10 @@ def _live(
 
     if not isinstance(module, nn.Module):
         raise UsageError(f"open_model: {type(module).__name__} is neither a name, a folder nor a torch module")
-    encoder, begin = encoder_of(tokenizer, end_of_text=end_of_text)
+    encoder = encoder_of(tokenizer, end_of_text=end_of_text)
     label = name or type(module).__name__
     live = LiveEngine(
-        module, encoder, name=label, positions=positions_of(module, given=context_length), logits=logits, begin=begin,
+        module, encoder, name=label, positions=positions_of(module, given=context_length), logits=logits,
         batch_tokens=batch_tokens, every_window=every_window,
     )  # fmt: skip
 
@@ -181,6 +184,7 @@ def _named(
 
     check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
     folder = resolve.folder_of(name)
+    native = is_native(name, folder)
     result_name = label or _label(name, folder)
     chosen = dtype_of(name, folder, dtype=dtype, device=device)
 
@@ -191,10 +195,8 @@ def _named(
         )
 
     def engine(cache: ResponseCache | None) -> CachedEngine:
-        if name.startswith(HF):
-            description = _description(load())
-        else:
-            description = _described_by_files(folder, result_name, chosen, every_window)
+        by_files = native and _described_by_files(folder, result_name, chosen, every_window)
+        description = by_files or _description(load())
         return CachedEngine(load, device=device.partition(":")[0], cache=cache, **description)
 
     return Model(name=result_name, engine=engine, training=training_of(folder))
@@ -218,16 +220,24 @@ def _description(engine: Engine) -> _Description:
 
 def _described_by_files(folder: Path, label: str, dtype: str, every_window: bool) -> _Description:
     """Describe an engine of ours from its files, without its weights."""
-    from evalkit.model import layouts
+    from evalkit.model import families
     from evalkit.model.folder import content_hash, signature
     from evalkit.tokenizer import Tokenizer
 
-    config = layouts.read_config(folder)
+    config, tokenizer = families.read_config(folder), Tokenizer.load(folder)
     identity = signature(
         config, name=label, content_hash=content_hash(folder), dtype=DTYPES[dtype], stride=config.context,
         every_window=every_window,
     )  # fmt: skip
-    return {"tokenizer": Tokenizer.load(folder), "context_length": config.context, "signature": identity}
+    length = config.context - (tokenizer.begin is not None)
+    return {"tokenizer": tokenizer, "context_length": length, "signature": identity}
+
+
+def is_native(name: str, folder: Path) -> bool:
+    """Whether our own network runs a named model; what it cannot be, transformers runs."""
+    from evalkit.model import families
+
+    return not name.startswith(HF) and not families.foreign(folder)
 
 
 def load_engine(
@@ -239,7 +249,7 @@ def load_engine(
     batch_tokens: int | None = None,
     every_window: bool = False,
 ) -> BatchedEngine:
-    """Load a named model with its weights: with transformers for `hf:`, into our own GPT otherwise.
+    """Load a named model with its weights: into our own GPT if it is one, else with transformers (see is_native).
 
     The options and errors are those of open_model.
     """
@@ -251,18 +261,22 @@ def load_engine(
 
     from evalkit.engine import hf
     from evalkit.engine.gpt import GPTEngine
-    from evalkit.model import onednn, weights
+    from evalkit.model import families, onednn, weights
+    from evalkit.model.folder import stop_ids
 
     torch_dtype = getattr(torch, DTYPES[dtype_of(name, folder, dtype=dtype, device=device)])
     label = label or _label(name, folder)
-    if name.startswith(HF):
+    if not is_native(name, folder):
+        if not name.startswith(HF):
+            log.info("%s; transformers runs it", families.foreign(folder))
         return hf.load(
             folder, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
         )
     model, tokenizer = weights.load(folder, dtype=torch_dtype, device=device)
     return GPTEngine(
         onednn.packed(model) if onednn.suits(model) else model, tokenizer, name=label,
-        content_hash=weights.content_hash(folder), batch_tokens=batch_tokens, every_window=every_window,
+        content_hash=weights.content_hash(folder), ends=stop_ids(folder), batch_tokens=batch_tokens,
+        every_window=every_window,
     )  # fmt: skip
 
 
@@ -292,9 +306,9 @@ def dtype_of(name: str, folder: Path, *, dtype: str | None, device: str) -> str:
     """Return the number format in which a model is evaluated: the one requested, or its default."""
     if dtype is not None:
         return dtype
-    if name.startswith(HF):
+    if not is_native(name, folder):
         return "fp32"
-    from evalkit.model.layouts import read_config
+    from evalkit.model.families import read_config
     from evalkit.model.precision import default_dtype
 
     return default_dtype(read_config(folder), device)

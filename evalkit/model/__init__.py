@@ -1,1 +1,1 @@
-"""The built-in GPT: sizes (config), network (gpt), weights in and out (weights, layouts, tensors), names (resolve)."""
+"""The built-in GPT: sizes (config), network (gpt), weights in and out (weights, tensors, families), names (resolve)."""

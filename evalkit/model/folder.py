@@ -10,9 +10,11 @@ from pathlib import Path
 from evalkit.errors import CheckpointError
 from evalkit.files import canonical_json, digest, hash_files, read_json
 from evalkit.model.config import GPTConfig
+from evalkit.model.settings import Settings
 from evalkit.tokenizer import FILES as TOKENIZER_FILES
 from evalkit.tokenizer import added_tokens
 
+CONFIG = "config.json"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
@@ -50,9 +52,28 @@ def _shards(index: Path) -> list[Path]:
 def content_hash(folder: Path) -> str:
     """Return 16 hexadecimal digits of everything that decides a checkpoint's scores."""
     names = (folder / name for name in TOKENIZER_FILES)
-    paths = (folder / "config.json", *weight_files(folder), *names)
+    paths = (folder / CONFIG, *weight_files(folder), *names)
     files, added = hash_files(*(path for path in paths if path.is_file()))[:16], added_tokens(folder)
+    # Files have the hash that they had before these counted, unless they say something unusual.
+    if (ends := stop_ids(folder)) != _stop_ids(folder / CONFIG):
+        added = [*added, {"ends": ends}]
     return digest(canonical_json([files, added])) if added else files
+
+
+def stop_ids(folder: Path) -> list[int]:
+    """Return the ids that end a generated text, from generation_config.json or, without one, config.json.
+
+    Raises CheckpointError for anything but a whole number or a list of them.
+    """
+    generation = folder / "generation_config.json"
+    return _stop_ids(generation if generation.is_file() else folder / CONFIG)
+
+
+def _stop_ids(path: Path) -> list[int]:
+    settings = Settings.read(path)
+    if not settings.has("eos_token_id"):
+        return []
+    return list(settings.wholes("eos_token_id"))
 
 
 def begin_setting(*, every_window: bool) -> dict[str, str]:

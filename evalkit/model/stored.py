@@ -6,7 +6,7 @@ A run whose answers are all cached loads neither weights nor torch, but must sti
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,21 +27,23 @@ class _Location:
     stop: int
 
 
-def differs(folder: Path, first: str, second: str) -> bool:
-    """Whether a folder holds both tensors and they differ; the prefix "transformer." of names is ignored.
+def differs(folder: Path, first: str, second: str, *, prefix: str) -> bool:
+    """Whether a folder holds both tensors and they differ; names are compared without the prefix.
 
     False also for files that cannot be read: the code that loads them reports the error.
     """
+    names = {first.removeprefix(prefix), second.removeprefix(prefix)}
     try:
         files = weight_files(folder)
         if files[0].suffix == ".bin":
-            return _values_differ(folder, first, second)
-        locations = {name: place for path in files for name, place in _header(path).items() if name in (first, second)}
-        if len(locations) < 2:
+            return _values_differ(folder, names, prefix)
+        headers = ((key.removeprefix(prefix), place) for path in files for key, place in _header(path).items())
+        places = list({name: place for name, place in headers if name in names}.values())
+        if len(places) < 2:
             return False
-        if locations[first].kind != locations[second].kind:
-            return _values_differ(folder, first, second)
-        return not _same_bytes(locations[first], locations[second])
+        if places[0].kind != places[1].kind:
+            return _values_differ(folder, names, prefix)
+        return not _same_bytes(*places)
     except (CheckpointError, OSError):
         return False
 
@@ -55,7 +57,7 @@ def _header(path: Path) -> Mapping[str, _Location]:
         try:
             raw = json.loads(file.read(length))
             return {
-                name.removeprefix("transformer."): _Location(
+                name: _Location(
                     path,
                     (str(about["dtype"]), tuple(map(int, about["shape"]))),
                     8 + length + int(about["data_offsets"][0]),
@@ -83,16 +85,17 @@ def _same_bytes(first: _Location, second: _Location) -> bool:
     return True
 
 
-def _values_differ(folder: Path, first: str, second: str) -> bool:
+def _values_differ(folder: Path, names: Container[str], prefix: str) -> bool:
     """Compare tensors by their values: pickled ones, or ones of two dtypes or shapes."""
     import torch
 
     from evalkit.model import tensors
 
     pair = []
-    for key, path in tensors.locate(folder).items():
-        if key.removeprefix("transformer.") in (first, second):
-            [(_, tensor)] = tensors.read(path, [key])
+    stored = tensors.Folder(folder)
+    for name in stored.shapes:
+        if name.removeprefix(prefix) in names:
+            [(_, tensor)] = stored.read([name])
             pair.append(tensor)
     if len(pair) < 2 or pair[0].data_ptr() == pair[1].data_ptr():
         return False

@@ -7,12 +7,14 @@ loaded, memory holds the model and a few tensors, not the model and its file.
 
 from __future__ import annotations
 
+import math
 import pickle
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,37 +22,125 @@ from torch import Tensor
 
 from evalkit.errors import CheckpointError
 from evalkit.model.folder import weight_files
+from evalkit.model.pieces import Shape
 
-# Tensors read each time a file is open; opening takes some milliseconds.
-_AT_ONCE = 8
+# Numbers and tensors read each time a file is open; opening takes some milliseconds.
+_NUMBERS, _TENSORS = 1 << 18, 16
 
 
-def locate(folder: Path) -> dict[str, Path]:
-    """Map the name of each tensor of a folder to the file that holds it.
+class Source(Protocol):
+    """Stored tensors by name. Errors are CheckpointErrors that name the file."""
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each tensor, known without reading it."""
+        ...
+
+    def place(self, name: str) -> str:
+        """Return where a tensor is, for messages; with an unknown name, all places."""
+        ...
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, tensor) in any order; copy each before taking the next."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a tensor is: the file, and its name there."""
+
+    path: Path
+    key: str
+    shape: Shape
+
+
+class Folder:
+    """The tensors of a folder.
 
     Raises CheckpointError for a file that is missing or cannot be read, and for a tensor that two shards hold.
     """
-    file_of_tensor: dict[str, Path] = {}
-    for path in weight_files(folder):
-        with _opened(path) as file:
-            for key in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-                if key in file_of_tensor:
-                    raise CheckpointError(f"tensor {key!r} is in {file_of_tensor[key]} and again in {path}")
-                file_of_tensor[key] = path
-    return file_of_tensor
+
+    def __init__(self, folder: Path):
+        self._files = weight_files(folder)
+        self._places: dict[str, _Place] = {}
+        for path in self._files:
+            with _opened(path) as file:
+                for name, place in _contents(path, file):
+                    if name in self._places:
+                        raise CheckpointError(f"tensor {name!r} is in {self._places[name].path} and again in {path}")
+                    self._places[name] = place
+        self._shapes = {name: place.shape for name, place in self._places.items()}
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each tensor."""
+        return self._shapes
+
+    def place(self, name: str) -> str:
+        """Return the file of a tensor, or all files."""
+        return str(self._places[name].path) if name in self._places else ", ".join(map(str, self._files))
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, tensor), file by file; copy each before taking the next."""
+        for path in self._files:
+            inside = [name for name in names if self._places[name].path == path]
+            # The format of torch before 1.6 cannot be memory-mapped: the file is read completely, once.
+            whole = path.suffix == ".bin" and not zipfile.is_zipfile(path)
+            for group in [inside] if whole else self._groups(inside):
+                with _opened(path) as file:
+                    for name in group:
+                        key = self._places[name].key
+                        yield name, file.pop(key) if isinstance(file, dict) else file.get_tensor(key)
+
+    def _groups(self, names: Sequence[str]) -> Iterator[list[str]]:
+        """Cut names into groups that are read while a file is open."""
+        group: list[str] = []
+        for name in names:
+            group.append(name)
+            if len(group) == _TENSORS or sum(math.prod(self._places[other].shape) for other in group) >= _NUMBERS:
+                yield group
+                group = []
+        if group:
+            yield group
 
 
-def read(path: Path, keys: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-    """Yield (name, tensor) of a file's tensors in the order of `keys`; copy each before taking the next.
+class Renamed:
+    """Stored tensors under other names. names: each stored name -> the new one; others are left out."""
 
-    Raises CheckpointError when the file cannot be read.
-    """
-    # The format of torch before 1.6 cannot be memory-mapped: the file is read completely, once.
-    at_once = len(keys) if path.suffix == ".bin" and not zipfile.is_zipfile(path) else _AT_ONCE
-    for start in range(0, len(keys), at_once):
-        with _opened(path) as file:
-            for key in keys[start : start + at_once]:
-                yield key, file.pop(key) if isinstance(file, dict) else file.get_tensor(key)
+    def __init__(self, source: Source, names: Mapping[str, str]):
+        self._source, self._stored = source, {new: name for name, new in names.items()}
+        self._shapes = {new: source.shapes[name] for name, new in names.items()}
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each tensor."""
+        return self._shapes
+
+    def place(self, name: str) -> str:
+        """Return where a tensor is."""
+        return self._source.place(self._stored.get(name, name))
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, tensor); copy each before taking the next."""
+        new = {self._stored[name]: name for name in names}
+        # Not a loop that yields: its variable would hold the tensor while the next one is read.
+        return map(lambda pair: (new[pair[0]], pair[1]), self._source.read(list(new)))  # noqa: C417
+
+
+def _contents(path: Path, file: Any) -> Iterator[tuple[str, _Place]]:
+    """Yield the tensors of an open file, and the other names that `save_model` of safetensors notes for shared ones."""
+    if isinstance(file, dict):
+        for name, tensor in file.items():
+            yield name, _Place(path=path, key=name, shape=tuple(tensor.shape))
+        return
+    places = {
+        name: _Place(path=path, key=name, shape=tuple(file.get_slice(name).get_shape()))
+        for name in file.keys()  # noqa: SIM118
+    }
+    yield from places.items()
+    for alias, name in (file.metadata() or {}).items():
+        if name in places and alias not in places:
+            yield alias, places[name]
 
 
 @contextmanager

@@ -1,13 +1,13 @@
-"""Reading and writing weights. A checkpoint is a folder in transformers' own layout for GPT-1 or GPT-2:
+"""Reading and writing weights. A checkpoint is a folder in transformers' own layout for a family of models (families/):
 
 config.json, model.safetensors, tokenizer.json, tokenizer_config.json (and training.json, our training record),
-so that `AutoModelForCausalLM.from_pretrained` reads it unchanged. layouts.py describes how GPT-3 is stored.
+so that `AutoModelForCausalLM.from_pretrained` reads it unchanged.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from torch.overrides import TorchFunctionMode
 
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import make_folder, read_json, read_log, write_atomic
-from evalkit.model import tensors
+from evalkit.model import families, tensors
 from evalkit.model.config import GPTConfig
+from evalkit.model.family import Family
 from evalkit.model.folder import content_hash as content_hash
-from evalkit.model.folder import weight_files
 from evalkit.model.gpt import GPT
-from evalkit.model.layouts import OUTPUT, SKIPPED, read_config, stored_config, stored_names
+from evalkit.model.pieces import Piece, Shape
 from evalkit.tokenizer import Tokenizer
 
 
@@ -37,15 +37,22 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu
     """
     if not folder.is_dir():
         raise CheckpointError(f"no checkpoint folder {folder}")
-    config = read_config(folder)
+    family, config = families.read(folder)
     tokenizer = Tokenizer.load(folder)
     if tokenizer.size > config.vocab_size:
         raise CheckpointError(
             f"{folder}: the tokenizer has {tokenizer.size} tokens, the model only {config.vocab_size}"
         )
     model = empty(config)
-    model.load_state_dict(_read_state(folder, model, dtype), assign=True)
+    pieces, stored = list(family.pieces(config, shapes(model))), tensors.Folder(folder)
+    names = family.names(stored.shapes, pieces, tied=not config.untied)
+    fill(model, pieces, tensors.Renamed(stored, names), dtype=dtype)
     return model.to(device).eval().requires_grad_(False), tokenizer
+
+
+def shapes(model: GPT) -> dict[str, Shape]:
+    """Return the shapes of a model's tensors."""
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
 def empty(config: GPTConfig) -> GPT:
@@ -70,46 +77,38 @@ class _Undrawn(TorchFunctionMode):
         return None if getattr(func, "__module__", None) == "torch.nn.init" else func(*args, **(kwargs or {}))
 
 
-def _read_state(folder: Path, model: GPT, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Read the tensors that a model needs, converted one by one, under our names."""
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    by_file = _tensors_by_file(folder, model.config)
-    state: dict[str, Tensor] = {}
-    for path, names in by_file.items():
-        for key, stored in tensors.read(path, list(names)):
-            ours, transposed = names[key]
-            oriented = stored.t() if transposed and stored.ndim == 2 else stored
-            if oriented.shape != shapes[ours]:
-                actual, expected = tuple(oriented.shape), tuple(shapes[ours])
-                raise CheckpointError(f"{path}: tensor {key!r} has shape {actual}, config.json requires {expected}")
-            # Always a copy, because the tensor read belongs to the open file.
-            state[ours] = torch.empty(oriented.shape, dtype=dtype).copy_(oriented)
-            del stored, oriented
-    return state
+def fill(model: GPT, pieces: Iterable[Piece], source: tensors.Source, *, dtype: torch.dtype) -> None:
+    """Give an empty model its weights from stored tensors, converted one by one.
 
-
-def _tensors_by_file(folder: Path, config: GPTConfig) -> dict[Path, dict[str, tuple[str, bool]]]:
-    """Map each file to its tensors: stored name -> (our name, whether it is stored transposed).
-
-    Raises CheckpointError for a missing or an unexpected tensor, before anything large is read.
+    Raises CheckpointError for a tensor that is missing, unexpected or wrongly shaped, before any is read.
     """
-    # Old checkpoints lack the prefix.
-    places = {key.removeprefix("transformer."): (key, path) for key, path in tensors.locate(folder).items()}
-    names = stored_names(config)
-    if not config.untied and OUTPUT in places:  # stored once, under either name
-        places.setdefault(names["tokens.weight"][0], places[OUTPUT])
-    expected = {theirs for theirs, _ in names.values()}
-    for name, (key, path) in places.items():
-        if name not in expected and not name.endswith(SKIPPED):
-            raise CheckpointError(f"{path}: unexpected tensor {key!r} for {config.n_layer} layers")
-    by_file: dict[Path, dict[str, tuple[str, bool]]] = {}
-    for ours, (theirs, transposed) in names.items():
-        if theirs not in places:
-            files = ", ".join(str(path) for path in weight_files(folder))
-            raise CheckpointError(f"{files}: tensor {theirs!r} is missing")
-        key, path = places[theirs]
-        by_file.setdefault(path, {})[key] = (ours, transposed)
-    return by_file
+    by_name: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        by_name.setdefault(piece.stored, []).append(piece)
+    _check({name: found[0].shape for name, found in by_name.items()}, source, layers=model.config.n_layer)
+    ours = shapes(model)
+    state: dict[str, Tensor] = {}
+    for name, stored in source.read(list(by_name)):
+        for piece in by_name[name]:
+            if piece.ours not in state:
+                state[piece.ours] = torch.empty(ours[piece.ours], dtype=dtype)
+            # Always a copy, because the tensor read belongs to the open file.
+            piece.in_ours(state[piece.ours]).copy_(piece.in_stored(stored))
+        del stored
+    model.load_state_dict(state, assign=True)
+
+
+def _check(expected: Mapping[str, Shape], source: tensors.Source, *, layers: int) -> None:
+    """Compare the stored tensors with the expected ones."""
+    for name, shape in source.shapes.items():
+        if name not in expected:
+            raise CheckpointError(f"{source.place(name)}: unexpected tensor {name!r} for {layers} layers")
+        if shape != expected[name]:
+            raise CheckpointError(
+                f"{source.place(name)}: tensor {name!r} has shape {shape}, config.json requires {expected[name]}"
+            )
+    if missing := next((name for name in expected if name not in source.shapes), None):
+        raise CheckpointError(f"{source.place(missing)}: tensor {missing!r} is missing")
 
 
 def save(
@@ -119,23 +118,34 @@ def save(
     *,
     record: Mapping[str, Any] | None,
     dtype: torch.dtype = torch.float32,
+    family: Family | None = None,
 ) -> None:
-    """Write a checkpoint folder; `record` (of how the model was trained), if any, becomes training.json."""
-    make_folder(folder)
+    """Write a checkpoint folder; `record` (of how the model was trained), if any, becomes training.json.
+
+    family: the layout; by default the first that holds the model's shape. Raises UsageError if none does.
+    """
     config = model.config
-    state = model.state_dict()
-    stored = {}
-    for ours, (theirs, transposed) in stored_names(config).items():
-        tensor = state[ours].detach().to("cpu", dtype)
-        stored[theirs if theirs == OUTPUT else f"transformer.{theirs}"] = (
-            tensor.t() if transposed else tensor
-        ).contiguous()
+    family = family or families.family_for(config)
+    make_folder(folder)
+    stored = _stored(model, family, dtype)
     write_atomic(folder / "model.safetensors", to_safetensors(stored, metadata={"format": "pt"}))
     tokenizer.save(folder, context=config.context)
-    settings = stored_config(config, end_of_text=tokenizer.end_of_text, dtype=dtype)
+    ids = {"bos_token_id": tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin}
+    ids |= {"eos_token_id": tokenizer.end_of_text}
+    settings = {**family.settings(config), "initializer_range": 0.02, **ids, "dtype": str(dtype).removeprefix("torch.")}
     write_atomic(folder / "config.json", json.dumps(settings, indent=2) + "\n")
     if record is not None:
         write_atomic(folder / "training.json", json.dumps(record, indent=2) + "\n")
+
+
+def _stored(model: GPT, family: Family, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return a model's tensors as a family stores them; numbers that no tensor of ours holds are zero."""
+    state, stored = model.state_dict(), dict[str, Tensor]()
+    for piece in family.pieces(model.config, shapes(model)):
+        if piece.stored not in stored:
+            stored[piece.stored] = torch.zeros(piece.shape, dtype=dtype)
+        piece.in_stored(stored[piece.stored]).copy_(piece.in_ours(state[piece.ours]))
+    return stored
 
 
 def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> None:
@@ -145,7 +155,7 @@ def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> N
     record = read_json(path, CheckpointError) if path.is_file() else None
     if record and (curve := _loss_curve(source / "metrics.jsonl")):
         record = {**record, "loss_curve": curve}
-    save(model, tokenizer, target, record=record, dtype=dtype)
+    save(model, tokenizer, target, record=record, dtype=dtype, family=families.read(source)[0])
 
 
 def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
@@ -161,7 +171,7 @@ def export(source: Path, target: Path, *, dtype: torch.dtype = torch.float32) ->
 
     Raises UsageError for a GPT that transformers cannot run, and when the target already holds a checkpoint.
     """
-    if read_config(source).band is not None:
+    if not families.read(source)[0].architecture:
         raise UsageError(
             f"{source} has banded attention (GPT-3), which transformers does not support; it cannot be exported"
         )

@@ -291,7 +291,7 @@ def test_every_window_begins_with_the_beginning_if_it_is_wanted(stride, length, 
     folder, first = beginning
     loaded = hf.load(folder, name="test", every_window=True)
     engine = hf.HFEngine(
-        loaded._network.model, loaded.tokenizer, name="test", content_hash="0", positions=CONTEXT, begin=first,
+        loaded._network.model, loaded.tokenizer, name="test", content_hash="0", positions=CONTEXT,
         stride=stride, every_window=True,
     )  # fmt: skip
     document, theirs = random.Random(length).choices(range(280), k=length), reference(folder)

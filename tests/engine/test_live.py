@@ -140,7 +140,7 @@ def test_a_module_that_does_not_know_the_tokenizers_ids_is_refused(tokenizer):
     with pytest.raises(UsageError, match="the tokenizer has 280 tokens, the module's logits cover only 5"):
         LiveEngine(Bigrams(5), tokenizer, name="m", positions=CONTEXT)
     with pytest.raises(UsageError, match=r"Bigrams cannot be called with tokens .* index out of range"):
-        LiveEngine(Bigrams(5), encoder_of(Characters("abcdef"), end_of_text=5)[0], name="m", positions=CONTEXT)
+        LiveEngine(Bigrams(5), encoder_of(Characters("abcdef"), end_of_text=5), name="m", positions=CONTEXT)
 
 
 def test_the_context_is_asked_for_where_the_module_does_not_say(gpt2):
@@ -152,8 +152,8 @@ def test_the_context_is_asked_for_where_the_module_does_not_say(gpt2):
 
 
 def test_a_tokenizer_of_ones_own_scores_as_its_table_says():
-    encoder, begin = encoder_of(Characters("abcdef"), end_of_text=5)
-    assert begin is None and isinstance(encoder, PlainEncoder)
+    encoder = encoder_of(Characters("abcdef"), end_of_text=5)
+    assert encoder.begin is None and isinstance(encoder, PlainEncoder)
     module = Bigrams(6)
     engine = LiveEngine(module, encoder, name="m", positions=8)
     [(_, response)] = engine.loglikelihood([asked(encoder, context="abc", continuation="de")])
@@ -166,9 +166,9 @@ def test_tokenizers_of_the_field_give_the_same_ids_and_stay_as_they_are(tokenize
     tokenizer.save(tmp_path, context=CONTEXT)
     fast = transformers.AutoTokenizer.from_pretrained(tmp_path)
     fast.backend_tokenizer.enable_truncation(4)
-    encoder, _ = encoder_of(fast)
+    encoder = encoder_of(fast)
     text = "the cat sat on a mat"
-    assert encoder.encode(text) == tokenizer.encode(text) == encoder_of(tmp_path)[0].encode(text)
+    assert encoder.encode(text) == tokenizer.encode(text) == encoder_of(tmp_path).encode(text)
     assert fast.backend_tokenizer.truncation is not None
     assert encoder.end_of_text == tokenizer.end_of_text
 

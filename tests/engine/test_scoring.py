@@ -31,7 +31,7 @@ class NoText:
     """All that scoring needs of a tokenizer."""
 
     end_of_text = 0
-    highest = 0
+    highest, begin = 0, None
 
 
 def make(shape, *, layers=2, width=32):

@@ -16,14 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from evalkit.cli import main
 from evalkit.engine import hf
 from evalkit.engine.gpt import GPTEngine
 from evalkit.errors import CheckpointError
 from evalkit.model import onednn, weights
 from evalkit.model.config import GPTConfig
+from evalkit.model.families import read_config
 from evalkit.model.gpt import GPT
-from evalkit.model.layouts import read_config
 from evalkit.model.resolve import folder_of
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Request
@@ -161,22 +160,6 @@ def test_scores_and_generated_texts_are_transformers(packed, tokens, tmp_path):
     decoding = Decoding(until=(), max_tokens=8)
     drawn = [replace(request, kind="generate_until", continuation_ids=(), decoding=decoding) for request in asked]
     assert {i: r.text for i, r in ours.generate_until(drawn)} == {i: r.text for i, r in theirs.generate_until(drawn)}
-
-
-@pytest.mark.parametrize(
-    "values",
-    [{"activation_function": "gelu"}, {"n_inner": 64}, {"scale_attn_by_inverse_layer_idx": True}],
-)
-def test_where_ours_is_another_gpt_the_way_out_that_is_named_works(values, tmp_path, capsys):
-    made(TIED, tmp_path / "m")
-    if "n_inner" in values:
-        shape = transformers.GPT2Config(n_layer=1, n_embd=32, n_head=2, n_positions=32, vocab_size=300, n_inner=64)
-        transformers.GPT2LMHeadModel(shape).save_pretrained(tmp_path / "m")
-    edit(tmp_path / "m", **values)
-    with pytest.raises(CheckpointError, match="try --model hf:FOLDER"):
-        weights.load(tmp_path / "m")
-    command = ["run", "--tasks", "world_lm", "--limit", "2", "--no-cache", "--out", str(tmp_path / "run")]
-    assert main([*command, "--model", f"hf:{tmp_path / 'm'}"]) == 0
 
 
 class NanoGPT(nn.Module):

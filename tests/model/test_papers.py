@@ -15,8 +15,8 @@ from evalkit.errors import UsageError
 from evalkit.model import weights
 from evalkit.model.config import GPT1, GPT2, GPT3, GPTConfig
 from evalkit.model.decoding import DecodingCache, Entry, read
+from evalkit.model.families import read_config
 from evalkit.model.gpt import GPT
-from evalkit.model.layouts import read_config
 from evalkit.tokenizer import Tokenizer
 from tests.model.shapes import shapes
 

@@ -151,7 +151,7 @@ BREAKAGES = {
     ),
     "tensor missing in a pickle": (
         lambda f: edit_pickle(f, drop_one),
-        "pytorch_model.bin: tensor 'h.0.ln_1.weight' is missing",
+        "pytorch_model.bin: tensor 'transformer.h.0.ln_1.weight' is missing",
     ),
     "tensor surplus in a pickle": (
         lambda f: edit_pickle(f, lambda s: s.update(extra=torch.ones(1))),

@@ -1,0 +1,73 @@
+"""The families of models that our network can be: one file each, found by itself, named after its model_type.
+
+Packages may add families (`[project.entry-points."evalkit.families"]`). Needs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from evalkit.errors import CheckpointError, UsageError
+from evalkit.model.config import GPTConfig
+from evalkit.model.family import Family
+from evalkit.model.settings import NotNativeError, Settings
+from evalkit.model.stored import differs
+from evalkit.plugins import Registry
+
+FAMILIES: Registry[Family] = Registry(
+    "family",
+    {
+        family.model_type: family
+        for module in pkgutil.iter_modules(__path__)
+        for family in [importlib.import_module(f"{__name__}.{module.name}").FAMILY]
+    },
+    group="evalkit.families",
+)
+
+
+def read(folder: Path) -> tuple[Family, GPTConfig]:
+    """Read config.json, and from the weights whether the output matrix is separate.
+
+    If config.json says that it is the token embedding but the files hold another matrix, the files count, as in
+    transformers. Raises NotNativeError for a sound model that our network cannot be, CheckpointError for a broken file.
+    """
+    settings = Settings.read(folder / "config.json")
+    kind = settings.text("model_type")
+    if kind not in FAMILIES:
+        raise settings.refused("model_type", f"our GPT has {', '.join(FAMILIES)}")
+    family = FAMILIES[kind]
+    return family, family.config(
+        settings, untied=lambda: differs(folder, family.embedding, family.output, prefix=family.prefix)
+    )
+
+
+def read_config(folder: Path) -> GPTConfig:
+    """Read the shape of a checkpoint folder; errors as in `read`."""
+    return read(folder)[1]
+
+
+def foreign(folder: Path) -> str:
+    """Return why our network cannot be a folder's model; an empty text if it can, or if the folder is broken."""
+    try:
+        read(folder)
+    except NotNativeError as error:
+        return str(error)
+    except CheckpointError:
+        return ""
+    return ""
+
+
+def family_for(config: GPTConfig) -> Family:
+    """Return the first family that can hold a shape; what it stores is what transformers computes.
+
+    Raises UsageError, naming what the nearest family lacks, if there is none.
+    """
+    lost = {kind: FAMILIES[kind].lost(config) for kind in FAMILIES}
+    nearest = min(lost, key=lambda kind: len(lost[kind]))
+    if lost[nearest]:
+        raise UsageError(
+            f"no layout of transformers holds this GPT; the nearest, {nearest}, has no {', '.join(lost[nearest])}"
+        )
+    return FAMILIES[nearest]

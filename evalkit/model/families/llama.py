@@ -1,0 +1,72 @@
+"""Llama 1 to 3 (Touvron et al. 2023; Grattafiori et al. 2024): rotary positions, RMS norms, SwiGLU, shared keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.model.config import GPTConfig
+from evalkit.model.family import COMMON_SIZES, Family
+from evalkit.model.pieces import Names, separate
+from evalkit.model.positions import read_rotary, write_rotary
+from evalkit.model.settings import Settings
+
+SIZES = {**COMMON_SIZES, "n_kv_head": "num_key_value_heads"}
+# transformers' values for keys that a file may leave out, in all families of this layout.
+DEFAULTS = {
+    "num_key_value_heads": None,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 10_000.0,
+    "tie_word_embeddings": False,
+    "attention_bias": False,
+}
+FIXED = {"norm_kind": "rms", "gated": True}
+_BLOCK = "model.layers.N."
+TENSORS: Names = {
+    "tokens": "model.embed_tokens",
+    "blocks.N.norm_1": f"{_BLOCK}input_layernorm",
+    "blocks.N.attention.qkv": separate(*(f"{_BLOCK}self_attn.{name}_proj" for name in "qkv")),
+    "blocks.N.attention.out": f"{_BLOCK}self_attn.o_proj",
+    "blocks.N.norm_2": f"{_BLOCK}post_attention_layernorm",
+    **{f"blocks.N.{name}": f"{_BLOCK}mlp.{name}_proj" for name in ("gate", "up", "down")},
+    "norm": "model.norm",
+    "output": "lm_head",
+}
+# Wave lengths of rotary positions, which old versions stored.
+BUFFERS = (".rotary_emb.inv_freq",)
+
+
+def biases(settings: Settings) -> tuple[str, ...]:
+    """Read whether the attention's matrices have biases."""
+    return ("qkv", "out") if settings.flag("attention_bias") else ()
+
+
+def _read(settings: Settings) -> Mapping[str, Any]:
+    return {"rotary": read_rotary(settings), "biases": biases(settings) + ("mlp",) * settings.flag("mlp_bias")}
+
+
+def _write(config: GPTConfig) -> Mapping[str, Any]:
+    return {
+        **write_rotary(config),
+        "attention_bias": "qkv" in config.biases,
+        "mlp_bias": "mlp" in config.biases,
+        "attention_dropout": config.dropout,
+    }
+
+
+FAMILY = Family(
+    model_type="llama",
+    architecture="LlamaForCausalLM",
+    known="Llama 1 to 3, SmolLM2, TinyLlama",
+    sizes={**SIZES, "d_head": "head_dim"},
+    epsilon="rms_norm_eps",
+    activation="hidden_act",
+    defaults={**DEFAULTS, "head_dim": None, "mlp_bias": False},
+    fixed=FIXED,
+    read=_read,
+    write=_write,
+    tensors=TENSORS,
+    prefix="model.",
+    buffers=BUFFERS,
+)

@@ -1,0 +1,147 @@
+"""Where the numbers of our tensors are among stored ones, in any layout; the same pieces serve reading and writing.
+
+A layout maps our modules to forms: how a module is stored, and under which name. `pieces` turns that into a piece for
+each pair of tensors that share numbers. A stored name contains ".N." where the number of the layer stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evalkit.model.config import GPTConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Shape = tuple[int, ...]
+View = Callable[["Tensor"], "Tensor"]
+_LAYER = re.compile(r"\.\d+\.")
+
+
+def _all(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Numbers that one of our tensors shares with a stored one.
+
+    ours, stored: the names of the tensors. shape: of the stored one. in_ours, in_stored: functions that return the
+    views of either tensor in which the numbers stand; both of one shape.
+    """
+
+    ours: str
+    stored: str
+    shape: Shape
+    in_ours: View = _all
+    in_stored: View = _all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One of our tensors: its name, its shape, and the shape of its model."""
+
+    name: str
+    shape: Shape
+    config: GPTConfig
+
+    def stored(self, module: str) -> str:
+        """Return the stored name of the tensor of the same layer and kind (weight or bias) of a stored module."""
+        layer = _LAYER.search(self.name)
+        return f"{module.replace('.N.', layer[0]) if layer else module}.{self.name.rpartition('.')[2]}"
+
+
+Form = Callable[[Target], Iterator[Piece]]
+# Our modules, with "N" for a layer's number -> their form, or just the name of one that is stored as ours is.
+Names = Mapping[str, str | Form]
+
+
+def pieces(config: GPTConfig, shapes: Mapping[str, Shape], *, names: Names) -> Iterator[Piece]:
+    """Yield the pieces of all our tensors."""
+    for name, shape in shapes.items():
+        form = names[_LAYER.sub(".N.", name).rpartition(".")[0]]
+        yield from (same(form) if isinstance(form, str) else form)(Target(name=name, shape=shape, config=config))
+
+
+def same(module: str) -> Form:
+    """Stored as it is."""
+
+    def form(target: Target) -> Iterator[Piece]:
+        yield Piece(ours=target.name, stored=target.stored(module), shape=target.shape)
+
+    return form
+
+
+def transposed(module: str) -> Form:
+    """Stored as (in, out), as in GPT-1's and GPT-2's code; a bias as it is."""
+
+    def form(target: Target) -> Iterator[Piece]:
+        yield Piece(
+            ours=target.name,
+            stored=target.stored(module),
+            shape=target.shape[::-1],
+            in_stored=_transposed,
+        )
+
+    return form
+
+
+def separate(queries: str, keys: str, values: str) -> Form:
+    """Queries, keys and values, the rows of one tensor of ours, are three stored ones."""
+
+    def form(target: Target) -> Iterator[Piece]:
+        config, start = target.config, 0
+        for module, heads in ((queries, config.n_head), (keys, config.n_kv_head), (values, config.n_kv_head)):
+            rows = heads * config.d_head
+            yield Piece(
+                ours=target.name, stored=target.stored(module), shape=(rows, *target.shape[1:]),
+                in_ours=_Rows(start, start + rows),
+            )  # fmt: skip
+            start += rows
+
+    return form
+
+
+def by_head(module: str) -> Form:
+    """Queries, keys and values of the first head, then of the second, and so on (GPT-NeoX)."""
+
+    def form(target: Target) -> Iterator[Piece]:
+        heads, width = target.config.n_head, target.config.d_head
+        yield Piece(
+            ours=target.name, stored=target.stored(module), shape=target.shape,
+            in_ours=lambda ours: ours.unflatten(0, (3, heads, width)).transpose(0, 1),
+            in_stored=lambda stored: stored.unflatten(0, (heads, 3, width)),
+        )  # fmt: skip
+
+    return form
+
+
+def behind(rows: int, module: str) -> Form:
+    """Stored behind rows that the network never reads (OPT's positions)."""
+
+    def form(target: Target) -> Iterator[Piece]:
+        first, *rest = target.shape
+        yield Piece(
+            ours=target.name, stored=target.stored(module), shape=(first + rows, *rest),
+            in_stored=_Rows(rows, first + rows),
+        )  # fmt: skip
+
+    return form
+
+
+def _transposed(tensor: Tensor) -> Tensor:
+    return tensor.t()
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The view of some rows."""
+
+    start: int
+    stop: int
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        return tensor[self.start : self.stop]
