@@ -23,6 +23,7 @@ __all__ = [
     "EvalkitError",
     "Example",
     "Forecasts",
+    "LearningCurve",
     "Metric",
     "Model",
     "Protocol",
@@ -55,6 +56,7 @@ _HOMES = {
         "compare evaluate forecast load_tasks open_model register_engine register_family register_metric "
         "register_model register_result_reader register_tasks task_from_rows"
     ),
+    "evalkit.curves.learning_curve": "LearningCurve",
     "evalkit.engine.base": "Engine",
     "evalkit.engine.open": "Model",
     "evalkit.errors": "EvalkitError",
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
         register_tasks,
         task_from_rows,
     )
+    from evalkit.curves.learning_curve import LearningCurve
     from evalkit.engine.base import Engine
     from evalkit.engine.open import Model
     from evalkit.errors import EvalkitError

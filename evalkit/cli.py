@@ -29,6 +29,7 @@ from evalkit.commands import (
     run,
     tasks,
     train,
+    watch,
 )
 from evalkit.errors import FAULT, EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
 from evalkit.interrupts import Terminated, prompt_end
@@ -52,6 +53,7 @@ _COMMANDS = {
     "calibration": calibration,
     "corpus": corpus,
     "train": train,
+    "watch": watch,
     "finetune": finetune,
     "tasks": tasks,
     "models": models,

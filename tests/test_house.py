@@ -24,6 +24,7 @@ LAYERS = [
     {"train", "lm_eval"},
     {"frames"},
     {"api"},
+    {"curves"},
     {"commands"},
     {"cli"},
 ]

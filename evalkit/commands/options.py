@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from evalkit.data.sources import DataPaths
     from evalkit.engine.batched import BatchedEngine
     from evalkit.engine.cache import ResponseCache
+    from evalkit.harness.settings import RunSettings
     from evalkit.tokenizer import Tokenizer
 
 
@@ -70,6 +71,48 @@ def count(text: str, option: str) -> int:
     if value < 1:
         raise UsageError(f"{option} {text!r}: expected a count such as 20M, 300k or 5000")
     return value
+
+
+def add_tasks(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Add the options that choose tasks and say how they are asked."""
+    parser.add_argument(
+        "--tasks",
+        default=default,
+        help="tasks, suites (world, gpt2-paper, superglue, a family, all), globs, task files, lm-eval:NAME or its YAML "
+        f"files (default: {default})",
+    )
+    parser.add_argument(
+        "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or a task file's own)"
+    )
+    parser.add_argument("--protocol", help="how to build prompts (default: the suite's, or each task's first)")
+    parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run as well, or all")
+    parser.add_argument(
+        "--limit", type=int, help="documents per task: a fixed pseudo-random subset; for lm-eval's tasks the first ones"
+    )
+    parser.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="where a benchmark's file or folder is",
+    )
+
+
+def settings(arguments: argparse.Namespace) -> RunSettings:
+    """Return what the options of add_tasks say."""
+    from evalkit.harness.settings import RunSettings
+
+    numbers, paper_shots = shots(arguments.shots or "0")
+    return RunSettings(
+        shots=numbers,
+        paper_shots=paper_shots,
+        seeds=integers(arguments.seeds, "--seeds"),
+        protocol=arguments.protocol,
+        limit=arguments.limit,
+        templates=tuple(filter(None, arguments.templates.split(","))),
+        default_shots=arguments.shots is None,
+    )
 
 
 def data(arguments: argparse.Namespace) -> DataPaths:

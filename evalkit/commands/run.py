@@ -14,7 +14,6 @@ from evalkit.errors import DiskError, EvalkitError
 
 if TYPE_CHECKING:
     from evalkit.frames import Run
-    from evalkit.harness.settings import RunSettings
     from evalkit.types import Result
 
 log = logging.getLogger(__name__)
@@ -41,28 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="ladder name, gpt1, GPT-2 size, checkpoint folder, hf:ID or hf:FOLDER (by transformers); comma-separated",
     )
-    parser.add_argument(
-        "--tasks",
-        default="world",
-        help="tasks, suites (world, gpt2-paper, superglue, a family, all), globs, task files, lm-eval:NAME or its YAML "
-        "files (default: world)",
-    )
-    parser.add_argument(
-        "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or a task file's own)"
-    )
-    parser.add_argument("--protocol", help="how to build prompts (default: the suite's, or each task's first)")
-    parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run as well, or all")
-    parser.add_argument(
-        "--limit", type=int, help="documents per task: a fixed pseudo-random subset; for lm-eval's tasks the first ones"
-    )
-    parser.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
-    parser.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="where a benchmark's file or folder is",
-    )
+    options.add_tasks(parser, default="world")
     options.add_max_failed(parser)
     options.add_trust(parser)
     parser.add_argument("--out", type=Path, help="run folder (default: runs/MODEL-SETTINGS)")
@@ -89,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     # Records live until the end: scanning them for cycles again and again takes a fifth of a cached run.
     gc.set_threshold(50_000, 20)
-    settings = _settings(arguments)
+    settings = options.settings(arguments)
     allowed = options.share(arguments.max_failed, "--max-failed")
     names = [name for name in arguments.model.split(",") if name]
     for name in names:  # a wrong name is found before the first model has run for hours
@@ -149,21 +127,6 @@ class _Outcome:
         """Raise the first error when everything has failed."""
         if self.first and not self.results:
             raise self.first
-
-
-def _settings(arguments: argparse.Namespace) -> RunSettings:
-    from evalkit.harness.settings import RunSettings
-
-    shots, paper_shots = options.shots(arguments.shots or "0")
-    return RunSettings(
-        shots=shots,
-        paper_shots=paper_shots,
-        seeds=options.integers(arguments.seeds, "--seeds"),
-        protocol=arguments.protocol,
-        limit=arguments.limit,
-        templates=tuple(filter(None, arguments.templates.split(","))),
-        default_shots=arguments.shots is None,
-    )
 
 
 def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:

@@ -42,9 +42,12 @@ _UNIT = 32768
 
 def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
     """Return the settings that decide every number of a run: the manifest, which must match for a run to resume."""
+    return {"evalkit": __version__, "model": dict(engine.signature()), **describe_tasks(tasks, settings)}
+
+
+def describe_tasks(tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
+    """Return the settings that do not concern the model."""
     return {
-        "evalkit": __version__,
-        "model": dict(engine.signature()),
         "tasks": {
             t.task.name: {
                 "version": t.task.version,

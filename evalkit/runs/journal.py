@@ -124,7 +124,7 @@ class Journal:
         self._size, self._next_sync = 0, time.monotonic() + SYNC
 
     def __enter__(self) -> Journal:
-        self._lock = _lock(self.path.parent)
+        self._lock = lock(self.path.parent)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -194,8 +194,11 @@ class Journal:
             self._next_sync = now + max(SYNC, 50 * (now - began))
 
 
-def _lock(folder: Path) -> int | None:
-    """Lock a folder until the returned descriptor is closed or the process ends; None where locks are not supported."""
+def lock(folder: Path) -> int | None:
+    """Lock a folder until the returned descriptor is closed or the process ends; None where locks are not supported.
+
+    Raises StoreError when another process holds it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows

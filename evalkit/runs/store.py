@@ -133,7 +133,7 @@ class RunStore:
         write_atomic(self.folder / "manifest.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
 
     def _check_same(self) -> None:
-        changed = list(_differences(read_manifest(self.folder)["settings"], self.settings))
+        changed = list(differences(read_manifest(self.folder)["settings"], self.settings))
         if changed:
             others = f"; and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
             raise StoreError(
@@ -142,7 +142,7 @@ class RunStore:
             )
 
 
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
     """Yield "NAME: OLD -> NEW" for each setting that differs; nested names are joined with dots."""
     if old == new:
         return
@@ -150,7 +150,7 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
         yield f"{name}: {_short(old)} -> {_short(new)}"
         return
     for key in sorted(old.keys() | new.keys()):
-        yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
 
 
 def _named(cell: Cell) -> str:

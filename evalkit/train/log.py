@@ -55,7 +55,7 @@ class Metrics:
     def __init__(self, out: Path, *, step: int, tensorboard: bool):
         self._path = out / METRICS
         _cut(self._path, step)
-        self._board = _board(out / "tensorboard", step) if tensorboard else None
+        self._board = board(out / "tensorboard", step) if tensorboard else None
 
     def __enter__(self) -> Metrics:
         self._file = self._path.open("a", encoding="utf-8")
@@ -94,7 +94,11 @@ def check_tensorboard() -> None:
         raise UsageError("--tensorboard needs the package tensorboard: pip install 'evalkit[tensorboard]'") from None
 
 
-def _board(folder: Path, step: int) -> Any:
+def board(folder: Path, step: int) -> Any:
+    """Return a writer of TensorBoard's event files, in which what follows a step is dropped.
+
+    Raises UsageError if the package is not installed.
+    """
     check_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
 
