@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint bench ladder ladder-seeds books report zoo clean
+.PHONY: run test lint bench ladder ladder-seeds books architectures report zoo clean
 
 # Evaluate the bundled nano on the whole world suite at 0, 1 and 4 shots, and print the table.
 run: $(VENV)/ready
@@ -61,6 +61,34 @@ books: $(VENV)/ready
 	    --tasks wikitext2,ptb,lambada,hellaswag,piqa --out runs/books
 	$(BIN)/evalkit report runs/books --title "A ladder on books" --out reports/books
 	cp $(BOOKS)/corpus/stats.md reports/books/corpus.md
+
+# What today's architecture buys: both ladders on the world and on your own text (TEXT=FOLDER EVALKIT_DATA=FOLDER), at
+# equally many tokens. reports/architectures.md compares them, reports/architectures/ has the trends of loss and tasks.
+ARCH_RUNGS := mini micro nano pico
+ARCHS := checkpoints/architectures
+architectures: $(VENV)/ready
+	$(BIN)/evalkit corpus build world --vocab 3000 --out $(ARCHS)/corpus-world
+	$(BIN)/evalkit corpus build $(TEXT) --vocab 8192 --out $(ARCHS)/corpus-books
+	rm -f reports/architectures.md
+	for text in world:6M books:4M; do \
+	    name=$${text%:*}; \
+	    for arch in gpt2 modern; do \
+	        $(BIN)/evalkit train --arch $$arch --size $(call list,$(ARCH_RUNGS)) --corpus $(ARCHS)/corpus-$$name \
+	            --tokens $${text#*:} --sequences 8 --out $(ARCHS)/$$name/$$arch || exit 1; \
+	    done; \
+	    $(BIN)/python -m tests.benchmarks.measure_ladders --corpus $(ARCHS)/corpus-$$name --base $(ARCHS)/$$name/gpt2 \
+	        --other $(ARCHS)/$$name/modern --title "On $$name" --out reports/architectures.md || exit 1; \
+	done
+	for arch in gpt2 modern; do \
+	    $(BIN)/evalkit run --model $(call list,$(addprefix $(ARCHS)/world/$$arch/,$(ARCH_RUNGS))) --tasks world --shots 0,1 \
+	        --out runs/architectures/world/$$arch || exit 1; \
+	    $(BIN)/evalkit run --model $(call list,$(addprefix $(ARCHS)/books/$$arch/,$(ARCH_RUNGS))) \
+	        --tasks wikitext2,ptb,lambada,piqa,hellaswag --limit 2000 --out runs/architectures/books/$$arch || exit 1; \
+	done
+	for name in world books; do \
+	    $(BIN)/evalkit report runs/architectures/$$name/* --title "Two architectures on $$name" \
+	        --out reports/architectures/$$name || exit 1; \
+	done
 
 # Put the ladder into the package, at half precision.
 zoo: $(VENV)/ready

@@ -22,13 +22,15 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the table of models, or one model's records."""
     from evalkit.model import resolve
     from evalkit.report import models
-    from evalkit.train.presets import PRESETS
+    from evalkit.train.presets import MODERN, PRESETS
 
     if arguments.name is None:
         options.console().print(models.table())
         return
     if arguments.name in PRESETS:
         print(f"evalkit train --size {arguments.name}: {PRESETS[arguments.name].text()}")
+    if arguments.name in MODERN:
+        print(f"evalkit train --size {arguments.name} --arch modern: {MODERN[arguments.name].text()}")
     folder = resolve.folder_of(arguments.name)
     for name in ("config.json", "training.json"):
         if (folder / name).is_file():

@@ -314,6 +314,25 @@ HUB = MappingProxyType(
 )
 
 
+# How a named size can be built. "gpt2": as its paper has it. "modern": the same layers, width and heads, otherwise as
+# Qwen 3 (Yang et al. 2025, section 2), whose layout it is stored in.
+Architecture = Literal["gpt2", "modern"]
+
+
+def modern(shape: GPTConfig) -> GPTConfig:
+    """Return today's decoder with the layers, width, heads and about the parameters of a GPT.
+
+    RMS norms, also of each head's queries and keys; SwiGLU of about 8/3 the width, so that its three matrices have the
+    parameters of two of four times the width and of the biases; rotary positions; no biases. What trials chose among:
+    docs/log.md.
+    """
+    return GPTConfig(
+        n_layer=shape.n_layer, d_model=shape.d_model, n_head=shape.n_head, context=shape.context,
+        vocab_size=shape.vocab_size, dropout=shape.dropout, epsilon=1e-6, norm_kind="rms", biases=(),
+        d_ff=8 * round((8 * shape.d_model + 11) / 24), activation="silu", gated=True, qk_norm="head", rotary=Rotary(),
+    )  # fmt: skip
+
+
 def with_shape(config: GPTConfig, *, vocab_size: int, context: int | None = None, dropout: float = 0.0) -> GPTConfig:
     """Return a shape with a tokenizer's vocabulary and, if given, another context."""
     return replace(config, vocab_size=vocab_size, context=context or config.context, dropout=dropout)

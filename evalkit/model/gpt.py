@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from evalkit.model.attention import causal_attention, suits
 from evalkit.model.config import GPTConfig
 from evalkit.model.dropout import Dropout
+from evalkit.model.rms_norm import RMSNorm
 from evalkit.model.rotary import Rotation, rotate, rotation_at
 
 
@@ -57,7 +58,7 @@ class Linear(nn.Linear):
 def norm_of(config: GPTConfig, width: int) -> nn.Module:
     """Build a norm of the config's kind."""
     if config.norm_kind == "rms":
-        return nn.RMSNorm(width, eps=config.epsilon)
+        return RMSNorm(width, eps=config.epsilon)
     return nn.LayerNorm(width, eps=config.epsilon, bias="norm" in config.biases)
 
 

@@ -6,7 +6,8 @@ Shapes: N positions (any leading shape), H heads, K = width of a head, R compone
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,10 +36,34 @@ def rotation_at(places_N: Tensor, config: GPTConfig) -> Rotation | None:
 
 def rotate(x_NHK: Tensor, rotation: Rotation) -> Tensor:
     """Rotate the pairs of components (i, i + R / 2) of each head; computed in fp32, returned in x's dtype."""
+    if x_NHK.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        apply: Callable[..., Tensor] = _Rotated.apply
+        return apply(x_NHK, *rotation)
+    return _rotated(x_NHK, rotation)
+
+
+def _rotated(x_NHK: Tensor, rotation: Rotation) -> Tensor:
     R = rotation.cosines.shape[-1]
     x_NHR = x_NHK[..., :R]
     rotated = torch.addcmul(x_NHR * rotation.cosines, x_NHR.roll(R // 2, -1), rotation.sines).to(x_NHK.dtype)
     return rotated if x_NHK.shape[-1] == R else torch.cat([rotated, x_NHK[..., R:]], -1)
+
+
+class _Rotated(torch.autograd.Function):
+    """The rotation in training, whose gradient is the same rotation backwards."""
+
+    @staticmethod
+    def forward(ctx: Any, x_NHK: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        # Products with a row for each head are twice as fast as with one row for all.
+        size = (*cosines.shape[:-2], x_NHK.shape[-2], cosines.shape[-1])
+        rotation = Rotation(cosines.expand(size).contiguous(), sines.expand(size).contiguous())
+        ctx.save_for_backward(*rotation)
+        return _rotated(x_NHK, rotation)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        cosines, sines = ctx.saved_tensors
+        return _rotated(grads[0], Rotation(cosines, -sines)), None, None
 
 
 def _frequencies(config: GPTConfig) -> Tensor:

@@ -19,7 +19,9 @@ _ROWS = 256
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, dtype: torch.dtype, cap: float | None
+    ) -> Tensor:
         N = states_ND.shape[0]
         states, weight = states_ND.to(dtype), weight_VD.to(dtype)
         weight_grad = torch.zeros_like(weight_VD, dtype=torch.float32)
@@ -30,12 +32,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
             targets = targets_N[part]
             rows = torch.arange(len(targets), device=states.device)
             logits = states[part] @ weight.t()
+            if cap is not None:
+                bent = torch.tanh_(logits / cap)
+                logits = cap * bent
             share = logits.softmax(1)  # summed in fp32 for any input dtype
             # log-sum-exp from the largest share, which is at least 1 / V and cannot vanish: no second exp is needed.
             lse = logits.amax(1).float() - share.amax(1).float().log()
             total += (lse - logits[rows, targets]).sum()
             # The gradient with respect to the logits is (softmax - one-hot) / N; the division comes last.
             share[rows, targets] -= 1
+            if cap is not None:
+                share *= 1 - bent.square_()
             states_grad[part] = share @ weight
             weight_grad += share.t() @ states[part]
         states_grad /= N
@@ -44,15 +51,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return total / N
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         states_grad, weight_grad = ctx.saved_tensors
-        return states_grad * grads[0], weight_grad * grads[0], None, None
+        return states_grad * grads[0], weight_grad * grads[0], None, None, None
 
 
-def linear_cross_entropy(states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, dtype: torch.dtype) -> Tensor:
+def linear_cross_entropy(
+    states_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, *, dtype: torch.dtype, cap: float | None = None
+) -> Tensor:
     """Return the mean cross-entropy in nats of softmax(states @ weight.T) against the targets.
 
-    dtype: of the matrix products and of the softmax's results; its sums and the loss are always in fp32.
+    dtype: of the matrix products and of the softmax's results; its sums and the loss are always in fp32. cap: logits
+    are cap tanh(logits / cap) (Gemma 2); None: as they are.
     """
     apply: Callable[..., Tensor] = _LinearCrossEntropy.apply
-    return apply(states_ND, weight_VD, targets_N, dtype)
+    return apply(states_ND, weight_VD, targets_N, dtype, cap)

@@ -36,7 +36,9 @@ class Objective(nn.Module):
             states_BTD = self._hidden(inputs_BT)
         dtype = torch.bfloat16 if self._config.dtype == "bf16" else torch.float32
         weight = self.model.output_matrix
-        return linear_cross_entropy(states_BTD.flatten(0, 1), weight, targets_BT.flatten(), dtype=dtype)
+        return linear_cross_entropy(
+            states_BTD.flatten(0, 1), weight, targets_BT.flatten(), dtype=dtype, cap=self.model.config.logit_cap
+        )
 
 
 def precision(config: TrainConfig) -> contextlib.AbstractContextManager[Any]:

@@ -60,6 +60,9 @@ class Optimizers:
 
     def __init__(self, model: GPT, config: OptimConfig, *, schedule: Schedule):
         self.schedule = schedule
+        shape = model.config
+        keys = shape.n_kv_head * shape.d_head
+        self._rows = [shape.n_head * shape.d_head, keys, keys]
         matrices: list[torch.Tensor] = []
         tables: list[torch.Tensor] = []
         vectors: list[torch.Tensor] = []
@@ -68,7 +71,7 @@ class Optimizers:
             if name.endswith("qkv.weight") and config.muon_lr:
                 # Muon gives every direction of a matrix the same step. Query, key and value are three matrices in one
                 # tensor; treated as one, the value's large early gradient would leave almost nothing for the others.
-                parts = [nn.Parameter(part) for part in parameter.data.chunk(3)]  # views: they share memory
+                parts = [nn.Parameter(part) for part in parameter.data.split(self._rows)]  # views: they share memory
                 self._fused.append((parameter, parts))
                 matrices += parts
                 continue
@@ -92,7 +95,7 @@ class Optimizers:
         """Apply the gradients and clear them."""
         for fused, parts in self._fused:
             assert fused.grad is not None
-            for part, grad in zip(parts, fused.grad.chunk(3), strict=True):
+            for part, grad in zip(parts, fused.grad.split(self._rows), strict=True):
                 part.grad = grad
             fused.grad = None
         for optimizer, peak in self._members:

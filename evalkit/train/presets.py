@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from evalkit.errors import unknown
-from evalkit.model.config import SIZES, GPTConfig
+from evalkit.model.config import LADDER, SIZES, Architecture, GPTConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +106,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
     }
 )  # fmt: skip
 
+# Of --arch modern; the budgets are those of the GPT-2s, so that both can be compared.
+MODERN: Mapping[str, Preset] = MappingProxyType(
+    {
+        size: replace(PRESETS[size], muon_lr=0.02, adam_lr=0.01, why="the budget of the GPT-2 of this size; trials")
+        for size in LADDER
+    }
+)
 
-def preset(size: str) -> Preset:
-    """Return the preset of a named size. Raises UsageError for another name."""
+
+def preset(size: str, architecture: Architecture = "gpt2") -> Preset:
+    """Return the preset of a named size in an architecture. Raises UsageError for another name of a size."""
     if size not in SIZES:
         raise unknown("size", size, SIZES)
-    return PRESETS[size]
+    return MODERN.get(size, PRESETS[size]) if architecture == "modern" else PRESETS[size]
 
 
 def nearest(shape: GPTConfig) -> str:

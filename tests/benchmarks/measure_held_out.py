@@ -54,7 +54,8 @@ def training(record: Mapping[str, Any], folder: Path, *, corpus: Corpus) -> Trai
     try:
         settings = dict(record["settings"])
         fingerprint = settings.pop("corpus")
-        model, optim = GPTConfig(**settings.pop("model")), OptimConfig(**settings.pop("optim"))
+        model, optim = GPTConfig.of(settings.pop("model")), OptimConfig(**settings.pop("optim"))
+        settings["extended"] = tuple((step, tokens) for step, tokens in settings.get("extended") or ())
         config = TrainConfig(model=model, optim=optim, **settings)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / 'training.json'} is not a record of evalkit's trainer: {error}") from None

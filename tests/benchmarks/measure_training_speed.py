@@ -1,6 +1,6 @@
 """Training on a processor against nanoGPT: tokens per second, the share of the matrix products' rate, the loss.
 
-    NANOGPT=FOLDER OMP_NUM_THREADS=2 python tests/benchmarks/measure_training_speed.py [--sizes 4x128,6x256,8x512]
+    [NANOGPT=FOLDER] OMP_NUM_THREADS=2 python tests/benchmarks/measure_training_speed.py [--sizes 4x128,6x256,8x512]
         [--corpus world] [--vocab 8192] [--rounds 3] [--seconds 5] [--loss-steps 500] [--losses LABEL...]
 
 FOLDER is a checkout of karpathy/nanoGPT; only its model.py is used, with the optimizer that it configures, in the step
@@ -10,7 +10,8 @@ compile) and with both (bf16 autocast and torch.compile, which its train.py leav
 optimizer, AdamW, and as it is by default (Muon for the blocks). The rate of the matrix products is measured on the
 model's own shapes, in bf16. With --loss-steps each is trained that far, nanoGPT with the learning rates of its small
 character model, and the mean loss of its last 50 steps is printed as well; --losses names those that go so far, if not
-all.
+all. "modern" is ours with --arch modern, of the same layers, width and heads. Without NANOGPT only ours are measured,
+relative to AdamW's GPT-2.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import torch
 
 from evalkit import corpus as corpora
 from evalkit.corpus.prepare import prepare
-from evalkit.model.config import GPTConfig
+from evalkit.model.config import GPTConfig, modern
 from evalkit.tokenizer import Tokenizer
 from evalkit.train.batches import Batches
 from evalkit.train.config import TrainConfig
@@ -50,6 +51,7 @@ PEAK, LOWEST, WARMUP, BETAS, DECAY, CLIP = 1e-3, 1e-4, 100, (0.9, 0.99), 0.1, 1.
 ADAM = OptimConfig(muon_lr=0.0, adam_lr=PEAK, weight_decay=DECAY, beta2=BETAS[1], schedule="cosine", clip=CLIP)
 THEIRS = {"nanoGPT": False, "nanoGPT, bf16 + compile": True}
 OURS = {"evalkit, AdamW": ADAM, "evalkit, Muon": OptimConfig()}
+OURS |= {f"{label}, modern": optim for label, optim in OURS.items()}
 Step = Callable[[int], Any]
 
 
@@ -95,7 +97,7 @@ def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Conn
     else:
         optim = OURS[label] if OURS[label] is not ADAM else replace(ADAM, warmup=WARMUP / steps)
         tokens = steps * SEQUENCES * CONTEXT
-        config = TrainConfig(model=shape, tokens=tokens, sequences=SEQUENCES, compile="off", optim=optim)
+        config = TrainConfig(model=built(label, shape), tokens=tokens, sequences=SEQUENCES, compile="off", optim=optim)
         trainer = Trainer(config, text, Tokenizer.load(corpus), corpus)
         trainer.model.train()
 
@@ -116,11 +118,16 @@ def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Conn
     pipe.send(statistics.mean(seen[:steps][-LAST:]))
 
 
+def built(label: str, shape: GPTConfig) -> GPTConfig:
+    """Return the shape that a contender trains."""
+    return modern(shape) if label.endswith("modern") else shape
+
+
 def matmul_rate(shape: GPTConfig) -> float:
     """Return the FLOP/s of the products of a step's forward and backward pass by themselves, in bf16."""
     N, D = SEQUENCES * CONTEXT, shape.d_model
     flops = spent = 0.0
-    in_blocks = [(D, 3 * D), (D, D), (D, 4 * D), (4 * D, D)]
+    in_blocks = [(D, 3 * D), (D, D), *[(D, shape.d_ff)] * (1 + shape.gated), (shape.d_ff, D)]
     for (inner, outer), count in [*((sizes, shape.n_layer) for sizes in in_blocks), ((D, shape.vocab_size), 1)]:
         x, w, grad = (torch.randn(size).bfloat16() for size in ((N, inner), (outer, inner), (N, outer)))
         for left, right in ((x, w.t()), (grad, w), (grad.t(), x)):
@@ -141,7 +148,8 @@ def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
     shape = GPTConfig(n_layer=layers, d_model=width, n_head=heads, context=CONTEXT, vocab_size=vocab)
     spawn = multiprocessing.get_context("spawn")
     pipes, processes, steps = {}, [], arguments.loss_steps or 10**6
-    for label in (*THEIRS, *OURS):
+    theirs = THEIRS if _nanogpt() else {}
+    for label in (*theirs, *OURS):
         pipes[label], end = spawn.Pipe()
         processes.append(spawn.Process(target=contender, args=(label, shape, corpus, steps, end), daemon=True))
         processes[-1].start()
@@ -151,20 +159,27 @@ def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
         for label, pipe in pipes.items():
             pipe.send(arguments.seconds)
             times[label].append(pipe.recv())
-    peak = matmul_rate(shape)
+    peaks = {shape: matmul_rate(shape), modern(shape): matmul_rate(modern(shape))}
     rates = {label: SEQUENCES * CONTEXT / statistics.median(values) for label, values in times.items()}
-    plain, both = (rates[label] for label in THEIRS)
-    print(f"{name}: {shape.parameters:,} parameters; products by themselves {peak / 1e9:,.0f} GFLOP/s")
-    print(f"  {'':24} {'tokens/s':>9} {'/ plain':>7} {'/ both':>7} {'share':>6}")
+    bases = theirs or dict.fromkeys(list(OURS)[:1])
+    products = ", ".join(f"{peak / 1e9:,.0f}" for peak in peaks.values())
+    print(f"{name}: {shape.parameters:,} parameters; products by themselves, also of modern: {products} GFLOP/s")
+    print(f"  {'':24} {'tokens/s':>9} " + " ".join(f"{f'/ {base}':>24}" for base in bases) + f" {'share':>6}")
     for label, rate in rates.items():
-        share = rate * shape.flops_per_token / peak
-        print(f"  {label:24} {rate:9,.0f} {rate / plain:7.2f} {rate / both:7.2f} {share:6.0%}", flush=True)
-    for label in arguments.losses if arguments.loss_steps else ():
+        own = built(label, shape)
+        ratios = " ".join(f"{rate / rates[base]:24.2f}" for base in bases)
+        print(f"  {label:24} {rate:9,.0f} {ratios} {rate * own.flops_per_token / peaks[own]:6.0%}", flush=True)
+    for label in [label for label in arguments.losses if label in pipes] if arguments.loss_steps else ():
         pipes[label].send(0)
         print(f"  {label:24} loss {pipes[label].recv():.3f} after {arguments.loss_steps} steps", flush=True)
     for process in processes:
         process.terminate()
         process.join()
+
+
+def _nanogpt() -> bool:
+    """Whether there is a nanoGPT to compare with."""
+    return (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file()
 
 
 def main() -> None:
@@ -178,8 +193,6 @@ def main() -> None:
     parser.add_argument("--loss-steps", type=int, default=0)
     parser.add_argument("--losses", nargs="+", choices=[*THEIRS, *OURS], default=[*THEIRS, *OURS], metavar="LABEL")
     arguments = parser.parse_args()
-    if not (Path(os.environ.get("NANOGPT", "")) / "model.py").is_file():
-        sys.exit("set NANOGPT to a checkout of karpathy/nanoGPT: there is nothing to compare with")
     print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as place:
         corpus = Path(arguments.corpus)

@@ -1,0 +1,115 @@
+"""The options of evalkit train."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--size", help="one or more sizes of `evalkit models`, separated by commas")
+    what.add_argument(
+        "--from", metavar="MODEL", help="start from the weights, shape and tokenizer of a model: a name or a folder"
+    )
+    parser.add_argument(
+        "--arch",
+        default="gpt2",
+        help="gpt2 (default: the size as its paper has it) or modern (rotary positions, RMS norms, SwiGLU, no biases)",
+    )
+    parser.add_argument(
+        "--corpus", required=True, nargs="+",
+        help="a folder of `evalkit corpus build` or of another training (OUT/corpus), or sources as for corpus build",
+    )  # fmt: skip
+    parser.add_argument("--column", help="column of the text in JSONL, parquet and datasets (default: text)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="skip and count rows without text instead of ending at the first"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument(
+        "--resume", nargs="?", type=int, const=-1, metavar="STEP",
+        help="continue the training in --out, or go back to a step kept by --keep-last; more --tokens extend it",
+    )  # fmt: skip
+    _add_budget(parser)
+    _add_optimizer(parser)
+    _add_machine(parser)
+    _add_watching(parser)
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tokens", help="training budget, for example 6M (default: the size's preset)")
+    parser.add_argument("--vocab", type=int, help="size of the BPE trained on raw sources (default: 3000)")
+    parser.add_argument("--tokenizer", help="use this tokenizer instead: a folder, or a model's name (gpt2)")
+    parser.add_argument("--context", type=int, help="positions (default: the size's)")
+    parser.add_argument("--sequences", type=int, help="sequences per step (default: the size's preset)")
+    parser.add_argument(
+        "--seed", default="0", help="of the weights and the order of the text; several separated by commas"
+    )
+    parser.add_argument("--world-seed", type=int, default=0, help="of the people and texts of the generated world")
+
+
+def _add_optimizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--optimizer", help="muon (for the block matrices) or adamw (default: the size's preset)")
+    parser.add_argument("--muon-lr", type=float, help="peak rate of the block matrices (default: the preset's)")
+    parser.add_argument("--adam-lr", type=float, help="peak rate of the rest, or of all (default: the preset's)")
+    parser.add_argument(
+        "--schedule", help="linear, cosine, constant or trapezoid, after a warm-up (default: the preset's)"
+    )
+    parser.add_argument("--warmup", type=float, default=0.02, help="share of the steps (default: 0.02)")
+    parser.add_argument(
+        "--weight-decay", type=float, default=0.1, help="applied to matrices, not to vectors (default: 0.1)"
+    )
+    parser.add_argument("--clip", type=float, default=1.0, help="largest norm of the gradient (default: 1)")
+    parser.add_argument("--dropout", type=float, help="GPT-1's was 0.1 (default: the preset's)")
+    parser.add_argument(
+        "--spike", type=float, default=1.0, metavar="NATS",
+        help="stop when the loss stays this far above its running median (default: 1)",
+    )  # fmt: skip
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--jobs", type=int, help="trainings at a time, if there are several (default: the number of cores)"
+    )
+    parser.add_argument(
+        "--dtype", default="bf16", help="bf16 (default) or fp32: of the matrix products; weights stay fp32"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--compile", default="auto", help="auto (default: for long trainings), on or off")
+    parser.add_argument(
+        "--accumulate",
+        type=int,
+        metavar="PARTS",
+        help="split each step into this many parts (default: parts of at most 32k tokens)",
+    )
+    parser.add_argument(
+        "--recompute",
+        action="store_true",
+        help="recompute activations inside blocks instead of storing them: saves memory",
+    )
+    parser.add_argument("--fsdp", action="store_true", help="under torchrun: split weights and optimizer (FSDP2)")
+
+
+def _add_watching(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint-every", type=int, default=500, metavar="STEPS")
+    parser.add_argument(
+        "--checkpoint-keep", type=int, metavar="STEPS", help="keep a model every STEPS steps, in OUT/step-N"
+    )
+    parser.add_argument(
+        "--keep-last",
+        type=int,
+        default=1,
+        metavar="COUNT",
+        help="number of checkpoints that --resume STEP can go back to",
+    )
+    parser.add_argument("--eval-every", metavar="TOKENS", help="run --tasks during the training, into OUT/eval/step-N")
+    parser.add_argument("--tasks", default="world-quick", help="what --eval-every runs (default: world-quick)")
+    parser.add_argument("--limit", type=int, help="documents per task of --eval-every")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="NAME=PATH", help="where the data of a benchmark in --tasks is"
+    )
+    parser.add_argument("--sample-every", metavar="TOKENS", help="write samples of the model's text into OUT/samples")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also write TensorBoard's files, into OUT/tensorboard"
+    )
