@@ -14,9 +14,9 @@ from torch import Tensor
 
 from evalkit.engine.batched import BatchedEngine, Span
 from evalkit.engine.budget import MOST
-from evalkit.engine.generation import Prompt
+from evalkit.engine.generation import Prompt, Reading
 from evalkit.engine.hf_network import Network
-from evalkit.engine.network_reading import CacheReading
+from evalkit.engine.network_reading import reading
 from evalkit.engine.network_scoring import score
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import check_regular, hash_files
@@ -82,8 +82,8 @@ class HFEngine(BatchedEngine):
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         return score(self._network, spans, batch_tokens=self._batch_tokens)
 
-    def _reading(self, prompts: Sequence[Prompt]) -> CacheReading:
-        return CacheReading(self._network, prompts, batch_tokens=self._batch_tokens)
+    def _reading(self, prompts: Sequence[Prompt]) -> Reading:
+        return reading(self._network, prompts, batch_tokens=self._batch_tokens)
 
 
 def load(

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from evalkit.engine.base import TextCodec
 from evalkit.engine.batched import BatchedEngine, Span
-from evalkit.engine.generation import Prompt
-from evalkit.engine.network_reading import CacheReading
+from evalkit.engine.generation import Prompt, Reading
+from evalkit.engine.network import View
+from evalkit.engine.network_reading import reading
 from evalkit.engine.network_scoring import score
 from evalkit.errors import UsageError
 from evalkit.model.folder import begin_setting
@@ -102,14 +103,14 @@ class LiveEngine(BatchedEngine):
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         return score(self.network, spans, batch_tokens=self._batch_tokens)
 
-    def _reading(self, prompts: Sequence[Prompt]) -> CacheReading:
-        return CacheReading(self.network, prompts, batch_tokens=self._batch_tokens)
+    def _reading(self, prompts: Sequence[Prompt]) -> Reading:
+        return reading(self.network, prompts, batch_tokens=self._batch_tokens)
 
 
 class _Network:
     """A module with the interface of network.Network: it gives logits directly and keeps no cache."""
 
-    splits = continues = False
+    continues = packs = False
 
     def __init__(self, module: nn.Module, logits: Logits | None, device: torch.device, *, known: int):
         self.module, self.device, self._logits = module, device, logits
@@ -131,7 +132,7 @@ class _Network:
         if gap > 16 * torch.finfo(logits_BTV.dtype).eps * logits_BTV.abs().max():
             raise UsageError(f"{type(module).__name__} sees later tokens: not a causal language model")
 
-    def hidden(self, tokens_BT: Tensor, *, mask_BS: Tensor | None = None) -> Tensor:
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
         """Return logits (B, T, V): a network that is not split has its logits as states."""
         with still(self.module, self.device):
             tokens_BT = tokens_BT.clone()  # the module must not keep a tensor of inference mode
@@ -147,7 +148,7 @@ class _Network:
             )
         return logits
 
-    def run(self, tokens_BT: Tensor, *, cache: Any = None, last: bool = False, mask_BS: Tensor | None = None) -> Any:
+    def run(self, tokens_BT: Tensor, *, cache: Any = None, last: bool = False, view: View | None = None) -> Any:
         """Return logits, only those of the last position if `last`, and no cache."""
         logits_BTV = self.hidden(tokens_BT)
         return logits_BTV[:, -1:] if last else logits_BTV, None
@@ -156,9 +157,11 @@ class _Network:
         """Return the states, which are the logits."""
         return hidden
 
-    def repeated(self, cache: Any, rows: Sequence[int]) -> Any:
+    def _no_cache(self, *_: Any, **__: Any) -> Any:
         """Never called, because there is no cache."""
         raise AssertionError("a live module keeps no cache")
+
+    positions = gathered = selected = joined = _no_cache
 
 
 @contextmanager

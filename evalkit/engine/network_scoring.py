@@ -1,9 +1,10 @@
-"""Scoring with the caches of transformers: shared beginnings are read once, logits computed only for scored tokens.
+"""Scoring with networks that are not ours: shared beginnings are read once, logits computed only for scored tokens.
 
-Sorted sequences form families where that saves work: their common beginning is read once and its cache repeated, then
-the rest of each is read after it. The beginning that all sequences share is read once for all families.
+Sequences are packed into rows (network_packing) if the network allows that. If it only has a cache, sorted sequences
+form families where that saves work: their common beginning is read once and its cache repeated, then the rest of each
+is read after it. The beginning that all sequences share is read once for all families.
 
-Shapes: B sequences or families, T positions of this call, S with the cached ones, R scored positions, V vocabulary.
+Shapes: B sequences or families, T positions of this call, S with the cached ones, U states that predict M tokens.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from evalkit.engine.batched import Span
 from evalkit.engine.network import Network
+from evalkit.engine.network_packing import TOKENS, Packing
 from evalkit.engine.network_reading import LEAST_SHARED
-from evalkit.engine.prefix_tree import common_prefix
+from evalkit.engine.prefix_tree import Ints, Leaf, common_prefix
 
-# Rows of the (positions, vocabulary) matrix of scores that are held at once.
-_LOGIT_ROWS = 2048
+# Values of the (states, vocabulary) matrix of logits that are held at once.
+_LOGITS = 1 << 24
+# Padding that costs less than another pass, in tokens.
+_FREE_PADDING = 32
 
 
 @dataclass(kw_only=True)
@@ -52,6 +57,21 @@ class _Family:
 @torch.inference_mode()
 def score(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
     """Yield each span with its scored tokens' log-probabilities (fp64) and whether each was the argmax."""
+    yield from (_packed if network.packs else _padded)(network, spans, batch_tokens=batch_tokens)
+
+
+def _packed(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    """Score spans as leaves of a tree that is read without padding, each of its nodes once."""
+    packing = Packing(network, [Leaf(span.tokens[:-1], span.tokens[-span.scored :]) for span in spans])
+    while not packing.done:
+        batch, states_SD, _ = packing.read(tokens=batch_tokens)
+        states_UD = states_SD[torch.from_numpy(batch.states).to(network.device)]
+        chosen = [spans[i] for i in packing.forest.order[batch.first : batch.last]]
+        yield from _scored(network, states_UD, chosen, sources=batch.sources, targets=batch.targets)
+
+
+def _padded(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    """Score spans in rows of their own."""
     by_tokens: dict[tuple[int, ...], _Row] = {}
     for span in spans:
         by_tokens.setdefault(span.tokens[:-1], _Row(tokens=span.tokens[:-1])).spans.append(span)
@@ -64,6 +84,8 @@ def score(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iter
         trunk = trunk if trunk >= LEAST_SHARED else 0
     if trunk:
         _, cache = network.run(_tensor(network, [rows[0].tokens[:trunk]]), last=True)
+    if network.device.type == "cpu":
+        batch_tokens = min(batch_tokens, TOKENS["cpu"])
     families = _families(rows, trunk=trunk) if network.continues else [_Family(rows=[row], shared=0) for row in rows]
     for batch in _batches(families, batch_tokens=batch_tokens):
         yield from _read(network, batch, trunk=trunk, cache=cache)
@@ -88,15 +110,20 @@ def _families(rows: Sequence[_Row], *, trunk: int) -> list[_Family]:
 
 
 def _batches(families: Sequence[_Family], *, batch_tokens: int) -> Iterator[list[_Family]]:
-    """Group families with beginnings of equal length, the longest first, within the budget."""
+    """Group families with beginnings of equal length, the longest first, within the budget and with little padding."""
     batch: list[_Family] = []
-    rows = 0
+    rows = real = 0
     for family in sorted(families, key=lambda family: (-family.shared, -family.longest)):
-        rows += len(family.rows)
-        if batch and (family.shared != batch[0].shared or rows * batch[0].longest > batch_tokens):
-            yield batch
-            batch, rows = [], len(family.rows)
+        added = sum(len(row.tokens) for row in family.rows) - len(family.rows) * family.shared
+        if batch:
+            read = (rows + len(family.rows)) * (batch[0].longest - batch[0].shared)
+            padding = read - real - added
+            size = (rows + len(family.rows)) * batch[0].longest
+            if family.shared != batch[0].shared or size > batch_tokens or padding > max(_FREE_PADDING, read // 10):
+                yield batch
+                batch, rows, real = [], 0, 0
         batch.append(family)
+        rows, real = rows + len(family.rows), real + added
     yield batch
 
 
@@ -108,49 +135,55 @@ def _read(
     rows = [row for family in batch for row in family.rows]
     if shared > trunk:
         beginnings_BT = _tensor(network, [family.rows[0].tokens[trunk:shared] for family in batch])
-        repeated = network.repeated(cache, [0] * len(batch)) if trunk else None
+        repeated = network.selected(cache, _tensor(network, [0] * len(batch))) if trunk else None
         _, cache = network.run(beginnings_BT, cache=repeated, last=True)
     else:
         owners = [0] * len(rows)
-    rest_BT, lengths_B = (tensor.to(network.device) for tensor in _pad([row.tokens[shared:] for row in rows]))
-    # A causal model's real tokens cannot see padding on their right; the mask matters for positions, which OPT counts
-    # in it, and for the distances of ALiBi.
-    mask_BS = torch.arange(shared + rest_BT.shape[1], device=rest_BT.device) < shared + lengths_B[:, None]
+    # Padded on the right, where a causal model's real tokens cannot see it.
+    rest_BT = _pad([row.tokens[shared:] for row in rows]).to(network.device)
     if shared:
-        states_BTD, _ = network.run(rest_BT, cache=network.repeated(cache, owners), mask_BS=mask_BS)
+        states_BTD, _ = network.run(rest_BT, cache=network.selected(cache, _tensor(network, owners)))
     else:
-        states_BTD = network.hidden(rest_BT, mask_BS=mask_BS)
+        states_BTD = network.hidden(rest_BT)
     spans = [(b, span) for b, row in enumerate(rows) for span in row.spans]
     positions = []
     for b, span in spans:
         stop = b * rest_BT.shape[1] + len(span.tokens) - 1 - shared
-        positions.append(torch.arange(stop - span.scored, stop))
-    states_RD = states_BTD.flatten(0, 1)[torch.cat(positions).to(rest_BT.device)]
-    targets_R = torch.tensor([token for _, span in spans for token in span.tokens[-span.scored :]])
-    logprobs_R, greedy_R = _scores(network, states_RD, targets_R.to(rest_BT.device))
-    counts = [span.scored for _, span in spans]
-    yield from zip((span for _, span in spans), logprobs_R.split(counts), greedy_R.split(counts), strict=True)
+        positions.append(np.arange(stop - span.scored, stop))
+    states, sources = np.unique(np.concatenate(positions), return_inverse=True)
+    states_UD = states_BTD.flatten(0, 1)[torch.from_numpy(states).to(network.device)]
+    targets = np.array([token for _, span in spans for token in span.tokens[-span.scored :]])
+    yield from _scored(network, states_UD, [span for _, span in spans], sources=sources, targets=targets)
 
 
-def _scores(network: Network, states_RD: Tensor, targets_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each target's log-probability (fp64) and whether it is the argmax; in fp32, in chunks."""
-    logprobs, greedy = [], []
-    for states, targets in zip(states_RD.split(_LOGIT_ROWS), targets_R.split(_LOGIT_ROWS), strict=True):
-        logits = network.unembed(states).float()
-        chosen = logits.gather(1, targets[:, None])[:, 0]
-        logprobs.append((chosen - logits.logsumexp(1)).double().cpu())
-        greedy.append((logits.argmax(1) == targets).cpu())
-    return torch.cat(logprobs), torch.cat(greedy)
+def _scored(
+    network: Network, states_UD: Tensor, spans: Sequence[Span], *, sources: Ints, targets: Ints
+) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    """Yield spans with what follows from states: the state of index sources[m] predicts the token targets[m].
+
+    Logits are fp32, of some states at a time; each state's are computed once.
+    """
+    logprobs_M, greedy_M = np.empty(len(targets)), np.empty(len(targets), dtype=bool)
+    order = np.argsort(sources, kind="stable")
+    size = max(1, _LOGITS // network.vocabulary)
+    for start in range(0, len(states_UD), size):
+        logits = network.unembed(states_UD[start : start + size]).float()
+        first, last = np.searchsorted(sources[order], (start, start + size))
+        places = order[first:last]
+        rows = torch.from_numpy(sources[places] - start).to(logits.device)
+        chosen = torch.from_numpy(targets[places]).to(logits.device)
+        logprobs_M[places] = (logits[rows, chosen] - logits.logsumexp(1)[rows]).double().cpu()
+        greedy_M[places] = (logits.argmax(1)[rows] == chosen).cpu()
+    counts = [span.scored for span in spans]
+    logprobs, greedy = torch.from_numpy(logprobs_M).split(counts), torch.from_numpy(greedy_M).split(counts)
+    yield from zip(spans, logprobs, greedy, strict=True)
 
 
-def _tensor(network: Network, rows: Sequence[Sequence[int]]) -> Tensor:
-    return torch.tensor([list(row) for row in rows], device=network.device)
+def _tensor(network: Network, rows: Any) -> Tensor:
+    return torch.tensor(rows, device=network.device)
 
 
-def _pad(sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return token ids (B, T), padded on the right with 0, and the lengths (B)."""
-    lengths = [len(sequence) for sequence in sequences]
-    padded_BT = torch.zeros(len(sequences), max(lengths), dtype=torch.long)
-    for b, sequence in enumerate(sequences):
-        padded_BT[b, : lengths[b]] = torch.tensor(sequence)
-    return padded_BT, torch.tensor(lengths)
+def _pad(sequences: Sequence[Sequence[int]]) -> Tensor:
+    """Return token ids (B, T), padded on the right with 0."""
+    longest = max(map(len, sequences))
+    return torch.tensor([[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences])

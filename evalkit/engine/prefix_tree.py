@@ -12,7 +12,7 @@ token's descendants follow it directly, so token q sees token k exactly if k <= 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,17 +75,28 @@ class Forest:
     """Leaves in depth-first order; a forest rather than a tree, because sequences may share nothing.
 
     order: each leaf's index in the sequence given. shared: how many leading tokens it shares with the leaf before.
+    With an order given, leaves share only what follows each other in it.
     """
 
-    def __init__(self, leaves: Sequence[Leaf]):
-        self.order = sorted(range(len(leaves)), key=lambda i: leaves[i].tokens)
+    def __init__(self, leaves: Sequence[Leaf], *, order: Sequence[int] | None = None):
+        self.order = sorted(range(len(leaves)), key=lambda i: leaves[i].tokens) if order is None else list(order)
         self.leaves = [leaves[i] for i in self.order]
         pairs = zip(self.leaves, self.leaves[1:], strict=False)
         self.shared = [0, *(common_prefix(before.tokens, leaf.tokens) for before, leaf in pairs)]
 
-    def batch(self, first: int, *, tokens: int) -> Batch:
-        """Return the batch that begins at a leaf, with at most this many new tokens, or a single leaf."""
-        return _Packer(self, first, self._last(first, tokens)).batch()
+    def batch(self, first: int, *, tokens: int, leaves: int | None = None) -> Batch:
+        """Return the batch that begins at a leaf, with at most this many new tokens and leaves, or a single leaf."""
+        last = self._last(first, tokens)
+        return _Packer(self, first, last if leaves is None else min(last, first + leaves)).batch()
+
+    def paths(self, batch: Batch) -> Iterator[Ints]:
+        """Yield, for each leaf of a batch, the numbers of its tokens."""
+        path, done = np.arange(batch.held), batch.held
+        for leaf, shared in zip(self.leaves[batch.first : batch.last], self.shared[batch.first :], strict=False):
+            new = len(leaf.tokens) - shared
+            path = np.concatenate([path[:shared], np.arange(done, done + new)])
+            done += new
+            yield path
 
     def _last(self, first: int, tokens: int) -> int:
         """Return one past the last leaf of a batch.

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tokenizers import processors
 
-from evalkit.engine import hf
+from evalkit.engine import hf, network_reading
 from evalkit.engine.gpt import GPTEngine
 from evalkit.engine.rolling import rolling_windows
 from evalkit.errors import CheckpointError, UsageError
@@ -175,35 +175,86 @@ def test_shared_beginnings_change_nothing(name, folders, data):
     same_texts(together, [answers(engine.generate_until([one]))[0] for one in asked])
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("beams", [1, 2])
+def test_texts_of_any_length_start_and_end_at_any_time(name, beams, folders, monkeypatch):
+    monkeypatch.setitem(network_reading._ROWS, "cpu", 4)
+    lengths = random.Random(3).choices(range(1, 13), k=13)
+    prompts = [*sequences(12, longest=18, seed=4), [5] * 18]
+    asked = [
+        request("generate_until", prompt, max_tokens=n, beams=beams)
+        for prompt, n in zip([*prompts, prompts[0]], [*lengths, 5], strict=True)
+    ]
+    for batch_tokens in (1, 70, 10_000):
+        engine = load(folders(name), batch_tokens=batch_tokens)
+        same_texts(answers(engine.generate_until(asked)), [answers(engine.generate_until([one]))[0] for one in asked])
+
+
 @lru_cache
 def opened(folder):
     return reference(folder), load(folder)
 
 
-def test_caches_that_keep_every_position_are_shared(folders, monkeypatch):
-    assert {name: load(folders(name))._network.continues for name in CONFIGS} == {
-        name: name not in ("gemma2", "mamba") for name in CONFIGS
-    }
-    engine, read = load(folders("gpt_neox")), []
-    model = engine._network.model.base_model
-    real = model.forward
+def count_tokens(engine, monkeypatch):
+    """Return a list that gets the number of tokens of every pass, padding included."""
+    read = []
 
-    def counted(input_ids, **more):
-        read.append(input_ids.numel())
-        return real(input_ids, **more)
+    def counting(real):
+        def counted(tokens_BT, **more):
+            read.append(tokens_BT.numel())
+            return real(tokens_BT, **more)
+
+        return counted
+
+    for method in ("run", "hidden"):
+        monkeypatch.setattr(engine._network, method, counting(getattr(engine._network, method)))
+    return read
+
+
+def test_caches_that_keep_every_position_are_shared(folders, monkeypatch):
+    networks = {name: load(folders(name))._network for name in CONFIGS}
+    assert {name for name in CONFIGS if networks[name].continues} == {"gpt_neox", "llama", "opt", "bloom"}
+    assert {name for name in CONFIGS if networks[name].packs} == {"gpt_neox", "llama", "opt"}
+    engine = load(folders("bloom"))
+    read = count_tokens(engine, monkeypatch)
 
     def tokens_read(pairs):
         read.clear()
         answers(engine.loglikelihood([request("loglikelihood", *pair) for pair in pairs]))
         return sum(read)
 
-    monkeypatch.setattr(model, "forward", counted)
     shots, after = [5] * 20, range(40, 44)
     passages = [[30 + i] * 29 for i in range(3)]
     # Of an answer's two tokens the second is not read; the context's last token is, with each answer.
     assert tokens_read([(passage, (a, a)) for passage in passages for a in after]) == 3 * 28 + 12 * 2
     assert tokens_read([([*shots, 30 + a], (a, a)) for a in after]) == 20 + 4 * 2
     assert tokens_read([(shots, (a,)) for a in after]) == 20  # answers of one token: the context alone
+
+
+def test_rows_hold_many_sequences_and_every_beginning_once(folders, monkeypatch):
+    engine = load(folders("llama"))
+    read = count_tokens(engine, monkeypatch)
+    pairs = [([30 + i] * (9 + i) + [n], (n, n)) for i in range(8) for n in range(40, 44)]
+    for batch_tokens, passes in ((10_000, 1), (60, 3)):
+        read.clear()
+        engine._batch_tokens = batch_tokens
+        answers(engine.loglikelihood([request("loglikelihood", *pair) for pair in pairs]))
+        assert sum(read) == sum(9 + i + 4 * 2 for i in range(8))
+        assert len(read) == passes
+    read.clear()
+    answers(engine.generate_until([request("generate_until", context, max_tokens=1) for context, _ in pairs]))
+    assert sum(read) == sum(9 + i + 4 for i in range(8))
+
+
+@pytest.mark.parametrize("name", ["bloom", "gemma2", "mamba"])
+def test_padding_is_bounded_where_rows_hold_one_sequence(name, folders, monkeypatch):
+    engine = load(folders(name))
+    read = count_tokens(engine, monkeypatch)
+    documents = sequences(90, longest=CONTEXT - 2, seed=7)
+    answers(engine.loglikelihood([request("loglikelihood", document, (2,)) for document in documents]))
+    real = sum(map(len, documents))
+    assert real <= sum(read) <= real * 1.1 + 32 * len(read)
+    assert len(read) < 10
 
 
 def test_only_models_whose_output_matrix_gives_their_logits_are_split(folders):
