@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.corpus import contamination, parts
-from evalkit.corpus.shards import as_array, is_held_out
+from evalkit.corpus.shards import as_array, document, is_held_out
 from evalkit.files import write_atomic
 from evalkit.tokenizer import Tokenizer
 
@@ -94,10 +94,10 @@ def encode(path: Path, selection: Selection, tokenizer: Tokenizer) -> Encoded:
     sources: dict[str, tuple[int, int, int, int]] = {}
     held_out = 0
     for piece in selection.pieces(path):
-        ids = encode_long(piece.text, tokenizer)
-        streams[piece.held_out] += [ids.tobytes(), as_array([tokenizer.end_of_text], tokenizer).tobytes()]
+        ids = document(encode_long(piece.text, tokenizer), tokenizer)
+        streams[piece.held_out].append(ids.tobytes())
         held_out += piece.held_out
-        counts = (1, len(piece.text), len(piece.text.encode()), len(ids) + 1)
+        counts = (1, len(piece.text), len(piece.text.encode()), len(ids))
         before = sources.get(piece.source, (0, 0, 0, 0))
         sources[piece.source] = tuple(map(sum, zip(before, counts, strict=True)))  # type: ignore[assignment]
     for part, chunks in (("train", streams[False]), ("validation", streams[True])):

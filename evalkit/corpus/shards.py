@@ -2,7 +2,8 @@
 
 A corpus folder holds corpus.json (the index, written last: without it the corpus is unfinished), train-00000.bin, ...,
 validation-00000.bin, ... (ids as little-endian unsigned integers of 16 bits, or 32 if the vocabulary needs them, each
-document followed by end of text), tokenizer.json, and stats.json with stats.md.
+document followed by end of text; before it the token that begins texts, if the tokenizer has one), tokenizer.json, and
+stats.json with stats.md.
 """
 
 from __future__ import annotations
@@ -267,7 +268,7 @@ def of_texts(
         while batch := list(islice(source, 256)):
             for text, ids in zip(batch, tokenizer.encode_batch(batch), strict=True):
                 held_out = documents and is_held_out(int(digest(text), 16), validation)
-                tokens = as_array([*ids, tokenizer.end_of_text], tokenizer)
+                tokens = document(as_array(ids, tokenizer), tokenizer)
                 writer.write("validation" if held_out else "train", tokens.tobytes())
                 documents, characters = documents + 1, characters + len(text)
         if not characters:
@@ -279,6 +280,12 @@ def of_texts(
 def is_held_out(key: int, share: float) -> bool:
     """Whether a document whose text has this hash (64 bits) belongs to the validation part."""
     return key < share * 2**64
+
+
+def document(ids: NDArray[np.unsignedinteger], tokenizer: Tokenizer) -> NDArray[np.unsignedinteger]:
+    """Return a document's ids with the token that begins every text, if the tokenizer has one, and end of text."""
+    begin = [] if tokenizer.begin is None else [tokenizer.begin]
+    return np.concatenate([as_array(begin, tokenizer), ids, as_array([tokenizer.end_of_text], tokenizer)])
 
 
 def as_array(ids: Sequence[int], tokenizer: Tokenizer) -> NDArray[np.unsignedinteger]:

@@ -148,3 +148,20 @@ def test_raw_sources_are_built_once(tmp_path, monkeypatch):
 def test_no_text_is_no_corpus(tokenizer, tmp_path):
     with pytest.raises(DataError, match="holds no text"):
         corpus.of_texts([], tokenizer, tmp_path, name="none")
+
+
+def test_documents_begin_as_the_tokenizer_s_texts_do(make, tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "the {n} lines of a text"}}\n' for n in range(300)))
+    backend = Tokenizer.train(["the lines of a text"], vocab_size=270)._backend
+    backend.add_special_tokens(["<s>"])
+    tokenizer = Tokenizer(backend, begin="<s>", begins=True)
+    built = make([tmp_path / "rows.jsonl"], tmp_path / "built", tokenizer=tokenizer)
+    texts = [f"the {n} lines of a text" for n in range(300)]
+    plain = corpus.of_texts(texts, tokenizer, tmp_path / "plain", name="plain")
+    for made in (corpus.load(tmp_path / "built"), plain):
+        ids = made.train[:].tolist()
+        begins = [place for place, index in enumerate(ids) if index == tokenizer.begin]
+        assert begins == [0, *(place + 1 for place, index in enumerate(ids[:-1]) if index == tokenizer.end_of_text)]
+        assert len(begins) > 250
+    assert built.total.tokens == plain.info.tokens
+    assert corpus.load_tokenizer(tmp_path / "built").begin == tokenizer.begin

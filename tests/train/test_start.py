@@ -99,6 +99,26 @@ def test_tokenizer_and_shape_must_fit(base, words, tmp_path):
           tmp_path / "out", start=start)  # fmt: skip
 
 
+def test_weights_of_another_family_are_trained_and_stay_of_it(words, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=40,
+        vocab_size=300, max_position_embeddings=32, tie_word_embeddings=False,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "llama")
+    words[1].save(tmp_path / "llama", context=32)
+    start = starts.load(str(tmp_path / "llama"))
+    trained = train(dataclasses.replace(CONFIG, model=start.model.config), *words, tmp_path / "out", start=start)
+    losses = [row["loss"] for row in read_metrics(tmp_path / "out")]
+    assert losses[-1] < losses[0] - 0.5
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert type(theirs).__name__ == "LlamaForCausalLM"
+    tokens = torch.arange(30)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(trained.eval()(tokens), theirs(tokens).logits, atol=1e-5, rtol=1e-5)
+
+
 def test_models_of_transformers_and_damaged_ones_are_refused(base, tmp_path):
     with pytest.raises(UsageError, match="only evalkit's own GPT can be trained"):
         starts.load("hf:gpt2")
