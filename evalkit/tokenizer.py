@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import digest, read_json, write_atomic
@@ -60,15 +60,8 @@ class Tokenizer:
     too early. It was hardly trained, so the first token of a document has a poor likelihood after it.
     """
 
-    def __init__(
-        self,
-        backend: tokenizers.Tokenizer,
-        *,
-        end_of_text: str | None = None,
-        begin: str | None = None,
-        begins: bool | None = None,
-    ):
-        """Wrap a tokenizer. begin: the token that may begin texts; begins: whether it does (default: as it encodes)."""
+    def __init__(self, backend: tokenizers.Tokenizer, *, end_of_text: str | None = None, begin: str | None = None):
+        """Wrap a tokenizer. begin: the token that it may put before every text."""
         # GPT-1's vocabulary is recognised by its suffix at the ends of words.
         gpt1 = getattr(backend.model, "end_of_word_suffix", None) == END_OF_WORD
         self._separator = end_of_text or (UNKNOWN if gpt1 else END_OF_TEXT)
@@ -79,7 +72,7 @@ class Tokenizer:
         self._backend.no_padding()
         self._backend.no_truncation()
         self.end_of_text: int = end_id
-        self.begin = _beginning(backend, begin, begins)
+        self.begin = _beginning(backend, begin)
         self._lines: dict[str, array[int]] = {}
         self._name = "the tokenizer"  # in errors
 
@@ -115,7 +108,7 @@ class Tokenizer:
     def _with(cls, backend: tokenizers.Tokenizer, added: _Added) -> Tokenizer:
         """Wrap a folder's tokenizer with the special tokens that its settings name."""
         ends = (end for end in (added.end, added.begin) if end and backend.token_to_id(end) is not None)
-        return cls(backend, end_of_text=next(ends, None), begin=added.begin, begins=added.begins)
+        return cls(backend, end_of_text=next(ends, None), begin=added.begin)
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
@@ -229,7 +222,6 @@ class Tokenizer:
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "bos_token": first,
                 "eos_token": self._separator,
-                "add_bos_token": self.begin is not None,
             }
         config["model_max_length"] = context
         write_atomic(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
@@ -260,13 +252,11 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
             raise CheckpointError(f"{self._name} fails: {' '.join(str(error).split())[:300]}") from error
 
 
-def _beginning(backend: tokenizers.Tokenizer, token: str | None, begins: bool | None) -> int | None:
-    """Return the id of the token that a tokenizer puts before every text; None if it puts none there."""
+def _beginning(backend: tokenizers.Tokenizer, token: str | None) -> int | None:
+    """Return the id of the token if the tokenizer puts it before every text, else None."""
     index = None if token is None else backend.token_to_id(token)
-    if index is not None and begins is None:
-        with _no_panic():
-            begins = backend.encode("a").ids[:1] == [index]
-    return index if begins else None
+    with _no_panic():
+        return index if index is not None and backend.encode("a").ids[:1] == [index] else None
 
 
 def check_rules(path: Path) -> None:
@@ -285,9 +275,9 @@ class _Added:
     """The tokens that a folder's other files add to the vocabulary, as transformers adds them.
 
     listed: by id, from added_tokens_decoder or added_tokens.json. begin, end: the tokens named as the first and the
-    last of a text; begins: whether every text gets the first, if the settings say so (otherwise tokenizer.json says
-    it). Tokens that a setting only names (pad_token) become special if the vocabulary has them; transformers gives
-    others an id beyond it, for which no model has a row.
+    last of a text; begins: whether every text gets the first, where there is no tokenizer.json, which says it by
+    itself. Tokens that a setting only names (pad_token) become special if the vocabulary has them; transformers
+    gives others an id beyond it, for which no model has a row.
     """
 
     def __init__(self, folder: Path):
@@ -310,8 +300,7 @@ class _Added:
         self.begin, self.end = (
             _token(config[key], special=True).content if config.get(key) else None for key in ("bos_token", "eos_token")
         )
-        said = {"add_bos_token", "add_eos_token"} & config.keys()
-        self.begins = bool(config.get("add_bos_token")) if said else None
+        self.begins = bool(config.get("add_bos_token"))
 
     def to(self, backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
         """Add the tokens to a tokenizer. Raises CheckpointError if one would get another id than its file says."""
@@ -337,7 +326,7 @@ class _Added:
         plain = [[index, END_OF_TEXT, False, False, False, False, True] for index in (-1, 0, 50256)]
         unknown = [[-1, UNKNOWN, False, False, False, False, True], [0, UNKNOWN, False, False, False, False, True]]
         unusual: list[object] = [row for row in rows if row not in plain + unknown]
-        if self.begins or self.begin not in (None, END_OF_TEXT):
+        if self.begin not in (None, END_OF_TEXT) or (self.begin and self.begins):
             unusual.append({"begin": self.begin, "end": self.end, "begins": self.begins})
         return unusual + [True] * self.prefix_space
 
@@ -411,7 +400,11 @@ def _byte_level(model: models.BPE, added: _Added | None = None) -> tokenizers.To
     backend.decoder = decoders.ByteLevel()
     if added:
         added.to(backend)
-    backend.add_special_tokens([END_OF_TEXT])
+    end = added.end if added and added.end and backend.token_to_id(added.end) is not None else END_OF_TEXT
+    backend.add_special_tokens([end])
+    begin = added.begin if added and added.begins else None
+    if begin and (index := backend.token_to_id(begin)) is not None:
+        backend.post_processor = processors.TemplateProcessing(single=[begin, "$A"], special_tokens=[(begin, index)])
     return backend
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evalkit.engine.open import training_of
-from evalkit.model import weights
-from evalkit.model.config import GPTConfig
+from evalkit.model import families, weights
+from evalkit.model.config import GPTConfig, Llama3Scaling, Rotary
+from evalkit.model.folder import stop_ids
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.train import checkpoints, log
@@ -32,6 +34,30 @@ def write(folder: Path) -> None:
     weights.save(model, tokenizer, folder, record=_RECORD)
     rows = ({"step": i, "tokens": 100 * i, "loss": 3.0 / i} for i in range(1, 4))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_families(folder: Path) -> None:
+    """Write a model of Qwen's family, with everything that its settings can say, and GPT-Neo's settings beside."""
+    tokenizer = Tokenizer.train(["words and words"], vocab_size=270)
+    scaling = Llama3Scaling(factor=4.0, low=1.0, high=4.0, context=8)
+    modern = GPTConfig(
+        n_layer=2, d_model=8, n_head=2, context=16, vocab_size=270, norm_kind="rms", biases=("qkv", "out"),
+        activation="silu", gated=True, qk_norm="head", rotary=Rotary(scaling=scaling), band=4, n_kv_head=1, untied=True,
+    )  # fmt: skip
+    model = GPT(modern)
+    model.initialize(torch.Generator().manual_seed(0))
+    weights.save(model, tokenizer, folder, record=None)
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 5]}))
+    settings = GPTConfig(
+        **(asdict(_SHAPE) | {"biases": ("out", "mlp", "norm"), "attention_scale": 1.0, "band": 4, "banded": (0,)})
+    )
+    (folder / "neo").mkdir()
+    (folder / "neo" / "config.json").write_text(json.dumps(families.FAMILIES["gpt_neo"].settings(settings)))
+
+
+def load_families(folder: Path) -> Any:
+    """Load the model, and read what ends its texts and the other family's settings."""
+    return load(folder), stop_ids(folder), families.read_config(folder / "neo")
 
 
 def write_shards(folder: Path) -> None:

@@ -172,6 +172,12 @@ def _read_corpus(folder: Path) -> object:
 
 KINDS = (
     Kind(name="config.json", make=checkpoints.write, read=checkpoints.load, files=["config.json"]),
+    Kind(
+        name="settings of families",
+        make=checkpoints.write_families,
+        read=checkpoints.load_families,
+        files=["*config.json"],
+    ),
     Kind(name="safetensors", make=checkpoints.write, read=checkpoints.load, files=["*.safetensors"]),
     Kind(name="shards' index", make=checkpoints.write_shards, read=checkpoints.load, files=["*.index.json"]),
     Kind(name="pytorch_model.bin", make=checkpoints.write_pickle, read=checkpoints.load, files=["*.bin"]),
