@@ -23,9 +23,12 @@ class Reference:
     """transformers' model and tokenizer, used in the plainest way."""
 
     def __init__(self, folder: Path):
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, model_max_length=10**9)
-        self.context = self.model.config.n_positions
+        self.context = self.model.config.max_position_embeddings
+        # The token that the tokenizer puts before every text, if it does; otherwise texts begin with end of text.
+        begin = [self.tokenizer.bos_token_id]
+        self.first = [] if self.tokenizer("a")["input_ids"][:1] == begin else [self.tokenizer.eos_token_id]
 
     @torch.no_grad()
     def logprobs(self, tokens: list[int], scored: int) -> float:
@@ -35,14 +38,13 @@ class Reference:
 
     def continuation(self, context: str, continuation: str) -> float:
         stripped = context.rstrip()
-        before = self.tokenizer(stripped)["input_ids"] if stripped else [self.tokenizer.eos_token_id]
-        whole = self.tokenizer(context + continuation)["input_ids"]
-        after = whole[len(self.tokenizer(stripped)["input_ids"]) :] if stripped else whole
-        return self.logprobs(before + after, len(after))
+        before = self.tokenizer(stripped)["input_ids"]
+        after = self.tokenizer(context + continuation)["input_ids"][len(before) :]
+        return self.logprobs((before or self.first) + after, len(after))
 
     def document(self, text: str) -> float:
         """Windows of the context length; only the last one looks back."""
-        stream = [self.tokenizer.eos_token_id, *self.tokenizer(text)["input_ids"]]
+        stream = [*self.first, *self.tokenizer(text)["input_ids"]]
         total, done = 0.0, 1
         while done < len(stream):
             stop = min(done + self.context, len(stream))

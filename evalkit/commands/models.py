@@ -1,4 +1,4 @@
-"""evalkit models: list the models by name, or show one."""
+"""evalkit models: list the models by name and the families that run natively, or show one model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import argparse
 
 from evalkit.commands import options
 
-SUMMARY = "List the models by name, or show one."
+SUMMARY = "List the models by name and the families of models, or show one model."
 EXAMPLES = """examples:
   evalkit models
-  evalkit models nano                                 how it is trained, its configuration and training record
+  evalkit models nano                                 what it is, how it is trained, its configuration and record
+  evalkit models checkpoints/mine                     a folder's family, shape and tokenizer, and what would run it
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", nargs="?", help="a model to show")
+    parser.add_argument("name", nargs="?", help="a model or a folder to show")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -25,13 +26,17 @@ def run(arguments: argparse.Namespace) -> None:
     from evalkit.train.presets import MODERN, PRESETS
 
     if arguments.name is None:
-        options.console().print(models.table())
+        console = options.console()
+        console.print(models.table())
+        console.print("\nFolders of these families are run by evalkit's own network (docs/models.md):\n")
+        console.print(models.family_table())
         return
     if arguments.name in PRESETS:
         print(f"evalkit train --size {arguments.name}: {PRESETS[arguments.name].text()}")
     if arguments.name in MODERN:
         print(f"evalkit train --size {arguments.name} --arch modern: {MODERN[arguments.name].text()}")
     folder = resolve.folder_of(arguments.name)
+    options.console().print(models.summary(folder))
     for name in ("config.json", "training.json"):
         if (folder / name).is_file():
             print(f"{folder / name}\n{(folder / name).read_text(encoding='utf-8').rstrip()}")

@@ -56,7 +56,7 @@ class Family:
     in the whole family. read, write: the other fields from the settings, and the other settings from the config; what
     write leaves out is noticed (`lost`). tensors: our modules -> theirs (see pieces.py), "tokens" and "output" among
     them. prefix: of most tensors, which old and bare files leave out. buffers: endings of stored tensors that are no
-    weights.
+    weights. renamed: other names that some versions store -> those of `tensors`.
     """
 
     model_type: str
@@ -73,6 +73,7 @@ class Family:
     read: Callable[[Settings], Mapping[str, Any]] = lambda settings: {}
     write: Callable[[GPTConfig], Mapping[str, Any]] = lambda config: {}
     buffers: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def embedding(self) -> str:
@@ -139,7 +140,7 @@ class Family:
         """
         known = {piece.stored for piece in pieces}
         kept = [key for key in stored if key in known or not key.endswith(self.buffers)]
-        names = {key: key for key in kept}
+        names = {key: self.renamed.get(key, key) for key in kept}
         names |= {key: full for key in kept if (full := self.prefix + key) in known and full not in names}
         output = next((key for key, name in names.items() if name == self.output), None)
         if tied and output is not None:

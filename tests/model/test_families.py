@@ -5,18 +5,22 @@ A new family is one file in evalkit/model/families/ and a line in MODELS.
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file, save_model
 
 from evalkit.engine import hf
 from evalkit.engine.gpt import GPTEngine
 from evalkit.engine.open import load_engine
-from evalkit.model import families, weights
+from evalkit.errors import CheckpointError
+from evalkit.model import families, tensors, weights
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Request
 from tests.engine.responses import same_texts
@@ -106,8 +110,13 @@ def theirs(folder):
     )
 
 
-def same_logits(ours, theirs):
-    torch.testing.assert_close(ours(tokens()), theirs(tokens()).logits, atol=1e-4, rtol=0)
+def same_logits(ours, theirs, *, name=""):
+    """With a name and pytest -s, print the largest difference."""
+    found, expected = ours(tokens()), theirs(tokens()).logits
+    if name:
+        largest, most = float((found - expected).abs().max()), float(expected.abs().max())
+        print(f"{name}: logits up to {most:.1f}, largest difference {largest:.1e}")
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -115,7 +124,7 @@ def test_logits_are_those_of_transformers_at_every_position(name, folders):
     model, _ = weights.load(folders(name))
     reference = theirs(folders(name))
     assert float(reference(tokens()).logits.std()) > 0.5  # not all alike
-    same_logits(model, reference)
+    same_logits(model, reference, name=name)
     assert model.config.parameters == sum(p.numel() for p in model.parameters())
 
 
@@ -144,6 +153,83 @@ def test_stored_again_it_is_the_same_for_transformers_and_for_us(name, folders, 
         assert torch.equal(stored[key][unread:], tensor[unread:]), key
     weights.save(model, tokenizer, tmp_path / "any", record=None)  # in the first family that holds the shape
     same_logits(model, theirs(tmp_path / "any"))
+
+
+def pickle_shards(folder):
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    places = {name: f"pytorch_model-{i % 3}.bin" for i, name in enumerate(state)}
+    for file in set(places.values()):
+        torch.save({name: state[name] for name in state if places[name] == file}, folder / file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def without_prefix(folder):
+    """As the base model alone is stored."""
+    state, prefix = load_file(folder / "model.safetensors"), families.read(folder)[0].prefix
+    save_file({name.removeprefix(prefix): tensor for name, tensor in state.items()}, folder / "model.safetensors")
+
+
+def by_save_model(folder):
+    """As safetensors' save_model stores a tied matrix: once, under either of its names; the other is noted."""
+    model = theirs(folder)
+    (folder / "model.safetensors").unlink()
+    save_model(model, str(folder / "model.safetensors"))
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        assert {*file.metadata()} - {"format"}
+
+
+STORED = {"shards of pickles": pickle_shards, "without the prefix": without_prefix, "save_model": by_save_model}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neo", "opt", "gpt_neox-serial", "llama-tied", "qwen3"])
+@pytest.mark.parametrize("how", STORED)
+def test_other_ways_of_storing_give_the_same_bits(name, how, folders, tmp_path):
+    folder = shutil.copytree(folders(name), tmp_path / "copy")
+    STORED[how](folder)
+    expected, found = weights.load(folders(name))[0], weights.load(folder)[0]
+    assert expected.config == found.config
+    assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), found.parameters(), strict=True))
+
+
+def test_a_name_that_save_model_noted_stands_for_its_tensor(folders, tmp_path):
+    folder = shutil.copytree(folders("llama-tied"), tmp_path / "copy")
+    by_save_model(folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tie_word_embeddings": False}))
+    model, _ = weights.load(folder)
+    assert model.config.untied and torch.equal(model.output.weight, model.tokens.weight)
+    same_logits(model, theirs(folders("llama-tied")))
+
+
+def edit(folder, change):
+    state = load_file(folder / "model.safetensors")
+    change(state)
+    save_file(state, folder / "model.safetensors")
+
+
+ATTENTION = "model.layers.1.self_attn"
+WRONG = {
+    "missing": (lambda s: s.pop(f"{ATTENTION}.k_proj.weight"), f"tensor '{ATTENTION}.k_proj.weight' is missing"),
+    "unexpected": (lambda s: s.update({f"{ATTENTION}.k_proj.bias": torch.ones(16)}), "unexpected tensor .*k_proj.bias"),
+    "of a layer too many": (lambda s: s.update({"model.layers.3.input_layernorm.weight": torch.ones(48)}), "layers.3"),
+    "of ungrouped keys": (
+        lambda s: s.update({f"{ATTENTION}.v_proj.weight": torch.ones(48, 48)}),
+        r"v_proj.weight' has shape \(48, 48\), config.json requires \(16, 48\)",
+    ),
+    "under both names": (lambda s: s.update({"norm.weight": torch.ones(48)}), "unexpected tensor 'norm.weight'"),
+    "no matrix of its own": (lambda s: s.pop("lm_head.weight"), "tensor 'lm_head.weight' is missing"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_tensor_is_named_before_any_is_read(name, folders, tmp_path, monkeypatch):
+    folder = shutil.copytree(folders("llama"), tmp_path / "copy")
+    edit(folder, WRONG[name][0])
+    monkeypatch.setattr(tensors.Folder, "read", lambda *_: pytest.fail("a tensor was read"))
+    with pytest.raises(CheckpointError, match=WRONG[name][1]) as caught:
+        weights.load(folder)
+    assert str(folder / "model.safetensors") in str(caught.value)
 
 
 def answers(iterator):

@@ -133,13 +133,30 @@ def test_a_folder_that_is_not_native_goes_to_transformers_and_says_so(foreign, t
     assert json.loads((tmp_path / "run" / "results.json").read_text())
 
 
+def stored(shape, folder):
+    tokenizer = Tokenizer.train(["words and words"], vocab_size=270)
+    weights.save(weights.empty(shape).to_empty(device="cpu"), tokenizer, folder, record=None)
+    return str(folder)
+
+
+def test_models_says_what_a_folder_is_and_what_would_run_it(foreign, tmp_path, capsys):
+    assert main(["models", str(foreign)]) == 0
+    assert "transformers, because of" in capsys.readouterr().out
+    shape = GPTConfig(**SHAPE, **ROTARY, n_kv_head=1, qk_norm="head", band=8, untied=True)
+    assert main(["models", stored(shape, tmp_path / "native")]) == 0
+    words = ["qwen3", "2 heads of 16 (1 of keys and values)", "rotary positions (base 500)", "biases: none"]
+    words += ["a window of 8 tokens in 1 of the layers", "an output matrix of its own", f"{shape.parameters:,}"]
+    printed = capsys.readouterr().out
+    assert [word for word in words if word not in printed] == []
+    assert main(["models"]) == 0
+    printed = capsys.readouterr().out
+    assert [kind for kind in (*families.FAMILIES, "any other") if kind not in printed] == []
+
+
 def test_hf_still_forces_transformers(tmp_path):
-    weights.save(
-        weights.empty(GPTConfig(n_layer=1, d_model=16, n_head=2, context=32, vocab_size=300)).to_empty(device="cpu"),
-        Tokenizer.train(["words and words"], vocab_size=270), tmp_path, record=None,
-    )  # fmt: skip
-    assert isinstance(load_engine(str(tmp_path)), GPTEngine)
-    assert not isinstance(load_engine(f"hf:{tmp_path}"), GPTEngine)
+    folder = stored(GPTConfig(**SHAPE), tmp_path)
+    assert isinstance(load_engine(folder), GPTEngine)
+    assert not isinstance(load_engine(f"hf:{folder}"), GPTEngine)
 
 
 ROTARY = {"rotary": Rotary(base=500.0), "norm_kind": "rms", "biases": (), "activation": "silu", "gated": True}

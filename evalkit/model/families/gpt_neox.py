@@ -63,5 +63,6 @@ FAMILY = Family(
         "output": "embed_out",
     },
     prefix="gpt_neox.",
+    renamed={"lm_head.weight": "embed_out.weight"},
     buffers=(".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"),
 )

@@ -39,7 +39,7 @@ def _write(config: GPTConfig) -> Mapping[str, Any]:
 FAMILY = Family(
     model_type="opt",
     architecture="OPTForCausalLM",
-    known="OPT, Galactica",
+    known="OPT (but 350M)",
     sizes={**COMMON_SIZES, "d_ff": "ffn_dim"},
     epsilon=None,
     activation="activation_function",
