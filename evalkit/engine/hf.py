@@ -20,6 +20,7 @@ from evalkit.engine.network_reading import reading
 from evalkit.engine.network_scoring import score
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import check_regular, hash_files
+from evalkit.model import onednn
 from evalkit.model.folder import begin_setting
 from evalkit.tokenizer import Tokenizer, check_rules
 
@@ -52,6 +53,8 @@ class HFEngine(BatchedEngine):
         stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a special token
         ends = {tokenizer.end_of_text, *([stops] if isinstance(stops, int) else stops or [])}
         limit = batch_tokens or MOST
+        self._parameters = sum(p.numel() for p in model.parameters())
+        onednn.pack(model)
         self._network = Network(model)
         super().__init__(
             tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=limit, stride=stride,
@@ -72,7 +75,7 @@ class HFEngine(BatchedEngine):
             "architecture": type(model).__name__,
             "library": f"transformers {transformers.__version__}",
             "dtype": str(model.dtype).removeprefix("torch."),
-            "parameters": str(sum(p.numel() for p in model.parameters())),
+            "parameters": str(self._parameters),
             "context": str(self._positions),
             "stride": str(self._stride),
             "first": str(self._first),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from evalkit.engine.network import View
 from evalkit.errors import CheckpointError
+from evalkit.model import onednn
 
 # Settings that give the width of a window; a window counts places in a row, so such models have one sequence in each.
 _WINDOW = re.compile(r"window(_size|_len)?$")
@@ -113,7 +114,11 @@ class Network:
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states into logits."""
-        logits: Tensor = self._head(hidden) if self.splits else hidden
+        if not self.splits:
+            return hidden
+        if type(self._head) is torch.nn.Linear and self._head.bias is None:
+            return onednn.product(hidden, self._head.weight)
+        logits: Tensor = self._head(hidden)
         return logits
 
     def positions(self, cache: Any) -> int:

@@ -24,7 +24,7 @@ from evalkit.engine.network_reading import LEAST_SHARED
 from evalkit.engine.prefix_tree import Ints, Leaf, common_prefix
 
 # Values of the (states, vocabulary) matrix of logits that are held at once.
-_LOGITS = 1 << 24
+_LOGITS = 1 << 23
 # Padding that costs less than another pass, in tokens.
 _FREE_PADDING = 32
 

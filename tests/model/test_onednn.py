@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from evalkit.engine.gpt import GPTEngine
 from evalkit.model import onednn
@@ -73,3 +74,16 @@ def test_an_engine_answers_the_same():
     for i in range(5):
         assert both[0][0][i].text == both[1][0][i].text
         assert both[0][1][i].loglikelihood == pytest.approx(both[1][1][i].loglikelihood, abs=1e-4)
+
+
+@needs_onednn
+def test_layers_of_another_network_are_packed_where_their_matrix_serves_nothing_else():
+    torch.manual_seed(0)
+    network = nn.ModuleDict({"table": nn.Embedding(9, 8), "up": nn.Linear(8, 12), "out": nn.Linear(8, 9, bias=False)})
+    network["out"].weight = network["table"].weight
+    x, before = torch.randn(2, 3, 8), network["up"].weight.detach().clone()
+    expected = network["up"](x)
+    onednn.pack(network.requires_grad_(False))
+    assert type(network["out"]) is nn.Linear and type(network["up"]) is not nn.Linear
+    torch.testing.assert_close(network["up"](x), expected, atol=1e-6, rtol=1e-6)
+    assert torch.equal(network["up"].weight, before) and sum(p.numel() for p in network.parameters()) == 9 * 8 + 12
