@@ -131,6 +131,11 @@ def _gsm8k(rows: Iterable[Row]) -> Iterator[Row]:
         yield {"question": row["question"], "answer": row["answer"][0]}
 
 
+def _sst2(rows: Iterable[Row]) -> Iterator[Row]:
+    for i, row in enumerate(rows):
+        yield {"sentence": row["sentence"], "label": int(row["label"]), "idx": i}
+
+
 def _mmlu(subject: str, place: int) -> Callable[[Iterable[Row]], Iterator[Row]]:
     """Give each subject some rows of OpenBookQA, not as many as the one before it, so that weights matter."""
 
@@ -173,6 +178,7 @@ COPIES: tuple[Copy, ...] = (
         path="EleutherAI/unscramble", config="mid_word_1_anagrams", source="scramble_a1", splits={"validation": "test"}
     ),
     Copy(path="EleutherAI/unscramble", config="reversed_words", source="scramble_rw", splits={"validation": "test"}),
+    Copy(path="nyu-mll/glue", config="sst2", source="sst2", splits=_VALID, change=_sst2),
     Copy(path="allenai/openbookqa", config="main", source="openbookqa", splits=_TEST),
     Copy(path="lighteval/winograd_wsc", config="wsc273", source="winograd", splits={"test": "test"}),
     Copy(path="EleutherAI/race", config="high", source="race_high", splits={"test": "test"}, change=_race),

@@ -2,7 +2,11 @@
 
     python -m tests.lm_eval_parity.report --lm-eval-python PYTHON --data FOLDER
 
-writes reports/lm-eval-parity.md. lm-evaluation-harness runs the model by transformers, evalkit by its own GPT.
+writes reports/lm-eval-parity.md. lm-evaluation-harness runs the model by transformers, evalkit by its own GPT, or by
+transformers too:
+
+    python -m tests.lm_eval_parity.report --lm-eval-python PYTHON --data FOLDER --model FOLDER --engines native,hf \\
+        --shots 0 --limit 40 --out PAGE.md arc_easy piqa hellaswag winogrande openbookqa lambada_openai boolq sst2
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -45,7 +50,10 @@ def main() -> int:
     parser.add_argument("--lm-eval-python", type=Path, required=True, help="a Python that has lm_eval 0.4.13")
     parser.add_argument("--data", type=Path, default=os.environ.get("EVALKIT_DATA"), help="benchmark files")
     parser.add_argument("--copies", type=Path, help="keep the copies of the data sets here")
-    parser.add_argument("--model", default="micro", help="a bundled model (default: micro)")
+    parser.add_argument(
+        "--model", default="micro", help="a bundled model, or a folder in transformers' layout (default: micro)"
+    )
+    parser.add_argument("--engines", default="native", help="what runs it here: native, hf or both (default: native)")
     parser.add_argument(
         "--adapter", action="store_true", help="there, too, evalkit runs the model: lm_eval's `evalkit`"
     )
@@ -57,8 +65,10 @@ def main() -> int:
     if arguments.data is None:
         parser.error("--data or EVALKIT_DATA: where are the benchmark files?")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "model"
-        write_model(arguments.model, folder)
+        folder = Path(arguments.model).resolve()
+        if not folder.is_dir():
+            folder = Path(temporary) / "model"
+            write_model(arguments.model, folder)
         setup = Setup(
             python=arguments.lm_eval_python,
             root=arguments.copies or Path(temporary) / "data",
@@ -70,14 +80,8 @@ def main() -> int:
         found: list[Compared] = []
         counts = [int(shots) for shots in arguments.shots.split(",")]
         for done, shots in enumerate(counts, start=1):
-            found += _ask(setup, folder, arguments.tasks or TASKS, shots)
-            text = page(
-                found,
-                model=arguments.model,
-                limit=arguments.limit,
-                counts=counts[:done],
-                adapter=arguments.adapter,
-            )
+            found += _ask(setup, folder, arguments.tasks or TASKS, shots, engines=arguments.engines.split(","))
+            text = page(found, counts=counts[:done], arguments=arguments)
             write_atomic(arguments.out, text)
             print(f"{shots} shots: {arguments.out}", flush=True)
     return int(any(map(differs, found)))
@@ -102,11 +106,16 @@ def lengthen(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2), "utf-8")
 
 
-def _ask(setup: Setup, folder: Path, names: Sequence[str], shots: int) -> list[Compared]:
-    """Ask both programs at one number of shots."""
-    engine = options.engine(str(folder), argparse.Namespace(dtype="fp32", device="cpu", batch_tokens=None))
+def _ask(setup: Setup, folder: Path, names: Sequence[str], shots: int, *, engines: Sequence[str]) -> list[Compared]:
+    """Ask both programs at one number of shots, evalkit with each of its engines."""
     theirs = setup.theirs(names, shots=shots)
-    return list(compare(theirs, names, shots=shots, root=setup.root, limit=setup.limit, engine=engine, close=VALUE))
+    found: list[Compared] = []
+    for engine in engines:
+        name = f"hf:{folder}" if engine == "hf" else str(folder)
+        loaded = options.engine(name, argparse.Namespace(dtype="fp32", device="cpu", batch_tokens=None))
+        compared = compare(theirs, names, shots=shots, root=setup.root, limit=setup.limit, engine=loaded, close=VALUE)
+        found += [replace(one, task=f"hf: {one.task}" if engine == "hf" else one.task) for one in compared]
+    return found
 
 
 def differs(one: Compared) -> bool:
@@ -114,18 +123,28 @@ def differs(one: Compared) -> bool:
     return bool(one.differences) or one.flips > 0 or not one.likelihood <= LIKELIHOOD
 
 
-def page(found: Sequence[Compared], *, model: str, limit: int, counts: Sequence[int], adapter: bool) -> str:
+def page(found: Sequence[Compared], *, counts: Sequence[int], arguments: argparse.Namespace) -> str:
     """Write the report."""
     unequal = [one for one in found if differs(one)]
     requests = sum(one.requests for one in found)
+    model, limit, adapter = arguments.model, arguments.limit, arguments.adapter
+    folder = Path(model).is_dir()
+    what = "The model" if folder else "The bundled model"
+    longer = "" if folder else f", its table of positions repeated {_TIMES} times for longer prompts"
+    here = {"native": "evalkit's own GPT", "hf": "evalkit by transformers (`hf:`)"}
+    engines = arguments.engines.split(",")
+    options_given = [
+        f"--model {model}", f"--limit {limit}", f"--shots {','.join(str(shots) for shots in counts)}",
+        *([f"--engines {arguments.engines}"] if engines != ["native"] else []),
+        *(["--adapter"] if adapter else []), *arguments.tasks,
+    ]  # fmt: skip
     lines = [
         "# evalkit beside lm-evaluation-harness 0.4.13",
         "",
-        f"The bundled model {model} in fp32 on a processor, its table of positions repeated {_TIMES} times for longer "
-        f"prompts, run by {_BY[adapter]} there and by evalkit's own GPT here; the same task files and local copies of "
+        f"{what} {Path(model).name if folder else model} in fp32 on a processor{longer}, run by {_BY[adapter]} there "
+        f"and by {' and '.join(here[engine] for engine in engines)} here; the same task files and local copies of "
         f"the data sets, the first {limit} documents of each task. Made by",
-        f"`python -m tests.lm_eval_parity.report --lm-eval-python PYTHON --data FOLDER --model {model} --limit {limit} "
-        f"--shots {','.join(str(shots) for shots in counts)}{' --adapter' if adapter else ''}`.",
+        f"`python -m tests.lm_eval_parity.report --lm-eval-python PYTHON --data FOLDER {' '.join(options_given)}`.",
         "",
         f"- {len(found)} comparisons (a task or a group at a number of shots), {requests:,} requests; "
         f"{len(found) - len(unequal)} without any difference.",

@@ -12,10 +12,8 @@ requests. Real documents (ARC, NQ-open, WikiText-2) are used where EVALKIT_DATA 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,9 +26,10 @@ from typing import Any
 
 from evalkit.files import write_atomic
 from evalkit.tokenizer import Tokenizer
+from tests.benchmarks.engine_peer import folder
+from tests.benchmarks.engine_peer.process import Process
 from tests.benchmarks.engine_peer.works import Work, works
 
-_HERE = Path(__file__).parent
 # Texts for finding lm-eval's best batch size.
 _PART = 32
 
@@ -48,12 +47,13 @@ class Timing:
 def main() -> None:
     """Measure every line; print the table and write the page as they grow."""
     arguments = _arguments()
+    if arguments.model:
+        sys.exit(folder.main(arguments))
     data = Path(os.environ["EVALKIT_DATA"]) if os.environ.get("EVALKIT_DATA") else None
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        bench = Bench(folder, arguments)
+        bench = Bench(Path(name), arguments)
         bench.make_model(data)
-        tokenizer = Tokenizer.load(folder / "model")
+        tokenizer = Tokenizer.load(Path(name) / "model")
         lines: list[str] = []
         for line in table(bench, works(data, tokenizer, scale=arguments.scale), arguments.dtypes.split(",")):
             lines.append(line)
@@ -69,6 +69,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--dtypes", default="fp32,default,bf16")
     parser.add_argument("--batches", default="1,8,32", help="lm-eval's batch sizes to choose from")
+    parser.add_argument("--model", metavar="FOLDER", help="a trained model in transformers' layout")
+    parser.add_argument("--tools", default="native,hf,lm-eval", help="with --model: what to measure")
+    parser.add_argument("--threads", type=int, help="with --model: of each process")
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall", help="with --model")
     parser.add_argument("--only", default="", help="lines whose name contains this")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
@@ -109,21 +113,9 @@ class Bench:
 
     def _run(self, python: str, script: str, job: dict[str, Any]) -> tuple[float, float, dict[str, Any]]:
         """Return the seconds and MiB of a process, and what it wrote."""
-        asked, result = self._folder / "job.json", self._folder / "result.json"
-        asked.write_text(json.dumps(job), encoding="utf-8")
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         began = time.perf_counter()
-        with (self._folder / "log.txt").open("w+", encoding="utf-8") as log:
-            command = [python, str(_HERE / script), str(asked), str(result)]
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                log.seek(0)
-                sys.exit(f"{' '.join(command)} failed:\n{log.read()[-3000:]}")
-        unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-        return seconds, usage.ru_maxrss / unit, json.loads(result.read_text(encoding="utf-8"))
+        memory, result = Process(python, script, job).finish()
+        return time.perf_counter() - began, memory, result
 
 
 def _timing(runs: Sequence[tuple[float, float, dict[str, Any]]]) -> Timing:
@@ -155,17 +147,10 @@ def table(bench: Bench, lines: Sequence[Work], dtypes: Sequence[str]) -> Iterato
                 work.name, ours.result["dtype"] + " / float32" if dtype == "default" else dtype,
                 f"{ours.engine:.2f}", f"{theirs.engine:.2f}", f"**{theirs.engine / ours.engine:.1f}**",
                 f"{ours.whole:.2f}", f"{theirs.whole:.2f}", f"**{theirs.whole / ours.whole:.1f}**", required,
-                f"{ours.memory:,.0f}", f"{theirs.memory:,.0f}", share, agreement(work, ours, theirs),
+                f"{ours.memory:,.0f}", f"{theirs.memory:,.0f}", share,
+                folder.agreement(work.kind, ours.result["answers"], theirs.result["answers"]),
             ]  # fmt: skip
             yield f"| {' | '.join(cells)} |"
-
-
-def agreement(work: Work, ours: Timing, theirs: Timing) -> str:
-    """Say how far the answers of both tools are apart: equal texts, or the largest difference per request."""
-    pairs = list(zip(ours.result["answers"], theirs.result["answers"], strict=True))
-    if work.kind == "generate_until":
-        return f"{sum(a == b for a, b in pairs)} of {len(pairs)} texts equal"
-    return f"within {max(abs(a - b) for a, b in pairs):.1g} of {max(abs(a) for a, _ in pairs):.4g} nats"
 
 
 def page(lines: Sequence[str], *, real: bool, bench: Bench) -> str:

@@ -1,4 +1,7 @@
-"""One measurement of evalkit, in a process of its own: python ours.py JOB.json RESULT.json"""
+"""One measurement of evalkit, in a process of its own: python ours.py JOB.json RESULT.json
+
+With "rounds" in the job the requests are answered once for each line that comes in, and "done" is printed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,7 +19,7 @@ from evalkit import world
 from evalkit.commands import options
 from evalkit.harness.requests import encode
 from evalkit.model import weights
-from evalkit.model.config import SIZES
+from evalkit.model.config import SIZES, GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Request, Response
@@ -28,7 +31,7 @@ def main(job_path: str, result_path: str) -> None:
     if job["kind"] == "model":
         result = make_model(Path(job["to"]), job["data"])
     else:
-        result = throughput(job["dtype"]) if job["kind"] == "throughput" else measure(job)
+        result = throughput(job) if job["kind"] == "throughput" else measure(job)
     Path(result_path).write_text(json.dumps(result), encoding="utf-8")
 
 
@@ -50,16 +53,22 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     options.add_engine(parser)
     arguments = parser.parse_args([] if job["dtype"] == "default" else ["--dtype", job["dtype"]])
     engine = options.engine(job["model"], arguments)
-    began = time.perf_counter()
-    asked = requests(job, engine.tokenizer)
-    found = dict(getattr(engine, job["kind"])(asked))
-    seconds = time.perf_counter() - began
+    clock = time.process_time if job.get("clock") == "processor" else time.perf_counter
+    seconds = []
+    print("done", flush=True)
+    for _ in sys.stdin if "rounds" in job else range(1):
+        began = clock()
+        asked = requests(job, engine.tokenizer)
+        found = dict(getattr(engine, job["kind"])(asked))
+        seconds.append(clock() - began)
+        print("done", flush=True)
     responses = [found[i] for i in range(len(asked))]
     texts = job["kind"] == "generate_until"
     return {
-        "seconds": seconds,
+        "seconds": min(seconds),
+        "every": seconds,
         "answers": [response.text if texts else response.loglikelihood for response in responses],
-        "flops": needed_flops(asked, responses),
+        "flops": needed_flops(asked, responses, shape=shape_of(job)),
         "dtype": engine.signature()["dtype"],
     }
 
@@ -80,9 +89,46 @@ def requests(job: dict[str, Any], encoder: Any) -> list[Request]:
     ]  # fmt: skip
 
 
-def needed_flops(asked: Sequence[Request], responses: Sequence[Response]) -> float:
-    """Return the fewest FLOPs that give the answers: every distinct beginning is read once, every score made once."""
-    shape = SIZES["117M"]
+class Shape(NamedTuple):
+    """What decides the FLOPs of a model: as in GPTConfig. matrices: rows and columns of those of its blocks."""
+
+    block_parameters: int
+    vocab_size: int
+    d_model: int
+    n_layer: int
+    matrices: Sequence[tuple[int, int]]
+
+
+def shape_of(job: dict[str, Any]) -> Shape:
+    """Return the shape of the model made here, or of the folder that a job names."""
+    if not job.get("folder"):
+        one = SIZES["117M"]
+        d = one.d_model
+        matrices = [(d, 3 * d), (d, d), (d, 4 * d), (4 * d, d)]
+        return Shape(one.block_parameters, one.vocab_size, d, one.n_layer, matrices)
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(job["folder"])
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config).base_model
+    weights = [part.weight for part in model.modules() if isinstance(part, torch.nn.Linear)]
+    layers = config.num_hidden_layers
+    matrices = [(columns, rows) for rows, columns in (weight.shape for weight in weights[: len(weights) // layers])]
+    parameters = sum(weight.numel() for weight in weights)
+    return Shape(parameters, config.vocab_size, config.hidden_size, layers, matrices)
+
+
+def needed_flops(
+    asked: Sequence[Request],
+    responses: Sequence[Response],
+    *,
+    shape: Shape | GPTConfig = SIZES["117M"],
+    context: int = 1024,
+) -> float:
+    """Return the fewest FLOPs that give the answers: every distinct beginning is read once, every score made once.
+
+    context: the length of rolling windows.
+    """
     read: set[tuple[int, ...]] = set()  # the beginnings, of which the last token is read
     scored: set[tuple[int, ...]] = set()
     generated = places = 0
@@ -90,7 +136,7 @@ def needed_flops(asked: Sequence[Request], responses: Sequence[Response]) -> flo
         stream = request.context_ids + request.continuation_ids
         if request.kind == "loglikelihood_rolling":  # windows share next to nothing
             generated += len(stream)
-            places += len(stream) * shape.context // 2
+            places += len(stream) * context // 2
         elif request.kind == "generate_until":
             read.update(stream[:n] for n in range(1, len(stream) + 1))
             generated += response.tokens
@@ -104,10 +150,10 @@ def needed_flops(asked: Sequence[Request], responses: Sequence[Response]) -> flo
     return 2.0 * matrices + 4.0 * shape.n_layer * shape.d_model * places
 
 
-def throughput(dtype: str) -> dict[str, Any]:
+def throughput(job: dict[str, Any]) -> dict[str, Any]:
     """Return this machine's FLOP/s in products of a block's shapes with 1,024 rows, by the best way there is."""
-    kind, d = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype], SIZES["117M"].d_model
-    shapes = [(d, 3 * d), (d, d), (d, 4 * d), (4 * d, d)]
+    kind, shapes = {"fp32": torch.float32, "bf16": torch.bfloat16}[job["dtype"]], shape_of(job).matrices
+    clock = time.process_time if job.get("clock") == "processor" else time.perf_counter
     pairs = [(torch.randn(1024, rows).to(kind), torch.randn(columns, rows).to(kind)) for rows, columns in shapes]
 
     def onednn(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -118,10 +164,10 @@ def throughput(dtype: str) -> dict[str, Any]:
     with torch.inference_mode():
         for way in ways:
             for _ in range(8):
-                began = time.perf_counter()
+                began = clock()
                 for x, weight in pairs:
                     way(x, weight)
-                best = min(best, time.perf_counter() - began)
+                best = min(best, clock() - began)
     return {"flops": sum(2 * 1024 * rows * columns for rows, columns in shapes) / best}
 
 

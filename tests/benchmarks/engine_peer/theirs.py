@@ -1,7 +1,8 @@
 """One measurement of lm-evaluation-harness, in a process of its own: python theirs.py JOB.json RESULT.json
 
 Runs in lm-eval's environment, so nothing of evalkit is imported. With several batch sizes in the job the fastest on a
-part of the requests is found, and nothing else.
+part of the requests is found, and nothing else. With "rounds" in it the requests are answered once for each line that
+comes in, and "done" is printed.
 """
 
 from __future__ import annotations
@@ -25,16 +26,29 @@ def main(job_path: str, result_path: str) -> None:
     ]
     dtype = {} if job["dtype"] == "default" else {"dtype": {"fp32": "float32", "bf16": "bfloat16"}[job["dtype"]]}
     lm = HFLM(pretrained=job["model"], device="cpu", batch_size=job["batches"][0], **dtype)
-    seconds = []
-    for batch in job["batches"]:
+    clock = time.process_time if job.get("clock") == "processor" else time.perf_counter
+
+    def answer(batch):
         lm.batch_size_per_gpu = batch
-        began = time.perf_counter()
+        began = clock()
         answers = getattr(lm, kind)(asked, disable_tqdm=True)
-        seconds.append(time.perf_counter() - began)
+        return clock() - began, answers
+
+    if "rounds" in job:
+        print("done", flush=True)
+        seconds = []
+        for _ in sys.stdin:
+            spent, answers = answer(job["batches"][0])
+            seconds.append(spent)
+            print("done", flush=True)
+    else:
+        seconds, found = zip(*map(answer, job["batches"]), strict=True)
+        answers = found[-1]
     if kind == "loglikelihood":
         answers = [value for value, _ in answers]
     best = min(range(len(seconds)), key=seconds.__getitem__)
-    result = {"seconds": seconds[best], "batch": job["batches"][best], "answers": answers}
+    batch = job["batches"][0 if "rounds" in job else best]
+    result = {"seconds": seconds[best], "every": seconds, "batch": batch, "answers": answers}
     Path(result_path).write_text(json.dumps(result), encoding="utf-8")
 
 

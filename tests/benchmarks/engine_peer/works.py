@@ -63,13 +63,43 @@ def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work
     ]
 
 
-def _texts(pool: Sequence[_Row], asked: Sequence[_Row], way: _Way, *, fixed: int) -> list[tuple[str, ...]]:
-    """Return the requests of documents behind `fixed` shots, or behind five drawn for each if that is 0."""
+def model_works(data: Path, tokenizer: Tokenizer, *, scale: float) -> list[Work]:
+    """Return the lines for a trained model, as lm-eval's task files write them; speed: what `hf:` has to reach."""
+    arc, questions, _ = _read(data)
+    arc = [row for row in arc if len(row["choices"]) == 4 and len(tokenizer.encode(_question(row))) < 60]
+
+    def rows(*parts: str) -> list[_Row]:
+        return [json.loads(line) for line in data.joinpath(*parts).read_text(encoding="utf-8").splitlines()]
+
+    boolq, hellaswag = rows("boolq", "validation.jsonl"), rows("hellaswag", "hellaswag_val_full.jsonl")
+
+    def line(
+        name: str, from_rows: Sequence[_Row], way: _Way, *, documents: int, fixed: int | None, speed: float
+    ) -> Work:
+        half = len(from_rows) // 2
+        asked = from_rows[half:][: max(2, round(documents * scale))]
+        texts = _texts(from_rows[:half], asked, way, fixed=fixed)
+        return Work(
+            name=name, kind="generate_until" if way.answers is None else "loglikelihood", texts=texts, speed=speed
+        )
+
+    return [
+        line("ARC-easy, 5 shots drawn per document", arc, _ANSWERS, documents=6, fixed=0, speed=2),
+        line("ARC-easy, 5 fixed shots", arc, _ANSWERS, documents=16, fixed=5, speed=2),
+        line("BoolQ, one-token answers, 0 shots", boolq, _BOOLQ, documents=24, fixed=None, speed=1),
+        line("HellaSwag, 0 shots", hellaswag, _HELLASWAG, documents=16, fixed=None, speed=1),
+        line("NQ-open, 16 greedy tokens, 5 shots drawn per document", questions, _OPEN, documents=24, fixed=0, speed=1),
+    ]
+
+
+def _texts(pool: Sequence[_Row], asked: Sequence[_Row], way: _Way, *, fixed: int | None) -> list[tuple[str, ...]]:
+    """Return the requests of documents behind `fixed` shots; behind five drawn for each if that is 0; behind none."""
     draw = random.Random(0)
-    same = "".join(way.show(row, solved=True) for row in pool[:fixed])
+    same = "".join(way.show(row, solved=True) for row in pool[: fixed or 0])
     texts: list[tuple[str, ...]] = []
     for row in asked:
-        shots = same or "".join(way.show(shot, solved=True) for shot in draw.sample(list(pool), 5))
+        drawn = draw.sample(list(pool), 5) if fixed == 0 else []
+        shots = same or "".join(way.show(shot, solved=True) for shot in drawn)
         context = way.description + shots + way.show(row)
         texts += [(context, " " + answer) for answer in way.answers(row)] if way.answers else [(context,)]
     return texts
@@ -88,6 +118,14 @@ def _open(row: _Row, *, solved: bool = False) -> str:
     return f"Q: {row['question']}?\nA:" + (f" {row['answer'][0]}\n" if solved else "")
 
 
+def _passage(row: _Row, *, solved: bool = False) -> str:
+    return f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:"
+
+
+def _unfinished(row: _Row, *, solved: bool = False) -> str:
+    return str(row["query"])
+
+
 @dataclass(frozen=True)
 class _Way:
     """How a row is shown, and the answers to score; without any the answer is generated."""
@@ -99,6 +137,8 @@ class _Way:
 
 _ANSWERS = _Way(_question, lambda row: row["choices"])
 _LETTERED = _Way(_lettered, lambda _: _LETTERS)
+_BOOLQ = _Way(_passage, lambda _: ("no", "yes"))
+_HELLASWAG = _Way(_unfinished, lambda row: row["choices"])
 _OPEN = _Way(_open, description="Answer these questions:\n\n")
 
 
