@@ -94,7 +94,7 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
 
 def _check_start(arguments: argparse.Namespace, seeds: Sequence[int]) -> None:
     """Raise UsageError for options that a training from weights cannot have, or lacks."""
-    for name in ("vocab", "tokenizer", "context"):
+    for name in ("vocab", "tokenizer"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"--{name} is the model's with --from; omit it")
     if arguments.arch != "gpt2":
@@ -176,7 +176,8 @@ def _configuration(
     )  # fmt: skip
     return TrainConfig(
         model=replace(shape, dropout=chosen("dropout")),
-        tokens=_tokens(arguments, size), sequences=chosen("sequences"), accumulate=arguments.accumulate,
+        tokens=_tokens(arguments, size), sequences=chosen("sequences"), window=arguments.context if start else None,
+        accumulate=arguments.accumulate,
         recompute=arguments.recompute, shard=arguments.fsdp, seed=seed, dtype=arguments.dtype, optim=optim,
         device=arguments.device, checkpoint_every=arguments.checkpoint_every, keep_last=arguments.keep_last,
         checkpoint_keep=arguments.checkpoint_keep, compile=arguments.compile, spike=arguments.spike,
@@ -240,7 +241,7 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
         rates = (f"Muon {optim.muon_lr:g}, " if optim.muon_lr else "") + f"AdamW {optim.adam_lr:g}, {optim.schedule}"
         if text.info.skipped:
             print(f"{text.info.skipped:,} rows of the corpus without text were skipped", file=sys.stderr)
-        print(f"{config.steps:,} steps of {config.sequences} x {config.model.context} tokens; {rates}", file=sys.stderr)
+        print(f"{config.steps:,} steps of {config.sequences} x {config.length} tokens; {rates}", file=sys.stderr)
     loop.train(config, text, tokenizer, out, resume=resume, start=start, surroundings=surroundings)
     if ranks.first:
         losses.write(out)

@@ -41,7 +41,7 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", help="training budget, for example 6M (default: the size's preset)")
     parser.add_argument("--vocab", type=int, help="size of the BPE trained on raw sources (default: 3000)")
     parser.add_argument("--tokenizer", help="use this tokenizer instead: a folder, or a model's name (gpt2)")
-    parser.add_argument("--context", type=int, help="positions (default: the size's)")
+    parser.add_argument("--context", type=int, help="positions (default: the size's); with --from: of a sequence")
     parser.add_argument("--sequences", type=int, help="sequences per step (default: the size's preset)")
     parser.add_argument(
         "--seed", default="0", help="of the weights and the order of the text; several separated by commas"

@@ -190,7 +190,7 @@ def record(config: TrainConfig, corpus: CorpusInfo, *, step: int, facts: Mapping
         "block_parameters": config.model.block_parameters,
         "step": step,
         "tokens": tokens,
-        "flops": tokens * config.model.flops_per_token,
+        "flops": tokens * config.flops_per_token,
         "threads": torch.get_num_threads(),
         **facts,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from evalkit.errors import UsageError
@@ -28,6 +28,7 @@ class TrainConfig:
 
     start: the content hash of the weights that it starts from; None: random ones. extended: of each budget that was
     extended on the way, the earliest first, the step at which that happened and its tokens (schedule.py).
+    window: tokens of a sequence, where that is less than the model's context; None: the context.
     accumulate: parts of a step that pass through the model one after the other; None: as many as keep a part small.
     recompute: do not store activations inside the blocks but recompute them for the gradient, which saves memory.
     shard: split weights, gradients and optimizer over the processes (FSDP2).
@@ -45,6 +46,7 @@ class TrainConfig:
     start: str | None = None
     extended: tuple[tuple[int, int], ...] = ()
     sequences: int = 8
+    window: int | None = None
     accumulate: int | None = None
     recompute: bool = False
     shard: bool = False
@@ -66,6 +68,8 @@ class TrainConfig:
         for name in ("checkpoint_keep", "accumulate"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.window is not None and not 1 <= self.window <= self.model.context:
+            raise UsageError(f"window must be from 1 to the model's context of {self.model.context}, not {self.window}")
         if self.seed < 0:
             raise UsageError(f"seed must be at least 0, not {self.seed}")
         if not self.spike > 0:
@@ -76,9 +80,19 @@ class TrainConfig:
             raise UsageError("--fsdp and --compile on cannot be combined")
 
     @property
+    def length(self) -> int:
+        """Tokens of a sequence."""
+        return self.window or self.model.context
+
+    @property
+    def flops_per_token(self) -> int:
+        """Training FLOPs per token at the length of the sequences."""
+        return replace(self.model, context=self.length).flops_per_token
+
+    @property
     def tokens_per_step(self) -> int:
         """Tokens of one optimizer step, over all parts and processes."""
-        return self.sequences * self.model.context
+        return self.sequences * self.length
 
     @property
     def steps(self) -> int:
@@ -107,7 +121,7 @@ class TrainConfig:
             )
         if self.accumulate is None:
             divisors = [parts for parts in range(1, share + 1) if share % parts == 0]
-            return next((parts for parts in divisors if share // parts * self.model.context <= _AT_ONCE), share)
+            return next((parts for parts in divisors if share // parts * self.length <= _AT_ONCE), share)
         if share % self.accumulate:
             per_process = f" on each of {processes} processes" if processes > 1 else ""
             raise UsageError(

@@ -108,7 +108,7 @@ class Trainer:
         self.ranks = self.surroundings.ranks or Ranks(device=config.device)
         self.config, self.corpus, self.tokenizer, self.out, self._start = config, corpus, tokenizer, out, start
         self._parts = config.parts(self.ranks.size)
-        self.batches = Batches(corpus.train, context=config.model.context, sequences=config.sequences, seed=config.seed)
+        self.batches = Batches(corpus.train, context=config.length, sequences=config.sequences, seed=config.seed)
         torch.manual_seed(config.seed)
         self.model = GPT(config.model)
         if start:
@@ -124,9 +124,7 @@ class Trainer:
         self.clock = Clock()
         self.loss: float | None = None  # mean over the steps since the previous line of the log
         self.held_out: HeldOut | None = None  # of the weights that were last validated
-        self._validation = Validation(
-            corpus.validation, context=config.model.context, end_of_text=tokenizer.end_of_text
-        )
+        self._validation = Validation(corpus.validation, context=config.length, end_of_text=tokenizer.end_of_text)
         self._watch = SpikeWatch(config.spike)
         self._running: list[Tensor] = []  # the losses since the previous line of the log
         self._norm = torch.zeros(())
@@ -221,11 +219,11 @@ class Trainer:
             fallback = f"the last good checkpoint is {self.out} (step {saved})" if saved else "no checkpoint was saved"
             raise DivergedError(f"{problem} at step {self.step}; {fallback}; try a lower learning rate")
         self.loss = float(np.mean(losses))
-        rate, share = self.optimizers.schedule.rate(self.step - 1), speed * config.model.flops_per_token / self._peak
+        rate, share = self.optimizers.schedule.rate(self.step - 1), speed * config.flops_per_token / self._peak
         entry: dict[str, Any] = {
             "step": self.step,
             "tokens": tokens,
-            "flops": tokens * config.model.flops_per_token,
+            "flops": tokens * config.flops_per_token,
             "loss": round(self.loss, 5),
             "rate": round(rate, 5),
             "muon_lr": config.optim.muon_lr * rate,

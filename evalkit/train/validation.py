@@ -49,7 +49,7 @@ def recorded(held_out: HeldOut | None) -> dict[str, float | None]:
 
 def budget(config: TrainConfig, *, last: bool) -> int:
     """Return how many tokens of held-out text are read at most, during the training or at its end (last)."""
-    least = _INTERIM * config.model.context
+    least = _INTERIM * config.length
     return max(least, min(_MOST, int(_SHARE * config.steps * config.tokens_per_step))) if last else least
 
 

@@ -67,7 +67,7 @@ def training(record: Mapping[str, Any], folder: Path, *, corpus: Corpus) -> Trai
 def measure(folder: Path, corpus: Corpus, config: TrainConfig) -> HeldOut:
     """Return the loss of a checkpoint. Raises UsageError where the corpus holds nothing out."""
     model, tokenizer = weights.load(folder)
-    validation = Validation(corpus.validation, context=config.model.context, end_of_text=tokenizer.end_of_text)
+    validation = Validation(corpus.validation, context=config.length, end_of_text=tokenizer.end_of_text)
     held_out = validation.loss(model, config, tokens=budget(config, last=True))
     if held_out is None:
         raise UsageError(f"the corpus {corpus.info.name} has no held-out text")

@@ -153,7 +153,7 @@ def test_at_the_command_line_raw_text_gets_the_model_s_tokenizer(base, tmp_path,
     [
         ([], "--from needs --tokens"),
         (["--tokens", "2k", "--vocab", "300"], "--vocab is the model's with --from"),
-        (["--tokens", "2k", "--context", "16"], "--context is the model's with --from"),
+        (["--tokens", "2k", "--context", "64"], "window must be from 1 to the model's context of 32, not 64"),
         (["--tokens", "2k", "--seed", "0,1"], "--from trains one seed at a time"),
         (["--tokens", "2k", "--size", "pico"], "not allowed with argument"),
     ],
@@ -171,6 +171,18 @@ def test_a_built_corpus_has_its_rows_already(words_folder, tmp_path, capsys):
     asked = ["train", "--size", "pico", "--corpus", str(words_folder), "--out", str(tmp_path), "--skip-bad"]
     assert main(asked) == 2
     assert "belong to the sources of one" in capsys.readouterr().err
+
+
+def test_sequences_may_be_shorter_than_the_context(base, words_folder, tmp_path):
+    out = tmp_path / "out"
+    asked = ["train", "--from", str(base), "--corpus", str(words_folder), "--out", str(out), "--context", "16"]
+    assert main([*asked, "--tokens", "1280", "--sequences", "4"]) == 0
+    made = json.loads((out / "training.json").read_text())
+    assert (made["step"], made["tokens"], made["settings"]["window"]) == (20, 1280, 16)
+    assert made["flops"] == 1280 * dataclasses.replace(SHAPE, context=16).flops_per_token
+    assert weights.load(out)[0].config == SHAPE
+    assert main([*asked, "--tokens", "1920", "--sequences", "4", "--resume"]) == 0
+    assert read_metrics(out)[-1]["step"] == 30
 
 
 def test_the_nearest_size():
