@@ -360,7 +360,7 @@ def test_lists(capsys):
 def test_models_shows_sizes_costs_and_where_the_weights_are(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert run("models") == 0
-    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     for words in (
         ("nano", "2", "64", "308,480", "100,096", "1.23 MB", "0.62 MB", "bundled"),
         ("gpt1", "12", "768", "512", "40478", "116,534,784", "to be fetched: openai-community/openai-gpt"),
