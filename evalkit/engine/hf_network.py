@@ -36,7 +36,7 @@ class Network:
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         tokens_BT = torch.arange(1, 7, device=self.device).reshape(2, 3) % model.get_input_embeddings().num_embeddings
         self.splits = False
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode, whose tensors a model in training must not keep
             logits_BTV = model(input_ids=tokens_BT, use_cache=False).logits
             changed_BT = tokens_BT.clone()
             changed_BT[:, -1] = 0

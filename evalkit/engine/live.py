@@ -3,7 +3,8 @@
 The module is left unchanged: each part's training mode, torch's random state, dtype and device are afterwards as they
 were before. Nothing is computed in inference mode, because a module might keep such tensors and could not train with
 them. Sequences are padded on the right, where a causal network's real tokens cannot see the padding; no attention mask
-is given. There is no cache of keys and values, so a prompt is read again for each generated token.
+is given. There is no cache of keys and values, so a prompt is read again for each generated token; only models of
+transformers are read with theirs.
 
 Shapes as in model/gpt.py.
 """
@@ -11,20 +12,23 @@ Shapes as in model/gpt.py.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from evalkit.engine import hf_network
 from evalkit.engine.base import TextCodec
 from evalkit.engine.batched import BatchedEngine, Span
 from evalkit.engine.generation import Prompt, Reading
 from evalkit.engine.network import View
 from evalkit.engine.network_reading import reading
 from evalkit.engine.network_scoring import score
+from evalkit.engine.padded_reading import PaddedReading
 from evalkit.errors import UsageError
 from evalkit.model.folder import begin_setting
 
@@ -61,7 +65,7 @@ class LiveEngine(BatchedEngine):
         every_window: bool = False,
     ):
         device = next((tensor.device for tensor in _tensors(module)), torch.device("cpu"))
-        self.network = _Network(module, logits, device, known=tokenizer.end_of_text or 1)
+        self.network = _network(module, logits, device, known=tokenizer.end_of_text or 1)
         default_tokens = max(positions, _LOGITS // self.network.vocabulary)
         super().__init__(
             tokenizer, positions=positions, device=device, ends={tokenizer.end_of_text},
@@ -104,7 +108,43 @@ class LiveEngine(BatchedEngine):
         return score(self.network, spans, batch_tokens=self._batch_tokens)
 
     def _reading(self, prompts: Sequence[Prompt]) -> Reading:
-        return reading(self.network, prompts, batch_tokens=self._batch_tokens)
+        read = PaddedReading if isinstance(self.network, _Network) else reading
+        return read(self.network, prompts, batch_tokens=self._batch_tokens)
+
+
+def _network(
+    module: nn.Module, logits: Logits | None, device: torch.device, *, known: int
+) -> _Network | _TransformersNetwork:
+    """Return the network of a module, with the cache of transformers where it is one of its models."""
+    transformers = sys.modules.get("transformers.modeling_utils")  # such a module has imported it
+    if logits is None and transformers and isinstance(module, transformers.PreTrainedModel):
+        with suppress(Exception):  # what it lacks for that is said below, if it lacks anything else
+            return _TransformersNetwork(module, device)
+    return _Network(module, logits, device, known=known)
+
+
+class _TransformersNetwork(hf_network.Network):
+    """A model of transformers with its cache, called as a live module has to be."""
+
+    def __init__(self, module: nn.Module, device: torch.device):
+        self.module = module
+        with still(module, device):
+            super().__init__(module)
+
+    def run(
+        self, tokens_BT: Tensor, *, cache: Any = None, last: bool = False, view: View | None = None
+    ) -> tuple[Tensor, Any]:
+        with still(self.module, self.device):
+            seen = view and View(view.places.clone(), view.sees.clone())
+            return super().run(tokens_BT.clone(), cache=cache, last=last, view=seen)
+
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
+        with still(self.module, self.device):
+            return super().hidden(tokens_BT.clone())
+
+    def unembed(self, hidden: Tensor) -> Tensor:
+        with still(self.module, self.device):
+            return super().unembed(hidden)
 
 
 class _Network:

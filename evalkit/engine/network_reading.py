@@ -19,7 +19,7 @@ from evalkit.engine.network_packing import Packing
 from evalkit.engine.prefix_tree import Ints, Leaf, common_prefix
 
 # Rows beyond which a step gains little, on a CPU and on a GPU.
-_ROWS = {"cpu": 32, "cuda": 256}
+ROWS = {"cpu": 32, "cuda": 256}
 # Tokens from which on it pays to read a shared beginning separately.
 LEAST_SHARED = 16
 
@@ -35,7 +35,7 @@ class PackedReading:
 
     def __init__(self, network: Network, prompts: Sequence[Prompt], *, batch_tokens: int):
         self._network, self._prompts, self._batch_tokens = network, prompts, batch_tokens
-        self._most = _ROWS[network.device.type]
+        self._most = ROWS[network.device.type]
         self._order = reading_order(prompts, shared=shared_by_all(prompts))
         # The target stands for the token to be predicted.
         leaves = [Leaf(prompt.tokens, (0,)) for prompt in prompts]
@@ -113,7 +113,7 @@ class CacheReading:
 
     def __init__(self, network: Network, prompts: Sequence[Prompt], *, batch_tokens: int):
         self._network, self._prompts, self._batch_tokens = network, prompts, batch_tokens
-        self._rows = _ROWS[network.device.type]
+        self._rows = ROWS[network.device.type]
         self._waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].tokens), prompts[i].tokens))
         self._trunk: Any = None  # the cache of what all prompts begin with
         self._trunk_tokens = self._read_trunk()

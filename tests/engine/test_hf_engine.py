@@ -178,7 +178,7 @@ def test_shared_beginnings_change_nothing(name, folders, data):
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("beams", [1, 2])
 def test_texts_of_any_length_start_and_end_at_any_time(name, beams, folders, monkeypatch):
-    monkeypatch.setitem(network_reading._ROWS, "cpu", 4)
+    monkeypatch.setitem(network_reading.ROWS, "cpu", 4)
     lengths = random.Random(3).choices(range(1, 13), k=13)
     prompts = [*sequences(12, longest=18, seed=4), [5] * 18]
     asked = [

@@ -70,8 +70,11 @@ def asked(tokenizer, *, context="the cat", continuation=" sat on a mat"):
     )  # fmt: skip
 
 
-def test_scores_and_texts_are_those_of_the_engine_of_transformers(gpt2, tokenizer):
-    live = LiveEngine(gpt2, tokenizer, name="live", positions=CONTEXT)
+# With its own cache, and as any other module, which has none.
+@pytest.mark.parametrize("logits", [None, lambda module, tokens: module(tokens).logits])
+def test_scores_and_texts_are_those_of_the_engine_of_transformers(gpt2, tokenizer, logits):
+    live = LiveEngine(gpt2, tokenizer, name="live", positions=CONTEXT, logits=logits)
+    assert live.network.continues == (logits is None)
     theirs = HFEngine(gpt2, tokenizer, name="hf", content_hash="x", positions=CONTEXT)
     requests = [asked(tokenizer, continuation=text) for text in (" sat", " sat on a mat", " ran home and the dog")]
     ours, reference = dict(live.loglikelihood(requests)), dict(theirs.loglikelihood(requests))
@@ -83,7 +86,8 @@ def test_scores_and_texts_are_those_of_the_engine_of_transformers(gpt2, tokenize
     [(_, rolled)], [(_, expected)] = live.loglikelihood_rolling(whole), theirs.loglikelihood_rolling(whole)
     assert rolled.loglikelihood == pytest.approx(expected.loglikelihood, abs=1e-3)
     texts = [Request(kind="generate_until", task="t", doc_id="d", context_ids=tuple(tokenizer.encode(text)),
-                     decoding=Decoding(max_tokens=8)) for text in ("the cat", "a mat and the dog")]  # fmt: skip
+                     decoding=Decoding(max_tokens=8, beams=beams)) for beams in (1, 3)
+             for text in ("the cat", "a mat and the dog", "the cat", "home", "on a mat and the dog ran")]  # fmt: skip
     assert {i: r.text for i, r in live.generate_until(texts)} == {i: r.text for i, r in theirs.generate_until(texts)}
 
 
@@ -98,6 +102,44 @@ def test_the_module_is_afterwards_as_it_was(tokenizer):
     assert (module.training, module.table.training, module.drop.training) == (True, True, False)
     assert module.table.weight.requires_grad and not module.seen.is_inference()
     module(torch.tensor([[1, 2]]))[0].sum().backward()  # it can be trained on
+
+
+def test_a_model_of_transformers_trains_on_after_an_evaluation_with_its_cache(tokenizer):
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=tokenizer.size, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=CONTEXT,
+    )  # fmt: skip
+    module = transformers.LlamaForCausalLM(config).train()
+    engine = LiveEngine(module, tokenizer, name="m", positions=CONTEXT)
+    assert engine.network.continues and module.training
+    requests = [asked(tokenizer, context="the cat sat on a mat and the dog", continuation=c) for c in (" ran", " sat")]
+    scores = dict(engine.loglikelihood(requests))
+    plain = LiveEngine(module, tokenizer, name="m", positions=CONTEXT, logits=lambda m, t: m(t).logits)
+    assert [scores[i].loglikelihood for i in (0, 1)] == pytest.approx(
+        [response.loglikelihood for _, response in sorted(plain.loglikelihood(requests))], abs=1e-4
+    )
+    assert module.training and all(part.training for part in module.modules())
+    tokens = torch.tensor([tokenizer.encode("the cat sat on a mat")])
+    module(input_ids=tokens, labels=tokens).loss.backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+def test_prompts_of_any_length_are_decoded_side_by_side(tokenizer):
+    module, rows = Bigrams(tokenizer.size), []
+    engine = LiveEngine(
+        module, tokenizer, name="m", positions=CONTEXT, batch_tokens=80,
+        logits=lambda module, tokens: rows.append(tuple(tokens.shape)) or module.table(tokens),
+    )  # fmt: skip
+    requests = [
+        Request(kind="generate_until", task="t", doc_id=str(i), context_ids=tuple(range(1, 2 + i)),
+                decoding=Decoding(max_tokens=6)) for i in range(12)
+    ]  # fmt: skip
+    del rows[:]
+    together = {i: response.text for i, response in engine.generate_until(requests)}
+    calls = len(rows)
+    assert together == {i: next(engine.generate_until([request]))[1].text for i, request in enumerate(requests)}
+    assert max(b * t for b, t in rows[:calls]) <= 80 and calls < len(rows) - calls
 
 
 def test_the_module_is_put_back_when_its_call_fails(tokenizer):
