@@ -143,6 +143,18 @@ class Run:
             if task in (None, record.cell.task) and shots in (None, record.cell.shots):
                 yield record
 
+    def scores(self) -> dict[str, float]:
+        """Return the first metric of each task, on all its documents; with several shots, as "TASK K-shot"."""
+        first: dict[tuple[str, int, str], float] = {}
+        for result in self.results:
+            if result.source == "model" and not result.level:
+                first.setdefault((result.task, result.shots, result.template), result.value)
+        several = len({shots for _, shots, _ in first}) > 1
+        return {
+            f"{task}{f' ({template})' if template else ''}{f' {shots}-shot' if several else ''}": value
+            for (task, shots, template), value in first.items()
+        }
+
     @property
     def limit(self) -> int | Mapping[str, int] | None:
         """What to give as `limit` to score the same documents again: a number, a number per task, or None for all.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from evalkit.errors import UsageError
 if TYPE_CHECKING:
     from evalkit.curves.learning_curve import LearningCurve
     from evalkit.curves.watching import Gate, Seen
-    from evalkit.types import Result
 
 log = logging.getLogger(__name__)
 
@@ -152,18 +150,6 @@ def _curve(arguments: argparse.Namespace) -> LearningCurve:
 def _print(seen: Seen) -> None:
     from evalkit.sinks import terminal
 
+    scores = ", ".join(f"{name} {value:.1f}" for name, value in seen.run.scores().items())
     failed = "".join(f"\n  failed: {task}: {reason}" for task, reason in seen.run.failed.items())
-    print(terminal(f"step {seen.step:,}: {', '.join(_scores(seen.run.results))}{failed}"), flush=True)
-
-
-def _scores(results: Sequence[Result]) -> list[str]:
-    """Return the first metric of each task and number of shots, in words."""
-    first: dict[tuple[str, int, str], Result] = {}
-    for result in results:
-        if result.source == "model" and not result.level:
-            first.setdefault((result.task, result.shots, result.template), result)
-    several = len({shots for _, shots, _ in first}) > 1
-    return [
-        f"{task}{f' ({template})' if template else ''}{f' {shots}-shot' if several else ''} {result.value:.1f}"
-        for (task, shots, template), result in first.items()
-    ]
+    print(terminal(f"step {seen.step:,}: {scores}{failed}"), flush=True)

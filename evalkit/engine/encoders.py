@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -84,17 +85,25 @@ class PlainEncoder:
         return digest(repr((self.end_of_text, ids)))
 
 
-def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> TextCodec:
+def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None, begin: int | None = None) -> TextCodec:
     """Return a tokenizer's adapter.
 
     tokenizer: evalkit's own, a folder that holds one or a model's name, a fast one of transformers, a
     `tokenizers.Tokenizer`, a tiktoken encoding, or any object with `encode` and `decode`. end_of_text: the token that
-    separates documents and stands for an empty context, as text or id, if the tokenizer does not define it. The object
-    itself is not changed.
+    separates documents and stands for an empty context, as text or id, if the tokenizer does not define it. begin: the
+    id with which every text began in training, if the tokenizer does not put it there. The object is not changed.
 
     Raises UsageError for an object that cannot be used or whose end of text is unknown, CheckpointError for a folder
     that cannot be read.
     """
+    encoder = _adapter(tokenizer, end_of_text)
+    if begin is not None:
+        encoder = copy.copy(encoder)
+        encoder.begin = begin
+    return encoder
+
+
+def _adapter(tokenizer: Any, end_of_text: str | int | None) -> Tokenizer | PlainEncoder:
     if isinstance(tokenizer, Tokenizer | PlainEncoder):
         return tokenizer
     if isinstance(tokenizer, str | Path):
@@ -123,7 +132,7 @@ def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None) -> TextC
 
 def _of_backend(backend: tokenizers.Tokenizer, owner: Any, end_of_text: str | int | None) -> Tokenizer:
     """Copy a tokenizer of the `tokenizers` library, because ours switches its padding and truncation off."""
-    copy = tokenizers.Tokenizer.from_str(backend.to_str())
+    own = tokenizers.Tokenizer.from_str(backend.to_str())
     end = backend.id_to_token(end_of_text) if isinstance(end_of_text, int) else end_of_text
     begin = getattr(owner, "bos_token", None)
-    return Tokenizer(copy, end_of_text=end or getattr(owner, "eos_token", None) or begin, begin=begin)
+    return Tokenizer(own, end_of_text=end or getattr(owner, "eos_token", None) or begin, begin=begin)

@@ -68,6 +68,7 @@ def open_model(
     every_window: bool = False,
     context_length: int | None = None,
     end_of_text: str | int | None = None,
+    begin: int | None = None,
     logits: Callable[[nn.Module, Tensor], Any] | None = None,
 ) -> Model:
     """Open a model: a name (`nano`, `gpt2`), a checkpoint folder, `hf:ID` or `hf:FOLDER`, or a live torch module.
@@ -75,8 +76,9 @@ def open_model(
     A live module is any module whose call with token ids (batch, positions) gives logits (batch, positions,
     vocabulary), or an object that holds them as `.logits`; `logits` is a function that calls it in another way. It
     needs its tokenizer (see evalkit.engine.encoders) and, if it does not define them itself, the number of tokens that
-    it reads at once (context_length) and the token that separates documents (end_of_text). It is evaluated with its
-    current weights, in its own dtype and on its own device, and is left as it was.
+    it reads at once (context_length), the token that separates documents (end_of_text) and, for a module that was
+    trained that way, the token with which every text began (begin). It is evaluated with its current weights, in its
+    own dtype and on its own device, and is left as it was.
 
     name: the model's name in results (default: the source's name). dtype: fp32, bf16 or fp16 (default: bf16 if the
     hardware multiplies it faster and the model is large enough, else fp32). device: cpu or cuda. batch_tokens: tokens
@@ -88,9 +90,9 @@ def open_model(
     if isinstance(source, Model):
         return source
     if isinstance(source, str | Path):
-        if tokenizer is not None or logits is not None or context_length is not None or end_of_text is not None:
+        if (tokenizer, logits, context_length, end_of_text, begin) != (None, None, None, None, None):
             raise UsageError(
-                "tokenizer, context_length, end_of_text and logits belong to a live module; "
+                "tokenizer, context_length, end_of_text, begin and logits belong to a live module; "
                 f"{str(source)!r} has its own"
             )
         if str(source) in MODELS and (registered := MODELS[str(source)]()) is not source:
@@ -111,7 +113,7 @@ def open_model(
         raise UsageError(f"open_model({type(source).__name__}, ...): a live module needs its tokenizer: tokenizer=...")
     return _live(
         source, tokenizer, name, batch_tokens=batch_tokens, every_window=every_window, context_length=context_length,
-        end_of_text=end_of_text, logits=logits,
+        end_of_text=end_of_text, begin=begin, logits=logits,
     )  # fmt: skip
 
 
@@ -124,6 +126,7 @@ def _live(
     every_window: bool,
     context_length: int | None,
     end_of_text: str | int | None,
+    begin: int | None,
     logits: Callable[[nn.Module, Tensor], Any] | None,
 ) -> Model:
     from torch import nn
@@ -133,7 +136,7 @@ def _live(
 
     if not isinstance(module, nn.Module):
         raise UsageError(f"open_model: {type(module).__name__} is neither a name, a folder nor a torch module")
-    encoder = encoder_of(tokenizer, end_of_text=end_of_text)
+    encoder = encoder_of(tokenizer, end_of_text=end_of_text, begin=begin)
     label = name or type(module).__name__
     live = LiveEngine(
         module, encoder, name=label, positions=positions_of(module, given=context_length), logits=logits,

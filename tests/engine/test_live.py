@@ -125,6 +125,19 @@ def test_a_model_of_transformers_trains_on_after_an_evaluation_with_its_cache(to
     assert all(p.grad is not None for p in module.parameters())
 
 
+def test_every_text_begins_with_the_token_that_the_user_names(tokenizer):
+    module, seen = Bigrams(tokenizer.size), []
+    encoder = encoder_of(tokenizer, begin=7)
+    engine = LiveEngine(
+        module, encoder, name="m", positions=CONTEXT,
+        logits=lambda module, tokens: seen.append(tokens.clone()) or module.table(tokens),
+    )  # fmt: skip
+    assert engine.context_length == CONTEXT - 1 and engine.signature()["first"] == "7" and tokenizer.begin is None
+    del seen[:]
+    list(engine.loglikelihood([asked(tokenizer, context="the cat"), asked(tokenizer, context="a mat")]))
+    assert seen and all(tokens[:, 0].eq(7).all() for tokens in seen)
+
+
 def test_prompts_of_any_length_are_decoded_side_by_side(tokenizer):
     module, rows = Bigrams(tokenizer.size), []
     engine = LiveEngine(
