@@ -63,7 +63,8 @@ def differences(model_folder: Path, run_folder: Path, *, limit: int | None = Non
     records = [json.loads(line) for line in lines if line]
     for record in records[:limit]:
         contexts = record["prompt"]["contexts"]
-        for i, (continuation, response) in enumerate(zip(record["continuations"], record["responses"], strict=True)):
+        # Further responses, if any, are those to the continuations alone (acc_unconditional).
+        for i, (continuation, response) in enumerate(zip(record["continuations"], record["responses"], strict=False)):
             context = contexts[i if len(contexts) > 1 else 0]
             rolling = not context
             theirs = reference.document(continuation) if rolling else reference.continuation(context, continuation)
