@@ -53,8 +53,7 @@ class HFEngine(BatchedEngine):
         stops = getattr(model.generation_config, "eos_token_id", None)  # chat models end a turn with a special token
         ends = {tokenizer.end_of_text, *([stops] if isinstance(stops, int) else stops or [])}
         limit = batch_tokens or MOST
-        self._parameters = sum(p.numel() for p in model.parameters())
-        onednn.pack(model)
+        onednn.replace_products(model)
         self._network = Network(model)
         super().__init__(
             tokenizer, positions=positions, device=model.device, ends=ends, batch_tokens=limit, stride=stride,
@@ -75,7 +74,7 @@ class HFEngine(BatchedEngine):
             "architecture": type(model).__name__,
             "library": f"transformers {transformers.__version__}",
             "dtype": str(model.dtype).removeprefix("torch."),
-            "parameters": str(self._parameters),
+            "parameters": str(sum(p.numel() for p in model.parameters())),
             "context": str(self._positions),
             "stride": str(self._stride),
             "first": str(self._first),

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from evalkit.engine.network import View
 from evalkit.errors import CheckpointError
-from evalkit.model import onednn
 
 # Settings that give the width of a window; a window counts places in a row, so such models have one sequence in each.
 _WINDOW = re.compile(r"window(_size|_len)?$")
@@ -62,25 +61,26 @@ class Network:
         return self._close(states_BTD, logits_BTV[:1, 1:])
 
     def _packs(self, tokens_BT: Tensor, logits_BTV: Tensor) -> bool:
-        """Test views: two sequences in one row, then a row for each, the shorter padded on the left."""
+        """Test views: two sequences mixed in one row, then a row for each, the shorter padded on the left."""
         settings = self.model.config.get_text_config().to_dict()
         windows = [value for key, value in settings.items() if _WINDOW.search(key) and not isinstance(value, bool)]
         if any(windows) or "position_ids" not in inspect.signature(self.model.base_model.forward).parameters:
             return False
         count, length = tokens_BT.shape
-        places_1T = torch.arange(length, device=self.device).repeat(1, count)
-        sees_1TT = torch.block_diag(*[torch.ones(length, length).tril()] * count).bool()[None].to(self.device)
-        rows_BS = torch.tensor([[0, 1], [0, length]], device=self.device)
+        places_1T = torch.arange(length, device=self.device).repeat_interleave(count)[None]
+        sees_1TT = torch.kron(torch.ones(length, length).tril(), torch.eye(count)).bool()[None].to(self.device)
+        rows_BS = torch.tensor([[0, count], [0, 1]], device=self.device)
         places_B1 = torch.tensor([[2], [1]], device=self.device)
         sees_B1S = torch.tensor([[[True, True, True]], [[False, True, True]]], device=self.device)
         try:
-            packed_1TD, cache = self.run(tokens_BT.reshape(1, -1), view=View(places_1T, sees_1TT))
+            packed_1TD, cache = self.run(tokens_BT.T.reshape(1, -1), view=View(places_1T, sees_1TT))
             next_B1 = torch.stack([tokens_BT[0, 2:], tokens_BT[1, 1:2]])
             next_B1D, _ = self.run(next_B1, cache=self.gathered(cache, rows_BS), view=View(places_B1, sees_B1S))
         except (IndexError, RuntimeError, TypeError, ValueError):  # a mask of another shape than it expects
             return False
         expected_B1V = torch.stack([logits_BTV[0, 2:], logits_BTV[1, 1:2]])
-        return self._close(packed_1TD, logits_BTV.flatten(0, 1)[None]) and self._close(next_B1D, expected_B1V)
+        mixed_1TV = logits_BTV.transpose(0, 1).flatten(0, 1)[None]
+        return self._close(packed_1TD, mixed_1TV) and self._close(next_B1D, expected_B1V)
 
     def _close(self, states: Tensor, logits: Tensor) -> bool:
         """Whether states give these logits, but for rounding."""
@@ -114,11 +114,7 @@ class Network:
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states into logits."""
-        if not self.splits:
-            return hidden
-        if type(self._head) is torch.nn.Linear and self._head.bias is None:
-            return onednn.product(hidden, self._head.weight)
-        logits: Tensor = self._head(hidden)
+        logits: Tensor = self._head(hidden) if self.splits else hidden
         return logits
 
     def positions(self, cache: Any) -> int:

@@ -1,4 +1,4 @@
-"""Networks whose matrices are laid out for oneDNN: on a CPU its products are up to a third faster than torch's own.
+"""A GPT whose matrices are laid out for oneDNN: on a CPU its products are up to a third faster than torch's own.
 
 torch multiplies fp32 with MKL, which is slow on CPUs of other makers, and reorders bf16 matrices for every product;
 the activation is a separate pass over the widest states. Here each matrix is reordered once, and the activation is
@@ -6,9 +6,6 @@ fused into the product before it. torch.compile itself uses these operators for 
 """
 
 from __future__ import annotations
-
-from collections import Counter
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +25,11 @@ def suits(model: GPT) -> bool:
     return _multiplies(model.tokens.weight)
 
 
-def product(x: Tensor, weight: Tensor) -> Tensor:
+def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply rows (..., in) with a matrix (out, in) that is not packed."""
     if not _multiplies(weight):
-        return F.linear(x, weight)
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+        return F.linear(x, weight, bias)
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return out
 
 
@@ -51,13 +48,17 @@ def packed(model: GPT) -> GPT:
     return _PackedGPT(model).eval()
 
 
-def pack(module: nn.Module) -> None:
-    """Replace the layers of a network that is not ours by packed ones; one whose matrix also serves elsewhere stays."""
-    uses = Counter(id(weight) for part in module.modules() for weight in part._parameters.values())
-    for part in list(module.modules()):
-        for name, child in list(part.named_children()):
-            if type(child) is nn.Linear and uses[id(child.weight)] == 1 and _multiplies(child.weight):
-                setattr(part, name, _PackedLinear(child))
+def replace_products(module: nn.Module) -> None:
+    """Let the layers of a network that is not ours multiply by oneDNN; their matrices stay as they are, held once."""
+    for part in module.modules():
+        if type(part) is nn.Linear:
+            part.__class__ = _Linear
+
+
+class _Linear(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        """Multiply rows (..., in) to (..., out)."""
+        return product(input, self.weight, self.bias)
 
 
 class _PackedGPT(GPT):
@@ -83,18 +84,12 @@ class _PackedGPT(GPT):
 class _PackedLinear(Linear):
     """A Linear for inference."""
 
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, linear: Linear):
         with without_weights():
             super().__init__(linear.in_features, linear.out_features)
         del self.weight
         self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS)
         self.bias = linear.bias
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the matrix as it was to code that looks at it, such as its dtype."""
-        if name == "weight" and "_packed" in self.__dict__:
-            return self._packed.to_dense()
-        return super().__getattr__(name)
 
     def forward(self, input: Tensor) -> Tensor:
         """Multiply rows (..., in) to (..., out)."""

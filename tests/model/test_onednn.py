@@ -77,13 +77,17 @@ def test_an_engine_answers_the_same():
 
 
 @needs_onednn
-def test_layers_of_another_network_are_packed_where_their_matrix_serves_nothing_else():
+def test_another_networks_layers_give_the_same_products():
     torch.manual_seed(0)
-    network = nn.ModuleDict({"table": nn.Embedding(9, 8), "up": nn.Linear(8, 12), "out": nn.Linear(8, 9, bias=False)})
-    network["out"].weight = network["table"].weight
-    x, before = torch.randn(2, 3, 8), network["up"].weight.detach().clone()
-    expected = network["up"](x)
-    onednn.pack(network.requires_grad_(False))
-    assert type(network["out"]) is nn.Linear and type(network["up"]) is not nn.Linear
-    torch.testing.assert_close(network["up"](x), expected, atol=1e-6, rtol=1e-6)
-    assert torch.equal(network["up"].weight, before) and sum(p.numel() for p in network.parameters()) == 9 * 8 + 12
+    network = nn.Sequential(
+        nn.Embedding(9, 8), nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 8), nn.Linear(8, 9, bias=False)
+    )
+    network[4].weight = network[0].weight
+    tokens = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    expected, parameters = network(tokens), list(network.parameters())
+    onednn.replace_products(network)
+    assert [type(part) is nn.Linear for part in network] == [False] * 5
+    torch.testing.assert_close(network(tokens), expected, atol=1e-6, rtol=1e-6)
+    assert all(a is b for a, b in zip(network.parameters(), parameters, strict=True))
+    network.half()
+    torch.testing.assert_close(network(tokens).float(), expected, atol=1e-2, rtol=1e-2)
