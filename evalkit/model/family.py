@@ -94,16 +94,16 @@ class Family:
         settings = settings.with_defaults({"tie_word_embeddings": True, **self.defaults})
         for key, reason in _FOREIGN.items():
             settings.refuse(reason, key)
-        fields: dict[str, Any] = {
+        shape: dict[str, Any] = {
             ours: (settings.whole_or_none(key) or 0) if ours in _OPTIONAL else settings.whole(key)
             for ours, key in self.sizes.items()
         }
         if self.epsilon:
-            fields["epsilon"] = settings.number(self.epsilon)
-        fields["activation"] = settings.one_of(self.activation, self.activations)
-        fields["untied"] = not settings.flag("tie_word_embeddings") or untied()
+            shape["epsilon"] = settings.number(self.epsilon)
+        shape["activation"] = settings.one_of(self.activation, self.activations)
+        shape["untied"] = not settings.flag("tie_word_embeddings") or untied()
         try:
-            return GPTConfig(**{**fields, **self.fixed, **self.read(settings)})
+            return GPTConfig(**{**shape, **self.fixed, **self.read(settings)})
         except UsageError as error:
             raise CheckpointError(f"{settings.path}: {error}") from error
 

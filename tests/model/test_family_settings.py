@@ -14,6 +14,7 @@ from evalkit.engine.open import load_engine
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.model import families, weights
 from evalkit.model.config import GPTConfig, Llama3Scaling, Rotary
+from evalkit.model.gpt import GPT
 from evalkit.model.settings import NotNativeError
 from evalkit.tokenizer import Tokenizer
 
@@ -171,6 +172,7 @@ SHAPE = {"n_layer": 2, "d_model": 32, "n_head": 2, "context": 32, "vocab_size": 
         ({"norm": "post"}, "openai-gpt"),
         ({"activation": "relu2", "d_ff": 80}, "gpt2"),
         (ROTARY, "llama"),
+        ({**ROTARY, "n_head": 3, "d_head": 8}, "mistral"),  # transformers' llama refuses it
         ({**ROTARY, "activation": "relu2", "n_kv_head": 1, "d_ff": 80}, "llama"),
         ({**ROTARY, "band": 8, "banded": (0, 1)}, "mistral"),
         ({**ROTARY, "biases": ("qkv",)}, "qwen2"),
@@ -181,8 +183,19 @@ SHAPE = {"n_layer": 2, "d_model": 32, "n_head": 2, "context": 32, "vocab_size": 
         ({"biases": ("out", "mlp", "norm"), "attention_scale": 1.0, "band": 8, "banded": (0,)}, "gpt_neo"),
     ],
 )
-def test_a_shape_is_stored_in_a_family_that_holds_it(changes, family):
-    assert families.family_for(GPTConfig(**SHAPE, **changes)).model_type == family
+def test_a_shape_is_stored_in_a_family_in_which_transformers_computes_the_same(changes, family, tmp_path):
+    shape = GPTConfig(**{**SHAPE, **changes})
+    assert families.family_for(shape).model_type == family
+    torch.manual_seed(0)
+    model = GPT(shape).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.add_(torch.randn(parameter.shape) * 0.2)
+    weights.save(model, Tokenizer.train(["words and words"], vocab_size=270), tmp_path, record=None)
+    tokens = torch.randint(0, 300, (2, 32))
+    assert torch.equal(weights.load(tmp_path)[0](tokens), model(tokens))
+    if family != "evalkit-gpt3":
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval().requires_grad_(False)
+        torch.testing.assert_close(theirs(tokens).logits, model(tokens), atol=1e-4, rtol=0)
 
 
 def test_a_shape_that_no_family_holds_is_refused():

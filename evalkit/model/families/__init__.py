@@ -33,14 +33,19 @@ def read(folder: Path) -> tuple[Family, GPTConfig]:
     If config.json says that it is the token embedding but the files hold another matrix, the files count, as in
     transformers. Raises NotNativeError for a sound model that our network cannot be, CheckpointError for a broken file.
     """
+    family, settings = _described(folder)
+    return family, family.config(
+        settings, untied=lambda: differs(folder, family.embedding, family.output, prefix=family.prefix)
+    )
+
+
+def _described(folder: Path) -> tuple[Family, Settings]:
+    """Read config.json as far as to its family."""
     settings = Settings.read(folder / "config.json")
     kind = settings.text("model_type")
     if kind not in FAMILIES:
         raise settings.refused("model_type", f"our GPT has {', '.join(FAMILIES)}")
-    family = FAMILIES[kind]
-    return family, family.config(
-        settings, untied=lambda: differs(folder, family.embedding, family.output, prefix=family.prefix)
-    )
+    return FAMILIES[kind], settings
 
 
 def read_config(folder: Path) -> GPTConfig:
@@ -51,7 +56,8 @@ def read_config(folder: Path) -> GPTConfig:
 def foreign(folder: Path) -> str:
     """Return why our network cannot be a folder's model; an empty text if it can, or if the folder is broken."""
     try:
-        read(folder)
+        family, settings = _described(folder)
+        family.config(settings)
     except NotNativeError as error:
         return str(error)
     except CheckpointError:

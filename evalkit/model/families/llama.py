@@ -43,6 +43,8 @@ def biases(settings: Settings) -> tuple[str, ...]:
 
 
 def _read(settings: Settings) -> Mapping[str, Any]:
+    if settings.whole("hidden_size") % max(1, settings.whole("num_attention_heads")):
+        raise settings.wrong("hidden_size", "a multiple of num_attention_heads")  # also beside a head_dim
     return {"rotary": read_rotary(settings), "biases": biases(settings) + ("mlp",) * settings.flag("mlp_bias")}
 
 

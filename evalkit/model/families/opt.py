@@ -65,4 +65,5 @@ FAMILY = Family(
         "output": "lm_head",
     },
     prefix="model.",
+    buffers=("decoder.version",),
 )
