@@ -93,10 +93,10 @@ class Tokenizer:
             added = _Added(folder)
             if single.is_file():
                 check_rules(single)
-                return cls._with(added.to(tokenizers.Tokenizer.from_file(str(single))), added)
+                return cls._wrapped(added.to(tokenizers.Tokenizer.from_file(str(single))), added)
             for vocab, merges in ((folder / first, folder / second) for first, second in _PAIRS):
                 if vocab.is_file() and merges.is_file():
-                    return cls._with(_from_pair(vocab, merges, added), added)
+                    return cls._wrapped(_from_pair(vocab, merges, added), added)
         except (CheckpointError, KeyboardInterrupt):
             raise
         except BaseException as error:  # the library raises bare Exception, and panics, which are not Exceptions
@@ -105,7 +105,7 @@ class Tokenizer:
         raise CheckpointError(f"no tokenizer in {folder}: expected tokenizer.json, or vocab.json with merges.txt")
 
     @classmethod
-    def _with(cls, backend: tokenizers.Tokenizer, added: _Added) -> Tokenizer:
+    def _wrapped(cls, backend: tokenizers.Tokenizer, added: _Added) -> Tokenizer:
         """Wrap a folder's tokenizer with the special tokens that its settings name."""
         ends = (end for end in (added.end, added.begin) if end and backend.token_to_id(end) is not None)
         return cls(backend, end_of_text=next(ends, None), begin=added.begin)
@@ -255,8 +255,12 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
 def _beginning(backend: tokenizers.Tokenizer, token: str | None) -> int | None:
     """Return the id of the token if the tokenizer puts it before every text, else None."""
     index = None if token is None else backend.token_to_id(token)
+    if index is None:
+        return None
     with _no_panic():
-        return index if index is not None and backend.encode("a").ids[:1] == [index] else None
+        # Against the text alone, because that may be the same token too, if it also stands for what is unknown.
+        text = backend.encode("a", add_special_tokens=False).ids
+        return index if backend.encode("a").ids[: len(text) + 1] == [index, *text] else None
 
 
 def check_rules(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -196,6 +197,14 @@ def test_a_shape_is_stored_in_a_family_in_which_transformers_computes_the_same(c
     if family != "evalkit-gpt3":
         theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval().requires_grad_(False)
         torch.testing.assert_close(theirs(tokens).logits, model(tokens), atol=1e-4, rtol=0)
+
+
+def test_a_family_of_ones_own_is_read_like_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(families.FAMILIES, "_added", {})
+    families.FAMILIES.add("mine", replace(families.FAMILIES["llama"], model_type="mine"))
+    assert read(tmp_path, {**LEAST["llama"], "model_type": "mine"}).rotary == Rotary()
+    with pytest.raises(UsageError, match="that name is evalkit's own"):
+        families.FAMILIES.add("llama", families.FAMILIES["mine"])
 
 
 def test_a_shape_that_no_family_holds_is_refused():

@@ -144,6 +144,12 @@ def test_saved_again_it_is_the_same_in_transformers(name, tmp_path):
     assert (again.begin, again.end_of_text) == (ours.begin, ours.end_of_text)
 
 
+def test_a_text_that_is_unknown_has_no_beginning():
+    backend = tokenizers.Tokenizer(models.WordLevel({"<s>": 0, "cat": 1}, unk_token="<s>"))
+    assert backend.encode("a").ids == [0] and Tokenizer(backend, end_of_text="<s>", begin="<s>").begin is None
+    assert Tokenizer(begun(backend, "<s>"), end_of_text="<s>", begin="<s>").begin == 0
+
+
 def test_opts_pair_of_files_begins_texts_by_its_settings(tmp_path):
     Tokenizer.train(READ, vocab_size=300)._backend.model.save(str(tmp_path))
     vocabulary = json.loads((tmp_path / "vocab.json").read_text())

@@ -1,6 +1,6 @@
 """The families of models that our network can be: one file each, found by itself, named after its model_type.
 
-Packages may add families (`[project.entry-points."evalkit.families"]`). Needs no torch.
+Packages may add families (`[project.entry-points."evalkit.model_families"]`). Needs no torch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from evalkit.model.stored import differs
 from evalkit.plugins import Registry
 
 FAMILIES: Registry[Family] = Registry(
-    "family",
+    "model family",
     {
         family.model_type: family
         for module in pkgutil.iter_modules(__path__)
         for family in [importlib.import_module(f"{__name__}.{module.name}").FAMILY]
     },
-    group="evalkit.families",
+    group="evalkit.model_families",
 )
 
 
