@@ -10,11 +10,14 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.data.sources import DataPaths
+from evalkit.engine.calls import Here, Placing
+from evalkit.engine.cluster import placing
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
 from evalkit.errors import DataError, UsageError
 from evalkit.frames import Comparison, Forecasts, Results, Run
@@ -113,6 +116,9 @@ def evaluate(
     cache: bool = True,
     strict: bool = False,
     max_failed: float = MAX_FAILED,
+    workers: int | None = None,
+    ray: str | None = None,
+    threads: int | None = None,
 ) -> Run:
     """Evaluate a model on tasks and store every item; go on where an earlier start of the same run was stopped.
 
@@ -123,6 +129,9 @@ def evaluate(
     folder (default: runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new ones.
     strict: the first task that fails is an error; otherwise its error is recorded in Run.failed and the rest continue.
     max_failed: a task of whose items a larger share failed (a prompt too long, a score that is no number) has failed.
+    workers: how many processes hold the model and answer (default: this one alone); they need Ray. ray: the address of
+    a running cluster ("auto": of this machine) on which they are started. threads: of matrix products, in each worker
+    (default: 1) or in this process; with the same number, the results are the same bytes for any number of workers.
 
     Raises UsageError, DataError and NoDataError as load_tasks does, CheckpointError for models that cannot be read,
     StoreError for a folder that holds another run, DiskError where the disk is full; whatever was finished is kept.
@@ -142,10 +151,11 @@ def evaluate(
         raise UsageError("evaluate: loaded tasks already have settings; pass shots, limit, ... to load_tasks")
     if seconds is not None:
         tasks = within_seconds(opened, tasks, seconds)
-    run = run_model(
-        opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None, strict=strict,
-        max_failed=max_failed,
-    )  # fmt: skip
+    with placing(workers=workers, address=ray, threads=threads) as place:
+        run = run_model(
+            opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None,
+            strict=strict, max_failed=max_failed, place=place,
+        )  # fmt: skip
     unread = {name: str(error) for name, error in tasks.failed.items()}
     return Run(folder=run.folder, results=run.results, failed={**unread, **run.failed})
 
@@ -190,17 +200,19 @@ def run_model(
     strict: bool = False,
     max_failed: float = MAX_FAILED,
     training: Mapping[str, object] | None = None,
+    place: Placing = Here,
 ) -> Run:
     """Evaluate one model on tasks that are loaded, with a cache that is open.
 
-    training: what is known of its training, instead of what the model says.
+    training: what is known of its training, instead of what the model says. place: where the engine answers.
     """
-    engine = model.engine(cache)
-    about = describe(engine, tasks.loaded, tasks.settings)
-    folder = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
-    with RunStore(folder, about, training=model.training if training is None else training) as store:
-        results = evaluate_tasks(engine, tasks.loaded, tasks.settings, store, strict=strict, prompts=tasks.prompts)
-        failed = {**failed_tasks(store.done.values(), allowed=max_failed), **store.failed}
+    known = model.training if training is None else training
+    with closing(model.engine(cache, place)) as engine:
+        about = describe(engine, tasks.loaded, tasks.settings)
+        folder = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
+        with RunStore(folder, about, training=known) as store:
+            results = evaluate_tasks(engine, tasks.loaded, tasks.settings, store, strict=strict, prompts=tasks.prompts)
+            failed = {**failed_tasks(store.done.values(), allowed=max_failed), **store.failed}
     return Run(folder=folder, results=Results(results), failed=failed)
 
 

@@ -10,6 +10,7 @@ EvalkitError
 │   └── DiskError      a disk that is full, read-only or broken, or gives no permission
 ├── CompareError       two runs that cannot be compared: other documents, protocol, task version, ...
 ├── TaskError          a task whose own code failed
+├── ClusterError       workers that cannot be started
 ├── NoMemoryError      a computation that does not fit in memory
 └── PromptTooLongError one item whose query does not fit the model's context
 
@@ -90,6 +91,10 @@ class CompareError(EvalkitError):
 
 class TaskError(EvalkitError):
     """A task whose own code failed: its rendering, its scoring, a control."""
+
+
+class ClusterError(EvalkitError):
+    """Workers on a cluster that cannot be started, or differ from each other."""
 
 
 class NoMemoryError(EvalkitError):

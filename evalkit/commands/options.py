@@ -144,6 +144,25 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where a model computes."""
+    parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="processes that hold the model and share the work, each with one GPU if --device is cuda; the results are "
+        "the same for any number (needs evalkit[ray]; default: this process alone)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ray", metavar="ADDRESS",
+        help="start the workers on this running cluster of Ray (auto: this machine's); without --workers one per GPU, "
+        "or per machine",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", type=int, metavar="N",
+        help="threads of matrix products, which decide the last bits: recorded in the results (default: 1 per worker; "
+        "without workers torch's own number, not recorded)",
+    )  # fmt: skip
+
+
 def add_begin(parser: argparse.ArgumentParser) -> None:
     """Add the option for the position of the token that begins documents."""
     parser.add_argument(

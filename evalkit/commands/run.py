@@ -30,6 +30,8 @@ EXAMPLES = """examples:
   evalkit run --model gpt2-xl --tasks gpt3-paper --shots 0,1,paper
   evalkit run --model gpt2 --tasks lm-eval:mmlu --shots 5       a task or group of lm-evaluation-harness
   evalkit run --model gpt2 --tasks my_task.yaml --trust-task-code
+  evalkit run --model gpt2 --tasks gpt2-paper --workers 4           four processes (needs evalkit[ray])
+  evalkit run --model gpt2-xl --device cuda --ray auto              on a cluster of Ray
 """
 
 
@@ -53,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="stop at the first task or model that fails")
     options.add_begin(parser)
     options.add_engine(parser)
+    options.add_workers(parser)
     options.add_cache(parser)
 
 
@@ -63,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from evalkit import api
     from evalkit.engine import open
+    from evalkit.engine.cluster import placing
     from evalkit.harness.taskset import read_tasks
 
     # Records live until the end: scanning them for cycles again and again takes a fifth of a cached run.
@@ -80,17 +84,20 @@ def run(arguments: argparse.Namespace) -> int:
     for name, error in tasks.failed.items():
         outcome.fail(name, error, alone=False)
     cache = options.cache(arguments)
-    for name in names:
-        try:
-            model = api.open_model(
-                name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-                every_window=arguments.begin == "every-window",
-            )  # fmt: skip
-            folder = arguments.out / api.file_label(model) if arguments.out and len(names) > 1 else arguments.out
-            done = api.run_model(model, tasks, out=folder, cache=cache, strict=arguments.strict, max_failed=allowed)
-            outcome.add(model.name, done)
-        except EvalkitError as error:
-            outcome.fail(name, error, alone=len(names) == 1)
+    with placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place:
+        for name in names:
+            try:
+                model = api.open_model(
+                    name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
+                    every_window=arguments.begin == "every-window",
+                )  # fmt: skip
+                folder = arguments.out / api.file_label(model) if arguments.out and len(names) > 1 else arguments.out
+                done = api.run_model(
+                    model, tasks, out=folder, cache=cache, strict=arguments.strict, max_failed=allowed, place=place
+                )
+                outcome.add(model.name, done)
+            except EvalkitError as error:
+                outcome.fail(name, error, alone=len(names) == 1)
     outcome.check()
     _print_results(outcome, arguments)
     return 1 if outcome.failures else 0

@@ -10,12 +10,13 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol
 
-from evalkit.engine.base import Engine, TextEncoder
+from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
+from evalkit.engine.calls import Description, Here, Placing, description
 from evalkit.errors import CheckpointError, UsageError, unknown
 from evalkit.files import cache_folder, read_json
 from evalkit.plugins import Registry
@@ -41,16 +42,40 @@ MODELS: Registry[Callable[[], Any]] = Registry("model", {}, group="evalkit.model
 ENGINES: Registry[Callable[..., Engine]] = Registry("engine", {}, group="evalkit.engines")
 
 
+class MakesEngine(Protocol):
+    """Makes the engine of one run, with a cache of responses or without."""
+
+    def __call__(self, cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
+        """Make it, to answer in this place."""
+        ...
+
+
+class Loader:
+    """Loads an engine when it is first called, and keeps it; a copy in another process loads its own."""
+
+    def __init__(self, load: Callable[[], Engine]):
+        self._load = load
+        self._engine: Engine | None = None
+
+    def __call__(self) -> Engine:
+        """Return the engine."""
+        self._engine = self._engine or self._load()
+        return self._engine
+
+    def __reduce__(self) -> tuple[type[Loader], tuple[Callable[[], Engine]]]:
+        return Loader, (self._load,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A model ready to be evaluated.
 
-    name: as in results. engine: makes the engine of one run, with a cache of responses or without. training: what is
-    known about the model's training (tokens, flops, held-out loss, ...), for reports.
+    name: as in results. engine: makes the engine of one run. training: what is known about the model's training
+    (tokens, flops, held-out loss, ...), for reports.
     """
 
     name: str
-    engine: Callable[[ResponseCache | None], CachedEngine]
+    engine: MakesEngine
     training: Mapping[str, object]
 
     def __repr__(self) -> str:
@@ -143,12 +168,18 @@ def _live(
         batch_tokens=batch_tokens, every_window=every_window,
     )  # fmt: skip
 
-    def engine(cache: ResponseCache | None) -> CachedEngine:
+    def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
         """Make an engine from the current weights."""
         current = live.now()
-        return CachedEngine(lambda: current, device=live.network.device.type, cache=cache, **_description(current))
+        return CachedEngine(
+            partial(_given, current), device=live.network.device.type, cache=cache, place=place, **description(current)
+        )
 
     return Model(name=label, engine=engine, training={})
+
+
+def _given(engine: Engine) -> Engine:
+    return engine
 
 
 def find(name: str) -> None:
@@ -167,14 +198,12 @@ def _engine_of(name: str) -> str:
 
 def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None) -> Model:
     """Open a model with a registered engine."""
-    prefix = _engine_of(name)
+    make = ENGINES[_engine_of(name)]
+    load = Loader(partial(make, name.partition(":")[2], dtype=dtype, device=device, batch_tokens=batch_tokens))
 
-    @lru_cache(maxsize=1)
-    def load() -> Engine:
-        return ENGINES[prefix](name.partition(":")[2], dtype=dtype, device=device, batch_tokens=batch_tokens)
-
-    def engine(cache: ResponseCache | None) -> CachedEngine:
-        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **_description(load()))
+    def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
+        about = place(load, device=device).describe()
+        return CachedEngine(load, device=device.partition(":")[0], cache=cache, place=place, **about)
 
     return Model(name=label or name, engine=engine, training={})
 
@@ -191,37 +220,22 @@ def _named(
     result_name = label or _label(name, folder)
     chosen = dtype_of(name, folder, dtype=dtype, device=device)
 
-    @lru_cache(maxsize=1)
-    def load() -> BatchedEngine:
-        return load_engine(
-            name, label=result_name, dtype=chosen, device=device, batch_tokens=batch_tokens, every_window=every_window
+    load = Loader(
+        partial(
+            load_engine, name, label=result_name, dtype=chosen, device=device, batch_tokens=batch_tokens,
+            every_window=every_window,
         )
+    )  # fmt: skip
 
-    def engine(cache: ResponseCache | None) -> CachedEngine:
+    def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
         by_files = native and _described_by_files(folder, result_name, chosen, every_window)
-        description = by_files or _description(load())
-        return CachedEngine(load, device=device.partition(":")[0], cache=cache, **description)
+        about = by_files or place(load, device=device).describe()
+        return CachedEngine(load, device=device.partition(":")[0], cache=cache, place=place, **about)
 
     return Model(name=result_name, engine=engine, training=training_of(folder))
 
 
-class _Description(TypedDict):
-    """What a run needs to know about an engine before it sends requests."""
-
-    tokenizer: TextEncoder
-    context_length: int
-    signature: Mapping[str, str]
-
-
-def _description(engine: Engine) -> _Description:
-    return {
-        "tokenizer": engine.tokenizer,
-        "context_length": engine.context_length,
-        "signature": engine.signature(),
-    }
-
-
-def _described_by_files(folder: Path, label: str, dtype: str, every_window: bool) -> _Description:
+def _described_by_files(folder: Path, label: str, dtype: str, every_window: bool) -> Description:
     """Describe an engine of ours from its files, without its weights."""
     from evalkit.model import families
     from evalkit.model.folder import content_hash, signature

@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Mapping
 
 from evalkit.engine.base import Engine
+from evalkit.engine.calls import ask_all
 from evalkit.errors import UsageError
 from evalkit.harness.failures import ends_all, explain
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompt_cache import PromptCache
-from evalkit.harness.run import answered, cells, units
+from evalkit.harness.run import Unit, cells, units
 from evalkit.harness.settings import RunSettings
 from evalkit.harness.taskset import TaskSet
 from evalkit.stats.bisection import crossing
@@ -111,6 +111,9 @@ def _measure(engine: Engine, loaded: Loaded, settings: RunSettings, *, count: in
         item.score_baselines()  # once in all evaluations
     began = time.monotonic()
     for items in sound:
-        for unit in units(items):
-            deque(answered(engine, unit), maxlen=0)
+        asked = {unit.call: unit for unit in map(Unit, units(items))}
+        for answer in ask_all(engine, asked):
+            if answer.error:
+                raise answer.error
+            asked[answer.call].take(answer)
     return time.monotonic() - began

@@ -133,6 +133,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
     """Return everything that the value depends on."""
     task, protocol, shots, template = key
     entry, model = settings["tasks"][task], settings["model"]
+    compute = settings.get("compute", {})
     limit = settings["limit"].get(task) if isinstance(settings["limit"], Mapping) else settings["limit"]
     fields = {
         "task": f"{task}.v{entry['version']}",
@@ -146,6 +147,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         "data": entry["data"],
         "model": f"{model['model']}@{model['hash']}",
         "dtype": model["dtype"],
+        **({"compute": ", ".join(f"{k} {v}" for k, v in compute.items())} if compute else {}),
         "evalkit": __version__,
     }
     return Signature(fields, metric.signature())

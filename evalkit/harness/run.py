@@ -2,7 +2,8 @@
 
 The last bits of a log-likelihood depend on what else is in its batch. So the units, the requests that go to an engine
 together, are planned from the settings alone: an interrupted unit is computed again as a whole, and only records not
-yet stored are stored. A resumed run therefore ends with the same bytes, at the cost of at most one unit's work.
+yet stored are stored. A resumed run therefore ends with the same bytes, at the cost of at most one unit's work (with
+several workers, one unit each). Units may be answered in any order: nothing but the order of the records depends on it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit import __version__
-from evalkit.engine.base import Engine, ask
+from evalkit.engine.base import Engine
+from evalkit.engine.cached import CachedEngine
+from evalkit.engine.calls import Answer, Call, ask_all
 from evalkit.engine.prefix_tree import common_prefix
-from evalkit.errors import EvalkitError
 from evalkit.files import canonical_json, digest
 from evalkit.harness.aggregate import aggregate
 from evalkit.harness.failures import ends_all, explain
@@ -38,11 +40,19 @@ log = logging.getLogger(__name__)
 _CHUNK = 2048
 # Tokens of the documents of a unit, beyond what all of a cell share.
 _UNIT = 32768
+# Records of a unit that are stored together.
+_TOGETHER = 32
 
 
 def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
     """Return the settings that decide every number of a run: the manifest, which must match for a run to resume."""
-    return {"evalkit": __version__, "model": dict(engine.signature()), **describe_tasks(tasks, settings)}
+    compute = engine.compute() if isinstance(engine, CachedEngine) else {}
+    return {
+        "evalkit": __version__,
+        "model": dict(engine.signature()),
+        **({"compute": dict(compute)} if compute else {}),
+        **describe_tasks(tasks, settings),
+    }
 
 
 def describe_tasks(tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
@@ -93,19 +103,10 @@ def evaluate(
     total = sum(len(loaded.documents) * len(its_cells) for loaded, its_cells in plan)
     ids = {loaded.task.name: {document.id for document, _ in loaded.documents} for loaded in tasks}
     store.check_plan({cell: ids[cell.task] for _, its_cells in plan for cell in its_cells})
-    failures: list[EvalkitError] = []
     with progress("evaluate", total=total, unit="items", start=len(store.done)) as bar:
-        for loaded, its_cells in plan:
-            try:
-                for cell in its_cells:
-                    _run_cell(engine, loaded, cell, store, bar, prompts)
-            except Exception as error:
-                failure = explain(error, loaded.task.name)
-                if strict or ends_all(failure) or len(failures) + 1 == len(tasks):
-                    raise failure from error
-                log.debug("%s failed", loaded.task.name, exc_info=error)
-                failures.append(failure)
-                store.failed[loaded.task.name] = str(failure)
+        work = _Work(engine, plan, store, bar, prompts, strict=strict)
+        for answer in ask_all(engine, work.calls()):
+            work.take(answer)
     scored = [record for record in store.done.values() if record.cell.task not in store.failed]
     task_metrics = {t.task.name: t.metrics for t in tasks if isinstance(t.task, ImportedTask)}
     results = aggregate(scored, store.settings, own=task_metrics)
@@ -136,20 +137,107 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
                 )
 
 
-def _run_cell(engine: Engine, loaded: Loaded, cell: Cell, store: RunStore, bar: Progress, prompts: PromptCache) -> None:
-    """Run the units of a cell that are not complete yet."""
-    began, before = time.time(), len(store.done)
-    for start in range(0, len(loaded.documents), _CHUNK):
-        pairs = loaded.documents[start : start + _CHUNK]
-        if all((cell, document.id) in store.done for document, _ in pairs):
-            continue
-        items = prompts.build(engine, loaded, cell, pairs)
-        _store(store, bar, [item.record() for item in items if item.fitted.error])
-        for unit in units([item for item in items if not item.fitted.error]):
-            if not all((cell, item.document.id) in store.done for item in unit):
-                _run_unit(engine, unit, store, bar)
-    items_now = len(store.done) - before
-    log.debug("%s", cell, extra={"items": items_now, "seconds": round(time.time() - began, 3)})
+class _Work:
+    """The units of a run that are not complete yet, in the order of the plan, and the records that come of them."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        plan: Sequence[tuple[Loaded, Sequence[Cell]]],
+        store: RunStore,
+        bar: Progress,
+        prompts: PromptCache,
+        *,
+        strict: bool,
+    ):
+        self._engine, self._plan, self._store, self._bar, self._prompts = engine, plan, store, bar, prompts
+        self._strict = strict
+        self._asked: dict[Call, Unit] = {}
+
+    def calls(self) -> Iterator[Call]:
+        """Yield the calls to an engine; their prompts are built when the call before has been sent."""
+        for loaded, its_cells in self._plan:
+            try:
+                for cell in its_cells:
+                    for items in self._units(loaded, cell):
+                        if loaded.task.name in self._store.failed:
+                            break
+                        unit = Unit(items)
+                        self._asked[unit.call] = unit
+                        yield unit.call
+            except Exception as error:
+                self._fail(loaded.task.name, error)
+
+    def _units(self, loaded: Loaded, cell: Cell) -> Iterator[list[Item]]:
+        for start in range(0, len(loaded.documents), _CHUNK):
+            pairs = loaded.documents[start : start + _CHUNK]
+            if all((cell, document.id) in self._store.done for document, _ in pairs):
+                continue
+            items = self._prompts.build(self._engine, loaded, cell, pairs)
+            self._keep([item.record() for item in items if item.fitted.error])
+            for unit in units([item for item in items if not item.fitted.error]):
+                if not all((cell, item.document.id) in self._store.done for item in unit):
+                    yield unit
+
+    def take(self, answer: Answer) -> None:
+        """Use an answer, and store records soon after they are complete."""
+        unit = self._asked.get(answer.call)
+        if unit is None:  # its task has failed
+            return
+        cell = unit.items[0].cell
+        try:
+            if answer.error:
+                raise answer.error
+            unit.take(answer)
+            if unit.left and len(unit.ready) < _TOGETHER:
+                return
+            self._keep(unit.ready)
+            unit.ready.clear()
+        except Exception as error:
+            unit.left = 0
+            self._fail(cell.task, error)
+        if not unit.left:
+            del self._asked[answer.call]
+            log.debug("%s", cell, extra={"items": len(unit.items), "seconds": round(time.time() - unit.began, 3)})
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        """Store the records that are new; a unit that is run again must not count a document twice."""
+        new = [record for record in records if record.key not in self._store.done]
+        if new:
+            self._store.append(new)
+            self._bar.advance(len(new), note=new[0].cell.task)
+
+    def _fail(self, task: str, error: Exception) -> None:
+        """Leave a task out from here on; raise where nothing else could go on, or should."""
+        failed = self._store.failed
+        failure = explain(error, task)
+        if self._strict or ends_all(failure) or (task not in failed and len(failed) + 1 == len(self._plan)):
+            raise failure from error
+        log.debug("%s failed", task, exc_info=error)
+        failed.setdefault(task, str(failure))
+
+
+class Unit:
+    """Items whose requests go to the engine together.
+
+    left: how many of the requests are unanswered. ready: the records that are complete and not stored yet.
+    """
+
+    def __init__(self, items: Sequence[Item]):
+        self.items = items
+        self.began = time.time()
+        self._positions = [(item, i) for item in items for i in range(len(item.requests))]
+        self.call = Call([item.requests[i] for item, i in self._positions])
+        self.left = len(self._positions)
+        self.ready: list[Record] = []
+
+    def take(self, answer: Answer) -> None:
+        """Add a response to its item."""
+        item, i = self._positions[answer.position]
+        item.responses[i] = answer.response
+        self.left -= 1
+        if len(item.responses) == len(item.requests):
+            self.ready.append(item.record())
 
 
 def units(items: Sequence[Item]) -> Iterator[list[Item]]:
@@ -170,36 +258,6 @@ def units(items: Sequence[Item]) -> Iterator[list[Item]]:
         room -= tokens
     if unit:
         yield unit
-
-
-def _run_unit(engine: Engine, unit: Sequence[Item], store: RunStore, bar: Progress) -> None:
-    """Answer the items of a unit, and store the records soon after they are complete."""
-    ready: list[Record] = []
-    for record in answered(engine, unit):
-        ready.append(record)
-        if len(ready) >= 32:
-            _store(store, bar, ready)
-            ready = []
-    _store(store, bar, ready)
-
-
-def answered(engine: Engine, unit: Sequence[Item]) -> Iterator[Record]:
-    """Ask the engine, and yield each document's record after its last response."""
-    positions = [(item, i) for item in unit for i in range(len(item.requests))]
-    requests = [item.requests[i] for item, i in positions]
-    for position, response in ask(engine, unit[0].requests[0].kind, requests):
-        item, i = positions[position]
-        item.responses[i] = response
-        if len(item.responses) == len(item.requests):
-            yield item.record()
-
-
-def _store(store: RunStore, bar: Progress, records: Sequence[Record]) -> None:
-    """Store the records that are new; a unit that is run again must not count a document twice."""
-    new = [record for record in records if record.key not in store.done]
-    if new:
-        store.append(new)
-        bar.advance(len(new), note=new[0].cell.task)
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:

@@ -1,0 +1,361 @@
+"""Workers of Ray: actors that load an engine each, on this machine or on a cluster, and answer calls.
+
+Ray starts them where there is room, and starts again those that died. Which calls are lost then, and which one is to
+blame, is decided here: an actor answers its calls in the order in which they were sent, so the first unanswered one is
+the one that was being computed; Ray's own retries count those that merely waited behind it too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from evalkit.engine.base import Engine, ask
+from evalkit.engine.calls import Answer, Call, Description, Here, Placing, description
+from evalkit.engine.compute import check_threads, compute, set_threads
+from evalkit.errors import ClusterError, UsageError
+from evalkit.types import Request, Response
+
+log = logging.getLogger(__name__)
+
+# Calls that a worker has at once: it computes one while the next is on its way.
+_DEPTH = 2
+# A call that killed its worker this many times is not tried again.
+_DEATHS = 3
+# How often a worker may die while it loads its engine.
+_STARTS = 5
+# Seconds without any worker after which the user is told.
+_PATIENCE = 30.0
+# Bytes for calls and answers on their way; what does not fit is kept on the disk.
+_STORE = 256 << 20
+
+
+class Worker:
+    """What an actor is: one engine, loaded from its description, and asked by the driver."""
+
+    def __init__(self, make: Callable[[], Engine], *, device: str, threads: int):
+        self._make, self._device, self._threads = make, device, threads
+        self._engine: Engine | None = None
+
+    def ready(self) -> Mapping[str, str] | Exception:
+        """Load the engine; return how it computes."""
+        try:
+            self._loaded()
+            return compute(self._device, self._threads)
+        except Exception as error:
+            return _sendable(error)
+
+    def _loaded(self) -> Engine:
+        if self._engine is None:
+            set_threads(self._threads)
+            self._engine = self._make()
+        return self._engine
+
+    def describe(self) -> Description:
+        """Describe the engine."""
+        return description(self._loaded())
+
+    def answer(self, requests: Sequence[Request]) -> list[tuple[int, Response]] | Exception:
+        """Return the responses to a call, or what went wrong."""
+        try:
+            return list(ask(self._loaded(), requests[0].kind, requests))
+        except Exception as error:
+            return _sendable(error)
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return an error that another process can read."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+@dataclass(eq=False)
+class _Member:
+    """An actor. calls: what it has to answer, in order, by Ray's reference. ready: whether it can be sent to.
+
+    starts: how often it has been started since it was last ready.
+    """
+
+    actor: Any
+    calls: dict[Any, Call] = field(default_factory=dict)
+    ready: bool = False
+    starts: int = 0
+
+
+class Workers:
+    """Answers calls with several actors; see calls.Place.
+
+    make: how each loads its engine. device: cpu, or cuda for one GPU each. number, threads: of actors, and of each.
+    """
+
+    def __init__(self, make: Callable[[], Engine], *, device: str, number: int, threads: int):
+        self._make, self._device, self._number, self._threads = make, device, number, threads
+        self._members: list[_Member] = []
+        self._starting: dict[Any, _Member] = {}
+        self._again: deque[Call] = deque()
+        self._done: deque[tuple[Call, list[tuple[int, Response]] | Exception]] = deque()
+        self._deaths: Counter[Call] = Counter()
+        self._compute: Mapping[str, str] = {}
+        self._held: Any = None  # Ray's copy of `make`, which a worker needs whenever it starts again
+
+    @property
+    def room(self) -> bool:
+        """Whether a worker can take another call."""
+        return not self._again and any(m.ready and len(m.calls) < _DEPTH for m in self._members)
+
+    @property
+    def busy(self) -> bool:
+        """Whether answers are still to come."""
+        return bool(self._done or self._again or any(m.calls for m in self._members))
+
+    def send(self, call: Call) -> None:
+        """Send a call to the worker that has the least to do."""
+        member = min((m for m in self._members if m.ready), key=lambda m: len(m.calls))
+        member.calls[member.actor.answer.remote(call.requests)] = call
+
+    def wait(self) -> None:
+        """Wait until a call is answered or a worker is ready; start the workers at first."""
+        self._start(self._number)
+        if not self._done:
+            self._collect(timeout=_PATIENCE)
+
+    def answers(self) -> Iterator[Answer]:
+        """Yield the answers that have come."""
+        if any(m.calls for m in self._members):
+            self._collect(timeout=0)
+        while self._done:
+            call, responses = self._done.popleft()
+            if isinstance(responses, Exception):
+                yield Answer.failure(call, responses)
+            else:
+                yield from (Answer(call, position, response) for position, response in responses)
+
+    def describe(self) -> Description:
+        """Describe the engine, which one worker loads for it."""
+        import ray
+
+        self._start(1)
+        member = self._first()
+        about: Description = ray.get(member.actor.describe.remote())
+        self.close()
+        return about
+
+    def compute(self) -> Mapping[str, str]:
+        """Return how the workers compute, as the first that is ready says; others that differ are left out."""
+        self._start(self._number)
+        self._first()
+        return self._compute
+
+    def close(self) -> None:
+        """End the workers."""
+        import ray
+
+        for member in self._members:
+            ray.kill(member.actor)
+        self._members, self._starting = [], {}
+
+    def _first(self) -> _Member:
+        while not any(m.ready for m in self._members):
+            self._collect(timeout=_PATIENCE)
+        return next(m for m in self._members if m.ready)
+
+    def _start(self, number: int) -> None:
+        if self._members:
+            return
+        import ray
+
+        on_gpu = self._device.partition(":")[0] == "cuda"
+        resources = {"num_cpus": 1 if on_gpu else self._threads, "num_gpus": int(on_gpu)}
+        self._held = ray.put(self._make)
+        kind = ray.remote(Worker).options(max_restarts=-1, **resources)
+        for _ in range(number):
+            member = _Member(kind.remote(self._held, device=self._device, threads=self._threads))
+            self._members.append(member)
+            self._expect(member)
+
+    def _expect(self, member: _Member) -> None:
+        """Let a worker load its engine, again if it dies while it does."""
+        member.ready = False
+        member.starts += 1
+        self._starting[member.actor.ready.remote()] = member
+
+    def _collect(self, *, timeout: float) -> None:
+        """Take what has come within a time: answers, and news of workers."""
+        import ray
+
+        coming = [*self._starting, *(ref for m in self._members for ref in m.calls)]
+        if not coming:
+            return
+        came, _ = ray.wait(coming, num_returns=len(coming), timeout=0)
+        if not came and timeout:
+            came, _ = ray.wait(coming, num_returns=1, timeout=timeout)
+        if not came and timeout and not any(m.ready for m in self._members):
+            log.warning("waiting for workers: Ray has no room for them (%s)", _room(ray))
+        for ref in came:
+            if ref in self._starting:
+                self._started(ref, self._starting.pop(ref))
+        for member in list(self._members):
+            if not member.calls.keys().isdisjoint(came):
+                self._finished(member)
+        self._send_again()
+
+    def _started(self, ref: Any, member: _Member) -> None:
+        """Use a worker that is ready. One that is not as the others are is left out, with a warning."""
+        import ray
+
+        try:
+            report = ray.get(ref)
+        except ray.exceptions.RayError as error:
+            if member.starts < _STARTS:
+                self._expect(member)
+                return
+            report = ClusterError(f"a worker died {_STARTS} times while it loaded the model: {type(error).__name__}")
+        if not isinstance(report, Exception) and self._compute in ({}, report):
+            self._compute, member.ready, member.starts = report, True, 0
+            return
+        self._members.remove(member)
+        with suppress(ray.exceptions.RayError):
+            ray.kill(member.actor)
+        if not isinstance(report, Exception):
+            report = ClusterError(f"it computes with {_named(report)}, the others with {_named(self._compute)}")
+        if not self._members:
+            raise report
+        log.warning("continuing without a worker: %s", report)
+
+    def _finished(self, member: _Member) -> None:
+        """Take a worker's answers in order, up to the first that is still to come, or up to its death."""
+        import ray
+
+        while member.calls:
+            ref, call = next(iter(member.calls.items()))
+            if not ray.wait([ref], timeout=0)[0]:
+                return
+            try:
+                self._done.append((call, ray.get(ref)))
+            except ray.exceptions.RayError as error:
+                self._died(member, error)
+                return
+            del member.calls[ref]
+            self._deaths.pop(call, None)
+
+    def _died(self, member: _Member, error: Exception) -> None:
+        """Send a dead worker's calls to others, unless the one that it was computing has killed too many."""
+        first, *others = member.calls.values()
+        member.calls.clear()
+        self._deaths[first] += 1
+        log.debug("a worker died (%s)", type(error).__name__)
+        if self._deaths[first] < _DEATHS:
+            self._again.append(first)
+        else:
+            reason = f"the worker that computed it died, {_DEATHS} times"
+            self._done.append((first, [(i, Response(error=reason)) for i in range(len(first.requests))]))
+        self._again.extend(others)
+        self._expect(member)
+
+    def _send_again(self) -> None:
+        while self._again and any(m.ready and len(m.calls) < _DEPTH for m in self._members):
+            self.send(self._again.popleft())
+
+
+def _named(report: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in report.items())
+
+
+def _room(ray: Any) -> str:
+    total, free = ray.cluster_resources(), ray.available_resources()
+    return ", ".join(f"{free.get(name, 0):g} of {total.get(name, 0):g} {name}s are free" for name in ("CPU", "GPU"))
+
+
+@contextmanager
+def placing(*, workers: int | None = None, address: str | None = None, threads: int | None = None) -> Iterator[Placing]:
+    """Say where engines answer while the block runs: in this process, or in workers on Ray.
+
+    workers: how many; None for this process unless there is an address, and then as many as the cluster has GPUs or
+    nodes. address: of a running cluster; None for one on this machine that ends with the block. threads: of matrix
+    products, in each worker (default: 1) or in this process (default: torch's own number, which is then not recorded).
+
+    Raises UsageError where Ray is not installed or its address does not answer.
+    """
+    check_threads(threads)
+    if workers is None and address is None:
+        yield partial(Here, threads=threads)
+        return
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+    threads = threads or 1
+    with _connected(address, cpus=(workers or 1) * threads) as ray:
+
+        def place(make: Callable[[], Engine], /, *, device: str) -> Workers:
+            resources = ray.cluster_resources()
+            on_gpu = device.partition(":")[0] == "cuda"
+            number = workers or int(resources.get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
+            return Workers(make, device=device, number=number, threads=threads)
+
+        yield place
+
+
+@contextmanager
+def _connected(address: str | None, *, cpus: int) -> Iterator[Any]:
+    """Connect to a cluster, or start one on this machine; leave one that the user has connected to as it is."""
+    # Read when Ray is imported: nobody is told that it is used here, and a worker keeps the devices it can see.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError(f"--workers and --ray need Ray: pip install 'evalkit[ray]' ({error})") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    if address is None:
+        options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
+    _check_address(address)
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    began = time.monotonic()
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _no_cluster(address, error) from None
+    log.debug("connected to Ray after %.1f s", time.monotonic() - began)
+    # Ray prints on standard output that a worker died, in spite of log_to_driver.
+    ray._private.worker._worker_logs_enabled = False
+    try:
+        if main:
+            signal.signal(signal.SIGTERM, handler)  # Ray's own would end the process with another code
+        yield ray
+    finally:
+        ray._private.worker._worker_logs_enabled = True
+        ray.shutdown()
+
+
+def _check_address(address: str | None) -> None:
+    """Raise UsageError for an address at which nobody listens: Ray itself would wait for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, error) from None
+
+
+def _no_cluster(address: str | None, error: Exception) -> UsageError:
+    reason = str(error).strip().partition("\n")[0]
+    where = f"--ray {address}: no cluster of Ray answers there" if address else "--workers: Ray does not start"
+    return UsageError(f"{where} ({reason})")

@@ -1,0 +1,260 @@
+"""Workers on Ray: the same bytes from any number of them, whatever dies.
+
+EVALKIT_KILLS says how many times the last test kills a worker or the driver at a random moment (default 5).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import evalkit
+from evalkit.cli import main
+from evalkit.engine.cluster import placing
+from evalkit.engine.fake import FakeEngine
+from evalkit.errors import CheckpointError, StoreError
+from evalkit.harness import run as run_module
+from evalkit.model import weights
+from evalkit.model.config import GPTConfig
+from evalkit.model.gpt import GPT
+from evalkit.runs.store import read_records
+from evalkit.tokenizer import Tokenizer
+from evalkit.types import Response
+
+KILLS = int(os.environ.get("EVALKIT_KILLS", "5"))
+TASKS = "world_qa,world_pronouns,world_lastword,world_lm"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = Tokenizer.train(["Q: Who has the red box?\nA: Anna and the dog = le chien " * 3], vocab_size=290)
+    model = GPT(GPTConfig(n_layer=1, d_model=16, n_head=2, context=256, vocab_size=tokenizer.size))
+    model.initialize(torch.Generator().manual_seed(0))
+    weights.save(model, tokenizer, folder, record=None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """One cluster on this machine for all tests: to start it takes seconds."""
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'evalkit[ray]')")
+    with placing(workers=3) as place:
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def small_units(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "_UNIT", 400)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVALKIT_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return evalkit.load_tasks(TASKS, shots=[0, 2], limit=10)
+
+
+def results(run):
+    return (run.folder / "results.json").read_bytes()
+
+
+@pytest.mark.parametrize("cache", ["off", "new"])
+def test_the_same_bytes_from_any_number_of_workers(cluster, checkpoint, tasks, small_units, cache, monkeypatch):
+    written = []
+    for number, options in enumerate([{"threads": 1}, {"workers": 1}, {"workers": 2}, {"workers": 3}]):
+        monkeypatch.setenv("EVALKIT_CACHE", "off" if cache == "off" else str(small_units / f"cache{number}"))
+        written.append(results(evalkit.evaluate(checkpoint, tasks, out=f"run{number}", **options)))
+    assert len(set(written)) == 1
+    assert b'"threads": "1"' in written[0] and b"|compute:" in written[0]
+
+
+def test_a_run_goes_on_with_another_number_of_workers(cluster, checkpoint, tasks):
+    whole = evalkit.evaluate(checkpoint, tasks, out="whole", threads=1)
+    evalkit.evaluate(checkpoint, tasks, out="begun", workers=2)
+    lines = Path("begun/records.jsonl").read_bytes().splitlines(keepends=True)
+    for number, options in enumerate([{"workers": 3}, {"threads": 1}]):
+        Path("begun/records.jsonl").write_bytes(b"".join(lines[number::3]) + b'{"torn')
+        Path("begun/results.json").unlink()
+        assert results(evalkit.evaluate(checkpoint, tasks, out="begun", **options)) == results(whole)
+    with pytest.raises(StoreError, match=r"compute\.threads"):
+        evalkit.evaluate(checkpoint, tasks, out="begun", threads=2)
+
+
+def test_a_live_module_is_sent_to_the_workers(cluster, tasks):
+    class Bigrams(torch.nn.Module):
+        """A class of a notebook: no worker could import it."""
+
+        context_length = 256
+
+        def __init__(self, size):
+            super().__init__()
+            self.table = torch.nn.Embedding(size, size)
+
+        def forward(self, tokens):
+            return self.table(tokens)
+
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.train(["Who has the red box?"], vocab_size=270)
+    model = evalkit.open_model(Bigrams(tokenizer.size), tokenizer=tokenizer)
+    few = evalkit.load_tasks("world_pronouns,world_lastword", limit=10)
+    here = evalkit.evaluate(model, few, out="here", threads=1)
+    assert results(evalkit.evaluate(model, few, out="there", workers=2)) == results(here)
+
+
+def engine_of(answer):
+    """A registered model whose engine is made in each worker, from a function sent to it."""
+
+    def make(text, *, dtype, device, batch_tokens):
+        return FakeEngine("made-up", answer)
+
+    name = f"made-up-{random.random()}".replace(".", "")
+    evalkit.register_engine(name, make)
+    return f"{name}:x"
+
+
+def test_a_poisoned_unit_fails_its_items_alone(cluster, tasks):
+    def answer(request):
+        if request.task == "world_qa" and request.doc_id == poison:
+            os.kill(os.getpid(), 9)
+        return Response(loglikelihood=-1.0, tokens=1, text="no")
+
+    few = evalkit.load_tasks("world_qa,world_pronouns", limit=20)
+    poison = few.loaded[0].documents[3][0].id
+    written = set()
+    for number in (1, 2):
+        run = evalkit.evaluate(engine_of(answer), few, out=f"run{number}", workers=number, max_failed=1)
+        failed = [record for record in read_records(run.folder) if record.error]
+        assert poison in {record.doc_id for record in failed} and len(failed) < 20
+        assert {record.cell.task for record in failed} == {"world_qa"}
+        assert {record.error for record in failed} == {"the worker that computed it died, 3 times"}
+        written.add(re.sub(rb"made-up-[0-9e]+", b"", results(run)))
+    assert len(written) == 1
+
+
+def test_an_error_of_the_engine_is_its_tasks_and_the_others_go_on(cluster):
+    def answer(request):
+        if request.task == "world_qa":
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+        return Response(loglikelihood=-1.0, tokens=1, text="no")
+
+    run = evalkit.evaluate(engine_of(answer), "world_qa,world_pronouns", limit=20, out="run", workers=2)
+    assert run.failed.keys() == {"world_qa"} and "world_qa: out of memory" in run.failed["world_qa"]
+    assert {result.task for result in run.results} == {"world_pronouns"}
+
+
+def test_a_model_that_no_worker_can_load_is_one_line(cluster):
+    def make(text, **options):
+        raise CheckpointError(f"no weights on {text}")
+
+    evalkit.register_engine("nowhere", make)
+    with pytest.raises(CheckpointError, match="no weights on disk"):
+        evalkit.evaluate("nowhere:disk", "world_pronouns", out="run", workers=2)
+
+
+def test_wrong_options_are_named(checkpoint, capsys, monkeypatch):
+    command = ["run", "--model", str(checkpoint), "--tasks", "world_qa", "--limit", "2"]
+    assert main([*command, "--workers", "0"]) == 2
+    assert main([*command, "--threads", "0"]) == 2
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([*command, "--workers", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "--workers must be at least 1, not 0" in said and "--threads must be at least 1, not 0" in said
+    assert "--workers and --ray need Ray: pip install 'evalkit[ray]'" in said
+
+
+def test_an_address_at_which_nobody_listens(checkpoint, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'evalkit[ray]')")
+    code = (
+        "import sys; from evalkit.cli import main\n"
+        f"sys.exit(main(['run', '--model', {str(checkpoint)!r}, '--tasks', 'world_qa', '--ray', '127.0.0.1:1']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and "--ray 127.0.0.1:1: no cluster of Ray answers there" in done.stderr
+
+
+def test_threads_are_given_back(checkpoint):
+    before = torch.get_num_threads()
+    few = evalkit.load_tasks("world_pronouns", limit=3)
+    evalkit.evaluate(checkpoint, few, out="run", threads=before + 1)
+    assert torch.get_num_threads() == before
+
+
+DRIVER = """
+import sys, time
+from evalkit.cli import main
+from evalkit.engine import open
+from evalkit.harness import run
+run._UNIT = 400
+
+def make(path, **options):
+    engine = open.load_engine(path)
+    for name in ("loglikelihood", "loglikelihood_rolling", "generate_until"):
+        def slow(requests, answer=getattr(engine, name)):
+            time.sleep(0.1)
+            yield from answer(requests)
+        setattr(engine, name, slow)
+    return engine
+
+open.ENGINES.add("slow", make)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def children(process):
+    """The ids of the workers that a driver has started."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state = folder.joinpath("stat").read_text().rpartition(")")[2].split()
+            command = folder.joinpath("cmdline").read_bytes()
+        except OSError:
+            continue
+        parents[int(folder.name)] = (int(state[1]), command if state[0] != "Z" else b"")
+    found = []
+    for child, (parent, command) in parents.items():
+        while parent in parents and parent != process.pid:
+            parent = parents[parent][0]
+        if parent == process.pid and b"ray::Worker" in command:
+            found.append(child)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
+def test_workers_and_drivers_killed_at_any_moment(checkpoint, small_units, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'evalkit[ray]')")
+    script = small_units / "driver.py"
+    script.write_text(DRIVER)
+    rng = random.Random(KILLS)
+    command = [sys.executable, str(script), "run", "--model", f"slow:{checkpoint}", "--tasks", TASKS, "--shots", "0,2",
+               "--limit", "20", "--out"]  # fmt: skip
+    assert subprocess.run([*command, "whole", "--threads", "1"], capture_output=True).returncode == 0
+    killed = {"driver": 0, "worker": 0}
+    rounds = 0
+    while sum(killed.values()) < KILLS:
+        rounds += 1
+        out = small_units / f"run{rounds}"
+        while not (out / "results.json").exists():
+            process = subprocess.Popen([*command, str(out), "--workers", "2"], stdout=-3, stderr=-3)
+            while process.poll() is None:
+                time.sleep(rng.uniform(0, 3))
+                workers = children(process)
+                if sum(killed.values()) < KILLS and workers and process.poll() is None:
+                    name = rng.choice(["driver", "worker", "worker"])
+                    victim = rng.choice(workers) if name == "worker" else process.pid
+                    os.kill(victim, signal.SIGKILL)
+                    killed[name] += 1
+            process.wait()
+        assert (out / "results.json").read_bytes() == (small_units / "whole" / "results.json").read_bytes()
+    with capsys.disabled():
+        print(f" [{killed['worker']} workers and {killed['driver']} drivers killed in {rounds} runs]", end="")
