@@ -134,7 +134,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         help="fp32, bf16 or fp16, of weights and matrix products (default: bf16 for models of at least GPT-1's size "
-        "where the hardware multiplies it faster, otherwise fp32; hf: models fp32)",
+        "where the hardware multiplies it faster, otherwise fp32; models that transformers runs: fp32)",
     )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument(
@@ -181,7 +181,7 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
 
 
 def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
-    """Load a model into an engine: transformers' for hf:, otherwise ours."""
+    """Load a model into an engine: ours if it can be the model, else transformers'."""
     from evalkit.engine.open import load_engine
 
     return load_engine(name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)

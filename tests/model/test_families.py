@@ -267,6 +267,16 @@ def test_scores_are_those_of_transformers_alone(name, folders):
             assert found[i].is_greedy == expected.is_greedy
 
 
+@pytest.mark.parametrize("name", sorted({*families.FAMILIES} - {"evalkit-gpt3"}))
+def test_bf16_scores_are_nearly_those_of_fp32(name, folders):
+    exact, short = (load_engine(str(folders(name)), dtype=dtype) for dtype in ("fp32", "bf16"))
+    asked = requests("loglikelihood")
+    for one, other in zip(answers(exact.loglikelihood(asked)), answers(short.loglikelihood(asked)), strict=True):
+        assert 0 < abs(one.loglikelihood - other.loglikelihood) < 0.02 * abs(one.loglikelihood)
+    texts = answers(short.generate_until(requests("generate_until")))
+    assert any(text.text for text in texts) and not any(text.error for text in texts)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_generated_texts_are_those_of_transformers(name, folders):
     ours, reference = load_engine(str(folders(name)), dtype="fp32"), hf.load(folders(name), name="theirs")
