@@ -8,7 +8,7 @@ from evalkit.model.config import SIZES
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Request, Response
 from tests.benchmarks.engine_peer.ours import needed_flops, requests
-from tests.benchmarks.engine_peer.works import works
+from tests.benchmarks.engine_peer.works import model_works, works
 
 SHAPE = SIZES["117M"]
 
@@ -40,3 +40,12 @@ def test_every_line_can_be_asked_without_data():
         assert len(requests(job, tokenizer)) == len(line.texts) >= 1
     fixed = lines[1].texts
     assert all(context.startswith(fixed[0][0][:40]) for context, _ in fixed)
+
+
+def test_lines_for_a_trained_model_are_asked_of_real_texts(data_dir):
+    lines = model_works(data_dir, Tokenizer.load(data_dir / "gpt2-bpe"), scale=0.2)
+    assert [line.kind for line in lines] == ["loglikelihood"] * 4 + ["generate_until"]
+    boolq, hellaswag = lines[2].texts, lines[3].texts
+    assert boolq[0][0] == boolq[1][0] and [text[1] for text in boolq[:2]] == [" no", " yes"]
+    assert len({context for context, _ in hellaswag}) == len(hellaswag) // 4
+    assert lines[4].texts[0][0].count("Q: ") == lines[0].texts[0][0].count("Question: ") == 6

@@ -21,16 +21,19 @@ from evalkit.tokenizer import Tokenizer
 from tests.benchmarks.engine_peer.process import Process
 from tests.benchmarks.engine_peer.works import Work, model_works
 
-# Texts for finding lm-eval's best batch size.
-_PART = 16
+# Texts for finding lm-eval's best batch size, and the sizes.
+_PART = 12
+_BATCHES = "1,4,16,32"
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Measure every line; print the table as it grows."""
     if not os.environ.get("EVALKIT_DATA"):
         sys.exit("--model needs the benchmark files: set EVALKIT_DATA")
-    folder = str(Path(arguments.model).resolve())
-    tools = [tool for tool in arguments.tools.split(",") if tool != "native" or is_native(folder, Path(folder))]
+    folder, asked = str(Path(arguments.model).resolve()), arguments.tools.split(",")
+    if not (Path(folder) / "config.json").is_file() or set(asked) - {"native", "hf", "lm-eval"}:
+        sys.exit("--model takes a folder in transformers' layout, --tools some of native, hf and lm-eval")
+    tools = [tool for tool in asked if tool != "native" or is_native(folder, Path(folder))]
     lines = []
     for line in table(folder, tools, arguments):
         lines.append(line)
@@ -43,7 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
 def table(folder: str, tools: Sequence[str], arguments: argparse.Namespace) -> Iterator[str]:
     """Yield the table's lines as they are measured."""
     ours = [tool for tool in tools if tool != "lm-eval"]
-    header = ["work", *(f"{tool} s" for tool in tools), *(f"{tool} ratio" for tool in ours), "hf required",
+    header = ["work", *(f"{tool} s" for tool in tools), *(f"{tool} ratio" for tool in ours), "required",
               *(f"{tool} MiB" for tool in tools), *(f"{tool} of matmul" for tool in ours),
               *(f"{tool} answers" for tool in ours)]  # fmt: skip
     yield f"| {' | '.join(header)} |"
@@ -67,9 +70,11 @@ def compare(
     """Return the memory and the result of each tool."""
     folder, python = common["folder"], arguments.lm_eval
     job = {**common, "kind": work.kind, "texts": work.texts, "until": ["\n"], "max_tokens": 16}
-    batches = [int(size) for size in arguments.batches.split(",")]
+    batches = [int(size) for size in (arguments.batches or _BATCHES).split(",")]
     if "lm-eval" in tools:
-        search = {**job, "model": folder, "texts": work.texts[:_PART], "batches": batches}
+        part = work.texts if work.kind == "generate_until" else work.texts[:_PART]
+        different = [size for size, less in zip(batches, [0, *batches], strict=False) if less < len(part)]
+        search = {**job, "model": folder, "texts": part, "batches": different}
         batches = [Process(python, "theirs.py", search, threads=arguments.threads).finish()[1]["batch"]]
     job |= {"rounds": True, "batches": batches}
     processes = {}
@@ -77,9 +82,11 @@ def compare(
         by = (python, "theirs.py") if tool == "lm-eval" else (sys.executable, "ours.py")
         model = f"hf:{folder}" if tool == "hf" else folder
         processes[tool] = Process(*by, {**job, "model": model}, threads=arguments.threads)
+    for process in processes.values():
+        process.ready()
     for _ in range(arguments.repeat):
         for process in processes.values():
-            process.round()
+            process.answer()
     return {tool: process.finish() for tool, process in processes.items()}
 
 
@@ -97,7 +104,7 @@ def _cells(
         name,
         *(f"{value:.2f}" for value in seconds.values()),
         *(f"**{seconds['lm-eval'] / seconds[tool]:.2f}**" if theirs else "" for tool in ours),
-        f"{work.speed:g}",
+        ", ".join(f"{tool} {work.hf if tool == 'hf' else work.speed:g}" for tool in ours),
         *(f"{memory:,.0f}" for memory, _ in found.values()),
         *(f"{found[tool][1]['flops'] / seconds[tool] / peak:.0%}" for tool in ours),
         *(agreement(work.kind, found[tool][1]["answers"], theirs[1]["answers"]) if theirs else "" for tool in ours),

@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the numbers of documents")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--dtypes", default="fp32,default,bf16")
-    parser.add_argument("--batches", default="1,8,32", help="lm-eval's batch sizes to choose from")
+    parser.add_argument("--batches", help="lm-eval's batch sizes to choose from (default: 1,8,32; with --model more)")
     parser.add_argument("--model", metavar="FOLDER", help="a trained model in transformers' layout")
     parser.add_argument("--tools", default="native,hf,lm-eval", help="with --model: what to measure")
     parser.add_argument("--threads", type=int, help="with --model: of each process")
@@ -83,7 +83,7 @@ class Bench:
 
     def __init__(self, folder: Path, arguments: argparse.Namespace):
         self._folder, self._theirs, self.repeat = folder, arguments.lm_eval, arguments.repeat
-        self.batches = [int(size) for size in arguments.batches.split(",")]
+        self.batches = [int(size) for size in (arguments.batches or "1,8,32").split(",")]
         self.only: str = arguments.only
 
     def make_model(self, data: Path | None) -> None:

@@ -14,7 +14,7 @@ _HERE = Path(__file__).parent
 
 
 class Process:
-    """Runs ours.py or theirs.py with a job; one with "rounds" answers once for each call of `round`."""
+    """Runs ours.py or theirs.py with a job; one with "rounds" answers once for each call of `answer`, after `ready`."""
 
     def __init__(self, python: str, script: str, job: dict[str, Any], *, threads: int | None = None):
         self._folder = tempfile.TemporaryDirectory()
@@ -28,10 +28,12 @@ class Process:
         self._process = subprocess.Popen(
             self._command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
-        if "rounds" in job:
-            self._wait()
 
-    def round(self) -> None:
+    def ready(self) -> None:
+        """Wait until its model is loaded."""
+        self._wait()
+
+    def answer(self) -> None:
         """Let it answer once, and wait for it."""
         assert self._process.stdin
         self._process.stdin.write("\n")
