@@ -60,21 +60,28 @@ class Tokenizer:
     too early. It was hardly trained, so the first token of a document has a poor likelihood after it.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, *, end_of_text: str | None = None, begin: str | None = None):
-        """Wrap a tokenizer. begin: the token that it may put before every text."""
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        end_of_text: str | None = None,
+        begin: str | None = None,
+        name: str = "the tokenizer",
+    ):
+        """Wrap a tokenizer. begin: the token that it may put before every text. name: in errors."""
         # GPT-1's vocabulary is recognised by its suffix at the ends of words.
         gpt1 = getattr(backend.model, "end_of_word_suffix", None) == END_OF_WORD
         self._separator = end_of_text or (UNKNOWN if gpt1 else END_OF_TEXT)
         end_id = backend.token_to_id(self._separator)
         if end_id is None:
-            raise CheckpointError(f"the tokenizer has no {self._separator} token, which separates documents")
+            raise CheckpointError(f"{name} has no {self._separator} token, which separates documents")
         self._backend = backend
         self._backend.no_padding()
         self._backend.no_truncation()
         self.end_of_text: int = end_id
-        self.begin = _beginning(backend, begin)
+        self._name = name
+        self.begin = self._beginning(begin)
         self._lines: dict[str, array[int]] = {}
-        self._name = "the tokenizer"  # in errors
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:
@@ -82,12 +89,6 @@ class Tokenizer:
 
         Raises CheckpointError naming what is missing or broken.
         """
-        tokenizer = cls._read(folder)
-        tokenizer._name = f"the tokenizer in {folder}"
-        return tokenizer
-
-    @classmethod
-    def _read(cls, folder: Path) -> Tokenizer:
         single = folder / "tokenizer.json"
         try:
             added = _Added(folder)
@@ -108,7 +109,18 @@ class Tokenizer:
     def _wrapped(cls, backend: tokenizers.Tokenizer, added: _Added) -> Tokenizer:
         """Wrap a folder's tokenizer with the special tokens that its settings name."""
         ends = (end for end in (added.end, added.begin) if end and backend.token_to_id(end) is not None)
-        return cls(backend, end_of_text=next(ends, None), begin=added.begin)
+        name = f"the tokenizer in {added.folder}"
+        return cls(backend, end_of_text=next(ends, None), begin=added.begin, name=name)
+
+    def _beginning(self, token: str | None) -> int | None:
+        """Return the id of a token if the tokenizer puts it before every text, else None."""
+        index = None if token is None else self._backend.token_to_id(token)
+        if index is None:
+            return None
+        with _no_panic(self._name):
+            # Against the text alone, because that may be the same token too, if it also stands for what is unknown.
+            text = self._backend.encode("a", add_special_tokens=False).ids
+            return index if self._backend.encode("a").ids[: len(text) + 1] == [index, *text] else None
 
     @classmethod
     def train(cls, texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
@@ -252,17 +264,6 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
             raise CheckpointError(f"{self._name} fails: {' '.join(str(error).split())[:300]}") from error
 
 
-def _beginning(backend: tokenizers.Tokenizer, token: str | None) -> int | None:
-    """Return the id of the token if the tokenizer puts it before every text, else None."""
-    index = None if token is None else backend.token_to_id(token)
-    if index is None:
-        return None
-    with _no_panic():
-        # Against the text alone, because that may be the same token too, if it also stands for what is unknown.
-        text = backend.encode("a", add_special_tokens=False).ids
-        return index if backend.encode("a").ids[: len(text) + 1] == [index, *text] else None
-
-
 def check_rules(path: Path) -> None:
     """Raise CheckpointError for a tokenizer.json whose rules lengthen texts without bound, or may never end."""
     if path.stat().st_size:
@@ -285,7 +286,7 @@ class _Added:
     """
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
         config = _object(folder / CONFIG)
         self.prefix_space = config.get("add_prefix_space") is True
         self.listed: dict[int, tokenizers.AddedToken] = {}
@@ -312,7 +313,7 @@ class _Added:
         for index, token in self.listed.items():
             if (actual := backend.token_to_id(token.content)) != index:
                 raise CheckpointError(
-                    f"{self._folder}: the added token {token.content!r} should have the id {index}, but the vocabulary "
+                    f"{self.folder}: the added token {token.content!r} should have the id {index}, but the vocabulary "
                     f"gives it {actual}"
                 )
         present = {token.content for token in backend.get_added_tokens_decoder().values()}
