@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float,
         help="score as many documents as fit into this time, chosen at the first checkpoint and then always the same",
     )  # fmt: skip
+    parser.add_argument("--tokenizer", help="a folder or model whose tokenizer stands in where checkpoints have none")
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="time between two looks (60)")
     parser.add_argument("--once", action="store_true", help="evaluate what is there, then end")
     parser.add_argument("--until", type=int, metavar="STEP", help="end when this step or a later one is evaluated")
@@ -75,14 +76,16 @@ def run(arguments: argparse.Namespace) -> int:
     from evalkit import api
     from evalkit.curves.watching import Watch, follow
     from evalkit.engine.open import check_options
+    from evalkit.model import resolve
 
     _check(arguments)
     check_options(dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
     gate = _gate(arguments)
+    tokenizer = resolve.folder_of(arguments.tokenizer) if arguments.tokenizer else None
     name = arguments.folder.resolve().name
     with _curve(arguments) as curve:
         watch = Watch(
-            arguments.folder, curve, gate=gate,
+            arguments.folder, curve, gate=gate, tokenizer=tokenizer,
             open=lambda place: api.open_model(
                 place, name=name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
                 every_window=arguments.begin == "every-window",

@@ -24,6 +24,8 @@ from typing import Any
 from evalkit.errors import CheckpointError, cannot
 from evalkit.files import make_folder, read_json
 from evalkit.model.folder import weight_files
+from evalkit.tokenizer import ADDED, CONFIG, SPECIAL_MAP
+from evalkit.tokenizer import FILES as TOKENIZER
 
 SETTLED = 10.0
 
@@ -149,6 +151,14 @@ def snapshot(checkpoint: Checkpoint, target: Path) -> bool:
         raise cannot("copy a checkpoint to", target, error) from error
     now = look(checkpoint.folder, settled=0.0)
     return now is not None and (now.step, now.mark) == (checkpoint.step, checkpoint.mark)
+
+
+def add_tokenizer(folder: Path, source: Path) -> None:
+    """Put the files of another folder's tokenizer into one that has none."""
+    if not any((folder / name).exists() for name in TOKENIZER):
+        for name in (*TOKENIZER, CONFIG, SPECIAL_MAP, ADDED):
+            if (source / name).exists():
+                _link((source / name).resolve(), folder / name)
 
 
 def _link(source: Path, target: Path) -> None:

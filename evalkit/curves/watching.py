@@ -71,13 +71,23 @@ class Seen:
 class Watch:
     """The checkpoints of a folder, evaluated into a curve as they become complete.
 
-    open: opens a checkpoint's folder as a model. failures: what could not be evaluated, by step.
+    open: opens a checkpoint's folder as a model. tokenizer: a folder whose tokenizer stands in where a checkpoint has
+    none. failures: what could not be evaluated, by step.
     """
 
-    def __init__(self, folder: Path, curve: LearningCurve, *, open: Callable[[Path], Model], gate: Gate | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        curve: LearningCurve,
+        *,
+        open: Callable[[Path], Model],
+        gate: Gate | None = None,
+        tokenizer: Path | None = None,
+    ):
         if not folder.is_dir():
             raise UsageError(f"no folder {folder}")
         self.folder, self._curve, self._open, self._gate = folder, curve, open, gate
+        self._tokenizer = tokenizer
         self._compared = 0
         self._marks: dict[int, str] = {}  # of the checkpoints that need not be looked at again
         self.failures: dict[int, str] = {}
@@ -123,6 +133,8 @@ class Watch:
             if not checkpoints.snapshot(checkpoint, place):
                 log.info("step %s is being replaced or removed; left for later", f"{checkpoint.step:,}")
                 return None
+            if self._tokenizer:
+                checkpoints.add_tokenizer(place, self._tokenizer)
             facts = {name: value for name, value in checkpoint.facts.items() if name != "step"}
             return self._curve.add(self._open(place), step=checkpoint.step, mark=checkpoint.mark, **facts)
         finally:

@@ -111,6 +111,17 @@ def test_an_unreadable_checkpoint_is_named_once_and_the_others_go_on(training, c
     assert main(words(training, "--once")) == 0 and sorted(steps(training)) == [1, 2]
 
 
+def test_checkpoints_without_a_tokenizer_are_read_with_another(training, caplog):
+    folder = transformers_checkpoint(training / "checkpoint-7", 7)
+    ours(training.parent / "model", 1)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    assert main(words(training, "--once")) == 1 and "tokenizer" in caplog.text
+    assert main(words(training, "--once", "--tokenizer", training.parent / "model")) == 0 and steps(training) == [7]
+    assert not list(folder.glob("tokenizer*"))
+    assert main(words(training, "--once", "--tokenizer", "gone/model")) == 2
+
+
 def test_a_kill_at_any_moment_costs_nothing(training, tmp_path):
     for step in range(1, 7):
         ours(training / f"step-{step}", step)
