@@ -13,6 +13,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -109,7 +110,7 @@ class LearningCurve:
         with self._alone():
             tasks = self._chosen_tasks(opened)
             folder = self.out / f"step-{step}"
-            self._set_aside_replaced(folder, opened, tasks)
+            self._set_aside_replaced(folder, opened, step=step)
             run = api.run_model(
                 opened, tasks, out=folder, cache=response_cache() if self._cache else None,
                 max_failed=self._max_failed, training={**opened.training, **facts, "step": step},
@@ -158,19 +159,18 @@ class LearningCurve:
             self._chosen = chosen
         return self._chosen
 
-    def _set_aside_replaced(self, folder: Path, model: Model, tasks: TaskSet) -> None:
-        """Move the run of a step away that was made with other weights, and forget its line."""
+    def _set_aside_replaced(self, folder: Path, model: Model, *, step: int) -> None:
+        """Forget the line of a step that was made with other weights, then move its run away."""
         if not (folder / "manifest.json").exists():
             return
         before = read_manifest(folder)["settings"].get("model")
         now = dict(model.engine(None).signature())
         if not isinstance(before, dict) or before.get("hash") == now["hash"]:
             return
+        self._write([line for line in self.lines if line["step"] != step])
         target = make_folder(self.out / REPLACED) / f"{folder.name}-{before.get('hash')}"
-        if target.exists():  # weights of before have come back a second time
-            raise StoreError(f"{target} exists already; remove it to evaluate {folder.name} again")
+        shutil.rmtree(target, ignore_errors=True)  # where the same weights were replaced before: the same scores
         folder.rename(target)
-        self._write([line for line in self.lines if line.get("hash") != before.get("hash")])
 
     def _complete_lines(self) -> None:
         """Append the lines of finished runs that are not in the file yet, and show all of them on the boards."""
@@ -200,8 +200,8 @@ def line_of(folder: Path) -> dict[str, Any]:
     run = open_run(folder)
     about = {name: value for name, value in run.training.items() if name != "step" and value is not None}
     line: dict[str, Any] = {
-        "step": run.training["step"], "run": folder.name, "hash": run.settings["model"]["hash"], **about,
-        "seconds": run.timing.get("seconds"),
+        "step": int(folder.name.removeprefix("step-")), "run": folder.name,
+        "hash": run.settings["model"]["hash"], **about, "seconds": run.timing.get("seconds"),
     }  # fmt: skip
     for result in run.results:
         if result.source == "model" and not result.level:

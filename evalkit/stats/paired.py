@@ -20,6 +20,10 @@ from evalkit.stats.resampling import monte_carlo_p, signed_sums
 
 # Sums of floats in another order differ by about this share; a value that close to the observed one counts as equal.
 _ROUNDING = 1e-9
+# Resamples held at once, and the extreme ones after which no more are drawn: ten times as many as the smallest p that a
+# comparison asks for rests on.
+_AT_ONCE = 200_000
+_EXTREME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,25 +127,35 @@ def randomisation(metric: Metric, units: Units, *, resamples: int = 10_000, seed
 
     Where only one statistic differs (F1, log-likelihood, a perplexity per word) the test is on its sum, a sign-flip
     permutation test; otherwise the metric is scored anew after each exchange (approximate randomisation, Noreen 1989).
-    Exact when few units differ, otherwise Monte Carlo.
+    Exact when few units differ, otherwise Monte Carlo: of very many resamples, as a very small p needs them, no more
+    are drawn than it takes to see that p is not small (Besag and Clifford 1991).
     """
     difference = units.new - units.base
     columns = np.flatnonzero((difference != 0).any(axis=0))
-    signed, exact = signed_sums(difference[:, columns], resamples=resamples, seed=seed)
+    method = "permutation" if len(columns) == 1 else "randomisation"
+    extreme = drawn = 0
+    while drawn < resamples and extreme < _EXTREME:
+        count = min(_AT_ONCE, resamples - drawn)
+        signed, exact = signed_sums(difference[:, columns], resamples=count, seed=seed + drawn // _AT_ONCE)
+        extreme += _extreme(metric, units, signed, columns)
+        drawn += len(signed)
+        if exact:
+            return extreme / drawn, f"exact {method}"
+    return monte_carlo_p(extreme, resamples=drawn), method
+
+
+def _extreme(metric: Metric, units: Units, signed: Array, columns: NDArray[np.intp]) -> int:
+    """Count the exchanges that change the metric at least as much as was observed. signed: (exchanges, columns)."""
     if len(columns) == 1:
-        resampled, observed = np.abs(signed[:, 0]), abs(float(difference[:, columns[0]].sum()))
-        method = "permutation"
+        resampled, observed = np.abs(signed[:, 0]), abs(float((units.new - units.base)[:, columns[0]].sum()))
     else:
         middle = np.repeat(((units.base + units.new).sum(axis=0) / 2.0)[None], len(signed), axis=0)
         step = np.zeros_like(middle)
         step[:, columns] = signed / 2.0
         resampled = np.abs(score_sums(metric, middle + step) - score_sums(metric, middle - step))
         base, new = units.values(metric)
-        observed, method = abs(new - base), "randomisation"
-    extreme = int((resampled >= observed * (1.0 - _ROUNDING)).sum())
-    if exact:
-        return extreme / len(resampled), f"exact {method}"
-    return monte_carlo_p(extreme, resamples=len(resampled)), method
+        observed = abs(new - base)
+    return int((resampled >= observed * (1.0 - _ROUNDING)).sum())
 
 
 def change_noise(metric: Metric, units: Units) -> Noise:

@@ -90,6 +90,27 @@ def test_a_step_whose_weights_have_changed_is_evaluated_anew(curve):
     assert open_run(curve.out / ".replaced" / f"step-1-{old}").results
 
 
+def test_weights_that_come_back_and_steps_of_the_same_weights(curve):
+    for step in (1, 2):
+        curve.add(live(0), step=step)
+    for seed in (1, 0, 1):
+        curve.add(live(seed), step=1)
+    first, second = (next(line for line in curve.lines if line["step"] == step) for step in (1, 2))
+    assert first["hash"] != second["hash"] and len(curve.lines) == 2
+    assert len(list((curve.out / ".replaced").iterdir())) == 2
+
+
+def test_a_kill_while_a_run_is_set_aside_loses_nothing(curve, monkeypatch):
+    curve.add(live(0), step=1)
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        curve.add(live(1), step=1)
+    monkeypatch.undo()
+    curve.add(live(1), step=1)
+    [line] = curve.lines
+    assert line["hash"] == open_run(curve.out / "step-1").settings["model"]["hash"]
+
+
 def test_the_documents_that_fit_a_time_are_the_same_after_a_restart(tmp_path, monkeypatch):
     first = LearningCurve(tmp_path / "curve", ["world_lm"], seconds=0.05)
     run = first.add("pico", step=1)

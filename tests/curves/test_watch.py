@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from small_checkpoints import COLOURS, ours, transformers_checkpoint
@@ -180,11 +181,19 @@ def test_a_gate_holds_fails_and_fails_again_after_a_restart(training, gated, cap
 def test_a_later_comparison_needs_stronger_evidence(training, gated, monkeypatch):
     alphas = []
     compare = watching.api.compare
-    monkeypatch.setattr(watching.api, "compare", lambda *a, **k: (alphas.append(k["alpha"]), compare(*a, **k))[1])
+
+    def worse_at(*runs, alpha, **options):
+        """Every step looks worse at the whole alpha, and is not at its share of it."""
+        alphas.append(alpha)
+        found = compare(*runs, alpha=alpha, **options)
+        verdict = "worse" if alpha == 0.05 else "same"
+        return replace(found, findings=[replace(f, verdict=verdict) for f in found.findings])
+
+    monkeypatch.setattr(watching.api, "compare", worse_at)
     for step in (1, 2, 3):
         ours(training / f"step-{step}", step, blue=9.0)
     assert main([*gated, "--margin", "colours=5"]) == 0
-    assert alphas == pytest.approx([0.05 / 2, 0.05 / 6, 0.05 / 12])
+    assert alphas == pytest.approx([0.05, 0.05 / 2, 0.05, 0.05 / 6, 0.05, 0.05 / 12])
 
 
 def test_a_base_of_other_tasks_is_an_error_and_the_step_is_kept(training, gated, tmp_path, caplog):

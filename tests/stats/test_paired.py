@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import permutation_test
 
 from evalkit import metrics
+from evalkit.stats import paired
 from evalkit.stats.paired import change, gather, jackknife_interval, p_value
 
 
@@ -78,6 +79,33 @@ def test_bleu_goes_to_randomisation_and_agrees_with_its_interval():
     assert found.method == "randomisation" and found.p < 0.001 and found.high < 0
     same = change(metrics.get("bleu"), units(base, counts(200, 2)), resamples=2000)
     assert (same.p > 0.05) == (same.low < 0 < same.high)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Resamples come in parts of 500; the sizes of those that were drawn."""
+    sizes, signed_sums = [], paired.signed_sums
+
+    def counted(rows, *, resamples, seed):
+        sizes.append(resamples)
+        return signed_sums(rows, resamples=resamples, seed=seed)
+
+    monkeypatch.setattr(paired, "_AT_ONCE", 500)
+    monkeypatch.setattr(paired, "signed_sums", counted)
+    return sizes
+
+
+def test_very_many_resamples_end_when_p_is_seen_to_be_large(drawn):
+    bleu = units(counts(40, 1), counts(40, 2))
+    p, _ = p_value(metrics.get("bleu"), bleu, resamples=4_200)
+    assert max(drawn) == 500 and sum(drawn) < 4_200
+    assert p == pytest.approx(p_value(metrics.get("bleu"), bleu, resamples=500)[0], abs=0.1)
+
+
+def test_very_many_resamples_are_all_drawn_for_a_small_p(drawn):
+    scores = np.random.default_rng(3).random(40)
+    p, _ = p_value(metrics.get("f1"), units(scores, scores + 1), resamples=4_200)
+    assert drawn == [500] * 8 + [200] and p == pytest.approx(1 / 4_201)
 
 
 def test_few_sentences_are_enumerated_for_bleu_too():
