@@ -34,6 +34,19 @@ from evalkit.stats.resampling import counts_with_replacement, percentile_interva
 from evalkit.train.config import TrainConfig
 from evalkit.train.validation import token_losses
 
+HEAD = """# What today's architecture buys
+
+Two ladders of equal layers, width and heads, each size trained on the same text: GPT-2's architecture, and
+`--arch modern` (rotary positions, RMS norms, also of queries and keys, SwiGLU, no biases; docs/training.md). `make
+architectures` makes this page and the reports of tasks beside it, [on the world](architectures/world/report.md) and
+[on books](architectures/books/report.md); docs/log.md has the trials before it and what was read from it.
+
+Losses are in nats per held-out token, means of the seeds where there are several (last column). A modern model is worth
+as many times its own parameters (without embeddings), or FLOPs of training, as a GPT-2 needs for the same loss, by
+straight lines between neighbouring sizes over the logarithm; ~: beyond the largest GPT-2, the last line goes on.
+Intervals are 95%, from resampling the held-out windows, the same ones for all models: they say what other text would
+have given, not what other seeds would.
+"""
 Array = NDArray[np.float64]
 _SEED = re.compile(r"-seed\d+$")
 _ROWS = 32  # windows in the model at once
@@ -160,8 +173,8 @@ def main() -> None:
     if arguments.out is None:
         print(text, end="")
         return
-    before = arguments.out.read_text(encoding="utf-8") + "\n" if arguments.out.is_file() else ""
-    write_atomic(arguments.out, before + text)
+    before = arguments.out.read_text(encoding="utf-8") if arguments.out.is_file() else HEAD
+    write_atomic(arguments.out, f"{before}\n{text}")
 
 
 if __name__ == "__main__":
