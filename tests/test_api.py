@@ -66,7 +66,7 @@ def test_a_live_module_scores_as_the_same_weights_in_a_folder(tmp_path):
     transformers = pytest.importorskip("transformers")
     from evalkit.model import resolve
 
-    folder = resolve.folder_of("pico")
+    folder = resolve.path_of("pico")
     module = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     module.train()
     model = evalkit.open_model(module, tokenizer="pico")
@@ -205,7 +205,7 @@ def test_no_rows_are_an_error():
     [
         (lambda: evalkit.open_model(3), "neither a name, a folder nor a torch module|needs its tokenizer"),
         (lambda: evalkit.open_model(torch.nn.Linear(2, 2)), "needs its tokenizer"),
-        (lambda: evalkit.open_model("pico", tokenizer="pico"), "belong to a live module"),
+        (lambda: evalkit.open_model("pico", context_length=8), "belong to a live module"),
         (lambda: evalkit.open_model("pico", dtype="fp8"), "unknown dtype 'fp8'"),
         (lambda: evalkit.open_model("pikko"), "unknown model 'pikko'; did you mean 'pico'"),
         (lambda: evalkit.evaluate(torch.nn.Linear(2, 2)), "is not a model; open it first"),
@@ -221,7 +221,7 @@ def test_wrong_values_are_one_clear_error(call, message):
 
 
 def test_a_missing_folder_is_an_error():
-    with pytest.raises(CheckpointError, match=r"no checkpoint folder \./gone"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint file or folder \./gone"):
         evalkit.open_model("./gone")
 
 

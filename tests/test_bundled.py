@@ -51,7 +51,7 @@ def test_summaries_beat_the_lead(results):
 
 @pytest.mark.parametrize("rung", RUNGS)
 def test_the_record_says_how_it_was_trained(rung):
-    folder = resolve.folder_of(rung)
+    folder = resolve.path_of(rung)
     record = json.loads((folder / "training.json").read_text())
     model, tokenizer = weights.load(folder)
     assert model.config == LADDER[rung]
@@ -63,7 +63,7 @@ def test_the_record_says_how_it_was_trained(rung):
 
 
 def test_all_rungs_have_read_the_same():
-    records = [json.loads((resolve.folder_of(rung) / "training.json").read_text()) for rung in RUNGS]
+    records = [json.loads((resolve.path_of(rung) / "training.json").read_text()) for rung in RUNGS]
     assert len({(record["settings"]["corpus"], record["tokens"]) for record in records}) == 1
     losses = [record["validation_loss"] for record in records]
     assert losses == sorted(losses, reverse=True)
@@ -73,7 +73,7 @@ def test_all_rungs_have_read_the_same():
 
 
 def test_the_weights_are_small_enough_to_ship():
-    sizes = [(resolve.folder_of(rung) / "model.safetensors").stat().st_size for rung in RUNGS]
+    sizes = [(resolve.path_of(rung) / "model.safetensors").stat().st_size for rung in RUNGS]
     assert sum(sizes) < 20e6
 
 

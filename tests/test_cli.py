@@ -243,7 +243,7 @@ def test_tasks_shows_a_prompt(name, capsys):
 def test_the_shown_prompt_is_counted_in_tokens(capsys):
     assert run("tasks", "world_qa", "--shots", 1, "--model", "nano") == 0
     said = capsys.readouterr().out.strip().splitlines()[-1]
-    tokenizer = Tokenizer.load(resolve.folder_of("nano"))
+    tokenizer = Tokenizer.load(resolve.path_of("nano"))
     assert said.endswith("1 after it (nano's tokenizer)") and int(said.split()[0]) > 10
     assert run("tasks", "world_lm", "--model", "nano") == 0
     printed = capsys.readouterr().out
@@ -385,7 +385,7 @@ def test_export_copies_at_a_precision(checkpoint, elsewhere, capsys):
 WRONG = {
     "task": (["--tasks", "world_redaing"], "unknown task 'world_redaing'; did you mean 'world_reading'?\n"),
     "model": (["--model", "gpt3-small"], "unknown model 'gpt3-small'"),
-    "folder": (["--model", "./nowhere"], "no checkpoint folder ./nowhere"),
+    "folder": (["--model", "./nowhere"], "no checkpoint file or folder ./nowhere"),
     "hf folder": (["--model", "hf:./nowhere"], "no checkpoint folder ./nowhere"),
     "empty hf folder": (["--model", "hf:."], "config.json is missing"),
     "shots": (["--shots", "two"], "--shots 'two': expected whole numbers"),

@@ -27,10 +27,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.dtype not in DTYPES:
         raise unknown("dtype", arguments.dtype, DTYPES)
-    folder = resolve.folder_of(arguments.checkpoint)
+    path = resolve.path_of(arguments.checkpoint)
     import torch
 
     from evalkit.model import weights
 
-    weights.export(folder, arguments.to, dtype=getattr(torch, DTYPES[arguments.dtype]))
-    print(f"{folder} in {arguments.dtype}: {arguments.to}")
+    weights.export(path, arguments.to, dtype=getattr(torch, DTYPES[arguments.dtype]))
+    print(f"{path} in {arguments.dtype}: {arguments.to}")

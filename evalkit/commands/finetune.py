@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
     from evalkit.harness import catalog
-    from evalkit.model import resolve
+    from evalkit.model import formats, resolve
 
     settings = _settings(arguments)
     if arguments.model.startswith("hf:"):
@@ -110,25 +110,24 @@ def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
         raise UsageError("--task: expected at least one, for example --task sst2,cola")
     for name in names:
         form_of(name)
-    folder = resolve.folder_of(arguments.model)
+    checkpoint = formats.open(resolve.path_of(arguments.model))
     tasks = catalog.select(names)
     data = options.data(arguments)
     catalog.check_data(data, tasks)
-    from evalkit.engine.open import training_of
     from evalkit.model import weights
     from evalkit.train.finetune.data import prepare
     from evalkit.train.finetune.run import Base, finetune
 
-    gpt, tokenizer = weights.load(folder, device=arguments.device)
-    label = folder.name if Path(arguments.model).is_dir() else arguments.model
-    base = Base(gpt=gpt, tokenizer=tokenizer, label=label, digest=weights.content_hash(folder))
+    gpt, tokenizer = weights.build(checkpoint, device=arguments.device)
+    label = resolve.label_of(arguments.model, checkpoint.path)
+    base = Base(gpt=gpt, tokenizer=tokenizer, label=label, digest=checkpoint.content_hash)
     model_limits = {"first_special": gpt.config.vocab_size, "context": gpt.config.context}
     limits = {"limit": arguments.limit, "limit_train": arguments.limit_train}
     prepared = [prepare(task, tokenizer, data, **model_limits, **limits) for task in tasks]
     for task_data in prepared:
         if cut := sum(example.cut > 0 for example in (*task_data.training, *task_data.scored)):
             print(f"{task_data.task.name}: {cut:,} examples are cut to the context of {gpt.config.context}")
-    return finetune(base, prepared, settings, arguments.out, training=training_of(folder))
+    return finetune(base, prepared, settings, arguments.out, training=checkpoint.training)
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

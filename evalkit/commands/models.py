@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"evalkit train --size {arguments.name}: {PRESETS[arguments.name].text()}")
     if arguments.name in MODERN:
         print(f"evalkit train --size {arguments.name} --arch modern: {MODERN[arguments.name].text()}")
-    folder = resolve.folder_of(arguments.name)
+    folder = resolve.path_of(arguments.name)
     options.console().print(models.summary(folder))
     for name in ("config.json", "training.json"):
         if (folder / name).is_file():

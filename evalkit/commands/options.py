@@ -201,7 +201,7 @@ def tokenizer(name: str | None) -> Tokenizer | None:
     from evalkit.model import resolve
     from evalkit.tokenizer import Tokenizer
 
-    return Tokenizer.load(resolve.folder_of(name))
+    return Tokenizer.load(resolve.path_of(name))
 
 
 def console() -> Console:

@@ -79,7 +79,7 @@ def _tokenizer(model: str | None) -> tuple[str, Tokenizer]:
     from evalkit.tokenizer import Tokenizer
 
     name = model or ("gpt2" if resolve.whereabouts("gpt2").startswith("cached") else "nano")
-    return name, Tokenizer.load(resolve.folder_of(name))
+    return name, Tokenizer.load(resolve.path_of(name))
 
 
 def _list(data: DataPaths) -> None:

@@ -107,7 +107,7 @@ def _adapter(tokenizer: Any, end_of_text: str | int | None) -> Tokenizer | Plain
     if isinstance(tokenizer, Tokenizer | PlainEncoder):
         return tokenizer
     if isinstance(tokenizer, str | Path):
-        return Tokenizer.load(resolve.folder_of(str(tokenizer)))
+        return Tokenizer.load(resolve.path_of(str(tokenizer)))
     backend = (
         tokenizer if isinstance(tokenizer, tokenizers.Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     )

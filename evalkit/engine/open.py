@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
 from evalkit.engine.calls import Description, Here, Placing, description
-from evalkit.errors import CheckpointError, UsageError, unknown
-from evalkit.files import cache_folder, read_json
+from evalkit.errors import UsageError, unknown
+from evalkit.files import cache_folder
 from evalkit.plugins import Registry
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from evalkit.engine.batched import BatchedEngine
     from evalkit.engine.cache import ResponseCache
+    from evalkit.model.checkpoint import Checkpoint, Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,10 @@ def open_model(
     begin: int | None = None,
     logits: Callable[[nn.Module, Tensor], Any] | None = None,
 ) -> Model:
-    """Open a model: a name (`nano`, `gpt2`), a checkpoint folder, `hf:ID` or `hf:FOLDER`, or a live torch module.
+    """Open a model: a name (`nano`, `gpt2`), a checkpoint, `hf:ID` or `hf:FOLDER`, or a live torch module.
+
+    A checkpoint is a file or folder of any format that docs/checkpoints.md lists, or FOLDER@STEP; tokenizer: for one
+    that has none of its own, or in place of it (a folder, a model's name, or a tokenizer).
 
     A live module is any module whose call with token ids (batch, positions) gives logits (batch, positions,
     vocabulary), or an object that holds them as `.logits`; `logits` is a function that calls it in another way. It
@@ -115,23 +119,25 @@ def open_model(
     if isinstance(source, Model):
         return source
     if isinstance(source, str | Path):
-        if (tokenizer, logits, context_length, end_of_text, begin) != (None, None, None, None, None):
+        if (logits, context_length, end_of_text, begin) != (None, None, None, None):
             raise UsageError(
-                "tokenizer, context_length, end_of_text, begin and logits belong to a live module; "
-                f"{str(source)!r} has its own"
+                f"context_length, end_of_text, begin and logits belong to a live module; {str(source)!r} has its own"
             )
         if str(source) in MODELS and (registered := MODELS[str(source)]()) is not source:
             return open_model(
-                registered, name=name or str(source), dtype=dtype, device=device, batch_tokens=batch_tokens,
-                every_window=every_window,
+                registered, tokenizer=tokenizer, name=name or str(source), dtype=dtype, device=device,
+                batch_tokens=batch_tokens, every_window=every_window,
             )  # fmt: skip
         if _engine_of(str(source)):
             if every_window:
                 raise UsageError(f"{source}: this engine chooses its own windows; omit --begin every-window")
+            if tokenizer is not None:
+                raise UsageError(f"{source}: this engine has its own tokenizer")
             return _of_engine(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens)
         return _named(
-            str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
-        )
+            str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, every_window=every_window,
+            tokenizer=tokenizer,
+        )  # fmt: skip
     if dtype is not None or device != "cpu":
         raise UsageError("dtype and device: a live module is evaluated in its own dtype and on its own device")
     if tokenizer is None:
@@ -187,7 +193,7 @@ def find(name: str) -> None:
     from evalkit.model import resolve
 
     if name not in MODELS and not _engine_of(name):
-        resolve.folder_of(name)
+        resolve.path_of(name)
 
 
 def _engine_of(name: str) -> str:
@@ -209,52 +215,92 @@ def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, 
 
 
 def _named(
-    name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None, every_window: bool
+    name: str,
+    label: str | None,
+    *,
+    dtype: str | None,
+    device: str,
+    batch_tokens: int | None,
+    every_window: bool,
+    tokenizer: Any,
 ) -> Model:
     """Open a model by name; for one that transformers runs, the weights are loaded as soon as an engine is made."""
-    from evalkit.model import resolve
+    from evalkit.model import formats, resolve
 
     check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
-    folder = resolve.folder_of(name)
-    native = is_native(name, folder)
-    result_name = label or _label(name, folder)
-    chosen = dtype_of(name, folder, dtype=dtype, device=device)
+    path = resolve.path_of(name)
+    checkpoint, _ = native(name, path, tokenizer=tokenizer)
+    result_name = label or _label(name, path)
+    chosen = dtype or _default_dtype(checkpoint, device)
 
     load = Loader(
         partial(
             load_engine, name, label=result_name, dtype=chosen, device=device, batch_tokens=batch_tokens,
-            every_window=every_window,
+            every_window=every_window, tokenizer=tokenizer,
         )
     )  # fmt: skip
 
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
-        by_files = native and _described_by_files(folder, result_name, chosen, every_window)
+        by_files = checkpoint and _described_by_files(checkpoint, result_name, chosen, every_window)
         about = by_files or place(load, device=device).describe()
         return CachedEngine(load, device=device.partition(":")[0], cache=cache, place=place, **about)
 
-    return Model(name=result_name, engine=engine, training=training_of(folder))
+    training = checkpoint.training if checkpoint else formats.transformers.training_of(path)
+    return Model(name=result_name, engine=engine, training=training)
 
 
-def _described_by_files(folder: Path, label: str, dtype: str, every_window: bool) -> Description:
+def _described_by_files(checkpoint: Checkpoint, label: str, dtype: str, every_window: bool) -> Description:
     """Describe an engine of ours from its files, without its weights."""
-    from evalkit.model import families
-    from evalkit.model.folder import content_hash, signature
-    from evalkit.tokenizer import Tokenizer
+    from evalkit.model.folder import signature
 
-    config, tokenizer = families.read_config(folder), Tokenizer.load(folder)
+    config, tokenizer = checkpoint.config, checkpoint.tokenizer
     identity = signature(
-        config, name=label, content_hash=content_hash(folder), dtype=DTYPES[dtype], stride=config.context,
+        config, name=label, content_hash=checkpoint.content_hash, dtype=DTYPES[dtype], stride=config.context,
         every_window=every_window,
     )  # fmt: skip
     length = config.context - (tokenizer.begin is not None)
     return {"tokenizer": tokenizer, "context_length": length, "signature": identity}
 
 
-def is_native(name: str, folder: Path) -> bool:
-    """Whether our own network runs a named model; what it cannot be, transformers runs."""
-    from evalkit.model import families
+def native(name: str, path: Path, *, tokenizer: Any = None) -> tuple[Checkpoint | None, str]:
+    """Open a named model's checkpoint; (None, why) for one that transformers runs, whose reason is empty with `hf:`.
 
-    return not name.startswith(HF) and not families.foreign(folder)
+    tokenizer: in place of its own, as in open_model.
+    """
+    from evalkit.model import formats
+    from evalkit.model.settings import NotNativeError
+
+    reason = ""
+    if not name.startswith(HF):
+        try:
+            return formats.open(path, vocabulary=vocabulary_of(tokenizer)), ""
+        except NotNativeError as error:
+            if not formats.transformers.recognises(path):
+                raise
+            reason = str(error)
+    if tokenizer is not None:
+        raise UsageError(f"{name}: transformers runs this model, with its own tokenizer")
+    return None, reason
+
+
+def vocabulary_of(tokenizer: Any) -> Vocabulary | None:
+    """Return a tokenizer that the user gives for a checkpoint: a path, a model's name, or an object.
+
+    None for None. Raises UsageError for an object that is not a tokenizer of evalkit, transformers or tokenizers.
+    """
+    from evalkit.engine.encoders import encoder_of
+    from evalkit.model import resolve
+    from evalkit.model.checkpoint import Vocabulary
+    from evalkit.tokenizer import Tokenizer
+
+    if tokenizer is None or isinstance(tokenizer, Vocabulary):
+        return tokenizer
+    if isinstance(tokenizer, str | Path):
+        return Vocabulary.of(resolve.path_of(str(tokenizer)))
+    encoder = encoder_of(tokenizer)
+    if not isinstance(encoder, Tokenizer):
+        raise UsageError(f"tokenizer: {type(tokenizer).__name__} cannot be used with a checkpoint; give a folder")
+    return Vocabulary(place=type(tokenizer).__name__, load=lambda: encoder)
 
 
 def load_engine(
@@ -265,34 +311,35 @@ def load_engine(
     device: str = "cpu",
     batch_tokens: int | None = None,
     every_window: bool = False,
+    tokenizer: Any = None,
 ) -> BatchedEngine:
-    """Load a named model with its weights: into our own GPT if it is one, else with transformers (see is_native).
+    """Load a named model with its weights: into our own GPT if it is one, else with transformers (see `native`).
 
     The options and errors are those of open_model.
     """
     from evalkit.model import resolve
 
     check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
-    folder = resolve.folder_of(name)
+    path = resolve.path_of(name)
+    checkpoint, reason = native(name, path, tokenizer=tokenizer)
     import torch
 
     from evalkit.engine import hf
     from evalkit.engine.gpt import GPTEngine
-    from evalkit.model import families, onednn, weights
-    from evalkit.model.folder import stop_ids
+    from evalkit.model import onednn, weights
 
-    torch_dtype = getattr(torch, DTYPES[dtype_of(name, folder, dtype=dtype, device=device)])
-    label = label or _label(name, folder)
-    if not is_native(name, folder):
-        if not name.startswith(HF):
-            log.info("%s; transformers runs it", families.foreign(folder))
+    torch_dtype = getattr(torch, DTYPES[dtype or _default_dtype(checkpoint, device)])
+    label = label or _label(name, path)
+    if checkpoint is None:
+        if reason:
+            log.info("%s; transformers runs it", reason)
         return hf.load(
-            folder, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
+            path, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
         )
-    model, tokenizer = weights.load(folder, dtype=torch_dtype, device=device)
+    model, own = weights.build(checkpoint, dtype=torch_dtype, device=device)
     return GPTEngine(
-        onednn.packed(model) if onednn.suits(model) else model, tokenizer, name=label,
-        content_hash=weights.content_hash(folder), ends=stop_ids(folder), batch_tokens=batch_tokens,
+        onednn.packed(model) if onednn.suits(model) else model, own, name=label,
+        content_hash=checkpoint.content_hash, ends=checkpoint.ends, batch_tokens=batch_tokens,
         every_window=every_window,
     )  # fmt: skip
 
@@ -319,16 +366,11 @@ def check_device(device: str) -> None:
         raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
 
 
-def dtype_of(name: str, folder: Path, *, dtype: str | None, device: str) -> str:
-    """Return the number format in which a model is evaluated: the one requested, or its default."""
-    if dtype is not None:
-        return dtype
-    if not is_native(name, folder):
-        return "fp32"
-    from evalkit.model.families import read_config
+def _default_dtype(checkpoint: Checkpoint | None, device: str) -> str:
+    """Return the number format in which a model is evaluated if none is requested; None: transformers runs it."""
     from evalkit.model.precision import default_dtype
 
-    return default_dtype(read_config(folder), device)
+    return default_dtype(checkpoint.config, device) if checkpoint else "fp32"
 
 
 def response_cache() -> ResponseCache | None:
@@ -350,21 +392,10 @@ def _bytes(text: str) -> int:
         ) from None
 
 
-def _label(name: str, folder: Path) -> str:
-    """Return a model's name in results: its folder's name, or the name by which it was found."""
+def _label(name: str, path: Path) -> str:
+    """Return a model's name in results: its path's name, or the name by which it was found."""
+    from evalkit.model import resolve
+
     plain = name.removeprefix(HF)
-    label = folder.name if Path(plain).is_dir() else plain
+    label = resolve.label_of(plain, path)
     return f"{HF}{label}" if name != plain else label
-
-
-def training_of(folder: Path) -> dict[str, object]:
-    """Return the facts of a checkpoint's training.json that reports use (see model/record.py).
-
-    Empty if there is none, or a broken one.
-    """
-    from evalkit.model import record
-
-    try:
-        return record.facts(read_json(folder / "training.json", CheckpointError))
-    except (CheckpointError, KeyError, TypeError):  # another trainer's record, or none: facts for reports only
-        return {}

@@ -1,8 +1,7 @@
-"""The tensors of a checkpoint folder, read a few at a time from any of its formats.
+"""The tensors of safetensors and of torch's pickles, read a few at a time.
 
-A folder holds model.safetensors or pytorch_model.bin, or shards of either with their index. Mapped pages that
-were read count as memory until the file is closed, so files are reopened for every few tensors: while a model is being
-loaded, memory holds the model and a few tensors, not the model and its file.
+Mapped pages that were read count as memory until the file is closed, so files are reopened for every few tensors: while
+a model is being loaded, memory holds the model and a few tensors, not the model and its file.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from evalkit.errors import CheckpointError
+from evalkit.files import check_regular
 from evalkit.model.folder import weight_files
 from evalkit.model.pieces import Shape
 
@@ -54,17 +54,17 @@ class _Place:
     shape: Shape
 
 
-class Folder:
-    """The tensors of a folder.
+class Files:
+    """The tensors of one or more files. within: the keys that lead to the tensors of a pickle that holds more.
 
-    Raises CheckpointError for a file that is missing or cannot be read, and for a tensor that two shards hold.
+    Raises CheckpointError for a file that is missing or cannot be read, and for a tensor that two files hold.
     """
 
-    def __init__(self, folder: Path):
-        self._files = weight_files(folder)
+    def __init__(self, files: Sequence[Path], *, within: Sequence[str] = ()):
+        self._files, self._within = files, within
         self._places: dict[str, _Place] = {}
         for path in self._files:
-            with _opened(path) as file:
+            with _opened(path, within) as file:
                 for name, place in _contents(path, file):
                     if name in self._places:
                         raise CheckpointError(f"tensor {name!r} is in {self._places[name].path} and again in {path}")
@@ -85,9 +85,9 @@ class Folder:
         for path in self._files:
             inside = [name for name in names if self._places[name].path == path]
             # The format of torch before 1.6 cannot be memory-mapped: the file is read completely, once.
-            whole = path.suffix == ".bin" and not zipfile.is_zipfile(path)
+            whole = path.suffix != ".safetensors" and not zipfile.is_zipfile(path)
             for group in [inside] if whole else self._groups(inside):
-                with _opened(path) as file:
+                with _opened(path, self._within) as file:
                     for name in group:
                         key = self._places[name].key
                         yield name, file.pop(key) if isinstance(file, dict) else file.get_tensor(key)
@@ -102,6 +102,13 @@ class Folder:
                 group = []
         if group:
             yield group
+
+
+class Folder(Files):
+    """The tensors of a folder: model.safetensors, pytorch_model.bin, or shards of either with their index."""
+
+    def __init__(self, folder: Path):
+        super().__init__(weight_files(folder))
 
 
 class Renamed:
@@ -144,22 +151,34 @@ def _contents(path: Path, file: Any) -> Iterator[tuple[str, _Place]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, within: Sequence[str]) -> Iterator[Any]:
     """Open a file of tensors as safetensors' handle, or as a dict."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 yield file
         else:
-            yield _unpickled(path)
+            yield _tensors(path, within)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}; is the file cut?") from error
 
 
-def _unpickled(path: Path) -> dict[str, Tensor]:
-    """Read a pickle that holds only tensors; no code in the file is run."""
+def _tensors(path: Path, within: Sequence[str]) -> dict[str, Tensor]:
+    """Read the tensors of a pickle."""
+    state = unpickled(path)
+    for key in within:
+        state = state.get(key) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        where = f" in {'.'.join(within)}" if within else ""
+        raise CheckpointError(f"{path}: expected a mapping from names to tensors{where}")
+    return state
+
+
+def unpickled(path: Path) -> Any:
+    """Read a pickle of torch that holds only tensors and plain values; no code in the file is run."""
+    check_regular(path, CheckpointError)
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu", mmap=zipfile.is_zipfile(path))
+        return torch.load(path, weights_only=True, map_location="cpu", mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(
@@ -168,6 +187,3 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:  # torch.load fails in many ways on a broken file
         raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())}; is the file cut?") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: expected a mapping from names to tensors")
-    return state

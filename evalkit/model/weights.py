@@ -1,4 +1,4 @@
-"""Reading and writing weights. A checkpoint is a folder in transformers' own layout for a family of models (families/):
+"""Reading the weights of checkpoints of all formats, and writing them in transformers' layout of a family of models:
 
 config.json, model.safetensors, tokenizer.json, tokenizer_config.json (and training.json, our training record),
 so that `AutoModelForCausalLM.from_pretrained` reads it unchanged.
@@ -19,7 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.files import make_folder, read_json, read_log, write_atomic
-from evalkit.model import families, tensors
+from evalkit.model import families, formats, tensors
+from evalkit.model.checkpoint import Checkpoint, Vocabulary
 from evalkit.model.config import GPTConfig
 from evalkit.model.family import Family
 from evalkit.model.folder import content_hash as content_hash
@@ -28,25 +29,35 @@ from evalkit.model.pieces import Piece, Shape
 from evalkit.tokenizer import Tokenizer
 
 
-def load(folder: Path, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> tuple[GPT, Tokenizer]:
-    """Read a checkpoint folder into a GPT in evaluation mode and its tokenizer.
+def load(
+    path: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    vocabulary: Vocabulary | None = None,
+) -> tuple[GPT, Tokenizer]:
+    """Read a checkpoint of any format into a GPT in evaluation mode and its tokenizer; errors as in `build`.
 
-    Memory holds the weights in `dtype` and one more tensor (with a pytorch_model.bin of torch before 1.6, the file).
+    vocabulary: in place of the checkpoint's own.
+    """
+    return build(formats.open(path, vocabulary=vocabulary), dtype=dtype, device=device)
+
+
+def build(checkpoint: Checkpoint, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> tuple[GPT, Tokenizer]:
+    """Read an opened checkpoint into a GPT in evaluation mode and its tokenizer.
+
+    Memory holds the weights in `dtype` and one more tensor (with a file of torch before 1.6, the file).
 
     Raises CheckpointError, naming tensor and file, when one is missing, unexpected, truncated or wrongly shaped.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"no checkpoint folder {folder}")
-    family, config = families.read(folder)
-    tokenizer = Tokenizer.load(folder)
+    config, tokenizer = checkpoint.config, checkpoint.tokenizer
     if tokenizer.size > config.vocab_size:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {tokenizer.size} tokens, the model only {config.vocab_size}"
+            f"{checkpoint.path}: the tokenizer has {tokenizer.size} tokens, the model only {config.vocab_size}"
         )
     model = empty(config)
-    pieces, stored = list(family.pieces(config, shapes(model))), tensors.Folder(folder)
-    names = family.names(stored.shapes, pieces, tied=not config.untied)
-    fill(model, pieces, tensors.Renamed(stored, names), dtype=dtype)
+    pieces = list(checkpoint.pieces(shapes(model)))
+    fill(model, pieces, checkpoint.source(pieces), dtype=dtype)
     return model.to(device).eval().requires_grad_(False), tokenizer
 
 
@@ -149,13 +160,17 @@ def _stored(model: GPT, family: Family, dtype: torch.dtype) -> dict[str, Tensor]
 
 
 def copy(source: Path, target: Path, *, dtype: torch.dtype = torch.float16) -> None:
-    """Copy a checkpoint folder at another precision, without training state; the loss curve is added to the record."""
-    model, tokenizer = load(source, dtype=dtype)
-    path = source / "training.json"
+    """Copy a checkpoint at another precision, without training state; the loss curve is added to the record."""
+    _copy(formats.open(source), target, dtype=dtype)
+
+
+def _copy(checkpoint: Checkpoint, target: Path, *, dtype: torch.dtype) -> None:
+    model, tokenizer = build(checkpoint, dtype=dtype)
+    path = checkpoint.path / "training.json"
     record = read_json(path, CheckpointError) if path.is_file() else None
-    if record and (curve := _loss_curve(source / "metrics.jsonl")):
+    if record and (curve := _loss_curve(checkpoint.path / "metrics.jsonl")):
         record = {**record, "loss_curve": curve}
-    save(model, tokenizer, target, record=record, dtype=dtype, family=families.read(source)[0])
+    save(model, tokenizer, target, record=record, dtype=dtype, family=checkpoint.family)
 
 
 def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
@@ -166,15 +181,18 @@ def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
     return list({row["tokens"]: (row["tokens"], row["loss"]) for row in rows}.values())
 
 
-def export(source: Path, target: Path, *, dtype: torch.dtype = torch.float32) -> None:
-    """Copy a checkpoint to a new folder that transformers reads.
+def export(
+    source: Path, target: Path, *, dtype: torch.dtype = torch.float32, vocabulary: Vocabulary | None = None
+) -> None:
+    """Copy a checkpoint of any format to a new folder that transformers reads; vocabulary: as for `load`.
 
     Raises UsageError for a GPT that transformers cannot run, and when the target already holds a checkpoint.
     """
-    if not families.read(source)[0].architecture:
+    checkpoint = formats.open(source, vocabulary=vocabulary)
+    if not (checkpoint.family or families.family_for(checkpoint.config)).architecture:
         raise UsageError(
             f"{source} has banded attention (GPT-3), which transformers does not support; it cannot be exported"
         )
     if (target / "config.json").exists():
         raise UsageError(f"{target} already holds a checkpoint; give another --to")
-    copy(source, target, dtype=dtype)
+    _copy(checkpoint, target, dtype=dtype)

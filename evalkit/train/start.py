@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evalkit.engine.open import HF, training_of
+from evalkit.engine.open import HF
 from evalkit.errors import CheckpointError, UsageError
-from evalkit.model import resolve, weights
+from evalkit.model import formats, resolve, weights
 from evalkit.model.config import GPTConfig
-from evalkit.model.folder import content_hash
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 
@@ -52,8 +51,8 @@ def load(name: str) -> Start:
     """
     if name.startswith(HF):
         raise UsageError(f"--from {name}: only evalkit's own GPT can be trained; give the folder without {HF}")
-    folder = resolve.folder_of(name)
-    model, tokenizer = weights.load(folder)
-    known = training_of(folder)
+    checkpoint = formats.open(resolve.path_of(name))
+    model, tokenizer = weights.build(checkpoint)
+    known = checkpoint.training
     facts: dict[str, Any] = {key: known[key] for key in ("step", "tokens", "flops") if isinstance(known.get(key), int)}
-    return Start(model=model, tokenizer=tokenizer, name=name, digest=content_hash(folder), **facts)
+    return Start(model=model, tokenizer=tokenizer, name=name, digest=checkpoint.content_hash, **facts)

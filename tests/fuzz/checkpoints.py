@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from evalkit.engine.open import training_of
 from evalkit.model import families, weights
 from evalkit.model.config import GPTConfig, Llama3Scaling, Rotary
 from evalkit.model.folder import stop_ids
+from evalkit.model.formats.transformers import training_of
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.train import checkpoints, log

@@ -89,7 +89,7 @@ def main() -> int:
 
 def write_model(name: str, folder: Path) -> None:
     """Write a bundled model as transformers reads it, in fp32 and with room for longer prompts."""
-    weights.export(resolve.folder_of(name), folder, dtype=torch.float32)
+    weights.export(resolve.path_of(name), folder, dtype=torch.float32)
     lengthen(folder)
 
 

@@ -98,22 +98,22 @@ def test_any_change_of_the_folder_changes_the_hash(folder):
 
 def test_unknown_models_get_a_suggestion():
     with pytest.raises(UsageError, match="unknown model 'gtp2'; did you mean 'gpt2'"):
-        resolve.folder_of("gtp2")
-    with pytest.raises(CheckpointError, match=r"no checkpoint folder \./nowhere"):
-        resolve.folder_of("./nowhere")
+        resolve.path_of("gtp2")
+    with pytest.raises(CheckpointError, match=r"no checkpoint file or folder \./nowhere"):
+        resolve.path_of("./nowhere")
 
 
 def test_the_hub_offline_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     for name in ("117M", "hf:nobody/nothing"):
         with pytest.raises(EvalkitError, match="three ways"):
-            resolve.folder_of(name)
+            resolve.path_of(name)
 
 
 def test_a_path_that_is_no_folder_is_not_looked_for_on_the_hub(tmp_path):
     for path in ("./nowhere", str(tmp_path / "nowhere"), "a/b/c", ""):
         with pytest.raises(CheckpointError, match=f"no checkpoint folder {path} "):
-            resolve.folder_of(f"hf:{path}")
+            resolve.path_of(f"hf:{path}")
 
 
 @pytest.mark.parametrize("weights_file", ["model-00001-of-00002.safetensors", "pytorch_model.bin"])
@@ -129,10 +129,10 @@ def test_pickled_weights_are_fetched_only_where_there_are_no_others(weights_file
         return str(tmp_path)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    assert resolve.folder_of("hf:owner/name") == tmp_path
+    assert resolve.path_of("hf:owner/name") == tmp_path
     assert (tmp_path / weights_file).is_file()
     assert any("bin" in pattern for pattern in asked[-1]) == weights_file.endswith("bin")
 
 
 def test_hf_takes_a_folder_too(folder):
-    assert resolve.folder_of(f"hf:{folder}") == folder
+    assert resolve.path_of(f"hf:{folder}") == folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from evalkit.engine.open import check_options, dtype_of
+from evalkit.engine.open import check_options, open_model
 from evalkit.errors import UsageError
 from evalkit.model import precision, resolve
 from evalkit.model.config import GPT1, GPT2, LADDER
@@ -39,8 +39,12 @@ def test_a_gpu_is_asked(monkeypatch, supported):
 
 
 def test_what_the_user_says_stands():
-    nano = resolve.folder_of("nano")
-    for asked, name, dtype in [("fp16", "nano", "fp16"), ("bf16", "hf:x", "bf16"), (None, "hf:x", "fp32")]:
-        assert dtype_of(name, nano, dtype=asked, device="cpu") == dtype
+    nano = resolve.path_of("nano")
+    for asked, name, dtype in [
+        ("fp16", "nano", "float16"),
+        ("bf16", f"hf:{nano}", "bfloat16"),
+        (None, f"hf:{nano}", "float32"),
+    ]:
+        assert open_model(name, dtype=asked).engine(None).signature()["dtype"] == dtype
     with pytest.raises(UsageError, match="unknown dtype 'fp8'"):
         check_options(dtype="fp8", device="cpu", batch_tokens=None)

@@ -38,7 +38,7 @@ def test_the_hub_is_asked_for_one_kind_of_weights_and_the_tokenizer(weights, fet
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    assert resolve.folder_of("gpt1") == tmp_path
+    assert resolve.path_of("gpt1") == tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*fetched, *SMALL])
 
 
@@ -51,7 +51,7 @@ def test_a_cached_model_is_found_without_a_network(monkeypatch, tmp_path):
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
     assert resolve.whereabouts("117M") == "cached: openai-community/gpt2"
-    assert [Path(resolve.folder_of(name)) for name in ("117M", "gpt2", "hf:openai-community/gpt2")] == [snapshot] * 3
+    assert [Path(resolve.path_of(name)) for name in ("117M", "gpt2", "hf:openai-community/gpt2")] == [snapshot] * 3
 
 
 @pytest.mark.parametrize(("lost", "asked"), [(None, False), (SHARDS[1], True), ("tokenizer.json", True)])
@@ -68,11 +68,11 @@ def test_only_what_the_cache_lacks_is_asked_of_the_network(lost, asked, monkeypa
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    assert resolve.folder_of("gpt2") == tmp_path
+    assert resolve.path_of("gpt2") == tmp_path
     assert (False in calls) == asked
 
 
 def test_gpt3_cannot_be_fetched():
     assert resolve.whereabouts("gpt3-175B") == "not released"
     with pytest.raises(CheckpointError, match="never released; train gpt3-125M with"):
-        resolve.folder_of("gpt3-125M")
+        resolve.path_of("gpt3-125M")

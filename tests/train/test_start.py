@@ -124,7 +124,7 @@ def test_models_of_transformers_and_damaged_ones_are_refused(base, tmp_path):
         starts.load("hf:gpt2")
     with pytest.raises(UsageError, match="unknown model 'nan'; did you mean"):
         starts.load("nan")
-    with pytest.raises(CheckpointError, match="no checkpoint folder"):
+    with pytest.raises(CheckpointError, match="no checkpoint file or folder"):
         starts.load(str(tmp_path / "absent"))
     for path in base.glob("*.json"):
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from evalkit import corpus as corpora
-from evalkit.engine.open import training_of
 from evalkit.model.config import GPTConfig
+from evalkit.model.formats.transformers import training_of
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.train import validation
