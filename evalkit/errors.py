@@ -12,7 +12,9 @@ EvalkitError
 ├── TaskError          a task whose own code failed
 ├── ClusterError       workers that cannot be started
 ├── NoMemoryError      a computation that does not fit in memory
-└── PromptTooLongError one item whose query does not fit the model's context
+└── PromptError        one item whose prompt the model cannot read; a failed item
+    ├── PromptTooLongError   its query does not fit the model's context
+    └── UnknownTextError     it has characters for which the tokenizer has no token
 
 Exit codes of the command line:
 0    success
@@ -103,8 +105,16 @@ class NoMemoryError(EvalkitError):
     exit_code = 4
 
 
-class PromptTooLongError(EvalkitError):
-    """An item whose query alone does not fit the context; it is recorded as failed, never scored as wrong."""
+class PromptError(EvalkitError):
+    """An item whose prompt the model cannot read; it is recorded as failed, never scored as wrong."""
+
+
+class PromptTooLongError(PromptError):
+    """An item whose query alone does not fit the context."""
+
+
+class UnknownTextError(PromptError):
+    """An item with characters for which the tokenizer has no token, not even one for unknown ones."""
 
 
 def cannot(what: str, path: Path, error: OSError, *, note: str = "") -> StoreError:

@@ -19,7 +19,7 @@ from typing import Any
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from evalkit.errors import CheckpointError, UsageError
+from evalkit.errors import CheckpointError, UnknownTextError, UsageError
 from evalkit.files import digest, read_json, write_atomic
 from evalkit.sandbox import tokenizer_rules
 
@@ -150,7 +150,10 @@ class Tokenizer:
         return max(self._backend.get_vocab().values(), default=-1)
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of a text; nothing is added."""
+        """Return the token ids of a text; nothing is added.
+
+        Raises UnknownTextError for a text that a tokenizer of words without one for unknown words does not know.
+        """
         with _no_panic(self._name):
             return list(self._backend.encode(text, add_special_tokens=False).ids)
 
@@ -234,9 +237,18 @@ class Tokenizer:
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "bos_token": first,
                 "eos_token": self._separator,
+                **self._ordinary_separator,
             }
         config["model_max_length"] = context
         write_atomic(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
+
+    @property
+    def _ordinary_separator(self) -> dict[str, object]:
+        """The setting that keeps a separator an ordinary token, if it is one: otherwise naming it makes it special."""
+        if self.end_of_text in self._backend.get_added_tokens_decoder():
+            return {}
+        flags = dict.fromkeys(("special", "normalized", "lstrip", "rstrip", "single_word"), False)
+        return {"added_tokens_decoder": {str(self.end_of_text): {"content": self._separator, **flags}}}
 
     @property
     def _is_gpt2(self) -> bool:
@@ -260,6 +272,8 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and "Missing [UNK] token" in str(error):
+            raise UnknownTextError(f"{self._name} has no token for a character or word of a text") from error
         if error is not None and (type(error) is Exception or type(error).__name__ == "PanicException"):
             raise CheckpointError(f"{self._name} fails: {' '.join(str(error).split())[:300]}") from error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from evalkit.engine.base import TextEncoder
-from evalkit.errors import PromptTooLongError, UsageError, unknown
+from evalkit.errors import PromptError, PromptTooLongError, UsageError, unknown
 from evalkit.harness.requests import Encoded, encode, encode_all
 from evalkit.harness.task import Protocol
 from evalkit.types import Document, Example, Prompt
@@ -121,14 +121,16 @@ def pairs(protocol: Protocol, example: Example, shots: Sequence[Example], *, cut
 def fit_all(
     protocol: Protocol, prompts: Sequence[tuple[Example, Sequence[Example]]], *, encoder: TextEncoder, context: int
 ) -> list[Fitted]:
-    """Return `fit` of every example with its shots; one that cannot fit has the reason as its error."""
+    """Return `fit` of every example with its shots; one that the model cannot read has the reason as its error."""
     fitted = []
     encodings = encode_all([pairs(protocol, example, shots) for example, shots in prompts], encoder)
     for (example, shots), (texts, encoded) in zip(prompts, encodings, strict=True):
-        first = Fitted.of(texts, encoded, shots=len(shots), cut=0)
         try:
+            if isinstance(encoded, PromptError):
+                raise encoded
+            first = Fitted.of(texts, encoded, shots=len(shots), cut=0)
             fitted.append(fit(protocol, example, shots, encoder=encoder, context=context, first=first))
-        except PromptTooLongError as error:
+        except PromptError as error:
             fitted.append(Fitted.failed(str(error)))
     return fitted
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from evalkit.engine.base import TextEncoder
+from evalkit.errors import UnknownTextError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,26 @@ _TOGETHER = 64
 Pairs = Sequence[tuple[str, str]]
 
 
-def encode_all(prompts: Sequence[Pairs], encoder: TextEncoder) -> Iterator[tuple[Pairs, list[Encoded]]]:
-    """Yield each prompt's pairs with their encodings, many prompts per call of the encoder."""
+def encode_all(
+    prompts: Sequence[Pairs], encoder: TextEncoder
+) -> Iterator[tuple[Pairs, list[Encoded] | UnknownTextError]]:
+    """Yield each prompt's pairs with their encodings, or why it has none; many prompts per call of the encoder."""
     for start in range(0, len(prompts), _TOGETHER):
         batch = prompts[start : start + _TOGETHER]
-        encoded = iter(encode(list(chain.from_iterable(batch)), encoder))
+        try:
+            encoded = iter(encode(list(chain.from_iterable(batch)), encoder))
+        except UnknownTextError:
+            yield from ((pairs, _encode_or_not(pairs, encoder)) for pairs in batch)
+            continue
         for pairs in batch:
             yield pairs, list(islice(encoded, len(pairs)))
+
+
+def _encode_or_not(pairs: Pairs, encoder: TextEncoder) -> list[Encoded] | UnknownTextError:
+    try:
+        return encode(pairs, encoder)
+    except UnknownTextError as error:
+        return error
 
 
 def encode(pairs: Pairs, encoder: TextEncoder) -> list[Encoded]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from evalkit.data.sources import DataPaths
 from evalkit.engine.base import TextEncoder
-from evalkit.errors import DataError, LabelError, PromptTooLongError, UsageError
+from evalkit.errors import DataError, LabelError, PromptError, PromptTooLongError, UsageError
 from evalkit.files import digest
 from evalkit.harness.load import tell_unlabelled
 from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
@@ -173,8 +173,10 @@ class FileRules:
         prompts = [self.texts(loaded, document, example, cell) for document, example in documents]
         for texts, encoded in encode_all(prompts, encoder):
             try:
+                if isinstance(encoded, PromptError):
+                    raise encoded
                 fitted.append(_fitted(loaded.protocol, texts, encoded, cell, encoder=encoder, context=context))
-            except PromptTooLongError as error:
+            except PromptError as error:
                 fitted.append(Fitted.failed(str(error)))
         return fitted
 
