@@ -1,22 +1,25 @@
-"""evalkit export: copy a checkpoint at a given precision."""
+"""evalkit export: convert a checkpoint of any format to transformers' layout."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from evalkit.commands import options
 from evalkit.errors import unknown
 
-SUMMARY = "Copy a checkpoint at a given precision, as a folder that transformers reads."
+SUMMARY = "Convert a checkpoint of any format to a folder that transformers reads, at a given precision."
 EXAMPLES = """examples:
   evalkit export checkpoints/mine --to mine-bf16 --dtype bf16
+  evalkit export out/ckpt.pt --to mine                nanoGPT's file as a folder for AutoModelForCausalLM
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint folder or model name")
+    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint (file, folder, FOLDER@STEP) or a model's name")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    options.add_tokenizer(parser)
     parser.add_argument("--dtype", default="fp32", help="fp32 (default), bf16 or fp16")
 
 
@@ -32,5 +35,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     from evalkit.model import weights
 
-    weights.export(path, arguments.to, dtype=getattr(torch, DTYPES[arguments.dtype]))
+    vocabulary = options.vocabulary(arguments.tokenizer)
+    weights.export(path, arguments.to, dtype=getattr(torch, DTYPES[arguments.dtype]), vocabulary=vocabulary)
     print(f"{path} in {arguments.dtype}: {arguments.to}")

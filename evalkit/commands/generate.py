@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--until", action="append", default=[], metavar="TEXT", help="stop before this text; \\n is a line break"
     )
     parser.add_argument("--seed", type=int, default=0)
+    options.add_tokenizer(parser)
     options.add_engine(parser)
 
 

@@ -11,12 +11,14 @@ EXAMPLES = """examples:
   evalkit models
   evalkit models nano                                 what it is, how it is trained, its configuration and record
   evalkit models checkpoints/mine                     a folder's family, shape and tokenizer, and what would run it
+  evalkit models out/ckpt.pt                          the same of a file of another trainer: also its step and tokens
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", nargs="?", help="a model or a folder to show")
+    parser.add_argument("name", nargs="?", help="a model's name, or a checkpoint: a file, a folder, FOLDER@STEP")
+    options.add_tokenizer(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -35,8 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"evalkit train --size {arguments.name}: {PRESETS[arguments.name].text()}")
     if arguments.name in MODERN:
         print(f"evalkit train --size {arguments.name} --arch modern: {MODERN[arguments.name].text()}")
-    folder = resolve.path_of(arguments.name)
-    options.console().print(models.summary(folder))
+    path = resolve.path_of(arguments.name)
+    options.console().print(models.summary(path, vocabulary=options.vocabulary(arguments.tokenizer)))
     for name in ("config.json", "training.json"):
-        if (folder / name).is_file():
-            print(f"{folder / name}\n{(folder / name).read_text(encoding='utf-8').rstrip()}")
+        if (path / name).is_file():
+            print(f"{path / name}\n{(path / name).read_text(encoding='utf-8').rstrip()}")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evalkit.engine.batched import BatchedEngine
     from evalkit.engine.cache import ResponseCache
     from evalkit.harness.settings import RunSettings
+    from evalkit.model.checkpoint import Vocabulary
     from evalkit.tokenizer import Tokenizer
 
 
@@ -163,6 +164,15 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the tokenizer of a checkpoint that has none."""
+    parser.add_argument(
+        "--tokenizer", metavar="PATH",
+        help="for a checkpoint without a tokenizer, or in place of its own: a folder, a tokenizer.json, a meta.pkl or "
+        "a model's name",
+    )  # fmt: skip
+
+
 def add_begin(parser: argparse.ArgumentParser) -> None:
     """Add the option for the position of the token that begins documents."""
     parser.add_argument(
@@ -184,7 +194,10 @@ def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
     """Load a model into an engine: ours if it can be the model, else transformers'."""
     from evalkit.engine.open import load_engine
 
-    return load_engine(name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
+    return load_engine(
+        name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
+        tokenizer=arguments.tokenizer,
+    )  # fmt: skip
 
 
 def cache(arguments: argparse.Namespace) -> ResponseCache | None:
@@ -196,12 +209,17 @@ def cache(arguments: argparse.Namespace) -> ResponseCache | None:
 
 def tokenizer(name: str | None) -> Tokenizer | None:
     """Load the tokenizer of a folder or of a model; None if no name is given."""
+    found = vocabulary(name)
+    return None if found is None else found.tokenizer
+
+
+def vocabulary(name: str | None) -> Vocabulary | None:
+    """Find the tokenizer of a folder, a file or a model; None if no name is given."""
     if name is None:
         return None
-    from evalkit.model import resolve
-    from evalkit.tokenizer import Tokenizer
+    from evalkit.model import formats, resolve
 
-    return Tokenizer.load(resolve.path_of(name))
+    return formats.vocabulary_at(resolve.path_of(name))
 
 
 def console() -> Console:

@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   evalkit run --model nano --shots 0,1,4              zero-, one- and four-shot
   evalkit run --model nano,runs/mine --tasks world_qa,world_reading --seeds 1,2,3
   EVALKIT_DATA=data evalkit run --model gpt2 --tasks lambada,coqa --limit 200
+  evalkit run --model out/ckpt.pt --tasks arc_easy    nanoGPT's file; docs/checkpoints.md lists what is recognised
   evalkit run --model hf:EleutherAI/pythia-70m --tasks lambada --data lambada=lambada_test.jsonl
   evalkit run --model gpt2 --tasks nq_open --data nq_open=NQ-open.dev.jsonl --shots 0,8
   evalkit run --model gpt2 --tasks gpt2-paper         the paper's benchmarks and prompts, its values beside ours
@@ -40,7 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
-        help="ladder name, gpt1, GPT-2 size, checkpoint folder, hf:ID or hf:FOLDER (by transformers); comma-separated",
+        help="ladder name, gpt1, GPT-2 size, checkpoint (a file or folder of any trainer, FOLDER@STEP), hf:ID or "
+        "hf:FOLDER (by transformers); comma-separated",
     )
     options.add_tasks(parser, default="world")
     options.add_max_failed(parser)
@@ -53,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
     parser.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
     parser.add_argument("--strict", action="store_true", help="stop at the first task or model that fails")
+    options.add_tokenizer(parser)
     options.add_begin(parser)
     options.add_engine(parser)
     options.add_workers(parser)
@@ -89,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 model = api.open_model(
                     name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-                    every_window=arguments.begin == "every-window",
+                    every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
                 )  # fmt: skip
                 folder = arguments.out / api.file_label(model) if arguments.out and len(names) > 1 else arguments.out
                 done = api.run_model(

@@ -73,13 +73,12 @@ def _show(arguments: argparse.Namespace) -> None:
     console.print(Text(f"\n{before:,} tokens of context, {after:,} after it ({whose}'s tokenizer)", style="dim"))
 
 
-def _tokenizer(model: str | None) -> tuple[str, Tokenizer]:
+def _tokenizer(model: str | None) -> tuple[str, Tokenizer | None]:
     """Load the tokenizer of the model named, or of one that needs no network."""
     from evalkit.model import resolve
-    from evalkit.tokenizer import Tokenizer
 
     name = model or ("gpt2" if resolve.whereabouts("gpt2").startswith("cached") else "nano")
-    return name, Tokenizer.load(resolve.path_of(name))
+    return name, options.tokenizer(name)
 
 
 def _list(data: DataPaths) -> None:

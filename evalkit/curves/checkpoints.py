@@ -23,6 +23,7 @@ from typing import Any
 
 from evalkit.errors import CheckpointError, cannot
 from evalkit.files import make_folder, read_json
+from evalkit.model import record
 from evalkit.model.folder import weight_files
 from evalkit.tokenizer import ADDED, CONFIG, SPECIAL_MAP
 from evalkit.tokenizer import FILES as TOKENIZER
@@ -92,7 +93,7 @@ def _facts(folder: Path, *, newest: int, settled: float) -> dict[str, Any] | Non
     newest: when a weight was last written, in nanoseconds.
     """
     quiet = time.time() - newest / 1e9 >= settled
-    for name, read in ((_OURS, _of_ours), (_TRANSFORMERS, _of_transformers)):
+    for name, read in ((_OURS, _of_ours), (_TRANSFORMERS, record.of_trainer_state)):
         path = folder / name
         if path.exists():
             facts = read(read_json(path, CheckpointError))
@@ -106,14 +107,6 @@ def _facts(folder: Path, *, newest: int, settled: float) -> dict[str, Any] | Non
 def _of_ours(record: Any) -> dict[str, Any] | None:
     step = record.get("step") if isinstance(record, dict) else None
     return {"step": step} if isinstance(step, int) else None  # the rest is read with the model
-
-
-def _of_transformers(state: Any) -> dict[str, Any] | None:
-    step = state.get("global_step") if isinstance(state, dict) else None
-    if not isinstance(step, int):
-        return None
-    counts = {"tokens": state.get("num_input_tokens_seen"), "flops": state.get("total_flos")}
-    return {"step": step, **{name: value for name, value in counts.items() if isinstance(value, int | float) and value}}
 
 
 def _whole(path: Path) -> bool:

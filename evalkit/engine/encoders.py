@@ -12,7 +12,7 @@ import tokenizers
 from evalkit.engine.base import TextCodec
 from evalkit.errors import UsageError
 from evalkit.files import digest
-from evalkit.model import resolve
+from evalkit.model import formats, resolve
 from evalkit.tokenizer import Tokenizer
 
 # The end of a decoded text whose last character is still incomplete.
@@ -107,7 +107,7 @@ def _adapter(tokenizer: Any, end_of_text: str | int | None) -> Tokenizer | Plain
     if isinstance(tokenizer, Tokenizer | PlainEncoder):
         return tokenizer
     if isinstance(tokenizer, str | Path):
-        return Tokenizer.load(resolve.path_of(str(tokenizer)))
+        return formats.vocabulary_at(resolve.path_of(str(tokenizer))).tokenizer
     backend = (
         tokenizer if isinstance(tokenizer, tokenizers.Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     )

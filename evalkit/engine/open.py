@@ -289,14 +289,14 @@ def vocabulary_of(tokenizer: Any) -> Vocabulary | None:
     None for None. Raises UsageError for an object that is not a tokenizer of evalkit, transformers or tokenizers.
     """
     from evalkit.engine.encoders import encoder_of
-    from evalkit.model import resolve
+    from evalkit.model import formats, resolve
     from evalkit.model.checkpoint import Vocabulary
     from evalkit.tokenizer import Tokenizer
 
     if tokenizer is None or isinstance(tokenizer, Vocabulary):
         return tokenizer
     if isinstance(tokenizer, str | Path):
-        return Vocabulary.of(resolve.path_of(str(tokenizer)))
+        return formats.vocabulary_at(resolve.path_of(str(tokenizer)))
     encoder = encoder_of(tokenizer)
     if not isinstance(encoder, Tokenizer):
         raise UsageError(f"tokenizer: {type(tokenizer).__name__} cannot be used with a checkpoint; give a folder")

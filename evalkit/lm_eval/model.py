@@ -42,8 +42,9 @@ class EngineModel:
     """lm-evaluation-harness's interface of a model, without its base class.
 
     pretrained: as `evalkit run --model`: a checkpoint folder, a name, or hf:FOLDER for transformers' models.
-    dtype: fp32, bf16, fp16 or torch's names; auto is the default. batch_tokens: chosen automatically by default;
-    batch_size and max_batch_size, which the command line always passes, have no effect. seed: of sampling.
+    tokenizer: for a checkpoint that has none. dtype: fp32, bf16, fp16 or torch's names; auto is the default.
+    batch_tokens: chosen automatically by default; batch_size and max_batch_size, which the command line always passes,
+    have no effect. seed: of sampling.
 
     Raises UsageError for anything that is not allowed, CheckpointError for a model that cannot be read.
     """
@@ -52,6 +53,7 @@ class EngineModel:
         self,
         pretrained: str = "",
         *,
+        tokenizer: str | None = None,
         dtype: str | None = None,
         device: str | None = None,
         batch_tokens: int | None = None,
@@ -62,13 +64,13 @@ class EngineModel:
     ):
         super().__init__()
         if unknown:
-            allowed = "pretrained, dtype, device, batch_tokens, seed"
+            allowed = "pretrained, tokenizer, dtype, device, batch_tokens, seed"
             raise UsageError(f"model_args: {', '.join(unknown)}: not known to the model evalkit (allowed: {allowed})")
         if not pretrained:
             raise UsageError("model_args: pretrained is missing, for example pretrained=nano")
         engine_dtype = None if dtype in (None, "auto") else _DTYPES.get(str(dtype), str(dtype))
         self.engine = load_engine(
-            str(pretrained), dtype=engine_dtype, device=_device(device), batch_tokens=batch_tokens
+            str(pretrained), dtype=engine_dtype, device=_device(device), batch_tokens=batch_tokens, tokenizer=tokenizer
         )
         self._seed = seed
 

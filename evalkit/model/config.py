@@ -63,6 +63,8 @@ class Rotary:
 
 
 Norm = Literal["pre", "post", "output", "both"]
+NormKind = Literal["layer", "rms"]
+QKNorm = Literal["head", "all"]
 Activation = Literal["gelu_tanh", "gelu", "relu", "relu2", "silu"]
 # The groups of parameters that may have biases: of queries, keys and values; of the attention's output; of both
 # perceptron matrices; of layer norms.
@@ -117,7 +119,7 @@ class GPTConfig:
     norm: Norm = "pre"
     band: int | None = None
     untied: bool = False
-    norm_kind: Literal["layer", "rms"] = "layer"
+    norm_kind: NormKind = "layer"
     biases: tuple[str, ...] = BIASES
     d_head: int = 0
     n_kv_head: int = 0
@@ -125,7 +127,7 @@ class GPTConfig:
     activation: Activation = "gelu_tanh"
     gated: bool = False
     parallel: bool = False
-    qk_norm: Literal["head", "all"] | None = None
+    qk_norm: QKNorm | None = None
     rotary: Rotary | None = None
     banded: tuple[int, ...] | None = None
     attention_scale: float | None = None

@@ -27,6 +27,21 @@ def whereabouts(name: str) -> str:
     return f"{'cached' if any(isinstance(path, str) for path in paths) else 'to be fetched'}: {HUB[name]}"
 
 
+def tokenizer_folder(repository: str) -> Path | None:
+    """Return a folder with a repository's tokenizer, from the hub's cache or fetched; None if neither is possible."""
+    import huggingface_hub
+
+    for offline in (True, False):
+        # The library's errors for being offline, and for what is not cached, share no base class.
+        with contextlib.suppress(Exception):
+            found = Path(
+                huggingface_hub.snapshot_download(repository, allow_patterns=_TOKENIZER, local_files_only=offline)
+            )
+            if any((found / name).is_file() for name in TOKENIZER_FILES):
+                return found
+    return None
+
+
 def _is_complete(folder: Path) -> bool:
     """Whether a folder of the cache has a configuration, a tokenizer and weights with all their shards."""
     try:

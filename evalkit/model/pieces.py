@@ -7,10 +7,12 @@ each pair of tensors that share numbers. A stored name contains ".N." where the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from evalkit.errors import CheckpointError
 from evalkit.model.config import GPTConfig
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 View = Callable[["Tensor"], "Tensor"]
+_WRAPPERS = ("_orig_mod.", "module.")
 _LAYER = re.compile(r"\.\d+\.")
 
 
@@ -66,6 +69,22 @@ def pieces(config: GPTConfig, shapes: Mapping[str, Shape], *, names: Names) -> I
         yield from (same(form) if isinstance(form, str) else form)(Target(name=name, shape=shape, config=config))
 
 
+def unwrapped(stored: Iterable[Any], path: Path) -> dict[Any, str]:
+    """Map the stored names of tensors to those without the prefixes of torch.compile and DistributedDataParallel.
+
+    Raises CheckpointError for a tensor that is there twice.
+    """
+    names = dict[Any, str]()
+    for key in stored:
+        plain = str(key)
+        while prefix := next((prefix for prefix in _WRAPPERS if plain.startswith(prefix)), ""):
+            plain = plain.removeprefix(prefix)
+        if plain in names.values():
+            raise CheckpointError(f"{path}: tensor {plain!r} is there twice, with and without a prefix")
+        names[key] = plain
+    return names
+
+
 def same(module: str) -> Form:
     """Stored as it is."""
 
@@ -105,15 +124,34 @@ def separate(queries: str, keys: str, values: str) -> Form:
     return form
 
 
-def by_head(module: str) -> Form:
-    """Queries, keys and values of the first head, then of the second, and so on (GPT-NeoX)."""
+def by_group(module: str) -> Form:
+    """The queries of the first key-value head, its keys and its values, then those of the second, and so on.
+
+    With a key-value head for each head that is queries, keys and values head by head (GPT-NeoX, litgpt of old).
+    """
 
     def form(target: Target) -> Iterator[Piece]:
-        heads, width = target.config.n_head, target.config.d_head
+        config, start = target.config, 0
+        groups, each = config.n_kv_head, config.n_head // config.n_kv_head
+        for first, heads in ((0, each), (each, 1), (each + 1, 1)):
+            rows = groups * heads * config.d_head
+            yield Piece(
+                ours=target.name, stored=target.stored(module), shape=target.shape,
+                in_ours=_Grouped(_Rows(start, start + rows), (groups, heads, config.d_head)),
+                in_stored=_Grouped(_all, (groups, each + 2, config.d_head), _Rows(first, first + heads)),
+            )  # fmt: skip
+            start += rows
+
+    return form
+
+
+def first_rows(rows: int, module: str) -> Form:
+    """Stored before rows that the network never reads: a table of `rows` rows, padded for speed."""
+
+    def form(target: Target) -> Iterator[Piece]:
+        first, *rest = target.shape
         yield Piece(
-            ours=target.name, stored=target.stored(module), shape=target.shape,
-            in_ours=lambda ours: ours.unflatten(0, (3, heads, width)).transpose(0, 1),
-            in_stored=lambda stored: stored.unflatten(0, (heads, 3, width)),
+            ours=target.name, stored=target.stored(module), shape=(rows, *rest), in_stored=_Rows(0, first)
         )  # fmt: skip
 
     return form
@@ -145,3 +183,15 @@ class _Rows:
 
     def __call__(self, tensor: Tensor) -> Tensor:
         return tensor[self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class _Grouped:
+    """The view of some rows as (groups, heads, components of a head), and of some heads of each group."""
+
+    rows: View
+    sizes: tuple[int, int, int]
+    heads: View = _all
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        return self.heads(self.rows(tensor).unflatten(0, self.sizes).transpose(0, 1))

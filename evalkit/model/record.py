@@ -1,4 +1,4 @@
-"""The facts of a checkpoint's training.json that reports use. Needs no torch."""
+"""The facts of a training that reports use, from our training.json or transformers' trainer_state.json; no torch."""
 
 from __future__ import annotations
 
@@ -42,6 +42,18 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
         "fingerprint": corpus["fingerprint"],
         "recipe": _recipe(settings),
     }
+
+
+def of_trainer_state(state: Any) -> dict[str, Any] | None:
+    """Return the facts of a trainer_state.json of transformers' Trainer; None for another file.
+
+    The Trainer counts tokens only if it is asked to.
+    """
+    step = state.get("global_step") if isinstance(state, dict) else None
+    if not isinstance(step, int):
+        return None
+    counts = {"tokens": state.get("num_input_tokens_seen"), "flops": state.get("total_flos")}
+    return {"step": step, **{name: value for name, value in counts.items() if isinstance(value, int | float) and value}}
 
 
 def _shape(settings: Mapping[str, Any]) -> GPTConfig | None:

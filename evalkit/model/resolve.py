@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from evalkit.errors import CheckpointError, unknown
-from evalkit.model import hub
+from evalkit.model import formats, hub
 from evalkit.model.config import GPT3, HUB, LADDER
 
 
@@ -20,12 +20,16 @@ def bundled() -> Mapping[str, Path]:
 def path_of(name: str) -> Path:
     """Find the checkpoint of a ladder name, GPT-1, a GPT-2 size, a path, or `hf:` with a hub ID or a folder.
 
-    `hf:` means that transformers runs the model, of any architecture (engine/hf.py); our GPT runs all others.
+    A path is a file, a folder, or `FOLDER@STEP` (or `FOLDER@last`) of a folder with several checkpoints; a folder with
+    a single file of another trainer stands for that file. `hf:` means that transformers runs the model, of any
+    architecture (engine/hf.py); our GPT runs all others.
 
     Raises CheckpointError when the weights are neither bundled, local nor cached, with the ways to provide them;
     UsageError for an unknown name.
     """
     plain = name.removeprefix("hf:")
+    if at_step := _at_step(plain):
+        return at_step
     if plain != name:
         if plain and Path(plain).is_dir():
             return Path(plain)
@@ -36,7 +40,7 @@ def path_of(name: str) -> Path:
     if name in shipped:
         return shipped[name]
     if Path(name).is_dir():
-        return Path(name)
+        return _only(Path(name))
     if name in HUB:
         return hub.folder(HUB[name], hub.OURS)
     if Path(name).exists():
@@ -54,11 +58,48 @@ def path_of(name: str) -> Path:
     raise unknown("model", name, [*shipped, *HUB])
 
 
+def _at_step(name: str) -> Path | None:
+    """Return the checkpoint that FOLDER@STEP means; None for another kind of name."""
+    place, at, word = name.rpartition("@")
+    folder = Path(place)
+    if not at or Path(name).exists() or not folder.is_dir():
+        return None
+    steps = {step: path for path in formats.within(folder) if (step := formats.step_in(path)) is not None}
+    if (own := _step_of(folder)) is not None:
+        steps.setdefault(own, folder)
+    wanted = max(steps, default=None) if word == "last" else int(word) if word.isascii() and word.isdigit() else None
+    if wanted in steps:
+        return steps[wanted]
+    listed = ", ".join(map(str, sorted(steps))) or "none"
+    raise CheckpointError(f"{folder} has no checkpoint of step {word} (it has: {listed}; or last)")
+
+
+def _step_of(folder: Path) -> int | None:
+    """Return the step of the checkpoint that a folder itself is."""
+    step = formats.transformers.training_of(folder).get("step") if formats.transformers.recognises(folder) else None
+    return step if isinstance(step, int) else None
+
+
+def _only(folder: Path) -> Path:
+    """Return a folder that is a checkpoint, or the only checkpoint in it; a folder without any as it is."""
+    if formats.find(folder):
+        return folder
+    inside = formats.within(folder)
+    if len(inside) > 1:
+        named = [path.name for path in inside]
+        shown = ", ".join(named if len(named) <= 8 else [*named[:3], "...", *named[-3:]])
+        raise CheckpointError(f"{folder} holds {len(inside)} checkpoints ({shown}): give one of them, or {folder}@STEP")
+    return inside[0] if inside else folder
+
+
 def label_of(name: str, path: Path) -> str:
     """Return a model's name in results: the name by which it was found, or of a path its last part.
 
     A file is called after its folder too: trainers give all of their files one name (`ckpt.pt`).
     """
+    place, at, step = name.rpartition("@")
+    if at and not Path(name).exists() and Path(place).is_dir():
+        return f"{Path(place).absolute().name}@{step}"
     if not Path(name).exists():
         return name
     absolute = path.absolute()

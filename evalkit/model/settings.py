@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,6 +111,10 @@ class Settings:
             if self._raw.get(key):
                 raise self.refused(key, reason)
 
+    def others(self, known: Collection[str]) -> list[str]:
+        """Return the keys of the file that are not among the known ones."""
+        return [key for key in self._raw if key not in known]
+
     def _value(self, key: str) -> Any:
         return self._raw.get(key, self._defaults.get(key, _MISSING))
 
@@ -127,5 +131,5 @@ class Settings:
 def _short(value: Any) -> str:
     if isinstance(value, int) and abs(value) > 10**18:
         return "a very large number"  # Python refuses to write one of thousands of digits
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -111,6 +111,34 @@ class Folder(Files):
         super().__init__(weight_files(folder))
 
 
+class Raw:
+    """Tensors that stand in a file as bare numbers. places: where each begins, and its shape; dtype: torch's name."""
+
+    def __init__(self, path: Path, places: Mapping[str, tuple[int, Shape]], *, dtype: str):
+        self._path, self._places, self._dtype = path, places, getattr(torch, dtype)
+        self._shapes = {name: shape for name, (_, shape) in places.items()}
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each tensor."""
+        return self._shapes
+
+    def place(self, name: str) -> str:
+        """Return the file."""
+        return str(self._path)
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, tensor)."""
+        with self._path.open("rb") as file:
+            for name in names:
+                start, shape = self._places[name]
+                file.seek(start)
+                numbers = bytearray(file.read(math.prod(shape) * self._dtype.itemsize))
+                if len(numbers) != math.prod(shape) * self._dtype.itemsize:
+                    raise CheckpointError(f"{self._path}: tensor {name!r} is cut")
+                yield name, torch.frombuffer(numbers, dtype=self._dtype).view(shape)
+
+
 class Renamed:
     """Stored tensors under other names. names: each stored name -> the new one; others are left out."""
 
@@ -132,6 +160,13 @@ class Renamed:
         new = {self._stored[name]: name for name in names}
         # Not a loop that yields: its variable would hold the tensor while the next one is read.
         return map(lambda pair: (new[pair[0]], pair[1]), self._source.read(list(new)))  # noqa: C417
+
+
+def differ(*tensors: Tensor) -> bool:
+    """Whether there are two tensors that hold different numbers; two names of one stored tensor do not."""
+    if len(tensors) < 2 or tensors[0].data_ptr() == tensors[1].data_ptr():
+        return False
+    return tensors[0].shape != tensors[1].shape or not torch.equal(tensors[0].float(), tensors[1].float())
 
 
 def _contents(path: Path, file: Any) -> Iterator[tuple[str, _Place]]:

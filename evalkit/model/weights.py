@@ -170,7 +170,19 @@ def _copy(checkpoint: Checkpoint, target: Path, *, dtype: torch.dtype) -> None:
     record = read_json(path, CheckpointError) if path.is_file() else None
     if record and (curve := _loss_curve(checkpoint.path / "metrics.jsonl")):
         record = {**record, "loss_curve": curve}
-    save(model, tokenizer, target, record=record, dtype=dtype, family=checkpoint.family)
+    family = checkpoint.family
+    if family is None:
+        family, config = families.layout_for(model.config)
+        model = _biased(model, config) if config != model.config else model
+    save(model, tokenizer, target, record=record, dtype=dtype, family=family)
+
+
+def _biased(model: GPT, config: GPTConfig) -> GPT:
+    """Return the same network with biases of zero, for a layout that cannot be without."""
+    wide, state = empty(config), model.state_dict()
+    zeros = {name: torch.zeros(shape) for name, shape in shapes(wide).items() if name not in state}
+    wide.load_state_dict(zeros | state, assign=True)
+    return wide
 
 
 def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:
@@ -189,7 +201,7 @@ def export(
     Raises UsageError for a GPT that transformers cannot run, and when the target already holds a checkpoint.
     """
     checkpoint = formats.open(source, vocabulary=vocabulary)
-    if not (checkpoint.family or families.family_for(checkpoint.config)).architecture:
+    if not (checkpoint.family or families.layout_for(checkpoint.config)[0]).architecture:
         raise UsageError(
             f"{source} has banded attention (GPT-3), which transformers does not support; it cannot be exported"
         )

@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.model import config, families, resolve
+from evalkit.errors import CheckpointError, UsageError
+from evalkit.model import config, families, formats, resolve
+from evalkit.model.checkpoint import Checkpoint, Vocabulary
 from evalkit.model.config import GPTConfig
-from evalkit.model.folder import stop_ids
 from evalkit.model.settings import NotNativeError
-from evalkit.tokenizer import Tokenizer
 
 _SHAPE = ("layers", "width", "heads", "context", "vocabulary")
 _COST = ("parameters", "without embeddings", "training FLOPs/token", "fp32", "bf16")
@@ -47,28 +47,64 @@ def family_table() -> Table:
     return rows
 
 
-def summary(folder: Path) -> Table:
-    """Return what a folder's model is, from its configuration and tokenizer; its weights are not read.
+def summary(path: Path, *, vocabulary: Vocabulary | None = None) -> Table:
+    """Return what a checkpoint is and what would be done with it; its weights are not read.
 
-    Raises CheckpointError for broken files.
+    vocabulary: in place of its own tokenizer. Raises CheckpointError for broken files.
     """
     rows = Table("", "", box=None, show_header=False)
+    rows.add_row("checkpoint", Text(str(path)))
     try:
-        family, shape = families.read(folder)
+        checkpoint = formats.open(path, vocabulary=vocabulary)
     except NotNativeError as error:
+        if not formats.transformers.recognises(path):
+            raise
         rows.add_row("run by", Text(f"transformers, because of {error}"))
         return rows
+    rows.add_row("format", f"{checkpoint.format} ({formats.FORMATS[checkpoint.format].known})")
     rows.add_row("run by", "evalkit")
-    rows.add_row("family", f"{family.model_type} ({family.known})")
+    if family := checkpoint.family:
+        rows.add_row("family", f"{family.model_type} ({family.known})")
+    _describe(rows, checkpoint)
+    return rows
+
+
+def _describe(rows: Table, checkpoint: Checkpoint) -> None:
+    """Add what is known of any format's checkpoint."""
+    shape = checkpoint.config
     rows.add_row("shape", _shape(shape))
     rows.add_row("context", f"{shape.context:,} tokens")
     output = "an output matrix of its own" if shape.untied else "the output matrix is the token embedding"
     rows.add_row("vocabulary", f"{shape.vocab_size:,} token ids; {output}")
-    rows.add_row("tokenizer", Text(_tokenizer(folder)))
+    rows.add_row("tokenizer", Text(_tokenizer(checkpoint)))
     rows.add_row("parameters", f"{shape.parameters:,}; {shape.block_parameters:,} without embeddings")
     rows.add_row("memory", f"{_memory(4 * shape.parameters)} in fp32, {_memory(2 * shape.parameters)} in bf16")
     rows.add_row("training", f"{shape.flops_per_token:.2e} FLOPs per token")
-    return rows
+    for name, value in _trained(checkpoint).items():
+        rows.add_row(name, Text(value))
+    rows.add_row("export", Text(_export(checkpoint)))
+
+
+def _trained(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return what is known of the training, and whatever else the format tells."""
+    known = checkpoint.training
+    counts = {"step": known.get("step"), "tokens read": known.get("tokens")}
+    facts = {name: "not recorded" if count is None else f"{count:,}" for name, count in counts.items()}
+    if known.get("corpus"):
+        facts["corpus"] = str(known["corpus"])
+    if isinstance(loss := known.get("loss"), float):
+        facts["held-out loss"] = f"{loss:.4f} nats per token"
+    return facts | dict(checkpoint.about)
+
+
+def _export(checkpoint: Checkpoint) -> str:
+    try:
+        family = checkpoint.family or families.layout_for(checkpoint.config)[0]
+    except UsageError as error:
+        return f"not possible: {error}"
+    if not family.architecture:
+        return "not possible: transformers has no such model"
+    return f"evalkit export {checkpoint.path} --to FOLDER writes transformers' layout of {family.model_type}"
 
 
 def _shape(shape: GPTConfig) -> str:
@@ -101,13 +137,16 @@ def _positions(shape: GPTConfig) -> str:
     return f"rotary positions{share} (base {shape.rotary.base:g}{scaled})"
 
 
-def _tokenizer(folder: Path) -> str:
-    tokenizer = Tokenizer.load(folder)
+def _tokenizer(checkpoint: Checkpoint) -> str:
+    try:
+        tokenizer = checkpoint.tokenizer
+    except CheckpointError as error:
+        return f"none: {error}"
     begin = "nothing" if tokenizer.begin is None else f"token {tokenizer.begin:,}"
-    ends = sorted({tokenizer.end_of_text, *stop_ids(folder)})
+    ends = sorted({tokenizer.end_of_text, *checkpoint.ends})
     return (
         f"{tokenizer.size:,} tokens; texts begin with {begin}; end of text is {tokenizer.end_of_text:,}; "
-        f"generation ends at {', '.join(f'{end:,}' for end in ends)}"
+        f"generation ends at {', '.join(f'{end:,}' for end in ends)}; from {checkpoint.vocabulary.place}"
     )
 
 

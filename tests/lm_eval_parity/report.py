@@ -112,7 +112,7 @@ def _ask(setup: Setup, folder: Path, names: Sequence[str], shots: int, *, engine
     found: list[Compared] = []
     for engine in engines:
         name = f"hf:{folder}" if engine == "hf" else str(folder)
-        loaded = options.engine(name, argparse.Namespace(dtype="fp32", device="cpu", batch_tokens=None))
+        loaded = options.engine(name, argparse.Namespace(dtype="fp32", device="cpu", batch_tokens=None, tokenizer=None))
         compared = compare(theirs, names, shots=shots, root=setup.root, limit=setup.limit, engine=loaded, close=VALUE)
         found += [replace(one, task=f"hf: {one.task}" if engine == "hf" else one.task) for one in compared]
     return found

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from torch import nn
-from torch.nn import functional as F
 
 from evalkit.engine import hf
 from evalkit.engine.gpt import GPTEngine
@@ -159,60 +153,3 @@ def test_scores_and_generated_texts_are_transformers(packed, tokens, tmp_path):
     decoding = Decoding(until=(), max_tokens=8)
     drawn = [replace(request, kind="generate_until", continuation_ids=(), decoding=decoding) for request in asked]
     assert {i: r.text for i, r in ours.generate_until(drawn)} == {i: r.text for i, r in theirs.generate_until(drawn)}
-
-
-class NanoGPT(nn.Module):
-    """Karpathy's, without biases: layer norms, attention and the exact GELU."""
-
-    def __init__(self):
-        super().__init__()
-        block = {
-            "ln_1.weight": (32,),
-            "attn.c_attn.weight": (96, 32),
-            "attn.c_proj.weight": (32, 32),
-            "ln_2.weight": (32,),
-        }
-        block |= {"mlp.c_fc.weight": (128, 32), "mlp.c_proj.weight": (32, 128)}
-        shapes = {"wte.weight": (300, 32), "wpe.weight": (32, 32), "ln_f.weight": (32,)}
-        shapes |= {f"h.{i}.{name}": shape for i in range(2) for name, shape in block.items()}
-        generator = torch.Generator().manual_seed(0)
-        self.state = {f"transformer.{n}": torch.randn(s, generator=generator) * 0.2 for n, s in shapes.items()}
-        self.state["lm_head.weight"] = self.state["transformer.wte.weight"]
-
-    def forward(self, tokens_BT):
-        of = {name.removeprefix("transformer."): tensor for name, tensor in self.state.items()}
-        x = of["wte.weight"][tokens_BT] + of["wpe.weight"][: tokens_BT.shape[1]]
-        for i in range(2):
-            b = {n.removeprefix(f"h.{i}."): t for n, t in of.items() if n.startswith(f"h.{i}.")}
-            qkv = F.linear(F.layer_norm(x, (32,), b["ln_1.weight"]), b["attn.c_attn.weight"])
-            q, k, v = (part.unflatten(2, (2, 16)).transpose(1, 2) for part in qkv.split(32, dim=2))
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-            x = x + F.linear(y, b["attn.c_proj.weight"])
-            inner = F.gelu(F.linear(F.layer_norm(x, (32,), b["ln_2.weight"]), b["mlp.c_fc.weight"]))
-            x = x + F.linear(inner, b["mlp.c_proj.weight"])
-        return F.linear(F.layer_norm(x, (32,), of["ln_f.weight"]), of["lm_head.weight"])
-
-
-def test_a_file_of_nanogpt_is_turned_into_a_folder_as_the_docs_say(tokens, tmp_path):
-    path = tmp_path / "ckpt.pt"
-    model = NanoGPT()
-    shape = {
-        "n_layer": 2,
-        "n_head": 2,
-        "n_embd": 32,
-        "block_size": 32,
-        "vocab_size": 300,
-        "bias": False,
-        "dropout": 0.0,
-    }
-    state = {f"_orig_mod.{name}": tensor for name, tensor in model.state.items()}
-    torch.save({"model": state, "model_args": shape, "iter_num": 1}, path)
-    made(TIED, tmp_path / "tokenizer")
-    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text()
-    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    command = [sys.executable, "-c", program, str(path), str(tmp_path / "tokenizer"), str(tmp_path / "made")]
-    subprocess.run(command, check=True, capture_output=True)
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "made").eval()
-    with torch.no_grad():
-        torch.testing.assert_close(theirs(tokens).logits, model(tokens), atol=1e-4, rtol=0)
-    assert hf.load(tmp_path / "made", name="x").signature()["architecture"] == "GPT2LMHeadModel"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 
 from evalkit.errors import CheckpointError, UsageError
-from evalkit.model.config import GPTConfig
+from evalkit.model.config import BIASES, GPTConfig
 from evalkit.model.family import Family
 from evalkit.model.settings import NotNativeError, Settings
 from evalkit.model.stored import differs
@@ -63,6 +64,21 @@ def foreign(folder: Path) -> str:
     except CheckpointError:
         return ""
     return ""
+
+
+def layout_for(config: GPTConfig) -> tuple[Family, GPTConfig]:
+    """Return a family that can hold a shape, and the shape as it is written there: perhaps with biases, all zero.
+
+    Biases of zero compute the same. Errors as in `family_for`.
+    """
+    try:
+        return family_for(config), config
+    except UsageError:
+        biased = replace(config, biases=tuple(name for name in BIASES if (name, config.norm_kind) != ("norm", "rms")))
+        for family in FAMILIES.values():
+            if not family.lost(biased):
+                return family, biased
+        raise
 
 
 def family_for(config: GPTConfig) -> Family:

@@ -7,7 +7,7 @@ from typing import Any
 
 from evalkit.model.config import BIASES, GPTConfig
 from evalkit.model.family import COMMON_SIZES, Family
-from evalkit.model.pieces import by_head
+from evalkit.model.pieces import by_group
 from evalkit.model.positions import read_rotary, write_rotary
 from evalkit.model.settings import Settings
 
@@ -54,7 +54,7 @@ FAMILY = Family(
     tensors={
         "tokens": "gpt_neox.embed_in",
         "blocks.N.norm_1": f"{_BLOCK}input_layernorm",
-        "blocks.N.attention.qkv": by_head(f"{_BLOCK}attention.query_key_value"),
+        "blocks.N.attention.qkv": by_group(f"{_BLOCK}attention.query_key_value"),
         "blocks.N.attention.out": f"{_BLOCK}attention.dense",
         "blocks.N.norm_2": f"{_BLOCK}post_attention_layernorm",
         "blocks.N.up": f"{_BLOCK}mlp.dense_h_to_4h",

@@ -5,7 +5,7 @@ Besides evalkit's own training.json, the trainer_state.json of transformers' Tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,15 +66,9 @@ def training_of(folder: Path) -> dict[str, Any]:
     except (CheckpointError, KeyError, TypeError):  # another trainer's record, or none: facts for reports only
         pass
     try:
-        return _trainer_state(read_json(folder / "trainer_state.json", CheckpointError))
-    except (CheckpointError, KeyError, TypeError):
+        return record.of_trainer_state(read_json(folder / "trainer_state.json", CheckpointError)) or {}
+    except CheckpointError:
         return {}
-
-
-def _trainer_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of transformers' Trainer, which counts tokens only if it is asked to."""
-    facts = {"step": state["global_step"], "tokens": state.get("num_input_tokens_seen") or None}
-    return {name: number for name, number in facts.items() if isinstance(number, int)}
 
 
 FORMAT = Format(

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from evalkit.engine.open import is_native
+from evalkit.engine.open import native
 from evalkit.files import write_atomic
 from evalkit.tokenizer import Tokenizer
 from tests.benchmarks.engine_peer.process import Process
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
     folder, asked = str(Path(arguments.model).resolve()), arguments.tools.split(",")
     if not (Path(folder) / "config.json").is_file() or set(asked) - {"native", "hf", "lm-eval"}:
         sys.exit("--model takes a folder in transformers' layout, --tools some of native, hf and lm-eval")
-    tools = [tool for tool in asked if tool != "native" or is_native(folder, Path(folder))]
+    tools = [tool for tool in asked if tool != "native" or native(folder, Path(folder))[0]]
     lines = []
     for line in table(folder, tools, arguments):
         lines.append(line)

@@ -50,6 +50,7 @@ def make_model(folder: Path, data: str) -> dict[str, Any]:
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Answer the requests of a job; texts are encoded within the time, as they are in lm-eval's methods."""
     parser = argparse.ArgumentParser()
+    options.add_tokenizer(parser)
     options.add_engine(parser)
     arguments = parser.parse_args([] if job["dtype"] == "default" else ["--dtype", job["dtype"]])
     engine = options.engine(job["model"], arguments)

@@ -1,0 +1,137 @@
+"""nanoGPT's ckpt.pt (github.com/karpathy/nanoGPT, train.py): one pickle with weights, shape, settings and optimizer.
+
+The network is GPT-2's, biases optional, with the exact GELU (nn.GELU; before July 2023 nanoGPT used its approximation,
+which the file does not say). The tokenizer is not in the file: see `_vocabulary`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import CheckpointError, UsageError
+from evalkit.model import vocabularies
+from evalkit.model.checkpoint import Checkpoint, Format, Vocabulary, content_of
+from evalkit.model.config import GPT2, GPTConfig
+from evalkit.model.pickled import texts_in
+from evalkit.model.pieces import Names, pieces, unwrapped
+from evalkit.model.settings import Settings
+
+if TYPE_CHECKING:
+    from evalkit.model.tensors import Source
+
+_BLOCK = "transformer.h.N."
+TENSORS: Names = {
+    "tokens": "transformer.wte",
+    "positions": "transformer.wpe",
+    "blocks.N.norm_1": f"{_BLOCK}ln_1",
+    "blocks.N.attention.qkv": f"{_BLOCK}attn.c_attn",
+    "blocks.N.attention.out": f"{_BLOCK}attn.c_proj",
+    "blocks.N.norm_2": f"{_BLOCK}ln_2",
+    "blocks.N.up": f"{_BLOCK}mlp.c_fc",
+    "blocks.N.down": f"{_BLOCK}mlp.c_proj",
+    "norm": "transformer.ln_f",
+    "output": "lm_head",
+}
+_KNOWN = {"n_layer", "n_head", "n_embd", "block_size", "vocab_size", "bias", "dropout"}
+_BIASES = ("qkv", "out", "mlp", "norm")
+# Masks, which nanoGPT stores on old versions of torch.
+_MASK = ".attn.bias"
+# GPT-2's vocabulary, and the size to which nanoGPT pads it.
+_GPT2 = (GPT2["117M"].vocab_size, 50304)
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file is a pickle with nanoGPT's keys."""
+    return path.is_file() and texts_in(path) >= {"model", "model_args", "n_embd", "block_size"}
+
+
+def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
+    """Open a file. Other settings than nanoGPT's own, which a changed nanoGPT may have, are refused."""
+    from evalkit.model import tensors
+
+    stored = tensors.unpickled(path)
+    for key in ("model", "model_args"):
+        if not isinstance(stored, dict) or not isinstance(stored.get(key), dict):
+            raise CheckpointError(f"{path}: {key} is missing or no table")
+    state = stored["model"]
+    names = {key: name for key, name in unwrapped(state, path).items() if not name.endswith(_MASK)}
+    untied = tensors.differ(*(state[key] for key, name in names.items() if name in (_EMBEDDING, _OUTPUT)))
+    config = _config(
+        Settings(stored["model_args"], path, defaults={"dropout": 0.0}, within="model_args"), names, untied
+    )
+    if not untied and _EMBEDDING in names.values():
+        names = {key: name for key, name in names.items() if name != _OUTPUT}
+    given = stored.get("config")
+    settings = given if isinstance(given, dict) else {}
+    vocabulary = vocabulary or _vocabulary(path, config.vocab_size, settings)
+
+    def source(_: Sequence[Any]) -> Source:
+        return tensors.Renamed(tensors.Files([path], within=("model",)), names)
+
+    return Checkpoint(
+        path=path, format=FORMAT.name, config=config, vocabulary=vocabulary,
+        pieces=lambda shapes: pieces(config, shapes, names=TENSORS), source=source,
+        content=lambda: content_of([path], vocabulary), training=_training(stored, settings, config),
+    )  # fmt: skip
+
+
+_EMBEDDING, _OUTPUT = f"{TENSORS['tokens']}.weight", f"{TENSORS['output']}.weight"
+
+
+def _config(settings: Settings, names: Mapping[str, str], untied: bool) -> GPTConfig:
+    settings.refuse("nanoGPT itself has no such setting; evaluate a changed nanoGPT as a live module (docs/python.md)",
+                    *settings.others(_KNOWN))  # fmt: skip
+    biased = settings.flag("bias") if settings.has("bias") else "transformer.ln_f.bias" in names.values()
+    try:
+        return GPTConfig(
+            n_layer=settings.whole("n_layer"), n_head=settings.whole("n_head"), d_model=settings.whole("n_embd"),
+            context=settings.whole("block_size"), vocab_size=settings.whole("vocab_size"),
+            activation="gelu", biases=_BIASES if biased else (), untied=untied,
+        )  # fmt: skip
+    except UsageError as error:
+        raise CheckpointError(f"{settings.path}: {error}") from error
+
+
+def _vocabulary(path: Path, size: int, settings: Mapping[str, Any]) -> Vocabulary:
+    """Find the tokenizer: in the file's folder, as meta.pkl in it or where nanoGPT keeps its data sets, or GPT-2's."""
+    if found := vocabularies.beside(path):
+        return found
+    places = [path.parent]
+    dataset = Path(str(settings.get("dataset") or ""))
+    if dataset.parts and not dataset.is_absolute() and ".." not in dataset.parts:
+        # nanoGPT is started in its own folder, where it writes out/ckpt.pt and reads data/NAME.
+        places += [path.absolute().parent.parent / "data" / dataset, Path("data") / dataset]
+    for place in places:
+        if (place / "meta.pkl").is_file():
+            return vocabularies.of_characters(place / "meta.pkl")
+    if size in _GPT2:
+        return vocabularies.gpt2(path)
+    return vocabularies.missing(
+        path, size=size, looked=f"there is no {' nor '.join(str(place / 'meta.pkl') for place in places)}"
+    )
+
+
+def _training(stored: Mapping[str, Any], settings: Mapping[str, Any], config: GPTConfig) -> dict[str, Any]:
+    """Return what is known: the steps, and the tokens if the training began with random weights."""
+    facts: dict[str, Any] = {}
+    step, loss, dataset = stored.get("iter_num"), stored.get("best_val_loss"), settings.get("dataset")
+    each = [settings.get(name) for name in ("gradient_accumulation_steps", "batch_size", "block_size")]
+    sizes = [size for size in each if isinstance(size, int)]
+    if not isinstance(step, int) or step < 1:
+        return facts
+    facts["step"] = step
+    if len(sizes) == len(each) and not str(settings.get("init_from")).startswith("gpt2"):
+        facts["tokens"] = step * math.prod(sizes)
+        facts["flops"] = facts["tokens"] * config.flops_per_token
+    if isinstance(dataset, str):
+        facts["corpus"] = dataset
+    # nanoGPT notes the loss of the weights that it writes.
+    if loss is not None and (isinstance(loss, float) or getattr(loss, "ndim", None) == 0):
+        facts["loss"] = float(loss)
+    return facts
+
+
+FORMAT = Format(name="nanogpt", known="nanoGPT's ckpt.pt", recognises=recognises, opens=opens)
