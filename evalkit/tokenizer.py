@@ -154,8 +154,16 @@ class Tokenizer:
 
         Raises UnknownTextError for a text that a tokenizer of words without one for unknown words does not know.
         """
-        with _no_panic(self._name):
-            return list(self._backend.encode(text, add_special_tokens=False).ids)
+        try:
+            with _no_panic(self._name):
+                return list(self._backend.encode(text, add_special_tokens=False).ids)
+        except UnknownTextError:
+            raise self._unknown(text) from None
+
+    def _unknown(self, text: str) -> UnknownTextError:
+        known = self._backend.get_vocab()
+        first = next((character for character in text if character not in known), None)
+        return UnknownTextError(f"{self._name} has no token for {'a word' if first is None else repr(first)}")
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts, in parallel where the machine allows.
@@ -183,8 +191,11 @@ class Tokenizer:
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         if sum(map(len, texts)) < _FEW:
             return [self.encode(text) for text in texts]
-        with _no_panic(self._name):
-            return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        try:
+            with _no_panic(self._name):
+                return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+        except UnknownTextError:
+            raise self._unknown("".join(texts)) from None
 
     def stretches(self, text: str, *, characters: int) -> Iterator[str]:
         """Cut a long text into stretches of about this many characters whose joined encodings are that of the text.
@@ -273,7 +284,7 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is not None and "Missing [UNK] token" in str(error):
-            raise UnknownTextError(f"{self._name} has no token for a character or word of a text") from error
+            raise UnknownTextError(self._name) from error
         if error is not None and (type(error) is Exception or type(error).__name__ == "PanicException"):
             raise CheckpointError(f"{self._name} fails: {' '.join(str(error).split())[:300]}") from error
 

@@ -61,11 +61,11 @@ def _of_characters(path: Path) -> Tokenizer:
         raise CheckpointError(f"{path}: stoi must map each character to its number, from 0")
     if odd := next((text for text in ids if not isinstance(text, str) or len(text) != 1), None):
         raise CheckpointError(f"{path}: stoi has {odd!r}; only vocabularies of single characters are read")
-    return characters(ids)
+    return characters(ids, name=f"the tokenizer {path}")
 
 
-def characters(ids: Mapping[str, int]) -> Tokenizer:
-    """Build a tokenizer whose tokens are single characters.
+def characters(ids: Mapping[str, int], *, name: str) -> Tokenizer:
+    """Build a tokenizer whose tokens are single characters; name: in errors.
 
     A line break separates documents, as in such corpora; without one, the first character does. A text with any other
     character cannot be encoded, which is an error of that text.
@@ -73,4 +73,5 @@ def characters(ids: Mapping[str, int]) -> Tokenizer:
     backend = tokenizers.Tokenizer(models.WordLevel(dict(ids), unk_token=""))
     backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"[\s\S]"), "isolated")
     backend.decoder = decoders.Fuse()
-    return Tokenizer(backend, end_of_text="\n" if "\n" in ids else min(ids, key=lambda text: ids[text]))
+    end = "\n" if "\n" in ids else min(ids, key=lambda text: ids[text])
+    return Tokenizer(backend, end_of_text=end, name=name)

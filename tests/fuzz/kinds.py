@@ -18,7 +18,7 @@ from evalkit.report import measurements
 from evalkit.runs import store
 from evalkit.runs.stored import checksum
 from evalkit.types import Response
-from tests.fuzz import checkpoints, datasets, hostile, taskfiles
+from tests.fuzz import checkpoints, datasets, hostile, taskfiles, trainers
 from tests.fuzz.damage import resealed
 from tests.fuzz.trial import Kind
 
@@ -186,6 +186,10 @@ KINDS = (
     Kind(
         name="training.json", make=checkpoints.write, read=checkpoints.facts, files=["training.json", "metrics.jsonl"]
     ),
+    Kind(name="nanoGPT's ckpt.pt", make=trainers.nanogpt, read=trainers.load, files=["ckpt.pt"]),
+    Kind(name="nanoGPT's meta.pkl", make=trainers.nanogpt, read=trainers.load, files=["meta.pkl"]),
+    Kind(name="llm.c's file", make=trainers.llmc, read=trainers.load, files=["*.bin"]),
+    Kind(name="litgpt's folder", make=trainers.litgpt, read=trainers.load, files=["*.yaml", "*.pth"]),
     Kind(name="state.pt", make=checkpoints.write_state, read=checkpoints.read_state, files=["state.pt"]),
     *(
         Kind(

@@ -164,3 +164,21 @@ def test_the_trainer_state_of_transformers_tells_the_step(tmp_path):
     assert training_of(tmp_path) == {"step": 500, "tokens": 9000, "flops": 1e9}
     (tmp_path / "trainer_state.json").write_text(json.dumps(state | {"num_input_tokens_seen": 0, "total_flos": 0}))
     assert evalkit.open_model(str(tmp_path)).training == {"step": 500}
+
+
+def test_only_the_items_with_unknown_characters_fail(tmp_path):
+    """Wherever they are: in the text, in a choice, in a shot."""
+    characters = meta_file(tmp_path / "out" / "meta.pkl", TEXT + "QA")
+    path = nanogpt_file(tmp_path / "out", gpt2_state(vocabulary=len(characters)), vocabulary=len(characters))
+    good = [{"text": f"is it {'so' * i}", "answer": "to be"} for i in range(1, 7)]
+    task = evalkit.task_from_rows(
+        "made", [*good, {"text": "is it 7", "answer": "to be"}], query="Q: {text}\nA: ", answer="answer",
+        choices=["to be", "not to be"],
+    )  # fmt: skip
+    run = evalkit.evaluate(str(path), [task], cache=False, out=tmp_path / "run", max_failed=0.5)
+    [result] = [r for r in run.results if r.source == "model" and not r.level and r.metric == "acc"]
+    assert (result.n, result.failed) == (6, 1)
+    records = [json.loads(line) for line in (tmp_path / "run" / "records.jsonl").read_text().splitlines()]
+    assert [r["error"] for r in records if r["error"]] == [
+        f"the tokenizer {tmp_path / 'out' / 'meta.pkl'} has no token for '7'"
+    ]

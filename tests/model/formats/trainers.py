@@ -10,8 +10,16 @@ import torch
 import yaml
 from torch.nn import functional as F
 
+from evalkit.tokenizer import Tokenizer
+
 WIDTH, HEADS, LAYERS, CONTEXT, VOCABULARY = 48, 3, 2, 24, 300
 TEXT = "To be, or not to be: that is the question.\nWhether 'tis nobler\n"
+
+
+def tokenizer(folder):
+    """A small tokenizer with no more tokens than the models."""
+    Tokenizer.train([TEXT * 3, "and many other words of a small text"], vocab_size=290).save(folder, context=CONTEXT)
+    return folder
 
 
 def tokens(*, vocabulary=VOCABULARY):
