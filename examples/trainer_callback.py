@@ -60,7 +60,7 @@ def main(steps: int, every: int, out: str = "runs/trainer", *, seconds: float = 
     """Train a small Llama on the generated world; return its learning curve."""
     from evalkit.model import resolve
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve.folder_of("nano"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(resolve.path_of("nano"))
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=160, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=256, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,

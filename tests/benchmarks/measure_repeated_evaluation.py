@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=4)
     parser.add_argument("--plain", action="store_true")
     arguments = parser.parse_args()
-    module = AutoModelForCausalLM.from_pretrained(resolve.folder_of(arguments.model), dtype=torch.float32)
+    module = AutoModelForCausalLM.from_pretrained(resolve.path_of(arguments.model), dtype=torch.float32)
     logits = (lambda module, tokens: module(tokens).logits) if arguments.plain else None
     model = evalkit.open_model(module, tokenizer=arguments.model, name="module", logits=logits)
     began = time.process_time()
