@@ -130,11 +130,10 @@ class Network:
         return _changed(cache, lambda kept_BHSD: kept_BHSD[rows_R, :, start:])
 
     def joined(self, first: Any, second: Any) -> Any:
-        """Return a new cache with the rows of both, the shorter ones padded on the left."""
-        joined = self.selected(first, torch.arange(0))
-        for layer, one, other in zip(joined.layers, first.layers, second.layers, strict=True):
-            layer.keys, layer.values = _stacked(one.keys, other.keys), _stacked(one.values, other.values)
-        return joined
+        """Return a cache with the rows of both, the shorter ones padded on the left; the first is consumed."""
+        for layer, other in zip(first.layers, second.layers, strict=True):  # so that one layer at a time is held twice
+            layer.keys, layer.values = _stacked(layer.keys, other.keys), _stacked(layer.values, other.values)
+        return first
 
     def _seen(self, view: View | None) -> dict[str, Any]:
         """Return the options of a forward pass that make a view."""

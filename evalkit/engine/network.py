@@ -68,5 +68,5 @@ class Network(Protocol):
         ...
 
     def joined(self, first: Any, second: Any) -> Any:
-        """Return a new cache with the rows of both, the shorter ones padded on the left."""
+        """Return a cache with the rows of both, the shorter ones padded on the left; the first is consumed."""
         ...
