@@ -23,7 +23,7 @@ _RECORD = {
     "step": 3, "tokens": 300, "flops": 9000, "corpus": {"name": "made"}, "validation_loss": 2.5,
     "settings": {"seed": 1},
 }  # fmt: skip
-_SETTINGS = {"model": {"n_layer": 1, "d_model": 8, "n_head": 2, "context": 16, "vocab_size": 270}, "seed": 1}
+_SETTINGS = {"model": asdict(_SHAPE), "tokens": 300, "seed": 1}
 
 
 def write(folder: Path) -> None:

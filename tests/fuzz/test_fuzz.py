@@ -57,7 +57,7 @@ def test_a_pickle_runs_nothing(pack: Callable[[object], bytes], tmp_path: Path) 
 
     (tmp_path / "pytorch_model.bin").write_bytes(pack(Wicked()))
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin"):
-        tensors.locate(tmp_path)
+        tensors.Folder(tmp_path)
     assert not (tmp_path / "ran").exists()
 
 
