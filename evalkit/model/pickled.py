@@ -1,10 +1,16 @@
-"""Looks into pickles without running them: the opcodes are read, never followed. Needs no torch."""
+"""Pickles read as plain data: nothing that a pickle names is imported or called. Needs no torch.
+
+A pickle is a program that may call any function. Here the few names that a format may use stand for records, which only
+keep what they are given; any other name is refused.
+"""
 
 from __future__ import annotations
 
+import io
+import pickle
 import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +20,6 @@ from evalkit.files import check_regular, read_bytes
 # The most bytes of a pickle without its tensors.
 _MOST = 64 << 20
 _TEXTS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
-_MARK = object()
 
 
 def texts_in(path: Path) -> frozenset[str]:
@@ -32,94 +37,129 @@ def texts_in(path: Path) -> frozenset[str]:
 
 
 def literals(path: Path) -> Mapping[Any, Any]:
-    """Read a pickle of a table that holds only tables, lists, texts and numbers; anything else is refused.
-
-    Raises CheckpointError, naming the file and what is refused.
-    """
-    raw = read_bytes(path, CheckpointError, most=_MOST)
-    try:
-        value = _Reader(path).read(raw)
-    except (ValueError, IndexError, TypeError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {' '.join(str(error).split())[:200]}; is the file cut?"
-        ) from error
+    """Read a pickle of a table that holds only tables, lists, texts and numbers; errors as in `read`."""
+    value = read(path, names=())
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a pickled table, found {type(value).__name__}")
     return value
 
 
-class _Reader:
-    """Follows the few opcodes that plain values are written with, by every protocol."""
+class Record:
+    """Stands for an object of a pickle. name: of its class or function; args: of the call that made it.
 
-    def __init__(self, path: Path):
-        self._path = path
-        self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
+    state: what it was given afterwards, usually its attributes by name; None if nothing.
+    """
 
-    def read(self, raw: bytes) -> Any:
-        """Return the value of a pickle."""
-        for opcode, argument, position in pickletools.genops(raw):
-            if opcode.name == "STOP":
-                return self._stack.pop()
-            if not self._push(opcode.name, argument) and not self._build(opcode.name, argument):
-                raise CheckpointError(
-                    f"{self._path} is refused: it holds something other than tables, lists, texts and numbers, and "
-                    f"reading that could run code ({opcode.name} at byte {position})"
-                )
-        raise ValueError("the pickle has no end")
+    name: str
+    args: tuple[Any, ...]
+    state: Any
 
-    def _push(self, name: str, argument: Any) -> bool:
-        """Follow an opcode that adds a value; False for another one."""
-        constants = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": _MARK}
-        numbers = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT")
-        if name in constants:
-            self._stack.append(constants[name])
-        elif name in _TEXTS or name in numbers:
-            self._stack.append(argument)
-        elif name in ("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE"):
-            self._stack.append({"EMPTY_DICT": {}, "EMPTY_LIST": [], "EMPTY_TUPLE": ()}[name])
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
-            self._stack.append(self._memo[int(argument)])
-        else:
-            return False
-        return True
+    def __new__(cls, *args: Any) -> Record:
+        """Keep the arguments."""
+        record = super().__new__(cls)
+        record.args, record.state = args, None
+        return record
 
-    def _build(self, name: str, argument: Any) -> bool:
-        """Follow an opcode that works on the values before it; False for another one."""
-        if name in ("PROTO", "FRAME"):
-            pass
-        elif name == "MEMOIZE":
-            self._memo[len(self._memo)] = self._stack[-1]
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-            self._memo[int(argument)] = self._stack[-1]
-        elif name == "SETITEM":
-            value, key = self._stack.pop(), self._stack.pop()
-            self._stack[-1][key] = value
-        elif name in ("SETITEMS", "DICT"):
-            items = self._marked()
-            if name == "DICT":
-                self._stack.append({})
-            self._stack[-1].update(zip(items[::2], items[1::2], strict=True))
-        elif name == "APPEND":
-            value = self._stack.pop()
-            self._stack[-1].append(value)
-        elif name in ("APPENDS", "LIST"):
-            items = self._marked()
-            if name == "LIST":
-                self._stack.append([])
-            self._stack[-1].extend(items)
-        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            size = int(name[-1])
-            self._stack[-size:] = [tuple(self._stack[-size:])]
-        elif name == "TUPLE":
-            self._stack.append(tuple(self._marked()))
-        else:
-            return False
-        return True
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
 
-    def _marked(self) -> list[Any]:
-        """Take the values above the last mark off the stack, and the mark."""
-        place = len(self._stack) - 1 - self._stack[::-1].index(_MARK)
-        items = self._stack[place + 1 :]
-        del self._stack[place:]
-        return items
+    def __getitem__(self, key: str) -> Any:
+        """Return an attribute. Raises KeyError if it has none of this name."""
+        if not isinstance(self.state, dict):
+            raise KeyError(key)
+        return self.state[key]
+
+
+def named(value: Any, name: str) -> bool:
+    """Whether a value stands for an object of the class with this name, without its module."""
+    return isinstance(value, Record) and value.name.rpartition(".")[2] == name
+
+
+def read(path: Path, *, names: Container[str], most: int = _MOST) -> Any:
+    """Read a file of at most `most` bytes as plain data.
+
+    names: of the classes and functions that may occur, with their modules.
+
+    Raises CheckpointError, naming the file, for any other name and for a damaged file.
+    """
+    data = read_bytes(path, CheckpointError, most=most)
+    try:
+        return _Unpickler(data, names).load()
+    except _ForbiddenError as error:
+        what = str(error)[:120]
+        raise CheckpointError(f"{path} is refused: it holds {what}, and reading that could run code") from None
+    except Exception as error:  # a damaged pickle fails in many ways
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path} cannot be read: {reason or type(error).__name__}; is the file cut?") from error
+
+
+class _ForbiddenError(Exception):
+    """What plain values and records do not need."""
+
+
+# The operations that plain values and records are written with, by every protocol.
+_OPERATIONS = frozenset(
+    "PROTO FRAME STOP MARK POP POP_MARK DUP MEMOIZE GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT NONE NEWTRUE "
+    "NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE BINUNICODE SHORT_BINUNICODE "
+    "BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND "
+    "APPENDS EMPTY_DICT DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD".split()
+)
+_ATOMS = (str, bytes, int, float, type(None), Record)
+
+
+def _refuse(machine: Any) -> None:
+    raise _ForbiddenError("an operation that plain values do not need")
+
+
+def _fill(machine: Any, items: list[Any]) -> None:
+    """Add keys and values to the table on the stack. Keys are flat: to hash a nested tuple may take for ever."""
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not all(isinstance(part, _ATOMS) for part in (key if isinstance(key, tuple) else [key])):
+            raise ValueError("a key is neither a text, a number nor a few of them")
+        machine.stack[-1][key] = value
+
+
+def _set_item(machine: Any) -> None:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _fill(machine, [key, value])
+
+
+def _set_items(machine: Any) -> None:
+    _fill(machine, machine.pop_mark())
+
+
+def _make_table(machine: Any) -> None:
+    items = machine.pop_mark()
+    machine.append({})
+    _fill(machine, items)
+
+
+class _Unpickler(pickle._Unpickler):
+    """Makes records. Their classes are new for each pickle, because a pickle may change what it has been given.
+
+    Python's machine in Python: the one in C reserves as much memory as any number in a damaged file says.
+    """
+
+    dispatch = {  # noqa: RUF012  (the base class's name for its operations by their codes)
+        **{
+            ord(operation.code): pickle._Unpickler.dispatch[ord(operation.code)]
+            if operation.name in _OPERATIONS
+            else _refuse
+            for operation in pickletools.opcodes
+        },
+        pickle.SETITEM[0]: _set_item,
+        pickle.SETITEMS[0]: _set_items,
+        pickle.DICT[0]: _make_table,
+    }
+
+    def __init__(self, data: bytes, names: Container[str]):
+        super().__init__(io.BytesIO(data))
+        self._names, self._classes = names, dict[str, type[Record]]()
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}"
+        if full not in self._names:
+            raise _ForbiddenError(f"the name {full}")
+        if full not in self._classes:
+            self._classes[full] = type("Record", (Record,), {"name": full})
+        return self._classes[full]

@@ -108,17 +108,42 @@ def transposed(module: str) -> Form:
     return form
 
 
-def separate(queries: str, keys: str, values: str) -> Form:
-    """Queries, keys and values, the rows of one tensor of ours, are three stored ones."""
+# How the components of H heads that are rotated in pairs are stored: views of our rows and of the stored ones, which
+# together hold all of them.
+Pairs = Callable[[int], "list[tuple[View, View]]"]
+
+
+def interleaved(heads: int) -> list[tuple[View, View]]:
+    """Pairs that are neighbours, as in Meta's Llama; ours are half a head apart."""
+    return [
+        (
+            lambda ours: ours.unflatten(0, (heads, 2, -1)),
+            lambda stored: stored.unflatten(0, (heads, -1, 2)).transpose(1, 2),
+        )
+    ]
+
+
+def backwards(heads: int) -> list[tuple[View, View]]:
+    """Pairs that are rotated the other way round: the same rotation with both halves of each head exchanged."""
+    return [(_half(heads, 0), _half(heads, 1)), (_half(heads, 1), _half(heads, 0))]
+
+
+def separate(queries: str, keys: str, values: str, *, pairs: Pairs | None = None) -> Form:
+    """Queries, keys and values, the rows of one tensor of ours, are three stored ones.
+
+    pairs: how the components of queries and keys are stored (default: as ours).
+    """
 
     def form(target: Target) -> Iterator[Piece]:
         config, start = target.config, 0
         for module, heads in ((queries, config.n_head), (keys, config.n_kv_head), (values, config.n_kv_head)):
             rows = heads * config.d_head
-            yield Piece(
-                ours=target.name, stored=target.stored(module), shape=(rows, *target.shape[1:]),
-                in_ours=_Rows(start, start + rows),
-            )  # fmt: skip
+            own = _Rows(start, start + rows)
+            for in_ours, in_stored in pairs(heads) if pairs and module != values else [(_all, _all)]:
+                yield Piece(
+                    ours=target.name, stored=target.stored(module), shape=(rows, *target.shape[1:]),
+                    in_ours=_Within(own, in_ours), in_stored=in_stored,
+                )  # fmt: skip
             start += rows
 
     return form
@@ -170,6 +195,11 @@ def behind(rows: int, module: str) -> Form:
     return form
 
 
+def _half(heads: int, half: int) -> View:
+    """Return the view of the first or the second half of each head."""
+    return lambda tensor: tensor.unflatten(0, (heads, 2, -1))[:, half]
+
+
 def _transposed(tensor: Tensor) -> Tensor:
     return tensor.t()
 
@@ -195,3 +225,14 @@ class _Grouped:
 
     def __call__(self, tensor: Tensor) -> Tensor:
         return self.heads(self.rows(tensor).unflatten(0, self.sizes).transpose(0, 1))
+
+
+@dataclass(frozen=True)
+class _Within:
+    """A view of a view."""
+
+    outer: View
+    inner: View
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        return self.inner(self.outer(tensor))

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -167,6 +168,28 @@ def differ(*tensors: Tensor) -> bool:
     if len(tensors) < 2 or tensors[0].data_ptr() == tensors[1].data_ptr():
         return False
     return tensors[0].shape != tensors[1].shape or not torch.equal(tensors[0].float(), tensors[1].float())
+
+
+class Completed:
+    """Stored tensors, and tensors of ones for gains that a network does not have. ones: their names and shapes."""
+
+    def __init__(self, source: Source, ones: Mapping[str, Shape]):
+        self._source, self._ones = source, ones
+        self._shapes = {**source.shapes, **ones}
+
+    @property
+    def shapes(self) -> Mapping[str, Shape]:
+        """The shape of each tensor."""
+        return self._shapes
+
+    def place(self, name: str) -> str:
+        """Return where a tensor is."""
+        return self._source.place(name)
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Yield (name, tensor); copy each before taking the next."""
+        ones = ((name, torch.ones(self._ones[name])) for name in names if name in self._ones)
+        return chain(ones, self._source.read([name for name in names if name not in self._ones]))
 
 
 def _contents(path: Path, file: Any) -> Iterator[tuple[str, _Place]]:
