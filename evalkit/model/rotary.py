@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from evalkit.model.config import GPTConfig, Llama3Scaling
+from evalkit.model.config import GPTConfig, Llama3Scaling, Rotary
 
 
 class Rotation(NamedTuple):
@@ -29,7 +29,7 @@ def rotation_at(places_N: Tensor, config: GPTConfig) -> Rotation | None:
     """Return the rotation of queries and keys at positions; None for a model with learned positions."""
     if config.rotary is None:
         return None
-    angles = places_N[..., None, None].float() * _frequencies(config).to(places_N.device)
+    angles = places_N[..., None, None].float() * frequencies(config.rotary, config.rotated).to(places_N.device)
     cosines, sines = angles.cos(), angles.sin()
     return Rotation(torch.cat([cosines, cosines], -1), torch.cat([-sines, sines], -1))
 
@@ -66,15 +66,13 @@ class _Rotated(torch.autograd.Function):
         return _rotated(grads[0], Rotation(cosines, -sines)), None, None
 
 
-def _frequencies(config: GPTConfig) -> Tensor:
-    """Return each pair's angle per position (R / 2)."""
-    assert config.rotary is not None
-    pairs = torch.arange(0, config.rotated, 2, dtype=torch.float32) / config.rotated
-    frequencies = 1.0 / config.rotary.base**pairs
-    scaling = config.rotary.scaling
-    if isinstance(scaling, Llama3Scaling):
-        return _stretched(frequencies, scaling)
-    return frequencies if scaling is None else frequencies / scaling
+def frequencies(rotary: Rotary, rotated: int) -> Tensor:
+    """Return the angle per position of each pair of `rotated` components (R / 2)."""
+    pairs = torch.arange(0, rotated, 2, dtype=torch.float32) / rotated
+    unscaled = 1.0 / rotary.base**pairs
+    if isinstance(rotary.scaling, Llama3Scaling):
+        return _stretched(unscaled, rotary.scaling)
+    return unscaled if rotary.scaling is None else unscaled / rotary.scaling
 
 
 def _stretched(frequencies: Tensor, scaling: Llama3Scaling) -> Tensor:
