@@ -190,6 +190,10 @@ KINDS = (
     Kind(name="nanoGPT's meta.pkl", make=trainers.nanogpt, read=trainers.load, files=["meta.pkl"]),
     Kind(name="llm.c's file", make=trainers.llmc, read=trainers.load, files=["*.bin"]),
     Kind(name="litgpt's folder", make=trainers.litgpt, read=trainers.load, files=["*.yaml", "*.pth"]),
+    Kind(name="nanochat's files", make=trainers.nanochat, read=trainers.load, files=["*.pt", "meta*.json"]),
+    Kind(name="nanochat's tokenizer.pkl", make=trainers.nanochat, read=trainers.load, files=["*.pkl"]),
+    Kind(name=".metadata", make=trainers.distributed, read=trainers.load, files=[".metadata"]),
+    Kind(name="parts of ranks", make=trainers.distributed, read=trainers.load, files=["*.distcp", "params.json"]),
     Kind(name="state.pt", make=checkpoints.write_state, read=checkpoints.read_state, files=["state.pt"]),
     *(
         Kind(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 
 from evalkit.model import resolve, weights
 from evalkit.report import models
-from tests.model.formats import trainers
+from tests.model.formats import test_distributed, test_nanochat, trainers
 
 _CHARACTERS = len(set(trainers.TEXT))
 
@@ -30,6 +31,18 @@ def litgpt(folder: Path) -> None:
     trainers.tokenizer(folder)
     settings = trainers.litgpt_settings("llama")
     trainers.litgpt_folder(folder, settings, trainers.litgpt_state(settings))
+
+
+def nanochat(folder: Path) -> None:
+    """Write nanochat's files, with its pickled tokenizer."""
+    test_nanochat.write(folder, test_nanochat.random_weights())
+
+
+def distributed(folder: Path) -> None:
+    """Write torchtitan's folder, of three ranks."""
+    trainers.tokenizer(folder)
+    (folder / "params.json").write_text(json.dumps(test_distributed.PARAMS))
+    test_distributed.write_ranks(folder, test_distributed.titan_weights())
 
 
 def load(folder: Path) -> bool:
