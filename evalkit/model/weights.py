@@ -150,9 +150,12 @@ def save(
 
 
 def _stored(model: GPT, family: Family, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return a model's tensors as a family stores them; numbers that no tensor of ours holds are zero."""
+    """Return a model's tensors as a family stores them; numbers that no tensor of ours holds are zero.
+
+    What a kind of model adds to the network (the head of a fine-tuned one) is not stored.
+    """
     state, stored = model.state_dict(), dict[str, Tensor]()
-    for piece in family.pieces(model.config, shapes(model)):
+    for piece in family.pieces(model.config, shapes(empty(model.config))):
         if piece.stored not in stored:
             stored[piece.stored] = torch.zeros(piece.shape, dtype=dtype)
         piece.in_stored(stored[piece.stored]).copy_(piece.in_ours(state[piece.ours]))
