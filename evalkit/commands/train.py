@@ -94,9 +94,8 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
 
 def _check_start(arguments: argparse.Namespace, seeds: Sequence[int]) -> None:
     """Raise UsageError for options that a training from weights cannot have, or lacks."""
-    for name in ("vocab", "tokenizer"):
-        if getattr(arguments, name) is not None:
-            raise UsageError(f"--{name} is the model's with --from; omit it")
+    if arguments.vocab is not None:
+        raise UsageError("--vocab is the model's with --from; omit it")
     if arguments.arch != "gpt2":
         raise UsageError("--arch is the model's with --from; omit it")
     if not arguments.tokens:
@@ -227,7 +226,11 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
 
     resume, out = _resume(arguments), arguments.out
     checkpoints.check_free(out, resume=resume is not False)  # before the corpus is built over the old one
-    start = starts.load(origin) if (origin := getattr(arguments, "from")) else None
+    start = (
+        starts.load(origin, vocabulary=options.vocabulary(arguments.tokenizer))
+        if (origin := getattr(arguments, "from"))
+        else None
+    )
     _configuration(arguments, size=size, seed=seed, vocab_size=arguments.vocab or 3000, start=start).parts(ranks.size)
     surroundings = loop.Surroundings(ranks=ranks, observers=_observers(arguments), tensorboard=arguments.tensorboard)
     tokens = _tokens(arguments, size)

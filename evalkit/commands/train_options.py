@@ -11,7 +11,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--size", help="one or more sizes of `evalkit models`, separated by commas")
     what.add_argument(
-        "--from", metavar="MODEL", help="start from the weights, shape and tokenizer of a model: a name or a folder"
+        "--from", metavar="MODEL", help="start from the weights, shape and tokenizer of a model: a name or a path"
     )
     parser.add_argument(
         "--arch",

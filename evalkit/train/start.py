@@ -8,6 +8,7 @@ from typing import Any
 from evalkit.engine.open import HF
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.model import formats, resolve, weights
+from evalkit.model.checkpoint import Vocabulary
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
@@ -43,15 +44,15 @@ class Start:
         return {"model": self.name, "hash": self.digest, "step": self.step, "tokens": self.tokens, "flops": self.flops}
 
 
-def load(name: str) -> Start:
-    """Load a model's weights by its name or its folder.
+def load(name: str, *, vocabulary: Vocabulary | None = None) -> Start:
+    """Load a model's weights by its name or its path, of any format. vocabulary: in place of its own.
 
     Raises CheckpointError for weights that are missing or damaged, UsageError for an unknown name or a model that
     transformers runs.
     """
     if name.startswith(HF):
         raise UsageError(f"--from {name}: only evalkit's own GPT can be trained; give the folder without {HF}")
-    checkpoint = formats.open(resolve.path_of(name))
+    checkpoint = formats.open(resolve.path_of(name), vocabulary=vocabulary)
     model, tokenizer = weights.build(checkpoint)
     known = checkpoint.training
     facts: dict[str, Any] = {key: known[key] for key in ("step", "tokens", "flops") if isinstance(known.get(key), int)}

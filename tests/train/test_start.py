@@ -19,6 +19,7 @@ from evalkit.train import start as starts
 from evalkit.train.log import read_metrics
 from evalkit.train.loop import Trainer, train
 from evalkit.train.presets import nearest
+from tests.model.formats.trainers import gpt2_state, nanogpt_file
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,18 @@ def test_weights_of_another_family_are_trained_and_stay_of_it(words, tmp_path):
     tokens = torch.arange(30)[None]
     with torch.no_grad():
         torch.testing.assert_close(trained.eval()(tokens), theirs(tokens).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_another_trainer_s_file_with_a_given_tokenizer(words_folder, tmp_path, capsys):
+    made = nanogpt_file(tmp_path / "theirs", gpt2_state(vocabulary=300), vocabulary=300)
+    asked = ["train", "--from", str(made), "--corpus", str(words_folder), "--tokens", "512", "--sequences", "2"]
+    assert main([*asked, "--out", str(tmp_path / "out")]) != 0
+    assert "tokenizer" in capsys.readouterr().err
+    assert main([*asked, "--tokenizer", str(words_folder), "--out", str(tmp_path / "out")]) == 0
+    about = json.loads((tmp_path / "out" / "training.json").read_text())["from"]
+    assert about["model"] == str(made)
+    stored = starts.load(str(tmp_path / "out"))
+    assert (stored.model.config.activation, stored.tokens) == ("gelu", about["tokens"] + 528)
 
 
 def test_models_of_transformers_and_damaged_ones_are_refused(base, tmp_path):
