@@ -27,6 +27,7 @@ LAYERS = [
     {"curves"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Rooms that need no torch, so that data, prompts, scores and reports are quick and can be tested without it.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
-from evalkit.errors import DiskError, EvalkitError
+from evalkit.errors import DiskError, EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.frames import Run
@@ -72,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evalkit.engine.cluster import placing
     from evalkit.harness.taskset import read_tasks
 
+    _refuse_torchrun()
     # Records live until the end: scanning them for cycles again and again takes a fifth of a cached run.
     gc.set_threshold(50_000, 20)
     settings = options.settings(arguments)
@@ -104,6 +106,16 @@ def run(arguments: argparse.Namespace) -> int:
     outcome.check()
     _print_results(outcome, arguments)
     return 1 if outcome.failures else 0
+
+
+def _refuse_torchrun() -> None:
+    """Raise UsageError in a process of torchrun: each would evaluate everything, and write the same folder."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and size != "1":
+        raise UsageError(
+            f"torchrun started {size} processes that would all do the same run; give evalkit run --workers {size} (on "
+            "several machines --ray ADDRESS) without torchrun: docs/cluster.md"
+        )
 
 
 @dataclass

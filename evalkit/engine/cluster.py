@@ -41,37 +41,58 @@ _PATIENCE = 30.0
 _STORE = 256 << 20
 
 
+# The responses to a call by their positions, or what went wrong.
+_Responses = list[tuple[int, Response]] | Exception
+
+
 class Worker:
     """What an actor is: one engine, loaded from its description, and asked by the driver."""
 
-    def __init__(self, make: Callable[[], Engine], *, device: str, threads: int):
-        self._make, self._device, self._threads = make, device, threads
+    def __init__(self) -> None:
         self._engine: Engine | None = None
+        self._warnings = _Warnings()
+        logging.getLogger("evalkit").addHandler(self._warnings)
 
-    def ready(self) -> Mapping[str, str] | Exception:
+    def load(self, make: Callable[[], Engine], *, device: str, threads: int) -> Mapping[str, str] | Exception:
         """Load the engine; return how it computes."""
         try:
-            self._loaded()
-            return compute(self._device, self._threads)
+            set_threads(threads)
+            self._engine = self._engine or make()
+            return compute(device, threads)
         except Exception as error:
             return _sendable(error)
-
-    def _loaded(self) -> Engine:
-        if self._engine is None:
-            set_threads(self._threads)
-            self._engine = self._make()
-        return self._engine
 
     def describe(self) -> Description:
-        """Describe the engine."""
-        return description(self._loaded())
+        """Describe the engine, which is loaded."""
+        assert self._engine
+        return description(self._engine)
 
-    def answer(self, requests: Sequence[Request]) -> list[tuple[int, Response]] | Exception:
-        """Return the responses to a call, or what went wrong."""
+    def answer(self, requests: Sequence[Request]) -> tuple[_Responses, Sequence[str]] | None:
+        """Return the responses to a call, or what went wrong, and warnings; None if Ray has started this one again."""
+        if self._engine is None:
+            return None
         try:
-            return list(ask(self._loaded(), requests[0].kind, requests))
+            responses: _Responses = list(ask(self._engine, requests[0].kind, requests))
         except Exception as error:
-            return _sendable(error)
+            responses = _sendable(error)
+        return responses, self._warnings.taken()
+
+
+class _Warnings(logging.Handler):
+    """Keeps warnings until they are taken: a worker's own standard error is read by nobody."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a warning."""
+        self._texts.append(record.getMessage())
+
+    def taken(self) -> Sequence[str]:
+        """Return the warnings since the last time."""
+        texts, self._texts = self._texts, []
+        return texts
 
 
 def _sendable(error: Exception) -> Exception:
@@ -87,13 +108,14 @@ def _sendable(error: Exception) -> Exception:
 class _Member:
     """An actor. calls: what it has to answer, in order, by Ray's reference. ready: whether it can be sent to.
 
-    starts: how often it has been started since it was last ready.
+    starts: how often it has been started since it was last ready. answered: requests.
     """
 
     actor: Any
     calls: dict[Any, Call] = field(default_factory=dict)
     ready: bool = False
     starts: int = 0
+    answered: int = 0
 
 
 class Workers:
@@ -107,7 +129,7 @@ class Workers:
         self._members: list[_Member] = []
         self._starting: dict[Any, _Member] = {}
         self._again: deque[Call] = deque()
-        self._done: deque[tuple[Call, list[tuple[int, Response]] | Exception]] = deque()
+        self._done: deque[tuple[Call, _Responses]] = deque()
         self._deaths: Counter[Call] = Counter()
         self._compute: Mapping[str, str] = {}
         self._held: Any = None  # Ray's copy of `make`, which a worker needs whenever it starts again
@@ -121,6 +143,11 @@ class Workers:
     def busy(self) -> bool:
         """Whether answers are still to come."""
         return bool(self._done or self._again or any(m.calls for m in self._members))
+
+    @property
+    def starting(self) -> bool:
+        """Whether some workers are still to come."""
+        return bool(self._starting)
 
     def send(self, call: Call) -> None:
         """Send a call to the worker that has the least to do."""
@@ -161,9 +188,12 @@ class Workers:
         return self._compute
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers; say which share of the requests each has answered."""
         import ray
 
+        if total := sum(m.answered for m in self._members):
+            shares = ", ".join(f"{m.answered / total:.0%}" for m in self._members)
+            log.info("%d workers answered %s requests: %s", len(self._members), f"{total:,}", shares)
         for member in self._members:
             ray.kill(member.actor)
         self._members, self._starting = [], {}
@@ -183,7 +213,7 @@ class Workers:
         self._held = ray.put(self._make)
         kind = ray.remote(Worker).options(max_restarts=-1, **resources)
         for _ in range(number):
-            member = _Member(kind.remote(self._held, device=self._device, threads=self._threads))
+            member = _Member(kind.remote())
             self._members.append(member)
             self._expect(member)
 
@@ -191,7 +221,8 @@ class Workers:
         """Let a worker load its engine, again if it dies while it does."""
         member.ready = False
         member.starts += 1
-        self._starting[member.actor.ready.remote()] = member
+        loaded = member.actor.load.remote(self._held, device=self._device, threads=self._threads)
+        self._starting[loaded] = member
 
     def _collect(self, *, timeout: float) -> None:
         """Take what has come within a time: answers, and news of workers."""
@@ -245,19 +276,26 @@ class Workers:
             if not ray.wait([ref], timeout=0)[0]:
                 return
             try:
-                self._done.append((call, ray.get(ref)))
+                came = ray.get(ref)
             except ray.exceptions.RayError as error:
-                self._died(member, error)
+                log.debug("a worker died (%s)", type(error).__name__)
+                self._deaths[call] += 1
+                came = None
+            if came is None:
+                self._died(member)
                 return
+            responses, warnings = came
+            for text in dict.fromkeys(warnings):
+                log.warning("a worker: %s", text)
+            self._done.append((call, responses))
+            member.answered += len(call.requests)
             del member.calls[ref]
             self._deaths.pop(call, None)
 
-    def _died(self, member: _Member, error: Exception) -> None:
+    def _died(self, member: _Member) -> None:
         """Send a dead worker's calls to others, unless the one that it was computing has killed too many."""
         first, *others = member.calls.values()
         member.calls.clear()
-        self._deaths[first] += 1
-        log.debug("a worker died (%s)", type(error).__name__)
         if self._deaths[first] < _DEATHS:
             self._again.append(first)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import evalkit
-from evalkit.cli import main
+from evalkit.cli import _parser, main
 from evalkit.engine.cluster import placing
 from evalkit.engine.fake import FakeEngine
 from evalkit.errors import CheckpointError, StoreError
@@ -29,6 +31,7 @@ from evalkit.model.gpt import GPT
 from evalkit.runs.store import read_records
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Response
+from tests.conftest import REPOSITORY
 
 KILLS = int(os.environ.get("EVALKIT_KILLS", "5"))
 TASKS = "world_qa,world_pronouns,world_lastword,world_lm"
@@ -153,6 +156,17 @@ def test_an_error_of_the_engine_is_its_tasks_and_the_others_go_on(cluster):
     assert {result.task for result in run.results} == {"world_pronouns"}
 
 
+def test_what_a_worker_warns_of_is_said_here(cluster, caplog):
+    def answer(request):
+        import logging
+
+        logging.getLogger("evalkit.engine.budget").warning("out of memory: continuing with %d", 7)
+        return Response(loglikelihood=-1.0, tokens=1, text="no")
+
+    evalkit.evaluate(engine_of(answer), "world_pronouns", limit=5, out="run", workers=1)
+    assert caplog.messages.count("a worker: out of memory: continuing with 7") in (1, 2)  # once per unit
+
+
 def test_a_model_that_no_worker_can_load_is_one_line(cluster):
     def make(text, **options):
         raise CheckpointError(f"no weights on {text}")
@@ -173,6 +187,17 @@ def test_wrong_options_are_named(checkpoint, capsys, monkeypatch):
     assert "--workers and --ray need Ray: pip install 'evalkit[ray]'" in said
 
 
+def test_torchrun_is_told_what_to_do_instead(checkpoint, monkeypatch, capsys):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert main(["run", "--model", str(checkpoint)]) == 2
+    assert (
+        "give evalkit run --workers 4 (on several machines --ray ADDRESS) without torchrun" in capsys.readouterr().err
+    )
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert main(["run", "--model", str(checkpoint), "--tasks", "world_pronouns", "--limit", "2"]) == 0
+
+
 def test_an_address_at_which_nobody_listens(checkpoint, capsys):
     pytest.importorskip("ray", reason="Ray is not installed (pip install 'evalkit[ray]')")
     code = (
@@ -188,6 +213,18 @@ def test_threads_are_given_back(checkpoint):
     few = evalkit.load_tasks("world_pronouns", limit=3)
     evalkit.evaluate(checkpoint, few, out="run", threads=before + 1)
     assert torch.get_num_threads() == before
+
+
+def test_the_files_for_clusters_are_sound():
+    folder = REPOSITORY / "examples" / "cluster"
+    subprocess.run(["bash", "-n", str(folder / "slurm.sh")], check=True)
+    job = yaml.safe_load((folder / "kuberay.yaml").read_text())
+    spec = job["spec"]["rayClusterSpec"]
+    assert job["kind"] == "RayJob" and spec["headGroupSpec"]["template"]["spec"]["containers"]
+    assert all(group["template"]["spec"]["containers"] for group in spec["workerGroupSpecs"])
+    for text in ((folder / "slurm.sh").read_text().partition(" -- ")[2], job["spec"]["entrypoint"]):
+        words = shlex.split(text.replace("\\\n", " "))
+        assert words[0] == "evalkit" and _parser().parse_args(words[1:]).ray == "auto"
 
 
 DRIVER = """
