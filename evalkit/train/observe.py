@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from evalkit.engine.gpt import GPTEngine
 from evalkit.errors import UsageError
 from evalkit.files import make_folder, write_atomic
 from evalkit.harness.loaded import Loaded
+from evalkit.harness.prompt_cache import PromptCache
 from evalkit.harness.run import describe, evaluate
 from evalkit.harness.settings import RunSettings
 from evalkit.model import weights
@@ -64,12 +65,15 @@ def show(observers: Sequence[Observer], model: GPT, tokenizer: Tokenizer, out: P
 class Evaluation:
     """Runs tasks into OUT/eval/step-N, an ordinary run folder; the folder of a step taken again is replaced.
 
+    prompts: where they are kept from one look to the next.
+
     Raises UsageError for `every` below 1.
     """
 
     every: int
     tasks: Sequence[Loaded]
     settings: RunSettings
+    prompts: PromptCache = field(default_factory=PromptCache)
 
     def __post_init__(self) -> None:
         _check_every(self.every)
@@ -83,7 +87,7 @@ class Evaluation:
             silent(),
             RunStore(folder, describe(engine, self.tasks, self.settings), training=facts) as store,
         ):
-            evaluate(engine, self.tasks, self.settings, store)
+            evaluate(engine, self.tasks, self.settings, store, prompts=self.prompts)
 
 
 @dataclass(frozen=True, kw_only=True)
