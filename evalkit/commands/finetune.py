@@ -120,7 +120,7 @@ def _finetune(arguments: argparse.Namespace) -> Sequence[Result]:
 
     gpt, tokenizer = weights.build(checkpoint, device=arguments.device)
     label = resolve.label_of(arguments.model, checkpoint.path)
-    base = Base(gpt=gpt, tokenizer=tokenizer, label=label, digest=checkpoint.content_hash)
+    base = Base(gpt=weights.storable(gpt), tokenizer=tokenizer, label=label, digest=checkpoint.content_hash)
     model_limits = {"first_special": gpt.config.vocab_size, "context": gpt.config.context}
     limits = {"limit": arguments.limit, "limit_train": arguments.limit_train}
     prepared = [prepare(task, tokenizer, data, **model_limits, **limits) for task in tasks]

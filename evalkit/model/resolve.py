@@ -98,8 +98,11 @@ def label_of(name: str, path: Path) -> str:
     A file is called after its folder too: trainers give all of their files one name (`ckpt.pt`).
     """
     place, at, step = name.rpartition("@")
-    if at and not Path(name).exists() and Path(place).is_dir():
-        return f"{Path(place).absolute().name}@{step}"
+    folder = Path(place)
+    if at and not Path(name).exists() and folder.is_dir():
+        if step == "last":
+            step = str(_step_of(path) if path == folder else formats.step_in(path))
+        return f"{folder.absolute().name}@{step}"
     if not Path(name).exists():
         return name
     absolute = path.absolute()

@@ -130,10 +130,12 @@ def save(
     record: Mapping[str, Any] | None,
     dtype: torch.dtype = torch.float32,
     family: Family | None = None,
+    ends: Iterable[int] = (),
 ) -> None:
     """Write a checkpoint folder; `record` (of how the model was trained), if any, becomes training.json.
 
-    family: the layout; by default the first that holds the model's shape. Raises UsageError if none does.
+    family: the layout; by default the first that holds the model's shape. ends: tokens that end a generated text
+    besides end of text. Raises UsageError if no layout holds the shape.
     """
     config = model.config
     family = family or families.family_for(config)
@@ -141,8 +143,9 @@ def save(
     stored = _stored(model, family, dtype)
     write_atomic(folder / "model.safetensors", to_safetensors(stored, metadata={"format": "pt"}))
     tokenizer.save(folder, context=config.context)
-    ids = {"bos_token_id": tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin}
-    ids |= {"eos_token_id": tokenizer.end_of_text}
+    ids: dict[str, Any] = {"bos_token_id": tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin}
+    stops = [tokenizer.end_of_text, *sorted({*ends} - {tokenizer.end_of_text})]
+    ids |= {"eos_token_id": stops if len(stops) > 1 else tokenizer.end_of_text}
     settings = {**family.settings(config), "initializer_range": 0.02, **ids, "dtype": str(dtype).removeprefix("torch.")}
     write_atomic(folder / "config.json", json.dumps(settings, indent=2) + "\n")
     if record is not None:
@@ -173,19 +176,22 @@ def _copy(checkpoint: Checkpoint, target: Path, *, dtype: torch.dtype) -> None:
     record = read_json(path, CheckpointError) if path.is_file() else None
     if record and (curve := _loss_curve(checkpoint.path / "metrics.jsonl")):
         record = {**record, "loss_curve": curve}
-    family = checkpoint.family
-    if family is None:
-        family, config = families.layout_for(model.config)
-        model = _biased(model, config) if config != model.config else model
-    save(model, tokenizer, target, record=record, dtype=dtype, family=family)
+    save(storable(model), tokenizer, target, record=record, dtype=dtype, family=checkpoint.family, ends=checkpoint.ends)
 
 
-def _biased(model: GPT, config: GPTConfig) -> GPT:
-    """Return the same network with biases of zero, for a layout that cannot be without."""
-    wide, state = empty(config), model.state_dict()
-    zeros = {name: torch.zeros(shape) for name, shape in shapes(wide).items() if name not in state}
-    wide.load_state_dict(zeros | state, assign=True)
-    return wide
+def storable(model: GPT) -> GPT:
+    """Return the same network in a shape that some layout holds: perhaps with biases, all zero.
+
+    Raises UsageError if there is none.
+    """
+    _, config = families.layout_for(model.config)
+    if config == model.config:
+        return model
+    biased, state = empty(config), model.state_dict()
+    missing = {name: shape for name, shape in shapes(biased).items() if name not in state}
+    zeros = {name: model.tokens.weight.new_zeros(shape) for name, shape in missing.items()}
+    biased.load_state_dict(zeros | state, assign=True)
+    return biased.train(model.training).requires_grad_(model.tokens.weight.requires_grad)
 
 
 def _loss_curve(path: Path, *, points: int = 100) -> list[tuple[int, float]]:

@@ -54,6 +54,7 @@ def load(name: str, *, vocabulary: Vocabulary | None = None) -> Start:
         raise UsageError(f"--from {name}: only evalkit's own GPT can be trained; give the folder without {HF}")
     checkpoint = formats.open(resolve.path_of(name), vocabulary=vocabulary)
     model, tokenizer = weights.build(checkpoint)
+    model = weights.storable(model)  # a training ends in a checkpoint
     known = checkpoint.training
     facts: dict[str, Any] = {key: known[key] for key in ("step", "tokens", "flops") if isinstance(known.get(key), int)}
     return Start(model=model, tokenizer=tokenizer, name=name, digest=checkpoint.content_hash, **facts)

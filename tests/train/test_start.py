@@ -19,6 +19,7 @@ from evalkit.train import start as starts
 from evalkit.train.log import read_metrics
 from evalkit.train.loop import Trainer, train
 from evalkit.train.presets import nearest
+from tests.model.formats import trainers
 from tests.model.formats.trainers import gpt2_state, nanogpt_file
 
 
@@ -200,3 +201,17 @@ def test_sequences_may_be_shorter_than_the_context(base, words_folder, tmp_path)
 
 def test_the_nearest_size():
     assert nearest(SHAPE) == "pico"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_training_starts_from_a_file_of_nanogpt(bias, tmp_path):
+    """Without biases it gets some of zero, because the checkpoint that it writes has a layout with biases."""
+    state = trainers.gpt2_state(bias=bias)
+    path = trainers.nanogpt_file(tmp_path / "out", state)
+    trainers.tokenizer(tmp_path / "out")
+    start = starts.load(str(path))
+    assert (start.step, start.tokens) == (40, 40 * 5 * 4 * trainers.CONTEXT)
+    expected = trainers.gpt2_logits(state, trainers.tokens(), tanh=False)
+    torch.testing.assert_close(start.model(trainers.tokens()), expected, atol=1e-5, rtol=0)
+    weights.save(start.model, start.tokenizer, tmp_path / "trained", record=None)
+    torch.testing.assert_close(weights.load(tmp_path / "trained")[0](trainers.tokens()), expected, atol=1e-5, rtol=0)

@@ -83,6 +83,7 @@ def test_a_step_of_a_folder_with_many_checkpoints(made, tmp_path):
         assert resolve.path_of(f"{folder}@{step}") == path
         assert resolve.label_of(f"{folder}@{step}", path) == f"many@{step}"
     assert resolve.path_of(f"{folder}@last") == steps[max(steps)]
+    assert resolve.label_of(f"{folder}@last", steps[max(steps)]) == f"many@{max(steps)}"
     for wrong in ("7", "-5", "best", ""):
         with pytest.raises(CheckpointError, match=rf"many has no checkpoint of step {wrong} \(it has: (5|1000), "):
             resolve.path_of(f"{folder}@{wrong}")

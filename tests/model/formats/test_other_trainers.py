@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -214,6 +215,15 @@ def test_litgpt(kind, how, tokenizer, tmp_path):
     assert bool(error) == (kind in ("qwen3", "window")), error
     facts = formats.open(folder).training
     assert (facts["step"], facts["tokens"]) == (20, 20 * 64 * CONTEXT) if how == "pre-training" else not facts
+
+
+def test_litgpt_s_end_tokens_are_kept(tokenizer, tmp_path):
+    settings = litgpt_settings("llama")
+    folder = litgpt_folder(tmp_path / "lit", settings, litgpt_state(settings))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9]}))
+    weights.export(folder, tmp_path / "exported", vocabulary=given(tokenizer))
+    end = Tokenizer.load(tokenizer).end_of_text
+    assert (formats.open(folder).ends, formats.open(tmp_path / "exported").ends) == ([7, 9], [end, 7, 9])
 
 
 def test_litgpt_keeps_a_tied_matrix_tied(tokenizer, tmp_path):
