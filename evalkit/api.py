@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.data.sources import DataPaths
 from evalkit.engine.calls import Here, Placing
-from evalkit.engine.cluster import placing
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
+from evalkit.engine.placing import placing
 from evalkit.errors import DataError, UsageError
 from evalkit.frames import Comparison, Forecasts, Results, Run
 from evalkit.harness.affordable import check_seconds, within

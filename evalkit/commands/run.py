@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from evalkit import api
     from evalkit.engine import open
-    from evalkit.engine.cluster import placing
+    from evalkit.engine.placing import placing
     from evalkit.harness.taskset import read_tasks
 
     _refuse_torchrun()

@@ -8,23 +8,17 @@ the one that was being computed; Ray's own retries count those that merely waite
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import signal
-import socket
-import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from evalkit.engine.base import Engine, ask
-from evalkit.engine.calls import Answer, Call, Description, Here, Placing, description
-from evalkit.engine.compute import check_threads, compute, set_threads
-from evalkit.errors import ClusterError, UsageError
+from evalkit.engine.calls import Answer, Call, Description, description
+from evalkit.engine.compute import compute, set_threads
+from evalkit.errors import ClusterError
 from evalkit.types import Request, Response
 
 log = logging.getLogger(__name__)
@@ -37,8 +31,6 @@ _DEATHS = 3
 _STARTS = 5
 # Seconds without any worker after which the user is told.
 _PATIENCE = 30.0
-# Bytes for calls and answers on their way; what does not fit is kept on the disk.
-_STORE = 256 << 20
 
 
 # The responses to a call by their positions, or what went wrong.
@@ -188,10 +180,11 @@ class Workers:
         return self._compute
 
     def close(self) -> None:
-        """End the workers; say which share of the requests each has answered."""
+        """End the workers; say which share of the requests each of several has answered."""
         import ray
 
-        if total := sum(m.answered for m in self._members):
+        total = sum(m.answered for m in self._members)
+        if total and len(self._members) > 1:
             shares = ", ".join(f"{m.answered / total:.0%}" for m in self._members)
             log.info("%d workers answered %s requests: %s", len(self._members), f"{total:,}", shares)
         for member in self._members:
@@ -278,7 +271,8 @@ class Workers:
             try:
                 came = ray.get(ref)
             except ray.exceptions.RayError as error:
-                log.debug("a worker died (%s)", type(error).__name__)
+                task = call.requests[0].task
+                log.warning("a worker died at %s (%s); what it was computing is repeated", task, type(error).__name__)
                 self._deaths[call] += 1
                 came = None
             if came is None:
@@ -316,84 +310,3 @@ def _named(report: Mapping[str, str]) -> str:
 def _room(ray: Any) -> str:
     total, free = ray.cluster_resources(), ray.available_resources()
     return ", ".join(f"{free.get(name, 0):g} of {total.get(name, 0):g} {name}s are free" for name in ("CPU", "GPU"))
-
-
-@contextmanager
-def placing(*, workers: int | None = None, address: str | None = None, threads: int | None = None) -> Iterator[Placing]:
-    """Say where engines answer while the block runs: in this process, or in workers on Ray.
-
-    workers: how many; None for this process unless there is an address, and then as many as the cluster has GPUs or
-    nodes. address: of a running cluster; None for one on this machine that ends with the block. threads: of matrix
-    products, in each worker (default: 1) or in this process (default: torch's own number, which is then not recorded).
-
-    Raises UsageError where Ray is not installed or its address does not answer.
-    """
-    check_threads(threads)
-    if workers is None and address is None:
-        yield partial(Here, threads=threads)
-        return
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {workers}")
-    threads = threads or 1
-    with _connected(address, cpus=(workers or 1) * threads) as ray:
-
-        def place(make: Callable[[], Engine], /, *, device: str) -> Workers:
-            resources = ray.cluster_resources()
-            on_gpu = device.partition(":")[0] == "cuda"
-            number = workers or int(resources.get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
-            return Workers(make, device=device, number=number, threads=threads)
-
-        yield place
-
-
-@contextmanager
-def _connected(address: str | None, *, cpus: int) -> Iterator[Any]:
-    """Connect to a cluster, or start one on this machine; leave one that the user has connected to as it is."""
-    # Read when Ray is imported: nobody is told that it is used here, and a worker keeps the devices it can see.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(f"--workers and --ray need Ray: pip install 'evalkit[ray]' ({error})") from None
-    if ray.is_initialized():
-        yield ray
-        return
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    if address is None:
-        options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
-    _check_address(address)
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM)
-    began = time.monotonic()
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_cluster(address, error) from None
-    log.debug("connected to Ray after %.1f s", time.monotonic() - began)
-    # Ray prints on standard output that a worker died, in spite of log_to_driver.
-    ray._private.worker._worker_logs_enabled = False
-    try:
-        if main:
-            signal.signal(signal.SIGTERM, handler)  # Ray's own would end the process with another code
-        yield ray
-    finally:
-        ray._private.worker._worker_logs_enabled = True
-        ray.shutdown()
-
-
-def _check_address(address: str | None) -> None:
-    """Raise UsageError for an address at which nobody listens: Ray itself would wait for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not colon:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise _no_cluster(address, error) from None
-
-
-def _no_cluster(address: str | None, error: Exception) -> UsageError:
-    reason = str(error).strip().partition("\n")[0]
-    where = f"--ray {address}: no cluster of Ray answers there" if address else "--workers: Ray does not start"
-    return UsageError(f"{where} ({reason})")

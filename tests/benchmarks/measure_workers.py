@@ -22,8 +22,8 @@ from pathlib import Path
 
 import evalkit
 from evalkit.engine.calls import Call, ask_all
-from evalkit.engine.cluster import placing
 from evalkit.engine.fake import FakeEngine
+from evalkit.engine.placing import placing
 from evalkit.errors import program
 from evalkit.types import Request, Response
 

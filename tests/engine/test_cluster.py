@@ -21,8 +21,8 @@ import yaml
 
 import evalkit
 from evalkit.cli import _parser, main
-from evalkit.engine.cluster import placing
 from evalkit.engine.fake import FakeEngine
+from evalkit.engine.placing import placing
 from evalkit.errors import CheckpointError, StoreError
 from evalkit.harness import run as run_module
 from evalkit.model import weights

@@ -1,0 +1,107 @@
+"""placing(): where engines answer, in this process or in workers on a cluster of Ray, which is started if need be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from evalkit.engine.base import Engine
+from evalkit.engine.calls import Here, Placing
+from evalkit.engine.cluster import Workers
+from evalkit.engine.compute import check_threads
+from evalkit.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+# Bytes for calls and answers on their way; what does not fit is kept on the disk.
+_STORE = 256 << 20
+
+
+@contextmanager
+def placing(*, workers: int | None = None, address: str | None = None, threads: int | None = None) -> Iterator[Placing]:
+    """Say where engines answer while the block runs: in this process, or in workers on Ray.
+
+    workers: how many; None for this process unless there is an address, and then as many as the cluster has GPUs or
+    nodes. address: of a running cluster; None for one on this machine that ends with the block. threads: of matrix
+    products, in each worker (default: 1) or in this process (default: torch's own number, which is then not recorded).
+
+    Raises UsageError where Ray is not installed or its address does not answer.
+    """
+    check_threads(threads)
+    if workers is None and address is None:
+        yield partial(Here, threads=threads)
+        return
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+    threads = threads or 1
+    with _connected(address, cpus=(workers or 1) * threads) as ray:
+
+        def place(make: Callable[[], Engine], /, *, device: str) -> Workers:
+            resources = ray.cluster_resources()
+            on_gpu = device.partition(":")[0] == "cuda"
+            number = workers or int(resources.get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
+            return Workers(make, device=device, number=number, threads=threads)
+
+        yield place
+
+
+@contextmanager
+def _connected(address: str | None, *, cpus: int) -> Iterator[Any]:
+    """Connect to a cluster, or start one on this machine; leave one that the user has connected to as it is."""
+    # Read when Ray is imported: nobody is told that it is used here, and a worker keeps the devices it can see.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError(f"--workers and --ray need Ray: pip install 'evalkit[ray]' ({error})") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if address is None:
+        options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
+    _check_address(address)
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    began = time.monotonic()
+    try:
+        ray.init(address=address or "local", **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _no_cluster(address, error) from None
+    log.debug("connected to Ray after %.1f s", time.monotonic() - began)
+    # Ray prints on standard output that a worker died, in spite of log_to_driver.
+    ray._private.worker._worker_logs_enabled = False
+    try:
+        if main:
+            signal.signal(signal.SIGTERM, handler)  # Ray's own would end the process with another code
+        yield ray
+    finally:
+        ray._private.worker._worker_logs_enabled = True
+        ray.shutdown()
+
+
+def _check_address(address: str | None) -> None:
+    """Raise UsageError for an address at which nobody listens: Ray itself would wait for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise _no_cluster(address, error) from None
+
+
+def _no_cluster(address: str | None, error: Exception) -> UsageError:
+    reason = str(error).strip().partition("\n")[0]
+    where = f"--ray {address}: no cluster of Ray answers there" if address else "--workers: Ray does not start"
+    return UsageError(f"{where} ({reason})")
