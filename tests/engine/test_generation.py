@@ -21,7 +21,7 @@ from evalkit.types import Decoding, Request
 from tests.engine.responses import same_texts
 from tests.model.shapes import shapes
 
-SHAPE = {"n_layer": 3, "d_model": 32, "n_head": 2, "context": 48}
+SHAPE = {"n_layer": 3, "d_model": 32, "n_head": 2, "context": 56}
 KINDS = shapes(band=5)
 
 

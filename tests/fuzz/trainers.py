@@ -9,7 +9,7 @@ import torch
 
 from evalkit.model import resolve, weights
 from evalkit.report import models
-from tests.model.formats import test_distributed, test_nanochat, trainers
+from tests.model.formats import test_dcp, test_nanochat, trainers
 
 _CHARACTERS = len(set(trainers.TEXT))
 
@@ -41,8 +41,8 @@ def nanochat(folder: Path) -> None:
 def distributed(folder: Path) -> None:
     """Write torchtitan's folder, of three ranks."""
     trainers.tokenizer(folder)
-    (folder / "params.json").write_text(json.dumps(test_distributed.PARAMS))
-    test_distributed.write_ranks(folder, test_distributed.titan_weights())
+    (folder / "params.json").write_text(json.dumps(test_dcp.PARAMS))
+    test_dcp.write_ranks(folder, test_dcp.titan_weights())
 
 
 def load(folder: Path) -> bool:
