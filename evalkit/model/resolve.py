@@ -64,19 +64,27 @@ def _at_step(name: str) -> Path | None:
     folder = Path(place)
     if not at or Path(name).exists() or not folder.is_dir():
         return None
-    steps = {step: path for path in formats.within(folder) if (step := formats.step_in(path)) is not None}
-    if (own := _step_of(folder)) is not None:
-        steps.setdefault(own, folder)
-    wanted = max(steps, default=None) if word == "last" else int(word) if word.isascii() and word.isdigit() else None
-    if wanted in steps:
+    steps = dict[int, Path]()
+    for path in (*formats.within(folder), *([folder] if formats.find(folder) else [])):
+        if (step := _step_of(path, folder)) is not None:
+            steps.setdefault(step, path)
+    wanted = {str(step): step for step in steps}.get(word.lstrip("0") or word[-1:])
+    if word == "last" and steps:
+        wanted = max(steps)
+    if wanted is not None:
         return steps[wanted]
-    listed = ", ".join(map(str, sorted(steps))) or "none"
-    raise CheckpointError(f"{folder} has no checkpoint of step {word} (it has: {listed}; or last)")
+    listed = f"{', '.join(map(str, sorted(steps)))}; or last" if steps else "none"
+    raise CheckpointError(f"{folder} has no checkpoint of step {word} (it has: {listed})")
 
 
-def _step_of(folder: Path) -> int | None:
-    """Return the step of the checkpoint that a folder itself is."""
-    step = formats.transformers.training_of(folder).get("step") if formats.transformers.recognises(folder) else None
+def _step_of(path: Path, folder: Path) -> int | None:
+    """Return the step of a checkpoint in a folder, from its name or its training; the folder may be one itself."""
+    if path != folder and (named := formats.step_in(path)) is not None:
+        return named
+    try:
+        step = formats.open(path).training.get("step")
+    except CheckpointError:
+        return None
     return step if isinstance(step, int) else None
 
 
@@ -88,7 +96,8 @@ def _only(folder: Path) -> Path:
     if len(inside) > 1:
         named = [path.name for path in inside]
         shown = ", ".join(named if len(named) <= 8 else [*named[:3], "...", *named[-3:]])
-        raise CheckpointError(f"{folder} holds {len(inside)} checkpoints ({shown}): give one of them, or {folder}@STEP")
+        other = f", or {folder}@STEP" if any(formats.step_in(path) is not None for path in inside) else ""
+        raise CheckpointError(f"{folder} holds {len(inside)} checkpoints ({shown}): give one of them{other}")
     return inside[0] if inside else folder
 
 
@@ -101,7 +110,7 @@ def label_of(name: str, path: Path) -> str:
     folder = Path(place)
     if at and not Path(name).exists() and folder.is_dir():
         if step == "last":
-            step = str(_step_of(path) if path == folder else formats.step_in(path))
+            step = str(_step_of(path, folder))
         return f"{folder.absolute().name}@{step}"
     if not Path(name).exists():
         return name

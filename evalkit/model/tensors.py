@@ -223,13 +223,22 @@ def _opened(path: Path, within: Sequence[str]) -> Iterator[Any]:
 
 def _tensors(path: Path, within: Sequence[str]) -> dict[str, Tensor]:
     """Read the tensors of a pickle."""
-    state = unpickled(path)
+    return plain(unpickled(path), path, within=within)
+
+
+def plain(state: Any, path: Path, *, within: Sequence[str] = ()) -> dict[str, Tensor]:
+    """Return the tensors of an unpickled file. Raises CheckpointError for anything but a table of dense ones."""
     for key in within:
         state = state.get(key) if isinstance(state, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(map(_is_dense, state.values())):
         where = f" in {'.'.join(within)}" if within else ""
         raise CheckpointError(f"{path}: expected a mapping from names to tensors{where}")
     return state
+
+
+def _is_dense(value: Any) -> bool:
+    known = isinstance(value, Tensor) and value.layout == torch.strided
+    return known and value.device.type == "cpu" and not value.is_quantized and not value.is_complex()
 
 
 def unpickled(path: Path) -> Any:

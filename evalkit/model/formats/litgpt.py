@@ -72,9 +72,8 @@ def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
     weights = folder / WEIGHTS
     stored = tensors.unpickled(weights)
     nested = isinstance(stored, dict) and isinstance(stored.get("model"), dict)
-    state = stored["model"] if nested else stored
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{weights}: expected a mapping from names to tensors")
+    within = ("model",) if nested else ()
+    state = tensors.plain(stored, weights, within=within)
     names = unwrapped(state, weights)
     untied = tensors.differ(*(state[key] for key, name in names.items() if name in (_EMBEDDING, _OUTPUT)))
     config = _config(settings, untied=untied)
@@ -83,7 +82,7 @@ def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
     layout = _tensors(settings, config, grouped=any(".attn.attn." in name for name in names.values()))
 
     def source(_: Sequence[Any]) -> Source:
-        return tensors.Renamed(tensors.Files([weights], within=("model",) if nested else ()), names)
+        return tensors.Renamed(tensors.Files([weights], within=within), names)
 
     vocabulary = vocabulary or vocabularies.beside(weights)
     vocabulary = vocabulary or vocabularies.missing(

@@ -53,10 +53,9 @@ def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
     from evalkit.model import tensors
 
     stored = tensors.unpickled(path)
-    for key in ("model", "model_args"):
-        if not isinstance(stored, dict) or not isinstance(stored.get(key), dict):
-            raise CheckpointError(f"{path}: {key} is missing or no table")
-    state = stored["model"]
+    state = tensors.plain(stored, path, within=("model",))
+    if not isinstance(stored.get("model_args"), dict):
+        raise CheckpointError(f"{path}: model_args is missing or no table")
     names = {key: name for key, name in unwrapped(state, path).items() if not name.endswith(_MASK)}
     untied = tensors.differ(*(state[key] for key, name in names.items() if name in (_EMBEDDING, _OUTPUT)))
     config = _config(
@@ -116,6 +115,8 @@ def _vocabulary(path: Path, size: int, settings: Mapping[str, Any]) -> Vocabular
 
 def _training(stored: Mapping[str, Any], settings: Mapping[str, Any], config: GPTConfig) -> dict[str, Any]:
     """Return what is known: the steps, and the tokens if the training began with random weights."""
+    from torch import Tensor
+
     facts: dict[str, Any] = {}
     step, loss, dataset = stored.get("iter_num"), stored.get("best_val_loss"), settings.get("dataset")
     each = [settings.get(name) for name in ("gradient_accumulation_steps", "batch_size", "block_size")]
@@ -129,8 +130,9 @@ def _training(stored: Mapping[str, Any], settings: Mapping[str, Any], config: GP
     if isinstance(dataset, str):
         facts["corpus"] = dataset
     # nanoGPT notes the loss of the weights that it writes.
-    if loss is not None and (isinstance(loss, float) or getattr(loss, "ndim", None) == 0):
-        facts["loss"] = float(loss)
+    number = loss.item() if isinstance(loss, Tensor) and loss.ndim == 0 and loss.device.type == "cpu" else loss
+    if isinstance(number, float) and math.isfinite(number):
+        facts["loss"] = number
     return facts
 
 

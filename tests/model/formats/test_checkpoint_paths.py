@@ -94,6 +94,15 @@ def test_a_step_of_a_folder_with_many_checkpoints(made, tmp_path):
             resolve.path_of(str(folder))
 
 
+def test_a_step_may_be_that_of_the_training(out):
+    assert resolve.path_of(f"{out}@40") == resolve.path_of(f"{out}@last") == out / "ckpt.pt"
+    assert resolve.label_of(f"{out}@last", out / "ckpt.pt") == "out@40"
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint of step 9{5000} \(it has: 40; or last\)|no checkpoint of step 999"
+    ):
+        resolve.path_of(f"{out}@{'9' * 5000}")
+
+
 def test_parts_of_a_checkpoint_are_no_steps(tmp_path):
     for name in ("model-00001-of-00002.safetensors", "tokenizer.json", "events.out.tfevents.17", ".ckpt_3.pt"):
         (tmp_path / name).write_bytes(b"x")

@@ -97,6 +97,12 @@ def test_nanogpt_tells_its_training(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("loss", [torch.tensor(1j), torch.tensor(float("nan")), torch.ones(2), "low", None])
+def test_a_loss_that_is_none_is_left_out(loss, tmp_path):
+    path = edited(tmp_path, lambda stored: stored.update(best_val_loss=loss))
+    assert "loss" not in formats.open(path).training
+
+
 def test_nanogpt_s_characters_are_those_of_meta_pkl(tmp_path, monkeypatch):
     """Beside the file, and where nanoGPT keeps the data set; read without running the pickle."""
     places = ["out/meta.pkl", "data/chars/meta.pkl", "elsewhere/data/chars/meta.pkl"]
@@ -292,6 +298,10 @@ BROKEN = {
     ),
     "no tensor": (lambda f: edited(f, lambda s: s["model"].update(x=3)), "mapping from names to tensors in model"),
     "no table": (lambda f: edited(f, lambda s: s.update(model_args=[*s["model_args"]])), "model_args is missing or no"),
+    "sparse": (
+        lambda f: edited(f, lambda s: s["model"].update({"lm_head.weight": torch.eye(3).to_sparse()})),
+        "mapping from names to tensors in model",
+    ),
     "text": (lambda f: nanogpt(f, n_head="many"), r'model_args\.n_head is "many"; it must be a whole number'),
     "tensor": (lambda f: nanogpt(f, n_head=torch.ones(2)), r"model_args\.n_head is .*it must be a whole number"),
     "odd heads": (lambda f: nanogpt(f, n_head=5), "not a multiple of n_head 5"),
