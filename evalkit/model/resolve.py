@@ -27,6 +27,11 @@ def path_of(name: str) -> Path:
     Raises CheckpointError when the weights are neither bundled, local nor cached, with the ways to provide them;
     UsageError for an unknown name.
     """
+    try:
+        Path(name).exists()
+    except OSError as error:  # too long
+        reason = error.strerror
+        raise CheckpointError(f"no checkpoint file or folder {name[:100]} ({reason})") from error
     plain = name.removeprefix("hf:")
     if at_step := _at_step(plain):
         return at_step
