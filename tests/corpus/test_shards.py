@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import processors
 
 from evalkit import corpus
 from evalkit.corpus.page import page_of
@@ -154,7 +155,9 @@ def test_documents_begin_as_the_tokenizer_s_texts_do(make, tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "the {n} lines of a text"}}\n' for n in range(300)))
     backend = Tokenizer.train(["the lines of a text"], vocab_size=270)._backend
     backend.add_special_tokens(["<s>"])
-    tokenizer = Tokenizer(backend, begin="<s>", begins=True)
+    special = [("<s>", backend.token_to_id("<s>"))]
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=special)
+    tokenizer = Tokenizer(backend, begin="<s>")
     built = make([tmp_path / "rows.jsonl"], tmp_path / "built", tokenizer=tokenizer)
     texts = [f"the {n} lines of a text" for n in range(300)]
     plain = corpus.of_texts(texts, tokenizer, tmp_path / "plain", name="plain")
