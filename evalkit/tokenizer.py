@@ -35,6 +35,7 @@ _PAIRS = [
 FILES = ["tokenizer.json", *(name for pair in _PAIRS for name in pair)]
 # Files that may add tokens; the last two count only if tokenizer_config.json has no added_tokens_decoder.
 CONFIG, SPECIAL_MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+ALL = (*FILES, CONFIG, SPECIAL_MAP, ADDED)
 _SPECIAL = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 _SPECIAL_LISTS = ("extra_special_tokens", "additional_special_tokens")
 

@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   evalkit watch checkpoints/mine --tasks arc_easy,piqa --seconds 120 --every 30 --tensorboard
   evalkit watch trainer_output --tasks lambada --until 20000       checkpoint-N of transformers' Trainer
   evalkit watch checkpoints/mine --fail-if-worse-than runs/main --from-step 5000    1 where a step is worse
+  evalkit watch nanoGPT/out --tokenizer gpt2                       ckpt.pt, each time that it is written
   evalkit watch checkpoints/mine --once                            what is there now: for CI
 
 OUT (FOLDER/eval) holds a run folder for each step, for `evalkit report OUT` and `evalkit compare`, and curve.jsonl
@@ -33,14 +34,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "folder", type=Path, metavar="FOLDER",
-        help="where a trainer puts its checkpoints: step-N, checkpoint-N, ..., or one that it replaces",
+        help="where a trainer puts its checkpoints: step-N, checkpoint-N, model_N.pt, ..., or one that it replaces",
     )  # fmt: skip
     options.add_tasks(parser, default="world-quick")
     parser.add_argument(
         "--seconds", type=float,
         help="score as many documents as fit into this time, chosen at the first checkpoint and then always the same",
     )  # fmt: skip
-    parser.add_argument("--tokenizer", help="a folder or model whose tokenizer stands in where checkpoints have none")
+    parser.add_argument(
+        "--tokenizer",
+        help="a folder, file or model whose tokenizer stands in: where folders in transformers' layout have none, else "
+        "always",
+    )
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="time between two looks (60)")
     parser.add_argument("--once", action="store_true", help="evaluate what is there, then end")
     parser.add_argument("--until", type=int, metavar="STEP", help="end when this step or a later one is evaluated")
@@ -86,9 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
     with _curve(arguments) as curve:
         watch = Watch(
             arguments.folder, curve, gate=gate, tokenizer=tokenizer,
-            open=lambda place: api.open_model(
-                place, name=name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-                every_window=arguments.begin == "every-window",
+            open=lambda place, tokenizer: api.open_model(
+                place, name=name, tokenizer=tokenizer, dtype=arguments.dtype, device=arguments.device,
+                batch_tokens=arguments.batch_tokens, every_window=arguments.begin == "every-window",
             ),
         )  # fmt: skip
         failed, before = False, len(curve.lines)

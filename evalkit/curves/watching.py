@@ -19,6 +19,7 @@ from evalkit.curves.learning_curve import LearningCurve
 from evalkit.engine.open import Model
 from evalkit.errors import CheckpointError, CompareError, UsageError
 from evalkit.frames import Comparison, Run
+from evalkit.model.formats import transformers
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,9 @@ class Seen:
 class Watch:
     """The checkpoints of a folder, evaluated into a curve as they become complete.
 
-    open: opens a checkpoint's folder as a model. tokenizer: a folder whose tokenizer stands in where a checkpoint has
-    none. failures: what could not be evaluated, by step.
+    open: opens a checkpoint, with a tokenizer in place of its own unless that is None. tokenizer: where one is that
+    stands in for that of checkpoints: in transformers' layout where they have none, else for all. failures: what could
+    not be evaluated, by step.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Watch:
         folder: Path,
         curve: LearningCurve,
         *,
-        open: Callable[[Path], Model],
+        open: Callable[[Path, Path | None], Model],
         gate: Gate | None = None,
         tokenizer: Path | None = None,
     ):
@@ -136,10 +138,13 @@ class Watch:
             if not checkpoints.snapshot(checkpoint, place):
                 log.info("step %s is being replaced or removed; left for later", f"{checkpoint.step:,}")
                 return None
-            if self._tokenizer:
-                checkpoints.add_tokenizer(place, self._tokenizer)
+            given = self._tokenizer
+            if given and transformers.recognises(place):  # transformers itself may run it, and looks only there
+                checkpoints.add_tokenizer(place, given)
+                given = None
+            model = self._open(place if checkpoint.path.is_dir() else place / checkpoint.path.name, given)
             facts = {name: value for name, value in checkpoint.facts.items() if name != "step"}
-            return self._curve.add(self._open(place), step=checkpoint.step, mark=checkpoint.mark, **facts)
+            return self._curve.add(model, step=checkpoint.step, mark=checkpoint.mark, **facts)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 

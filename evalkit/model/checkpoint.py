@@ -16,6 +16,7 @@ from evalkit.files import canonical_json, digest, hash_files
 from evalkit.model.config import GPTConfig
 from evalkit.model.family import Family
 from evalkit.model.pieces import Piece, Shape
+from evalkit.model.saved import Saved
 from evalkit.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -92,12 +93,15 @@ class Format:
 
     recognises: whether a file or folder is one, cheaply, by what it holds and not only by its name; it raises nothing,
     and it never imports torch.
+    saved: what there is of one that it recognises, which a trainer may be writing; None while bytes are missing. Cheap,
+    and without torch; raises CheckpointError or OSError where files are damaged or going. None: only time can tell.
     """
 
     name: str
     known: str
     recognises: Callable[[Path], bool]
     opens: Opens
+    saved: Callable[[Path], Saved | None] | None = None
 
 
 def content_of(files: Sequence[Path], vocabulary: Vocabulary, *, ends: Sequence[int] = ()) -> str:

@@ -75,6 +75,14 @@ class Distributed:
         """The shape of each tensor."""
         return self._shapes
 
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """The least number of bytes of each file."""
+        lengths = dict[str, int]()
+        for part in (*(part for _, parts in self._parts.values() for part in parts), *self._objects.values()):
+            lengths[part.file] = max(lengths.get(part.file, 0), part.start + part.length)
+        return lengths
+
     def place(self, name: str) -> str:
         """Return the files of a tensor, or the index of all."""
         files = sorted({part.file for part in self._parts[name][1]}) if name in self._parts else [METADATA]

@@ -10,7 +10,7 @@ import io
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,45 @@ from evalkit.files import check_regular, read_bytes
 # The most bytes of a pickle without its tensors.
 _MOST = 64 << 20
 _TEXTS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
+# Operations that only note a value for later.
+_MEMORY = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
+_NUMBERS = ("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4")
+_UNREADABLE = (
+    CheckpointError, OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError
+)  # fmt: skip
 
 
 def texts_in(path: Path) -> frozenset[str]:
     """Return all texts of a file that torch.save wrote, the keys of its tables among them; empty for another file."""
     try:
-        check_regular(path, CheckpointError)
-        with zipfile.ZipFile(path) as archive:
-            [name] = [name for name in archive.namelist() if name.endswith("data.pkl") and name.count("/") < 2]
-            if archive.getinfo(name).file_size > _MOST:
-                return frozenset()
-            operations = pickletools.genops(archive.read(name))
-            return frozenset(str(argument) for opcode, argument, _ in operations if opcode.name in _TEXTS)
-    except (CheckpointError, OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError):
+        return frozenset(str(argument) for name, argument in _operations(path) if name in _TEXTS)
+    except _UNREADABLE:
         return frozenset()
+
+
+def value_in(path: Path, key: str) -> str | int | None:
+    """Return the text or whole number that follows a key in a file that torch.save wrote; None if there is none."""
+    try:
+        values = (each for each in _operations(path) if each[0] not in _MEMORY)
+        for name, argument in values:
+            if name in _TEXTS and argument == key:
+                kind, value = next(values, ("", None))
+                if kind in _TEXTS or kind in _NUMBERS:
+                    return value if isinstance(value, str | int) else None
+    except _UNREADABLE:
+        pass
+    return None
+
+
+def _operations(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the names and arguments of the operations in a file of torch.save. Raises _UNREADABLE for another file."""
+    check_regular(path, CheckpointError)
+    with zipfile.ZipFile(path) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith("data.pkl") and name.count("/") < 2]
+        if archive.getinfo(name).file_size > _MOST:
+            raise ValueError(f"{name} is too large")
+        for opcode, argument, _ in pickletools.genops(archive.read(name)):
+            yield opcode.name, argument
 
 
 def literals(path: Path) -> Mapping[Any, Any]:

@@ -27,7 +27,7 @@ def test_each_trainers_checkpoints_are_found_in_order_once(tmp_path):
     (tmp_path / "step-30").mkdir()
     (tmp_path / "eval" / "step-3").mkdir(parents=True)
     found = complete(tmp_path)
-    assert [(c.step, c.folder.name) for c in found] == [(3, "step-3"), (7, "checkpoint-7"), (20, "step-20")]
+    assert [(c.step, c.path.name) for c in found] == [(3, "step-3"), (7, "checkpoint-7"), (20, "step-20")]
     assert dict(found[1].facts) == {"step": 7, "tokens": 700}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,9 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.distributed import METADATA, Distributed
 from evalkit.model.formats import nanogpt
 from evalkit.model.pieces import Names, Piece, Shape, pieces
+from evalkit.model.saved import Saved
 from evalkit.model.settings import Settings
+from evalkit.tokenizer import ALL as TOKENIZER
 from evalkit.tokenizer import FILES
 
 if TYPE_CHECKING:
@@ -52,6 +54,25 @@ class _Layout:
 def recognises(path: Path) -> bool:
     """Whether a folder has an index and parts."""
     return (path / METADATA).is_file() and any(path.glob("*.distcp"))
+
+
+def saved(path: Path) -> Saved | None:
+    """Return the parts, the settings and the index, which is written when all ranks have written their parts."""
+    index = path / METADATA
+    lengths = _lengths(path, index.stat().st_mtime_ns)
+    if not all((path / name).stat().st_size >= length for name, length in lengths.items()):
+        return None
+    place = _place(path)
+    settings = [place] if place else []  # opening says what is missing
+    folder = next((at for at in (path, *(place.parent for place in settings)) if _has_tokenizer(at)), path)
+    tokenizer = [file for name in TOKENIZER if (file := folder / name).is_file()]
+    return Saved(files=[*sorted(path.glob("*.distcp")), *settings, index], finished=True, tokenizer=tokenizer)
+
+
+@lru_cache(maxsize=1024)
+def _lengths(folder: Path, modified: int) -> Mapping[str, int]:
+    """Return how long each file of parts must be. modified: when the index was written, so that it is read once."""
+    return Distributed(folder).lengths
 
 
 def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
@@ -110,16 +131,20 @@ def _renamed(stored: Distributed, names: Mapping[str, str]) -> Source:
 
 def _settings(path: Path) -> Settings:
     """Read the file that says what the tensors do not."""
-    above = (path, *path.resolve().parents[:2])
-    places = [place / name for place in above for name in _SETTINGS if (place / name).is_file()]
-    if not places:
+    place = _place(path)
+    if place is None:
         raise CheckpointError(
             f"{path}: its tensors do not say how many heads the model has, nor its rotary positions; put a file beside "
             f"them (or one or two folders above): the config.json of transformers, or of torchtitan "
             f"(--debug.save_config_file config.json), or params.json: {titan.EXAMPLE}; of nanoGPT's network "
             f'{{"n_head": ...}}'
         )
-    return Settings.read(places[0])
+    return Settings.read(place)
+
+
+def _place(path: Path) -> Path | None:
+    above = (path, *path.resolve().parents[:2])
+    return next((place / name for place in above for name in _SETTINGS if (place / name).is_file()), None)
 
 
 def _layouts(settings: Settings) -> list[_Layout]:
@@ -184,9 +209,13 @@ def _vocabulary(path: Path, settings: Settings, size: int) -> Vocabulary:
     """Return the tokenizer in the folder, or beside the settings."""
     places = dict.fromkeys((path, settings.path.parent))
     for place in places:
-        if any((place / name).is_file() for name in FILES):
+        if _has_tokenizer(place):
             return Vocabulary.of(place)
     return vocabularies.missing(path, size=size, looked=f"no tokenizer.json in {', '.join(map(str, places))}")
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in FILES)
 
 
 FORMAT = Format(
@@ -194,4 +223,5 @@ FORMAT = Format(
     known="a folder of torch.distributed.checkpoint",
     recognises=recognises,
     opens=opens,
+    saved=saved,
 )

@@ -20,13 +20,16 @@ from evalkit.model import vocabularies
 from evalkit.model.checkpoint import Checkpoint, Format, Vocabulary, content_of
 from evalkit.model.config import GPTConfig, Llama3Scaling, Norm, NormKind, QKNorm, Rotary
 from evalkit.model.folder import stop_ids
+from evalkit.model.pickled import value_in
 from evalkit.model.pieces import Names, by_group, pieces, unwrapped
+from evalkit.model.saved import Saved, whole
 from evalkit.model.settings import Settings
 
 if TYPE_CHECKING:
     from evalkit.model.tensors import Source
 
 WEIGHTS, CONFIG = "lit_model.pth", "model_config.yaml"
+_MORE = ("hyperparameters.yaml", "generation_config.json")
 _MOST, _DEEPEST = 1 << 20, 20
 # litgpt's values of keys that a file may leave out.
 _DEFAULTS = {
@@ -61,6 +64,18 @@ def recognises(path: Path) -> bool:
 
 def _folder(path: Path) -> Path:
     return path.parent if path.name == WEIGHTS and path.is_file() else path
+
+
+def saved(path: Path) -> Saved | None:
+    """Return the weights and what stands beside them: which of these comes last depends on the kind of training."""
+    folder = _folder(path)
+    if not whole(folder / WEIGHTS):
+        return None
+    _yaml(folder / CONFIG)
+    # A folder is named after its step, but the last one `final`.
+    step = None if folder.name.startswith("step-") else value_in(folder / WEIGHTS, "step_count")
+    files = [file for name in (WEIGHTS, CONFIG, *_MORE) if (file := folder / name).is_file()]
+    return Saved(files=files, finished=False, facts={"step": step} if isinstance(step, int) else {})
 
 
 def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
@@ -241,4 +256,6 @@ def _training(folder: Path, stored: Mapping[str, Any], config: GPTConfig) -> dic
     return {"step": step}
 
 
-FORMAT = Format(name="litgpt", known="litgpt's folder with lit_model.pth", recognises=recognises, opens=opens)
+FORMAT = Format(
+    name="litgpt", known="litgpt's folder with lit_model.pth", recognises=recognises, opens=opens, saved=saved
+)

@@ -20,6 +20,7 @@ from evalkit.model.checkpoint import Checkpoint, Format, Vocabulary, content_of
 from evalkit.model.config import GPTConfig
 from evalkit.model.formats.nanogpt import TENSORS
 from evalkit.model.pieces import Names, Shape, first_rows, pieces
+from evalkit.model.saved import Saved
 from evalkit.model.settings import NotNativeError
 
 _MAGIC, _LLAMA = 20240326, 20240803
@@ -55,6 +56,16 @@ def _numbers(path: Path) -> list[int]:
     return list(struct.unpack(f"<{len(head) // 4}i", head[: len(head) // 4 * 4]))
 
 
+def saved(path: Path) -> Saved | None:
+    """Return the file if it is as long as its header says; it is written from its beginning to its end."""
+    try:
+        header = _header(path)
+    except NotNativeError:  # whose length we do not know
+        return Saved(files=[path], finished=False)
+    _, length = _places(header, _size(header))
+    return Saved(files=[path], finished=True) if path.stat().st_size == length else None
+
+
 def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
     """Open a file. Raises CheckpointError for one of another length than its header says."""
     from evalkit.model import tensors
@@ -62,8 +73,7 @@ def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
     header = _header(path)
     config = _config(path, header)
     names: Names = {**TENSORS, "tokens": first_rows(header.rows, str(TENSORS["tokens"]))}
-    dtype = _DTYPES[header.version]
-    places, length = _places(header, 4 if dtype == "float32" else 2)
+    places, length = _places(header, _size(header))
     if path.stat().st_size != length:
         raise CheckpointError(f"{path}: {path.stat().st_size:,} bytes, the header says {length:,}; is the file cut?")
     vocabulary = vocabulary or vocabularies.beside(path) or vocabularies.gpt2(path)
@@ -71,7 +81,7 @@ def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
     return Checkpoint(
         path=path, format=FORMAT.name, config=config, vocabulary=vocabulary,
         pieces=lambda shapes: pieces(config, shapes, names=names),
-        source=lambda _: tensors.Raw(path, places, dtype=dtype),
+        source=lambda _: tensors.Raw(path, places, dtype=_DTYPES[header.version]),
         content=lambda: content_of([path], vocabulary), training={"step": int(named[1])} if named else {},
     )  # fmt: skip
 
@@ -102,6 +112,10 @@ def _config(path: Path, header: _Header) -> GPTConfig:
         raise CheckpointError(f"{path}: {error}") from error
 
 
+def _size(header: _Header) -> int:
+    return 4 if _DTYPES[header.version] == "float32" else 2
+
+
 def _places(header: _Header, size: int) -> tuple[Mapping[str, tuple[int, Shape]], int]:
     """Return where each tensor begins and its shape, and the length of the file; size: bytes of a number."""
     places = dict[str, tuple[int, Shape]]()
@@ -130,4 +144,4 @@ def _tensors(header: _Header) -> Iterator[tuple[str, Shape]]:
     yield "transformer.ln_f.bias", (width,)
 
 
-FORMAT = Format(name="llm.c", known="llm.c's model .bin", recognises=recognises, opens=opens)
+FORMAT = Format(name="llm.c", known="llm.c's model .bin", recognises=recognises, opens=opens, saved=saved)

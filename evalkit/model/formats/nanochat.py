@@ -18,6 +18,7 @@ from evalkit.model import bpe, pickled, vocabularies
 from evalkit.model.checkpoint import Checkpoint, Format, Vocabulary, content_of
 from evalkit.model.config import GPTConfig, Rotary
 from evalkit.model.pieces import Names, Piece, Shape, Target, backwards, first_rows, pieces, separate
+from evalkit.model.saved import Saved, whole
 from evalkit.model.settings import NotNativeError, Settings
 from evalkit.tokenizer import Tokenizer
 
@@ -47,6 +48,16 @@ _ENCODING = "tiktoken.core.Encoding"
 def recognises(path: Path) -> bool:
     """Whether a file is a model with its meta file, which is written after it."""
     return bool(_MODEL.fullmatch(path.name)) and path.is_file() and _meta(path).is_file()
+
+
+def saved(path: Path) -> Saved | None:
+    """Return the weights and the meta file, which is written after them."""
+    meta = Settings.read(_meta(path))
+    if not whole(path):
+        return None
+    facts = {"step": meta.whole("step")} if meta.has("step") else {}
+    tokenizer = [place for place in _pickles(path) if place.is_file()][:1]
+    return Saved(files=[path, _meta(path)], finished=True, tokenizer=tokenizer, facts=facts)
 
 
 def _meta(weights: Path) -> Path:
@@ -142,14 +153,19 @@ def _training(meta: Settings) -> dict[str, Any]:
 
 
 def _vocabulary(path: Path, size: int) -> Vocabulary:
-    """Return the tokenizer beside the weights, or where nanochat keeps it: BASE/tokenizer, the weights in BASE/x/y."""
-    folder = path.absolute().parent
-    places = [place / _PICKLE for place in (folder, folder / "tokenizer", folder.parent.parent / "tokenizer")]
+    """Return the tokenizer beside the weights, or where nanochat keeps it."""
+    places = _pickles(path)
     for place in places:
         if place.is_file():
             return Vocabulary(place=str(place), load=partial(_tokenizer, place))
     looked = f"nanochat's {_PICKLE} is not in {', '.join(str(place.parent) for place in places)}"
     return vocabularies.missing(path, size=size, looked=looked)
+
+
+def _pickles(path: Path) -> list[Path]:
+    """Return where the tokenizer may be: beside the weights, or in BASE/tokenizer, the weights in BASE/x/y."""
+    folder = path.absolute().parent
+    return [place / _PICKLE for place in (folder, folder / "tokenizer", folder.parent.parent / "tokenizer")]
 
 
 def _tokenizer(path: Path) -> Tokenizer:
@@ -189,4 +205,5 @@ FORMAT = Format(
     known="nanochat's model_NNNNNN.pt",
     recognises=recognises,
     opens=opens,
+    saved=saved,
 )

@@ -15,8 +15,9 @@ from evalkit.errors import CheckpointError, UsageError
 from evalkit.model import vocabularies
 from evalkit.model.checkpoint import Checkpoint, Format, Vocabulary, content_of
 from evalkit.model.config import GPT2, GPTConfig
-from evalkit.model.pickled import texts_in
+from evalkit.model.pickled import texts_in, value_in
 from evalkit.model.pieces import Names, pieces, unwrapped
+from evalkit.model.saved import Saved, whole
 from evalkit.model.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _KNOWN = {"n_layer", "n_head", "n_embd", "block_size", "vocab_size", "bias", "dr
 _BIASES = ("qkv", "out", "mlp", "norm")
 # Masks, which nanoGPT stores on old versions of torch.
 _MASK = ".attn.bias"
+_META = "meta.pkl"
 # GPT-2's vocabulary, and the size to which nanoGPT pads it.
 _GPT2 = (GPT2["117M"].vocab_size, 50304)
 
@@ -46,6 +48,16 @@ _GPT2 = (GPT2["117M"].vocab_size, 50304)
 def recognises(path: Path) -> bool:
     """Whether a file is a pickle with nanoGPT's keys."""
     return path.is_file() and texts_in(path) >= {"model", "model_args", "n_embd", "block_size"}
+
+
+def saved(path: Path) -> Saved | None:
+    """Return the file, which is overwritten in place: its list of contents, at its end, is written last."""
+    if not whole(path):
+        return None
+    step = value_in(path, "iter_num")
+    characters = [file for place in _places(path, value_in(path, "dataset")) if (file := place / _META).is_file()][:1]
+    facts = {"step": step} if isinstance(step, int) else {}
+    return Saved(files=[path], finished=True, tokenizer=characters, facts=facts)
 
 
 def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
@@ -98,19 +110,24 @@ def _vocabulary(path: Path, size: int, settings: Mapping[str, Any]) -> Vocabular
     """Find the tokenizer: in the file's folder, as meta.pkl in it or where nanoGPT keeps its data sets, or GPT-2's."""
     if found := vocabularies.beside(path):
         return found
-    places = [path.parent]
-    dataset = Path(str(settings.get("dataset") or ""))
-    if dataset.parts and not dataset.is_absolute() and ".." not in dataset.parts:
-        # nanoGPT is started in its own folder, where it writes out/ckpt.pt and reads data/NAME.
-        places += [path.absolute().parent.parent / "data" / dataset, Path("data") / dataset]
+    places = _places(path, settings.get("dataset"))
     for place in places:
-        if (place / "meta.pkl").is_file():
-            return vocabularies.of_characters(place / "meta.pkl")
+        if (place / _META).is_file():
+            return vocabularies.of_characters(place / _META)
     if size in _GPT2:
         return vocabularies.gpt2(path)
     return vocabularies.missing(
-        path, size=size, looked=f"there is no {' nor '.join(str(place / 'meta.pkl') for place in places)}"
+        path, size=size, looked=f"there is no {' nor '.join(str(place / _META) for place in places)}"
     )
+
+
+def _places(path: Path, name: object) -> list[Path]:
+    """Return the folders where the characters may be; name: of the data set."""
+    dataset = Path(str(name or ""))
+    if not dataset.parts or dataset.is_absolute() or ".." in dataset.parts:
+        return [path.parent]
+    # nanoGPT is started in its own folder, where it writes out/ckpt.pt and reads data/NAME.
+    return [path.parent, path.absolute().parent.parent / "data" / dataset, Path("data") / dataset]
 
 
 def _training(stored: Mapping[str, Any], settings: Mapping[str, Any], config: GPTConfig) -> dict[str, Any]:
@@ -136,4 +153,4 @@ def _training(stored: Mapping[str, Any], settings: Mapping[str, Any], config: GP
     return facts
 
 
-FORMAT = Format(name="nanogpt", known="nanoGPT's ckpt.pt", recognises=recognises, opens=opens)
+FORMAT = Format(name="nanogpt", known="nanoGPT's ckpt.pt", recognises=recognises, opens=opens, saved=saved)

@@ -17,6 +17,7 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.family import Family
 from evalkit.model.folder import CONFIG, content_hash, stop_ids, weight_files
 from evalkit.model.pieces import Piece
+from evalkit.model.saved import Saved, whole
 
 if TYPE_CHECKING:
     from evalkit.model.tensors import Source
@@ -30,6 +31,24 @@ def recognises(path: Path) -> bool:
         return bool(weight_files(path))
     except CheckpointError:
         return False
+
+
+def saved(path: Path) -> Saved | None:
+    """Return the weights, the configuration, and the trainer's record, which is written last and names the step."""
+    read_json(path / CONFIG, CheckpointError)
+    files = [*weight_files(path), path / CONFIG]
+    if not all(map(whole, files[:-1])):
+        return None
+    for name, read in (("training.json", _of_ours), ("trainer_state.json", record.of_trainer_state)):
+        if (path / name).exists():
+            facts = read(read_json(path / name, CheckpointError))
+            return None if facts is None else Saved(files=[*files, path / name], finished=True, facts=facts)
+    return Saved(files=files, finished=False)
+
+
+def _of_ours(record: Any) -> dict[str, Any] | None:
+    step = record.get("step") if isinstance(record, dict) else None
+    return {"step": step} if isinstance(step, int) else None  # the rest is read with the model
 
 
 def opens(path: Path, *, vocabulary: Vocabulary | None = None) -> Checkpoint:
@@ -76,4 +95,5 @@ FORMAT = Format(
     known="a folder in transformers' layout",
     recognises=recognises,
     opens=opens,
+    saved=saved,
 )
