@@ -386,6 +386,7 @@ WRONG = {
     "task": (["--tasks", "world_redaing"], "unknown task 'world_redaing'; did you mean 'world_reading'?\n"),
     "model": (["--model", "gpt3-small"], "unknown model 'gpt3-small'"),
     "folder": (["--model", "./nowhere"], "no checkpoint file or folder ./nowhere"),
+    "file": (["--model", "gone.pt"], "no checkpoint file or folder gone.pt"),
     "hf folder": (["--model", "hf:./nowhere"], "no checkpoint folder ./nowhere"),
     "empty hf folder": (["--model", "hf:."], "config.json is missing"),
     "shots": (["--shots", "two"], "--shots 'two': expected whole numbers"),

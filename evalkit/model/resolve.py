@@ -10,6 +10,9 @@ from evalkit.errors import CheckpointError, unknown
 from evalkit.model import formats, hub
 from evalkit.model.config import GPT3, HUB, LADDER
 
+# Of files that people mean by a name without a folder.
+_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".gguf", ".safetensors")
+
 
 def bundled() -> Mapping[str, Path]:
     """Return the trained ladder models that ship with the package, by name."""
@@ -58,7 +61,7 @@ def path_of(name: str) -> Path:
         raise CheckpointError(
             f"the weights of GPT-3 were never released; train {name} with: evalkit train --size {name}"
         )
-    if "/" in name or name.startswith("."):
+    if "/" in name or name.startswith(".") or Path(name).suffix in _SUFFIXES:
         raise CheckpointError(f"no checkpoint file or folder {name}")
     raise unknown("model", name, [*shipped, *HUB])
 
