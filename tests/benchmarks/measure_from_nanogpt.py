@@ -141,6 +141,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", default="1,8,32,64", help="lm-eval's batch sizes (default: 1,8,32,64)")
     arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("--data or EVALKIT_DATA: where are the benchmark files?")
     data = Path(arguments.data).resolve()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
