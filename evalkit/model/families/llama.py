@@ -33,28 +33,32 @@ TENSORS: Names = {
     "norm": "model.norm",
     "output": "lm_head",
 }
+# The norms of queries and keys, in the families that have them.
+QK_NORMS: Names = {f"blocks.N.attention.norm_{name}": f"{_BLOCK}self_attn.{name}_norm" for name in "qk"}
 # Wave lengths of rotary positions, which old versions stored.
 BUFFERS = (".rotary_emb.inv_freq",)
 
 
-def biases(settings: Settings) -> tuple[str, ...]:
-    """Read whether the attention's matrices have biases."""
-    return ("qkv", "out") if settings.flag("attention_bias") else ()
+def read(settings: Settings) -> dict[str, Any]:
+    """Read the attention's positions and biases."""
+    return {"rotary": read_rotary(settings), "biases": ("qkv", "out") if settings.flag("attention_bias") else ()}
+
+
+def write(config: GPTConfig) -> dict[str, Any]:
+    """Write what `read` reads, and the dropout."""
+    bias = {"attention_bias": "qkv" in config.biases}
+    return {**write_rotary(config), **bias, "attention_dropout": config.dropout}
 
 
 def _read(settings: Settings) -> Mapping[str, Any]:
     if settings.whole("hidden_size") % max(1, settings.whole("num_attention_heads")):
         raise settings.wrong("hidden_size", "a multiple of num_attention_heads")  # also beside a head_dim
-    return {"rotary": read_rotary(settings), "biases": biases(settings) + ("mlp",) * settings.flag("mlp_bias")}
+    attention = read(settings)
+    return {**attention, "biases": attention["biases"] + ("mlp",) * settings.flag("mlp_bias")}
 
 
 def _write(config: GPTConfig) -> Mapping[str, Any]:
-    return {
-        **write_rotary(config),
-        "attention_bias": "qkv" in config.biases,
-        "mlp_bias": "mlp" in config.biases,
-        "attention_dropout": config.dropout,
-    }
+    return {**write(config), "mlp_bias": "mlp" in config.biases}
 
 
 FAMILY = Family(

@@ -8,21 +8,16 @@ from typing import Any
 
 from evalkit.model.config import GPTConfig
 from evalkit.model.families import llama, qwen2
-from evalkit.model.positions import read_rotary, read_windows, write_rotary, write_windows
+from evalkit.model.positions import read_windows, write_windows
 from evalkit.model.settings import Settings
 
 
 def _read(settings: Settings) -> Mapping[str, Any]:
-    return {"rotary": read_rotary(settings), "biases": llama.biases(settings), **read_windows(settings)}
+    return {**llama.read(settings), **read_windows(settings)}
 
 
 def _write(config: GPTConfig) -> Mapping[str, Any]:
-    return {
-        **write_rotary(config),
-        **write_windows(config),
-        "attention_bias": "qkv" in config.biases,
-        "attention_dropout": config.dropout,
-    }
+    return {**llama.write(config), **write_windows(config)}
 
 
 FAMILY = replace(
@@ -34,9 +29,5 @@ FAMILY = replace(
     fixed={**llama.FIXED, "qk_norm": "head"},
     read=_read,
     write=_write,
-    tensors={
-        **llama.TENSORS,
-        "blocks.N.attention.norm_q": "model.layers.N.self_attn.q_norm",
-        "blocks.N.attention.norm_k": "model.layers.N.self_attn.k_norm",
-    },
+    tensors={**llama.TENSORS, **llama.QK_NORMS},
 )
