@@ -20,6 +20,7 @@ LAYERS = [
     {"metrics", "model", "data"},
     {"stats", "runs", "engine"},
     {"harness"},
+    {"forecasts"},
     {"corpus", "comparison", "report"},
     {"train", "lm_eval"},
     {"frames"},
@@ -33,7 +34,7 @@ LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Rooms that need no torch, so that data, prompts, scores and reports are quick and can be tested without it.
 WITHOUT_TORCH = {
     "errors", "types", "files", "data", "metrics", "stats", "runs", "harness", "corpus", "comparison", "report", "text",
-    "world", "papers", "plugins", "frames",
+    "world", "papers", "plugins", "frames", "forecasts",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
