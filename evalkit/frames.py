@@ -47,9 +47,9 @@ class Results(Sequence[Result]):
         return run_table.markdown(self._results, all_metrics=all_metrics, levels=levels)
 
     def __repr__(self) -> str:
-        from evalkit.report import run_table
+        from evalkit.report import run_terminal
 
-        return _printed(lambda console: run_table.show(self._results, console))
+        return _printed(lambda console: run_terminal.show(self._results, console))
 
     def _repr_html_(self) -> str:
         from evalkit.report import run_table

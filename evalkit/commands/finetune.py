@@ -78,7 +78,7 @@ def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune, or score a stored model again; print the table. Return 1 if too many items failed."""
     from evalkit.engine.open import check_device
-    from evalkit.report import run_table
+    from evalkit.report import run_table, run_terminal
 
     allowed = options.share(arguments.max_failed, "--max-failed")
 
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
     check_device(arguments.device)
     results = _judge_again(arguments) if arguments.evaluate else _finetune(arguments)
-    run_table.show(results, options.console(), all_metrics=True, allowed=allowed)
+    run_terminal.show(results, options.console(), all_metrics=True, allowed=allowed)
     print(f"stored in {arguments.out}")
     marked = dict.fromkeys(f"{r.task} ({r.failed:,} items)" for r in results if run_table.is_marked(r, allowed=allowed))
     if marked:

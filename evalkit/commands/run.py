@@ -153,10 +153,10 @@ class _Outcome:
 
 def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
-    from evalkit.report import run_table
+    from evalkit.report import run_table, run_terminal
 
     columns = {"all_metrics": arguments.all_metrics, "levels": arguments.levels, "allowed": outcome.allowed}
-    run_table.show(outcome.results, options.console(), **columns)
+    run_terminal.show(outcome.results, options.console(), **columns)
     failed = f"failed: {', '.join(outcome.failures)}\n" if outcome.failures else ""
     print(f"{failed}stored in {', '.join(map(str, outcome.folders))}")
     if arguments.markdown:

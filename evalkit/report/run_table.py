@@ -1,4 +1,4 @@
-"""The results table of one or more runs, by family: on the terminal (rich) and in Markdown.
+"""The results table of one or more runs, by family: its rows and columns, in Markdown and in HTML.
 
 A paper's value for the same task, protocol, shots and size is shown beside ours.
 """
@@ -11,10 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from statistics import median
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from evalkit import papers, sinks
 from evalkit.harness.failures import MAX_FAILED, too_many
@@ -53,10 +49,16 @@ class Row:
         if columns.own:
             own_counts = sorted(self.cells.keys() & columns.own)
             scores.append(", ".join(f"{k}: {scored(self.cells[k], allowed=self.allowed)}" for k in own_counts))
-        task = f"{r.task} ({r.level})" if r.level else r.task
-        return [task, r.metric, r.model, *scores, f"{r.n:,}", chance, ", ".join(self._notes())]
+        return [self.title, r.metric, r.model, *scores, f"{r.n:,}", chance, ", ".join(self.notes())]
 
-    def _notes(self) -> Iterator[str]:
+    @property
+    def title(self) -> str:
+        """Return the task, with its level if it has one."""
+        r = self.first
+        return f"{r.task} ({r.level})" if r.level else r.task
+
+    def notes(self) -> Iterator[str]:
+        """Yield what stands beside the scores: controls, baselines, other wordings, failures, shortened prompts."""
         for b in self.beside:
             yield f"{b.source.partition(':')[2]} {_with_paper(figure(b.value), b, '{} (paper {})')}"
         for k, others in sorted(self.wordings.items()):
@@ -166,34 +168,10 @@ def _beside(cells: dict[int, Result], results: Sequence[Result]) -> list[Result]
     return [b for b in results if b.source != "model" and (b.model, b.task, b.protocol, b.shots, b.metric) == cell]
 
 
-def show(
-    results: Sequence[Result],
-    console: Console,
-    *,
-    all_metrics: bool = False,
-    levels: bool = False,
-    allowed: float = MAX_FAILED,
-) -> None:
-    """Print the table on a terminal. allowed: the share of failed items beyond which a score is marked."""
-    columns = Columns.of(results)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header(columns):
-        table.add_column(name, justify="right" if name in ("n", "chance") else "left", no_wrap=name != "beside it")
-    for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
-        table.add_row(Text(family, style="bold cyan"))
-        for line in lines:
-            table.add_row(*map(Text, line.texts(columns)))
-    console.print(table)
-    if legend := _legend(results, allowed=allowed):
-        console.print(Text(legend, style="bold red"))
-    if places := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
-        console.print(Text(f"paper: {places}", style="dim"))
-
-
 def html(
     results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False, allowed: float = MAX_FAILED
 ) -> str:
-    """Return the table as HTML, for a notebook. allowed: as in `show`."""
+    """Return the table as HTML, for a notebook. allowed: the share of failed items beyond which a score is marked."""
     columns = Columns.of(results)
     out = ["<table>", _html_row(header(columns), "th")]
     for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
@@ -209,7 +187,7 @@ def _html_row(texts: Sequence[str], cell: str) -> str:
 def markdown(
     results: Sequence[Result], *, all_metrics: bool = False, levels: bool = False, allowed: float = MAX_FAILED
 ) -> str:
-    """Return the table as Markdown, a section per family. allowed: as in `show`."""
+    """Return the table as Markdown, a section per family. allowed: as in `html`."""
     columns, out = Columns.of(results), []
     names = header(columns)
     for family, lines in rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed):
@@ -218,21 +196,21 @@ def markdown(
             cells = [*map(sinks.markdown, about[:3]), *about[3:], sinks.markdown(final)]  # between them: our figures
             out.append("| " + " | ".join(cells) + " |")
         out.append("")
-    if legend := _legend(results, allowed=allowed):
-        out += [legend, ""]
-    if places := sources(_shown(results, all_metrics=all_metrics, levels=levels)):
+    if note := legend(results, allowed=allowed):
+        out += [note, ""]
+    if places := sources(shown(results, all_metrics=all_metrics, levels=levels)):
         out += [f"paper: {sinks.markdown(places)}", ""]
     return "\n".join(out)
 
 
-def _legend(results: Sequence[Result], *, allowed: float) -> str:
+def legend(results: Sequence[Result], *, allowed: float) -> str:
     """Return what the mark means, empty where there is none."""
     if not any(is_marked(result, allowed=allowed) for result in results):
         return ""
     return f"{MARK}: more than {100 * allowed:g}% of the items failed (--max-failed); the score covers the others"
 
 
-def _shown(results: Sequence[Result], *, all_metrics: bool, levels: bool) -> list[Result]:
+def shown(results: Sequence[Result], *, all_metrics: bool, levels: bool) -> list[Result]:
     """Return the results whose values the table prints."""
     lines = [row for _, family_rows in rows(results, all_metrics=all_metrics, levels=levels) for row in family_rows]
     return [result for row in lines for result in (*row.cells.values(), *row.beside)]

@@ -1,4 +1,4 @@
-"""The results table: the papers' values, the spread over wordings, and columns for many numbers of shots."""
+"""The results table: the papers' values, the spread over wordings, columns for many numbers of shots, any width."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import io
 import math
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
-from evalkit.report import run_table
+from evalkit.report import run_table, run_terminal
 from evalkit.types import Result
 
 OURS = Result(
@@ -40,7 +41,7 @@ def test_the_papers_value_stands_beside_ours_and_says_where_it_is_from() -> None
     assert "| 50.0 [49.0, 51.0]; paper 55.0 | 50.0 [49.0, 51.0] |" in text
     assert text.endswith("paper: Radford et al. 2019, section 3.5\n")
     console = Console(width=200, record=True, file=io.StringIO())
-    run_table.show([OURS], console)
+    run_terminal.show([OURS], console)
     shown = console.export_text()
     assert "; paper 55.0" in shown and "paper: Radford et al. 2019, section 3.5" in shown
 
@@ -89,3 +90,46 @@ def test_why_a_value_has_no_interval_stands_beside_it() -> None:
     text = run_table.markdown([few, replace(few, shots=1)])
     assert "| 50.0; paper 55.0 | 50.0 |" in text and text.count("3 passages: too few for an interval") == 1
     assert "too few" not in run_table.markdown([replace(OURS, units=60)])
+
+
+def _terminal(results: list[Result], width: int) -> list[str]:
+    console = Console(width=width, record=True, file=io.StringIO())
+    run_terminal.show(results, console)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def _ladder(*shots: int) -> list[Result]:
+    models = ["nano", "a-model-with-a-long-name"]
+    results = [replace(OURS, model=model, shots=k, chance=25.9, n=12_630) for model in models for k in shots]
+    control = [replace(OURS, model=model, source="control:no_passage", value=12.3) for model in models]
+    return [*results, *control]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
+@pytest.mark.parametrize("shots", [(0,), (0, 1, 4), (0, 1, 2, 4, 8, 16)])
+def test_no_name_and_no_number_is_cut_at_any_width(width: int, shots: tuple[int, ...]) -> None:
+    lines = _terminal(_ladder(*shots), width)
+    text = "\n".join(lines)
+    assert max(map(len, lines)) <= width and "…" not in text
+    assert text.count("50.0 [49.0, 51.0]") == 2 * len(shots)
+    for word in ("coqa", "coqa_f1", "nano", "a-model-with-a-long-name", "12,630", "25.9", "no_passage", "12.3"):
+        assert word in text
+
+
+def test_a_narrow_terminal_has_a_block_per_task_and_says_once_what_all_models_share() -> None:
+    assert _terminal(_ladder(0, 1), 80) == [
+        "reading",
+        "coqa coqa_f1, n 12,630, chance 25.9",
+        "  model                     0-shot             1-shot",
+        "  nano                      50.0 [49.0, 51.0]  50.0 [49.0, 51.0]",
+        "  a-model-with-a-long-name  50.0 [49.0, 51.0]  50.0 [49.0, 51.0]",
+        "    no_passage 12.3",
+    ]
+
+
+def test_shots_stand_below_each_other_where_they_do_not_fit_and_counts_that_differ_in_columns() -> None:
+    results = [replace(r, n=7) if r.model == "nano" else r for r in _ladder(0, 1, 4)]
+    lines = _terminal(results, 64)
+    assert lines[2].split() == ["model", "shots", "score", "n"]
+    assert [line.split()[0] for line in lines[3:6]] == ["nano", "1", "4"]
+    assert lines[3].split()[-1] == "7" and lines[6].split()[-1] == "12,630"
