@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from evalkit.metrics.base import Array, Metric
 from evalkit.stats.bisection import crossing
 
-Method = Literal["none", "mid-p", "jackknife"]
+Method = Literal["none", "mid-p", "jackknife", "stratified"]
 
 # With fewer units, no rule that was tried covers the truth in 95 of 100 samples at a useful width.
 LEAST_UNITS = 5
