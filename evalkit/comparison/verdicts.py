@@ -15,13 +15,18 @@ Verdict = Literal["better", "same", "worse", "undecided"]
 POWER = 0.8
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Adjust p values for multiple tests (Holm 1979); those up to alpha keep the familywise error at alpha."""
-    order = sorted(range(len(ps)), key=lambda i: ps[i])
-    adjusted, least = [1.0] * len(ps), 0.0
-    for rank, i in enumerate(order):
-        least = max(least, min(1.0, (len(ps) - rank) * ps[i]))
+def holm(ps: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
+    """Adjust p values for multiple tests (Holm 1979); those up to alpha keep the familywise error at alpha.
+
+    weights: how much of alpha each test starts with, in any unit (section 4 of the same paper); None: equal ones.
+    """
+    weights = [1.0] * len(ps) if weights is None else weights
+    order = sorted(range(len(ps)), key=lambda i: ps[i] / weights[i])
+    adjusted, least, left = [1.0] * len(ps), 0.0, math.fsum(weights)
+    for i in order:
+        least = max(least, min(1.0, left / weights[i] * ps[i]))
         adjusted[i] = least
+        left -= weights[i]
     return adjusted
 
 

@@ -98,21 +98,44 @@ def evaluate(
     have failed. Errors that concern no single task (the disk, the checkpoint) always end the run.
     """
     began = time.time()
-    prompts = prompts or PromptCache(limit=0)
-    plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
-    total = sum(len(loaded.documents) * len(its_cells) for loaded, its_cells in plan)
-    ids = {loaded.task.name: {document.id for document, _ in loaded.documents} for loaded in tasks}
-    store.check_plan({cell: ids[cell.task] for _, its_cells in plan for cell in its_cells})
+    check_plan(tasks, settings, store)
+    total = sum(len(loaded.documents) * len(list(cells(loaded, settings))) for loaded in tasks)
     with progress("evaluate", total=total, unit="items", start=len(store.done)) as bar:
-        work = _Work(engine, plan, store, bar, prompts, strict=strict)
-        for answer in ask_all(engine, work.calls()):
-            work.take(answer)
+        answer(engine, tasks, settings, store, bar=bar, prompts=prompts, strict=strict)
+    results = conclude(tasks, store)
+    store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2), "items": total})
+    return results
+
+
+def check_plan(tasks: Sequence[Loaded], settings: RunSettings, store: RunStore) -> None:
+    """Raise StoreError where the store holds a record of another cell or document than these."""
+    ids = {loaded.task.name: {document.id for document, _ in loaded.documents} for loaded in tasks}
+    store.check_plan({cell: ids[cell.task] for loaded in tasks for cell in cells(loaded, settings)})
+
+
+def answer(
+    engine: Engine,
+    tasks: Sequence[Loaded],
+    settings: RunSettings,
+    store: RunStore,
+    *,
+    bar: Progress,
+    prompts: PromptCache | None = None,
+    strict: bool = True,
+) -> None:
+    """Score the documents of every cell that the store does not hold yet."""
+    plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
+    work = _Work(engine, plan, store, bar, prompts or PromptCache(limit=0), strict=strict)
+    for reply in ask_all(engine, work.calls()):
+        work.take(reply)
+
+
+def conclude(tasks: Sequence[Loaded], store: RunStore) -> list[Result]:
+    """Aggregate what the store holds."""
     scored = [record for record in store.done.values() if record.cell.task not in store.failed]
     task_metrics = {t.task.name: t.metrics for t in tasks if isinstance(t.task, ImportedTask)}
     results = aggregate(scored, store.settings, own=task_metrics)
-    results += group_results(scored, store.settings, results=results, own=task_metrics)
-    store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2), "items": total})
-    return results
+    return results + group_results(scored, store.settings, results=results, own=task_metrics)
 
 
 def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:

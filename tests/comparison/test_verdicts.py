@@ -25,6 +25,14 @@ def test_holm_is_the_step_down_of_the_paper():
         assert rejected == expected
 
 
+def test_weights_say_how_much_of_alpha_a_test_starts_with():
+    # 0.03 of 0.8 shares first: 0.03 / 0.8; then 0.02 has all that is left.
+    assert holm([0.02, 0.03], [0.2, 0.8]) == pytest.approx([0.0375, 0.0375])
+    assert holm([0.009, 0.03], [1, 4]) == pytest.approx([0.0375, 0.0375])
+    assert holm([0.02, 0.5, 0.01], [2, 2, 2]) == pytest.approx(holm([0.02, 0.5, 0.01]))
+    assert holm([0.02, 0.9], [1, 4]) == pytest.approx([0.1, 0.9])
+
+
 @pytest.mark.parametrize(
     ("low", "high", "adjusted", "margin", "expected"),
     [
