@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from evalkit.comparison.comparison import Comparison, Finding
 from evalkit.comparison.evidence import label
 from evalkit.stats.intervals import too_few
+from evalkit.stats.paired import LEAST_UNITS
 
 HEADER = ("task", "shots", "metric", "n", "base", "new", "change", "95% interval", "p (Holm)", "verdict")
 
@@ -64,7 +65,7 @@ def interval(finding: Finding) -> str:
     """Return the interval of the change, or why there is none, or a dash."""
     low, high = finding.low, finding.high
     if math.isnan(low) or math.isnan(high):
-        return too_few(finding.units, finding.documents) or "-"
+        return too_few(finding.units, finding.documents, fewest=LEAST_UNITS) or "-"
     widest = max(abs(low), abs(high))
     return f"[{signed(low, like=widest)}, {signed(high, like=widest)}]"
 

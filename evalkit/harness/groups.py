@@ -115,7 +115,7 @@ def _bounds(
         ends.add((metric.least * metric.scale, metric.most * metric.scale))
     joined = [_joined(tasks) for tasks in samples.values()]
     fewest, units = min(len(units) for units in joined), sum(len(units) for units in joined)
-    if fewest < 2 or units < stats.LEAST_UNITS:
+    if fewest < 2:
         return math.nan, math.nan, min(units, fewest)
     noise = stats.pooled([stats.noise(*np.asarray(list(units.values())).T) for units in joined])
     lower_end, upper_end = ends.pop() if len(ends) == 1 else (-math.inf, math.inf)

@@ -18,7 +18,7 @@ from evalkit.errors import StoreError
 from evalkit.lm_eval.schema import ResultsFile, Score, TaskResults, is_results, parse
 from evalkit.report import published
 from evalkit.report.measurements import Measurement, ModelFacts, Provenance
-from evalkit.stats.intervals import LEAST_UNITS, NORMAL, binomial
+from evalkit.stats.intervals import NORMAL, binomial
 
 __all__ = ["is_results", "model_facts", "read"]
 
@@ -156,7 +156,7 @@ def _bounds(score: Score, n: int, least: float, most: float) -> tuple[float, flo
     wrong, the interval is that of a share of n trials; otherwise there is none.
     """
     if score.stderr == 0:
-        if n < LEAST_UNITS or (least, most) != (0.0, 1.0) or score.value not in (0.0, 1.0):
+        if n < 2 or (least, most) != (0.0, 1.0) or score.value not in (0.0, 1.0):
             return math.nan, math.nan
         return binomial(score.value, size=n)
     margin = math.nan if score.stderr is None else NORMAL * score.stderr

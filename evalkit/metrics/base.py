@@ -24,6 +24,7 @@ class Metric(ABC):
     share: the value is a mean of statistics between 0 and 1. binary: of statistics that are 0 or 1, so that an
     analytic interval exists. least, most: the ends of the range of values before scaling; either may be infinite.
     needs_choices: it scores a choice among options, so that only protocols of the kind "choice" may name it.
+    fewest: with fewer units (documents or passages) it has no interval.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Metric(ABC):
     least: float = 0.0
     most: float = 1.0
     needs_choices: bool = False
+    fewest: int = 2
 
     @abstractmethod
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
@@ -46,6 +48,13 @@ class Metric(ABC):
     def weights(self, sums: Array, n: Array) -> Array:
         """Return the weights in the value of units with (m, k) sums over (m,) documents. Default: their documents."""
         return n
+
+    def outcomes(self, k: int) -> Array | None:
+        """Return the k statistics of each outcome that a document can have -> (outcomes, k); None: too many to list.
+
+        Only for metrics that rest on counts of outcomes and change abruptly where a rare one occurs for the first time.
+        """
+        return None
 
     def answer(self, example: Example, responses: Sequence[Response]) -> str | None:
         """Return the chosen option in words; None for a metric that scores no choice."""

@@ -43,6 +43,10 @@ class LabelMatthews(Metric):
         table = sums.reshape(*sums.shape[:-1], options, options)  # ..., answered, right
         return matthews(np.trace(table, axis1=-2, axis2=-1), table.sum(-2), table.sum(-1), n)
 
+    def outcomes(self, k: int) -> Array:
+        """Return a count of each pair of options."""
+        return np.eye(k)
+
 
 def matthews(right: Array, golds: Array, answers: Array, n: Array) -> Array:
     """Compute Matthews' correlation of any number of classes (Gorodkin 2004), as scikit-learn does.
@@ -64,6 +68,7 @@ class Pearson(Metric):
     name = "pearson"
     scale = 100.0
     least = -1.0
+    fewest = 3  # two points always lie on a line
 
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return x, y, x squared, y squared and x y, where x is the answered number and y the right one."""

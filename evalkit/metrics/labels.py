@@ -14,6 +14,9 @@ from evalkit.types import Example, Response
 # Separates the labelled answers of a question, in its gold and in a shot.
 BETWEEN_ANSWERS = "\n- "
 
+# (yes and answered yes, answered yes, yes) of the four pairs of an answer and a label.
+BINARY_OUTCOMES: Array = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+
 
 class MacroF1(Metric):
     """Mean over classes of their F1, a class being an option; all documents have the same options (CB).
@@ -45,6 +48,12 @@ class MacroF1(Metric):
         hits, either = sums[..., 0::2], sums[..., 1::2]
         f1 = np.divide(2 * hits, either, out=np.zeros_like(hits), where=either > 0)
         return np.asarray(f1.sum(axis=-1) / np.maximum((either > 0).sum(axis=-1), 1))
+
+    def outcomes(self, k: int) -> Array:
+        """Return the statistics of each pair of a chosen and a right option."""
+        marks = np.eye(k // 2)
+        hits, either = marks[:, None] * marks, marks[:, None] + marks
+        return np.stack([hits, either], axis=-1).reshape(-1, k)
 
     def signature(self) -> str:
         """Name the normalisation."""
@@ -78,6 +87,10 @@ class LabelF1(Metric):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return F1."""
         return _f1(sums)
+
+    def outcomes(self, k: int) -> Array:
+        """Return the statistics of each pair of an answer and a label."""
+        return BINARY_OUTCOMES
 
     def weights(self, sums: Array, n: Array) -> Array:
         """Return the number of labels that the F1 counts: predicted and right ones."""

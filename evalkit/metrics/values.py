@@ -20,6 +20,7 @@ from evalkit.metrics.answers import blank
 from evalkit.metrics.base import Array, Metric
 from evalkit.metrics.bleu import bleu, bleu_counts, chrf, chrf_counts
 from evalkit.metrics.correlation import matthews
+from evalkit.metrics.labels import BINARY_OUTCOMES
 from evalkit.metrics.likelihood import perplexity
 from evalkit.types import Example, Response
 
@@ -179,6 +180,10 @@ class BinaryF1(ValueMetric):
         either = sums[..., 1] + sums[..., 2]
         return np.asarray(np.divide(2 * sums[..., 0], either, out=np.zeros_like(either), where=either > 0))
 
+    def outcomes(self, k: int) -> Array:
+        """Return the statistics of each pair of a class and a prediction."""
+        return BINARY_OUTCOMES
+
     def weights(self, sums: Array, n: Array) -> Array:
         """Return the predictions and golds that are 1."""
         return np.asarray(sums[..., 1] + sums[..., 2])
@@ -210,6 +215,11 @@ class Correlation(ValueMetric):
     def aggregate(self, sums: Array, n: Array) -> Array:
         """Return the correlation; 0 where one side has one class only."""
         return matthews(sums[..., 0], sums[..., 1 : 1 + self.classes], sums[..., 1 + self.classes :], n)
+
+    def outcomes(self, k: int) -> Array:
+        """Return the statistics of each pair of a class and a prediction."""
+        classes = range(self.classes)
+        return np.asarray([self.of((gold, predicted)) for gold in classes for predicted in classes])
 
     def signature(self) -> str:
         """Return everything that `from_rule` needs."""

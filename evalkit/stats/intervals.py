@@ -3,8 +3,9 @@
 The unit is what was drawn by itself: a document with all its seeds, or all documents that share a passage. Each unit is
 left out in turn (the jackknife), so that every metric that is scored from sums has a standard error. The bounds are
 Student's, on a scale on which the value may lie anywhere: logit between two ends, logarithm above one. The degrees of
-freedom fall where units differ in weight or a few of them make most of the spread. All values are in the metric's own
-units (not multiplied by its scale).
+freedom fall where units differ in weight or a few of them make most of the spread. A metric of counts of a few outcomes
+(a correlation of classes) is judged with two more documents, spread evenly over the outcomes: one that happened not to
+occur is not impossible. All values are in the metric's own units (not multiplied by its scale).
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from evalkit.stats.bisection import crossing
 
 Method = Literal["none", "mid-p", "jackknife", "stratified"]
 
-# With fewer units, no rule that was tried covers the truth in 95 of 100 samples at a useful width.
-LEAST_UNITS = 5
+# Documents added to the counts of outcomes: half of one in each cell of a table of two by two, which is Jeffreys' prior
+# and the correction of Haldane (1956) and Anscombe (1956).
+_ADDED = 2.0
 
 LEVEL = 0.95
 
@@ -73,8 +75,8 @@ def interval(
     clusters: a name per document; documents of one name are one unit; "" is a unit of its own; None: all independent.
     The share of independent documents that are right gets the mid-p interval of the binomial distribution; so does
     every value at an end of its range or without spread, because neither proves certainty. Everything else gets the
-    jackknife's. Fewer than LEAST_UNITS units, or a value that is not finite: no bounds. The order of the documents does
-    not matter.
+    jackknife's. A single unit (or fewer than the metric needs), or a value that is not finite: no bounds. The order of
+    the documents does not matter.
     """
     statistics = np.asarray(statistics, dtype=np.float64)
     # Sorting before and after keeps the order of documents from changing a sum's rounding.
@@ -85,23 +87,38 @@ def interval(
     table = table[_order(table)]
     value = float(score_sums(metric, table.sum(axis=0))) if len(table) else math.nan
     none = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(table))
-    if len(table) < LEAST_UNITS or not np.isfinite(table).all() or not math.isfinite(value):
+    if len(table) < metric.fewest or not np.isfinite(table).all() or not math.isfinite(value):
         return none
     method: Method = "mid-p"
     if metric.binary and len(table) == len(statistics):
         low, high = binomial(value, size=len(table), level=level)
     else:
-        spread = noise(deviations(metric, table), metric.weights(table[:, :-1], table[:, -1]))
+        middle, spread = _estimate(metric, table)
         method = "jackknife"
-        low, high = bounds(value, spread, least=metric.least, most=metric.most, level=level)
+        low, high = bounds(middle, spread, least=metric.least, most=metric.most, level=level)
+        low, high = min(low, value), max(high, value)  # NaN stays
     if math.isnan(low) or math.isnan(high):
         return none
     return Interval(value=value, low=low, high=high, method=method, units=len(table))
 
 
-def too_few(units: int, documents: int) -> str:
+def _estimate(metric: Metric, table: Array) -> tuple[float, Noise]:
+    """Return the value around which the interval of (m, k + 1) units lies, and its noise."""
+    weights = metric.weights(table[:, :-1], table[:, -1])
+    outcomes = metric.outcomes(table.shape[1] - 1)
+    if outcomes is None:
+        return float(score_sums(metric, table.sum(axis=0))), noise(deviations(metric, table), weights)
+    share = _ADDED / len(outcomes)
+    table = np.concatenate([table, share * _counted(outcomes)])
+    changes = deviations(metric, table)
+    # Without a whole such document the value would change 1 / share times as much, and there is a share of one.
+    changes[-len(outcomes) :] /= math.sqrt(share)
+    return float(score_sums(metric, table.sum(axis=0))), noise(changes, weights)
+
+
+def too_few(units: int, documents: int, *, fewest: int = 2) -> str:
     """Return why so few units have no interval; empty where they are enough, or their number is unknown (0)."""
-    if not 0 < units < LEAST_UNITS:
+    if not 0 < units < fewest:
         return ""
     kind = "passage" if units < documents else "document"
     return f"{units} {kind}{'s' if units > 1 else ''}: too few for an interval"
@@ -135,14 +152,14 @@ def deviations(metric: Metric, table: Array) -> Array:
 
 
 def noise(changes: Array, weights: Array) -> Noise:
-    """Return the noise behind the (m,) changes that leaving out a unit makes. weights: (m,), how much each unit weighs.
+    """Return the noise behind the (m,) changes that leaving out a unit makes. weights: of each observed unit.
 
     The degrees of freedom are those of a variance estimated from units of this kurtosis, and of as many units of equal
-    weight as these are worth (Kish 1965); a sample of a few unequal clusters has far fewer than
-    clusters.
+    weight as those observed are worth (Kish 1965): of a few unequal clusters, far fewer than clusters.
     """
     m, middle = len(changes), float(changes.mean())
-    spread = changes - middle
+    with np.errstate(invalid="ignore"):  # a unit without which nothing is left makes an infinite change, or NaN
+        spread = changes - middle
     second = float((spread**2).sum())
     size = max(1.0, float(weights.sum() ** 2 / (weights**2).sum())) if weights.any() else 1.0
     if not second > 0:  # NaN too

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.base import Array, Metric
-from evalkit.stats.intervals import LEAST_UNITS, LEVEL, Noise, deviations, noise, score_sums, student
+from evalkit.stats.intervals import LEVEL, Noise, deviations, noise, score_sums, student
 from evalkit.stats.mcnemar import mcnemar, tango
 from evalkit.stats.resampling import monte_carlo_p, signed_sums
 
+# With fewer units, the interval of a change covers the truth too rarely.
+LEAST_UNITS = 5
 # Sums of floats in another order differ by about this share; a value that close to the observed one counts as equal.
 _ROUNDING = 1e-9
 # Resamples held at once, and the extreme ones after which no more are drawn: ten times as many as the smallest p that a

@@ -17,6 +17,7 @@ from evalkit.metrics import Metric
 from evalkit.metrics.base import Array
 from evalkit.stats import intervals as stats
 from evalkit.stats.intervals import interval
+from evalkit.stats.paired import LEAST_UNITS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def difference(metric: Metric, new: BySeed, base: BySeed) -> Spread:
     spread = stats.noise((gained - lost) * metric.scale, weights)
     means = [[value_of(metric, rows[seed]) for seed in sorted(rows)] for rows in (new, base)]
     value = sum(means[0]) / len(means[0]) - sum(means[1]) / len(means[1])
-    half = stats.student(spread.freedom) * math.sqrt(spread.variance) if len(weights) >= stats.LEAST_UNITS else math.nan
+    half = stats.student(spread.freedom) * math.sqrt(spread.variance) if len(weights) >= LEAST_UNITS else math.nan
     reach = math.hypot(half, *(seed_error(each) for each in means))
     return Spread(value=value, low=value - reach, high=value + reach, per_seed=(), n=len(weights))
 

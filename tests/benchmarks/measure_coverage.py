@@ -5,7 +5,8 @@
 Each sample draws units (documents, or passages with their questions) from a population whose value is known, or
 measured on some 100,000 units, and takes the interval that `evalkit run`, `compare` and `report` show. Prints the share
 of samples whose interval holds the true value, in percent, as Markdown. Lower than 95 claims too much. Where values are
-few and coarse (a share of 0.02 of five documents) no interval can do without covering more often.
+few and coarse (a share of 0.02 of five documents) no interval can do without covering more often. The share of
+independent documents that are right is not drawn: its coverage is the exact sum over all that can be drawn.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from evalkit import metrics
 from evalkit.metrics.base import Array
 from evalkit.stats import intervals as stats
-from evalkit.stats.paired import change, gather
+from evalkit.stats.paired import LEAST_UNITS, change, gather
 from evalkit.stats.seeds import with_seeds
 
-UNITS = (5, 10, 20, 60, 200)
+UNITS = (2, 3, 5, 10, 20, 60, 200)
 # Units that the true value of a ratio is measured on.
 _MANY = 120_000
 
@@ -97,11 +99,21 @@ def translations(level: float, *, kind: str = "alone") -> Population:
     return draw
 
 
-def labels(*cells: float) -> Population:
-    """Two options: yes called yes, no called yes, yes called no, no called no."""
+def labels(name: str, *cells: float) -> Population:
+    """Classes: how often each (the outer loop) is answered as each, scored by `mcc`, `label_f1` or `macro_f1`."""
+    classes = math.isqrt(len(cells))
+    marks = np.eye(classes)
 
     def draw(rng: Rng, m: int) -> Sample:
-        return np.eye(4)[rng.choice(4, p=np.asarray(cells) / sum(cells), size=m)], np.arange(m)
+        gold, answered = np.divmod(rng.choice(len(cells), p=np.asarray(cells) / sum(cells), size=m), classes)
+        if name == "mcc":
+            rows = np.eye(len(cells))[len(cells) - 1 - (answered * classes + gold)]
+        elif name == "label_f1":
+            rows = np.column_stack([gold * answered, answered, gold]).astype(float)
+        else:
+            both = [marks[gold] * marks[answered], marks[gold] + marks[answered]]
+            rows = np.stack(both, axis=-1).reshape(m, -1)
+        return rows, np.arange(m)
 
     return draw
 
@@ -114,7 +126,6 @@ def numbers(rng: Rng, m: int) -> Sample:
 
 
 POPULATIONS: Mapping[str, tuple[str, Population]] = {
-    **{f"acc {p:g}, documents": ("acc", right(p)) for p in (0.5, 0.1, 0.02, 0.98)},
     **{f"acc {p:g}, passages of 20": ("acc", right(p, kind="equal", within=0.1)) for p in (0.5, 0.1, 0.02, 0.98)},
     **{f"acc {p:g}, unlike passages": ("acc", right(p, kind="unlike", within=0.1)) for p in (0.5, 0.1, 0.02, 0.98)},
     **{f"acc {p:g}, unlike, alike within": ("acc", right(p, kind="unlike", within=0.4)) for p in (0.5, 0.1)},
@@ -129,8 +140,14 @@ POPULATIONS: Mapping[str, tuple[str, Population]] = {
     "bleu 26, documents": ("bleu", translations(0.5)),
     "bleu 13, documents": ("bleu", translations(0.3)),
     "bleu 26, unlike passages": ("bleu", translations(0.5, kind="unlike")),
-    "mcc 0.5": ("mcc", labels(45, 15, 10, 30)),
-    "mcc 0, one class rare": ("mcc", labels(60, 25, 10, 5)),
+    "mcc 0.5": ("mcc", labels("mcc", 30, 15, 10, 45)),
+    "mcc 0, one class rare": ("mcc", labels("mcc", 5, 25, 10, 60)),
+    "mcc 0, both rare": ("mcc", labels("mcc", 1, 9, 9, 81)),
+    "mcc of three classes": ("mcc", labels("mcc", 35, 8, 2, 10, 30, 2, 3, 3, 7)),
+    "f1 of a class of 30%": ("label_f1", labels("label_f1", 60, 10, 25, 5)),
+    "f1 of a class of 3%": ("label_f1", labels("label_f1", 94, 3, 2, 1)),
+    "macro f1, one class rare": ("macro_f1", labels("macro_f1", 85, 5, 3, 7)),
+    "macro f1 of three classes": ("macro_f1", labels("macro_f1", 35, 8, 2, 10, 30, 2, 3, 3, 7)),
     "pearson 0.8": ("pearson", numbers),
 }
 
@@ -139,6 +156,19 @@ def true_value(metric: metrics.Metric, population: Population) -> float:
     """Score a large sample."""
     rows, _ = population(np.random.default_rng(99), _MANY)
     return float(metric.aggregate(rows.sum(axis=0), np.asarray(float(len(rows)))))
+
+
+def counted(shares: Iterable[float], n: int) -> float:
+    """Return the least chance, over these shares, that the interval of n independent documents holds the share."""
+    bounds = [stats.binomial(k / n, size=n) for k in range(n + 1)]
+    return min(
+        sum(
+            chance
+            for chance, (low, high) in zip(binom(n, p).pmf(range(n + 1)), bounds, strict=True)
+            if low <= p <= high
+        )
+        for p in shares
+    )
 
 
 def values(name: str, population: Population, m: int, samples: int, rng: Rng) -> float:
@@ -195,10 +225,16 @@ def seeds(count: int, spread: float, samples: int, rng: Rng) -> float:
 
 def rows(samples: int, seed: int, only: str) -> Iterator[list[str]]:
     """Yield the table's lines."""
+    exact = {f"acc {p:g}, documents": (p,) for p in (0.5, 0.1, 0.02, 0.98)}
+    for label, shares in (exact | {"acc, documents, the worst of 999 shares": np.arange(1, 1000) / 1000}).items():
+        if only in label:
+            yield [label, *(f"{100 * counted(shares, m):.1f}" for m in UNITS)]
     for label, (name, population) in POPULATIONS.items():
         if only in label:
             rng = np.random.default_rng(seed)
-            yield [label, *(f"{100 * values(name, population, m, samples, rng):.1f}" for m in UNITS)]
+            sizes = [m for m in UNITS if m >= metrics.get(name).fewest]
+            found = [f"{100 * values(name, population, m, samples, rng):.1f}" for m in sizes]
+            yield [label, *["none"] * (len(UNITS) - len(found)), *found]
     for label in (
         "acc 0.5, passages of 20",
         "f1, documents",
@@ -207,8 +243,9 @@ def rows(samples: int, seed: int, only: str) -> Iterator[list[str]]:
     ):
         if only in f"change of {label}":
             rng = np.random.default_rng(seed)
-            found = (changes(*POPULATIONS[label], m, samples, rng) for m in UNITS)
-            yield [f"change of {label}", *(f"{100 * share:.1f}" for share in found)]
+            shares = (changes(*POPULATIONS[label], m, samples, rng) for m in UNITS if m >= LEAST_UNITS)
+            found = [f"{100 * share:.1f}" for share in shares]
+            yield [f"change of {label}", *["none"] * (len(UNITS) - len(found)), *found]
     if only in (label := "group of three tasks, acc"):
         rng = np.random.default_rng(seed)
         yield [label, *(f"{100 * groups(m, samples, rng):.1f}" for m in UNITS)]

@@ -106,9 +106,12 @@ def test_a_document_of_two_tasks_is_one_unit():
     assert together == pytest.approx(math.sqrt(2) * apart, rel=0.05)
 
 
-def test_few_units_have_no_interval():
+def test_few_units_have_a_wide_interval_a_single_one_none():
     rows = [result("a", 50.0, 2), result("b", 50.0, 2)]
     [few] = grouped("equal", rows, [*records("a", [1, 0]), *records("b", [1, 0])])
-    assert math.isnan(few.low) and few.units < 5
+    # Two tasks of a right and a wrong document each: an error of sqrt(2 x 0.25) / 2, Student's t of 2.
+    reach = 4.303 * math.sqrt(0.5) / 2 / 0.25
+    assert (few.low, few.high) == pytest.approx([100 / (1 + math.exp(x)) for x in (reach, -reach)], rel=0.01)
+    assert few.units == 4
     [lone] = grouped("equal", [result("a", 100.0, 1), ROWS[1]], [*records("a", [1]), *FOUND[4:]])
     assert math.isnan(lone.low) and lone.units == 1

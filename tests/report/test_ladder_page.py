@@ -113,8 +113,8 @@ def test_the_command_writes_the_page_and_refuses_what_it_cannot(runs, tmp_path, 
     assert "--documents must be at least 1" in capsys.readouterr().err
 
 
-def test_four_documents_have_a_value_and_no_interval():
-    rows = [seeds.Scored(statistics=(float(i % 2),), cluster=str(i)) for i in range(4)]
+def test_one_passage_has_a_value_and_no_interval():
+    rows = [seeds.Scored(statistics=(float(i % 2),), cluster="story") for i in range(4)]
     found = seeds.over_seeds(metrics.get("acc"), {0: rows, 1: rows})
     assert math.isnan(found.low) and math.isnan(found.high)
     assert f"{found.value:.1f}{seeds.bracketed(found.low, found.high)}" == "50.0"

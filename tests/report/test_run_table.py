@@ -86,9 +86,9 @@ def test_counts_of_a_tasks_own_share_one_column() -> None:
 
 
 def test_why_a_value_has_no_interval_stands_beside_it() -> None:
-    few = replace(OURS, low=math.nan, high=math.nan, n=60, units=3)
+    few = replace(OURS, low=math.nan, high=math.nan, n=60, units=1)
     text = run_table.markdown([few, replace(few, shots=1)])
-    assert "| 50.0; paper 55.0 | 50.0 |" in text and text.count("3 passages: too few for an interval") == 1
+    assert "| 50.0; paper 55.0 | 50.0 |" in text and text.count("1 passage: too few for an interval") == 1
     assert "too few" not in run_table.markdown([replace(OURS, units=60)])
 
 

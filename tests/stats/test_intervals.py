@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from evalkit import metrics
 from evalkit.metrics.values import make
 from evalkit.stats import intervals as stats
-from evalkit.stats.intervals import LEAST_UNITS, binomial, interval
+from evalkit.stats.intervals import binomial, interval
+from evalkit.types import Example, Response
 
 QUICK = settings(deadline=None, derandomize=True, max_examples=60)
-ACC, F1, PPL, BITS, BLEU = (metrics.get(name) for name in ("acc", "f1", "ppl", "bits_per_byte", "bleu"))
+ACC, F1, PPL, BITS, BLEU, PEARSON = map(metrics.get, ("acc", "f1", "ppl", "bits_per_byte", "bleu", "pearson"))
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (1, 5), (193, 273), (3, 1000), (2595, 5153)])
@@ -51,19 +52,33 @@ def test_right_and_wrong_are_covered(n: int, share: float) -> None:
 def test_too_few_units_have_no_interval() -> None:
     nothing = interval(ACC, np.empty((0, 1)))
     assert all(math.isnan(x) for x in (nothing.value, nothing.low, nothing.high)) and nothing.units == 0
-    four = interval(F1, np.array([[0.25], [0.5], [0.75], [0.9]]))
-    assert (four.value, four.method, four.units) == (0.6, "none", 4)
-    assert math.isnan(four.low) and math.isnan(four.high)
-    assert interval(ACC, np.ones((4, 1))).method == "none"
-    assert interval(F1, np.array([[0.25], [0.5], [0.75], [0.9], [0.1]])).method == "jackknife"
-    stories = interval(ACC, np.ones((40, 1)), [f"story{i % 4}" for i in range(40)])
-    assert (stories.method, stories.units) == ("none", 4)
+    one = interval(F1, np.array([[0.25]]))
+    assert (one.value, one.method, one.units) == (0.25, "none", 1)
+    assert math.isnan(one.low) and math.isnan(one.high)
+    story = interval(ACC, np.ones((40, 1)), ["story"] * 40)
+    assert (story.method, story.units) == ("none", 1)
+
+
+def test_two_points_have_no_interval_of_their_correlation() -> None:
+    rows = np.array([[1.0, 2.0, 1.0, 4.0, 2.0], [2.0, 3.0, 4.0, 9.0, 6.0], [4.0, 3.0, 16.0, 9.0, 12.0]])
+    assert interval(PEARSON, rows[:2]).method == "none"
+    three = interval(PEARSON, rows)
+    assert three.method == "jackknife" and -1 < three.low < 0 < three.value < three.high < 1
+
+
+def test_two_units_say_little() -> None:
+    """Student's t with one degree of freedom, 12.7 errors to either side."""
+    two = interval(ACC, np.repeat([[1.0], [0.0], [1.0], [0.0]], [12, 8, 8, 12], axis=0), ["a"] * 20 + ["b"] * 20)
+    assert (two.value, two.units) == (0.5, 2)
+    reach = scipy.stats.t.ppf(0.975, 1) * 0.1 / 0.25  # on the logit scale; the standard error of 0.4 and 0.6 is 0.1
+    assert (two.low, two.high) == pytest.approx((scipy.special.expit(-reach), scipy.special.expit(reach)))
 
 
 def test_why_there_is_no_interval() -> None:
-    assert stats.too_few(3, 60) == "3 passages: too few for an interval"
+    assert stats.too_few(1, 60) == "1 passage: too few for an interval"
     assert stats.too_few(1, 1) == "1 document: too few for an interval"
-    assert stats.too_few(LEAST_UNITS, 60) == stats.too_few(0, 60) == ""
+    assert stats.too_few(3, 60, fewest=5) == "3 passages: too few for an interval"
+    assert stats.too_few(2, 60) == stats.too_few(0, 60) == ""
 
 
 def test_the_standard_error_of_a_mean_is_the_textbooks() -> None:
@@ -139,14 +154,51 @@ def _scores(kind: str, rng: np.random.Generator, m: int) -> tuple[np.ndarray, li
     return right[:, None].astype(float), [f"story{i}" for i in story]
 
 
-@pytest.mark.parametrize("units", [5, 10, 40])
+@pytest.mark.parametrize("units", [2, 3, 5, 10, 40])
 @pytest.mark.parametrize(("kind", "metric"), [("stories", ACC), ("length", metrics.get("ppl_word"))])
 def test_coverage(kind: str, metric: metrics.Metric, units: int) -> None:
     """tests/benchmarks/measure_coverage.py has the whole table; 400 samples have a standard error of 1.1 points."""
     many, _ = _scores(kind, np.random.default_rng(0), 200_000)
     true = 0.5 if kind == "stories" else float(metric.aggregate(many.sum(axis=0), np.asarray(len(many))))
     found = [interval(metric, *_scores(kind, np.random.default_rng(seed), units)) for seed in range(400)]
-    assert 0.92 <= sum(one.low <= true <= one.high for one in found) / 400 <= 0.99
+    assert 0.92 <= sum(one.low <= true <= one.high for one in found) / 400 <= 0.995
+
+
+@pytest.mark.parametrize("units", [5, 10, 20, 60])
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [  # how often each right class (a row) is answered as each; the rarest outcome has a share of 1 or 5%
+        ("mcc", [[0.60, 0.10], [0.25, 0.05]]), ("mcc", [[0.81, 0.09], [0.09, 0.01]]),
+        ("macro_f1", [[0.85, 0.05], [0.03, 0.07]]), ("label_f1", [[0.94, 0.03], [0.02, 0.01]]),
+    ],
+)  # fmt: skip
+def test_rare_classes_are_covered(name: str, answers: list[list[float]], units: int) -> None:
+    """Without the added documents, mcc covers 55% of 60 documents in the second case."""
+    metric, shares = metrics.get(name), np.asarray(answers)
+    rows = np.asarray([_scored(name, gold, answered) for gold in (0, 1) for answered in (0, 1)])
+    true = float(metric.aggregate(shares.ravel() @ rows, np.asarray(1.0)))
+    rng = np.random.default_rng(7)
+    found = [interval(metric, rows[rng.choice(4, p=shares.ravel(), size=units)]) for _ in range(300)]
+    assert sum(one.low <= true <= one.high for one in found) / 300 >= 0.93
+    assert all(one.low <= one.value <= one.high for one in found)
+
+
+def _scored(name: str, gold: int, answered: int) -> tuple[float, ...]:
+    example = Example(task="", input="", output="ab"[gold], choices=("a", "b"), gold=gold)
+    responses = [Response(loglikelihood=-1.0 - (option != answered), tokens=1) for option in (0, 1)]
+    return metrics.get(name).statistics(example, responses)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("mcc", 2), ("mcc", 3), ("macro_f1", 3), ("label_f1", 2)])
+def test_outcomes_are_those_that_documents_have(name: str, classes: int) -> None:
+    metric, letters = metrics.get(name), "abc"[:classes]
+    had = set()
+    for gold, answered in product(range(classes), repeat=2):
+        example = Example(task="", input="", output=letters[gold], choices=tuple(letters), gold=gold)
+        responses = [Response(loglikelihood=-1.0 - (option != answered), tokens=1) for option in range(classes)]
+        had.add(metric.statistics(example, responses))
+    outcomes = metric.outcomes(len(next(iter(had))))
+    assert len(outcomes) == classes**2 and set(map(tuple, outcomes.tolist())) == had
 
 
 def test_ignoring_clusters_claims_too_much() -> None:
@@ -178,7 +230,7 @@ def test_holds_the_value_and_ignores_order(data: st.DataObject) -> None:
         found = interval(metric, table, names)
         shuffled = interval(metric, table[order], [names[i] for i in order])
         if found.method == "none":
-            few = len(set(filter(None, names))) + names.count("") < LEAST_UNITS
+            few = len(set(filter(None, names))) + names.count("") < 2
             assert math.isnan(found.low) and (few or metric is BITS)  # equal bits have no spread
             continue
         assert found.low <= found.value <= found.high

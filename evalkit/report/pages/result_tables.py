@@ -92,7 +92,7 @@ def results(selection: Selection, verdicts: Verdicts) -> Grid:
         title="Results by task",
         caption=(
             "Each model at its last checkpoint, with the 95% interval over documents, and over trainings where several "
-            "are averaged, in small type (none below five documents or passages); the best of a row is bold. "
+            "are averaged, in small type (none for a single document or passage); the best of a row is bold. "
             "↓: less is better. Verdicts are explained under Fits."
         ),
         header=[*_header(selection)[:3], "verdict", *_header(selection)[3:], "beside it"],
