@@ -15,17 +15,15 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
 
 from evalkit import __version__
-from evalkit.engine.base import Engine, TextEncoder
+from evalkit.engine.base import TextEncoder
 from evalkit.engine.cache import FORMAT, ResponseCache
-from evalkit.engine.calls import Answer, Call, Calls, Here, Placing, ask_all
-from evalkit.errors import CheckpointError
+from evalkit.engine.calls import Answer, Call, Calls, Place, ask_all
 from evalkit.files import canonical_json
 from evalkit.types import Request, Response
 
@@ -34,26 +32,26 @@ _WAITING = 16
 
 
 class CachedEngine:
-    """Looks requests up in a cache, if there is one, and sends the rest to an engine that `make` loads on first use.
+    """Looks requests up in a cache, if there is one, and sends the rest to an engine, which is loaded on first use.
 
-    tokenizer, context_length, signature: those of that engine. device: the kind of device, part of the keys. place:
-    where the engine is made and answers, given how to make it.
+    place: where that engine is loaded and answers. tokenizer, context_length, signature: those of it. device: the kind
+    of device, part of the keys.
     """
 
     def __init__(
         self,
-        make: Callable[[], Engine],
+        place: Place,
         *,
         tokenizer: TextEncoder,
         context_length: int,
         signature: Mapping[str, str],
         device: str,
         cache: ResponseCache | None,
-        place: Placing = Here,
     ):
         self.tokenizer, self.context_length = tokenizer, context_length
         self._signature = dict(signature)
-        self._place = place(partial(_unchanged, make, self._signature), device=device)
+        self._place = place
+        self._place.expect(self._signature)
         self._cache, self._keys = cache, Keys(self._signature, device)
         self._calls = self._front()
 
@@ -67,6 +65,10 @@ class CachedEngine:
     def compute(self) -> Mapping[str, str]:
         """Return what else decides the last bits, where it was chosen: the device, and its threads."""
         return self._place.compute()
+
+    def answered(self) -> Mapping[str, int]:
+        """Return how many requests each device has answered; empty for a single one."""
+        return self._place.answered()
 
     def loglikelihood(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Score continuations."""
@@ -111,14 +113,6 @@ class CachedEngine:
     def close(self) -> None:
         """Let workers go."""
         self._place.close()
-
-
-def _unchanged(make: Callable[[], Engine], signature: Mapping[str, str]) -> Engine:
-    """Make an engine. Raises CheckpointError if it is not the one that was described."""
-    engine = make()
-    if dict(engine.signature()) != signature:
-        raise CheckpointError(f"the files of {signature['model']} have changed since the run began")
-    return engine
 
 
 @dataclass(eq=False)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
 
 from evalkit.engine.base import Engine, TextEncoder, ask
 from evalkit.engine.compute import compute, set_threads
+from evalkit.errors import CheckpointError
 from evalkit.types import Request, RequestKind, Response
 
 
@@ -58,6 +59,14 @@ def description(engine: Engine) -> Description:
     }
 
 
+def load(make: Callable[[], Engine], *, expected: Mapping[str, str] | None) -> Engine:
+    """Load an engine. Raises CheckpointError if it has not the signature that is expected, where one is."""
+    engine = make()
+    if expected is not None and dict(engine.signature()) != dict(expected):
+        raise CheckpointError(f"the files of {expected['model']} have changed since the run began")
+    return engine
+
+
 @runtime_checkable
 class Calls(Protocol):
     """Answers calls, perhaps several at once and in any order."""
@@ -92,8 +101,16 @@ class Place(Calls, Protocol):
         """Describe the engine, which is loaded for it."""
         ...
 
+    def expect(self, signature: Mapping[str, str]) -> None:
+        """From now on, refuse to load an engine with another signature."""
+        ...
+
     def compute(self) -> Mapping[str, str]:
         """Return what decides the last bits beside the engine's signature, where it was chosen."""
+        ...
+
+    def answered(self) -> Mapping[str, int]:
+        """Return how many requests each device has answered; empty for a single one."""
         ...
 
     def close(self) -> None:
@@ -109,22 +126,78 @@ class Placing(Protocol):
         ...
 
 
-def ask_all(engine: Engine | Calls, calls: Iterable[Call]) -> Iterator[Answer]:
-    """Answer calls, which are drawn only when there is room for another; what failed is an answer, never raised.
+@dataclass(eq=False)
+class Asking:
+    """The calls to one engine, and where they are answered.
 
-    A call is sent before the answers that made room for it are yielded, so that nobody idles while those are used.
+    error: what drawing them raised, if anything. left: whether there may be more of them. stopped: whether the answers
+    that are still to come are ignored.
     """
+
+    place: Calls
+    calls: Iterator[Call]
+    error: Exception | None = field(default=None, init=False)
+    left: bool = field(default=True, init=False)
+    stopped: bool = field(default=False, init=False)
+
+    def send_next(self) -> None:
+        """Draw a call and send it."""
+        try:
+            call = next(self.calls, None)
+        except Exception as error:
+            self.error = error
+            self.stop()
+            return
+        if call is None:
+            self.left = False
+        else:
+            self.place.send(call)
+
+    def stop(self) -> None:
+        """Ask nothing more."""
+        self.left, self.stopped = False, True
+
+
+def ask_in_turn(askings: Iterable[Asking]) -> Iterator[tuple[Asking, Answer | None]]:
+    """Answer the calls to several engines, those of the first engine first; None stands for the end of one's answers.
+
+    The next engine is drawn when no call is left for those before it, though they may not have answered all: workers
+    that have nothing more to do for one engine begin with the next. Calls are drawn only when there is room for
+    another. What failed is an answer, never raised. A call is sent before the answers that made room for it are
+    yielded, so that nobody idles while those are used.
+    """
+    waiting, active = iter(askings), list[Asking]()
+    while True:
+        ready = next((a for a in active if a.left and a.place.room), None)
+        if ready:
+            ready.send_next()
+        elif (following := None if any(a.left for a in active) else next(waiting, None)) is not None:
+            active.append(following)
+        elif active:
+            active[0].place.wait()
+            if any(a.left and a.place.room for a in active):
+                continue
+        else:
+            return
+        for asking in list(active):
+            for answer in () if asking.stopped else asking.place.answers():
+                yield asking, answer
+                if asking.stopped:
+                    break
+            if asking.stopped or not (asking.left or asking.place.busy):
+                active.remove(asking)
+                yield asking, None
+
+
+def ask_all(engine: Engine | Calls, calls: Iterable[Call]) -> Iterator[Answer]:
+    """Answer calls to one engine, as ask_in_turn does."""
     place = engine if isinstance(engine, Calls) else Here(lambda: engine)
-    for call in calls:
-        while not place.room:
-            place.wait()
-            if not place.room:
-                yield from place.answers()
-        place.send(call)
-        yield from place.answers()
-    while place.busy:
-        place.wait()
-        yield from place.answers()
+    asking = Asking(place, iter(calls))
+    for _, answer in ask_in_turn([asking]):
+        if answer:
+            yield answer
+    if asking.error:
+        raise asking.error
 
 
 class Here:
@@ -138,6 +211,7 @@ class Here:
         self._engine: Engine | None = None
         self._sent: deque[Call] = deque()
         self._before: int | None = None
+        self._expected: Mapping[str, str] | None = None
 
     @property
     def room(self) -> bool:
@@ -169,19 +243,28 @@ class Here:
     def _loaded(self) -> Engine:
         if self._threads and self._before is None:
             self._before = set_threads(self._threads)
-        self._engine = self._engine or self._make()
+        self._engine = self._engine or load(self._make, expected=self._expected)
         return self._engine
 
     def describe(self) -> Description:
         """Describe the engine, which is loaded for it."""
         return description(self._loaded())
 
+    def expect(self, signature: Mapping[str, str]) -> None:
+        """From now on, refuse to load an engine with another signature."""
+        self._expected = signature
+
+    def answered(self) -> Mapping[str, int]:
+        """Return nothing: there is one device."""
+        return {}
+
     def compute(self) -> Mapping[str, str]:
         """Return how this process computes if the threads were chosen; else whatever torch's environment says."""
         return compute(self._device, self._threads) if self._threads else {}
 
     def close(self) -> None:
-        """Give the process its number of threads back."""
+        """Let the engine go, and give the process its number of threads back."""
+        self._engine = None
         if self._before is not None:
             set_threads(self._before)
             self._before = None

@@ -1,25 +1,29 @@
-"""Workers of Ray: actors that load an engine each, on this machine or on a cluster, and answer calls.
+"""Crew: actors of Ray that hold an engine each, on this machine or on a cluster, and answer calls.
 
 Ray starts them where there is room, and starts again those that died. Which calls are lost then, and which one is to
 blame, is decided here: an actor answers its calls in the order in which they were sent, so the first unanswered one is
 the one that was being computed; Ray's own retries count those that merely waited behind it too.
+
+They serve several engines in turn: one that has no call of its engine left loads the next engine that is
+asked, after letting the one before go.
 """
 
 from __future__ import annotations
 
 import logging
-import pickle
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evalkit.engine.base import Engine, ask
-from evalkit.engine.calls import Answer, Call, Description, description
-from evalkit.engine.compute import compute, set_threads
+from evalkit.engine.calls import Call, Description
+from evalkit.engine.worker import Report, Worker
 from evalkit.errors import ClusterError
-from evalkit.types import Request, Response
+from evalkit.types import Response
+
+if TYPE_CHECKING:
+    from evalkit.engine.workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -27,215 +31,187 @@ log = logging.getLogger(__name__)
 _DEPTH = 2
 # A call that killed its worker this many times is not tried again.
 _DEATHS = 3
-# How often a worker may die while it loads its engine.
+# How often a worker may die while it starts, or loads an engine.
 _STARTS = 5
 # Seconds without any worker after which the user is told.
-_PATIENCE = 30.0
-
-
-# The responses to a call by their positions, or what went wrong.
-_Responses = list[tuple[int, Response]] | Exception
-
-
-class Worker:
-    """What an actor is: one engine, loaded from its description, and asked by the driver."""
-
-    def __init__(self) -> None:
-        self._engine: Engine | None = None
-        self._warnings = _Warnings()
-        logging.getLogger("evalkit").addHandler(self._warnings)
-
-    def load(self, make: Callable[[], Engine], *, device: str, threads: int) -> Mapping[str, str] | Exception:
-        """Load the engine; return how it computes."""
-        try:
-            set_threads(threads)
-            self._engine = self._engine or make()
-            return compute(device, threads)
-        except Exception as error:
-            return _sendable(error)
-
-    def describe(self) -> Description:
-        """Describe the engine, which is loaded."""
-        assert self._engine
-        return description(self._engine)
-
-    def answer(self, requests: Sequence[Request]) -> tuple[_Responses, Sequence[str]] | None:
-        """Return the responses to a call, or what went wrong, and warnings; None if Ray has started this one again."""
-        if self._engine is None:
-            return None
-        try:
-            responses: _Responses = list(ask(self._engine, requests[0].kind, requests))
-        except Exception as error:
-            responses = _sendable(error)
-        return responses, self._warnings.taken()
-
-
-class _Warnings(logging.Handler):
-    """Keeps warnings until they are taken: a worker's own standard error is read by nobody."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a warning."""
-        self._texts.append(record.getMessage())
-
-    def taken(self) -> Sequence[str]:
-        """Return the warnings since the last time."""
-        texts, self._texts = self._texts, []
-        return texts
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return an error that another process can read."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+PATIENCE = 30.0
 
 
 @dataclass(eq=False)
 class _Member:
-    """An actor. calls: what it has to answer, in order, by Ray's reference. ready: whether it can be sent to.
+    """An actor. name: for people. up: whether it has said how it computes.
 
-    starts: how often it has been started since it was last ready. answered: requests.
+    engine: what it holds, or is loading. ready: whether that is loaded. calls: what it has to answer, in order, by
+    Ray's reference. refused: engines that it could not load. starts: how often it has been started since it was last
+    ready.
     """
 
     actor: Any
-    calls: dict[Any, Call] = field(default_factory=dict)
+    name: str
+    up: bool = False
+    engine: Workers | None = None
     ready: bool = False
+    calls: dict[Any, Call] = field(default_factory=dict)
+    refused: set[Workers] = field(default_factory=set)
     starts: int = 0
-    answered: int = 0
+
+    def holds(self, engine: Workers) -> bool:
+        """Whether it can be asked for this engine."""
+        return self.engine is engine and self.ready
+
+    def loads(self, engine: Workers) -> bool:
+        """Whether it will be able to."""
+        return self.engine is engine and not self.ready
+
+    def may_load(self, engine: Workers) -> bool:
+        """Whether it has nothing to do, and could load this engine."""
+        settled = self.engine is None or self.ready
+        return self.up and settled and not self.calls and self.engine is not engine and engine not in self.refused
 
 
-class Workers:
-    """Answers calls with several actors; see calls.Place.
+class Crew:
+    """Actors of one kind of device.
 
-    make: how each loads its engine. device: cpu, or cuda for one GPU each. number, threads: of actors, and of each.
+    device: cpu, or cuda for GPUs of their own. number, threads, gpus: of actors, and of each.
     """
 
-    def __init__(self, make: Callable[[], Engine], *, device: str, number: int, threads: int):
-        self._make, self._device, self._number, self._threads = make, device, number, threads
+    def __init__(self, *, device: str, number: int, threads: int, gpus: int = 1):
+        self.device, self._number, self._threads, self._gpus = device, number, threads, gpus
         self._members: list[_Member] = []
-        self._starting: dict[Any, _Member] = {}
-        self._again: deque[Call] = deque()
-        self._done: deque[tuple[Call, _Responses]] = deque()
+        self._coming: dict[Any, _Member] = {}
+        self._engines: list[Workers] = []
         self._deaths: Counter[Call] = Counter()
         self._compute: Mapping[str, str] = {}
-        self._held: Any = None  # Ray's copy of `make`, which a worker needs whenever it starts again
-
-    @property
-    def room(self) -> bool:
-        """Whether a worker can take another call."""
-        return not self._again and any(m.ready and len(m.calls) < _DEPTH for m in self._members)
-
-    @property
-    def busy(self) -> bool:
-        """Whether answers are still to come."""
-        return bool(self._done or self._again or any(m.calls for m in self._members))
 
     @property
     def starting(self) -> bool:
-        """Whether some workers are still to come."""
-        return bool(self._starting)
+        """Whether some workers are starting, or loading an engine."""
+        return bool(self._coming)
 
-    def send(self, call: Call) -> None:
-        """Send a call to the worker that has the least to do."""
-        member = min((m for m in self._members if m.ready), key=lambda m: len(m.calls))
-        member.calls[member.actor.answer.remote(call.requests)] = call
+    def add(self, engine: Workers) -> None:
+        """Serve an engine, after those that were added before."""
+        self._engines.append(engine)
 
-    def wait(self) -> None:
-        """Wait until a call is answered or a worker is ready; start the workers at first."""
-        self._start(self._number)
-        if not self._done:
-            self._collect(timeout=_PATIENCE)
+    def room(self, engine: Workers) -> bool:
+        """Whether a worker can take another call, or load the engine for one."""
+        self._start()
+        return any(m.may_load(engine) or (m.holds(engine) and len(m.calls) < _DEPTH) for m in self._members)
 
-    def answers(self) -> Iterator[Answer]:
-        """Yield the answers that have come."""
-        if any(m.calls for m in self._members):
-            self._collect(timeout=0)
-        while self._done:
-            call, responses = self._done.popleft()
-            if isinstance(responses, Exception):
-                yield Answer.failure(call, responses)
-            else:
-                yield from (Answer(call, position, response) for position, response in responses)
+    def working(self, engine: Workers) -> bool:
+        """Whether a worker has calls to answer."""
+        return any(m.calls for m in self._members if m.engine is engine)
 
-    def describe(self) -> Description:
-        """Describe the engine, which one worker loads for it."""
-        import ray
+    def distribute(self, engine: Workers) -> None:
+        """Send an engine's calls to workers that hold it; let another load it where these are not enough."""
+        loading = sum(m.loads(engine) for m in self._members)
+        unoccupied = sum(m.holds(engine) and not m.calls for m in self._members)
+        wanted = max(0, len(engine.pending) - loading - unoccupied)
+        for idle in [m for m in self._members if m.may_load(engine)][:wanted]:
+            self._assign(idle, engine)
+            loading += 1
+        while engine.pending:
+            holding = [m for m in self._members if m.holds(engine) and len(m.calls) < _DEPTH]
+            member = min(holding, key=lambda m: len(m.calls)) if holding else None
+            # One call for each worker that is loading waits for it, rather than behind another call.
+            if not member or (member.calls and len(engine.pending) <= loading):
+                return
+            call = engine.pending.popleft()
+            member.calls[member.actor.answer.remote(call.requests)] = call
 
-        self._start(1)
-        member = self._first()
-        about: Description = ray.get(member.actor.describe.remote())
-        self.close()
-        return about
-
-    def compute(self) -> Mapping[str, str]:
-        """Return how the workers compute, as the first that is ready says; others that differ are left out."""
-        self._start(self._number)
-        self._first()
-        return self._compute
-
-    def close(self) -> None:
-        """End the workers; say which share of the requests each of several has answered."""
-        import ray
-
-        total = sum(m.answered for m in self._members)
-        if total and len(self._members) > 1:
-            shares = ", ".join(f"{m.answered / total:.0%}" for m in self._members)
-            log.info("%d workers answered %s requests: %s", len(self._members), f"{total:,}", shares)
-        for member in self._members:
-            ray.kill(member.actor)
-        self._members, self._starting = [], {}
-
-    def _first(self) -> _Member:
-        while not any(m.ready for m in self._members):
-            self._collect(timeout=_PATIENCE)
-        return next(m for m in self._members if m.ready)
-
-    def _start(self, number: int) -> None:
-        if self._members:
-            return
-        import ray
-
-        on_gpu = self._device.partition(":")[0] == "cuda"
-        resources = {"num_cpus": 1 if on_gpu else self._threads, "num_gpus": int(on_gpu)}
-        self._held = ray.put(self._make)
-        kind = ray.remote(Worker).options(max_restarts=-1, **resources)
-        for _ in range(number):
-            member = _Member(kind.remote())
-            self._members.append(member)
-            self._expect(member)
-
-    def _expect(self, member: _Member) -> None:
-        """Let a worker load its engine, again if it dies while it does."""
-        member.ready = False
-        member.starts += 1
-        loaded = member.actor.load.remote(self._held, device=self._device, threads=self._threads)
-        self._starting[loaded] = member
-
-    def _collect(self, *, timeout: float) -> None:
+    def collect(self, *, timeout: float) -> None:
         """Take what has come within a time: answers, and news of workers."""
         import ray
 
-        coming = [*self._starting, *(ref for m in self._members for ref in m.calls)]
+        self._start()
+        coming = [*self._coming, *(ref for m in self._members for ref in m.calls)]
         if not coming:
             return
         came, _ = ray.wait(coming, num_returns=len(coming), timeout=0)
         if not came and timeout:
             came, _ = ray.wait(coming, num_returns=1, timeout=timeout)
-        if not came and timeout and not any(m.ready for m in self._members):
+        if not came and timeout and not any(m.up for m in self._members):
             log.warning("waiting for workers: Ray has no room for them (%s)", _room(ray))
         for ref in came:
-            if ref in self._starting:
-                self._started(ref, self._starting.pop(ref))
+            if ref in self._coming:
+                self._started(ref, self._coming.pop(ref))
         for member in list(self._members):
             if not member.calls.keys().isdisjoint(came):
                 self._finished(member)
-        self._send_again()
+        for engine in self._engines:
+            self.distribute(engine)
+
+    def describe(self, engine: Workers) -> Description:
+        """Describe an engine, which all workers that are idle load: calls will follow."""
+        import ray
+
+        while True:
+            if engine.error:
+                raise engine.error
+            if member := next((m for m in self._members if m.holds(engine)), None):
+                try:
+                    about: Description = ray.get(member.actor.describe.remote())
+                    return about
+                except ray.exceptions.RayError:
+                    self._expect(member)
+            for member in [m for m in self._members if m.may_load(engine)]:
+                self._assign(member, engine)
+            self.collect(timeout=PATIENCE)
+
+    def compute(self) -> Mapping[str, str]:
+        """Return how the workers compute, as the first that is up says; others that differ are left out."""
+        while not any(m.up for m in self._members):
+            self.collect(timeout=PATIENCE)
+        return self._compute
+
+    def release(self, engine: Workers) -> None:
+        """Serve an engine no more."""
+        self._engines.remove(engine)
+        for member in self._members:
+            if member.engine is engine:
+                self._unload(member)
+            member.refused.discard(engine)
+
+    def close(self) -> None:
+        """End the workers."""
+        import ray
+
+        for member in self._members:
+            ray.kill(member.actor)
+        self._members, self._coming = [], {}
+
+    def _start(self) -> None:
+        if self._members:
+            return
+        import ray
+
+        on_gpu = self.device.partition(":")[0] == "cuda"
+        resources = {"num_cpus": 1 if on_gpu else self._threads, "num_gpus": self._gpus if on_gpu else 0}
+        kind = ray.remote(Worker).options(max_restarts=-1, **resources)
+        for number in range(1, self._number + 1):
+            member = _Member(kind.remote(), str(number))
+            self._members.append(member)
+            self._expect(member)
+
+    def _assign(self, member: _Member, engine: Workers) -> None:
+        member.engine, member.starts = engine, 0
+        self._expect(member)
+
+    def _expect(self, member: _Member) -> None:
+        """Let a worker load its engine, or start; again if it dies while it does."""
+        member.ready = False
+        member.starts += 1
+        options: dict[str, Any] = {"device": self.device, "threads": self._threads}
+        if engine := member.engine:
+            ref = member.actor.load.remote(engine.held, expected=engine.expected, **options)
+        else:
+            ref = member.actor.start.remote(**options)
+        self._coming[ref] = member
+
+    def _unload(self, member: _Member) -> None:
+        """Let a worker forget its engine as soon as it has nothing else to do."""
+        if member.ready and not member.calls:
+            member.engine, member.ready = None, False
+            member.actor.unload.remote()
 
     def _started(self, ref: Any, member: _Member) -> None:
         """Use a worker that is ready. One that is not as the others are is left out, with a warning."""
@@ -247,23 +223,45 @@ class Workers:
             if member.starts < _STARTS:
                 self._expect(member)
                 return
-            report = ClusterError(f"a worker died {_STARTS} times while it loaded the model: {type(error).__name__}")
-        if not isinstance(report, Exception) and self._compute in ({}, report):
-            self._compute, member.ready, member.starts = report, True, 0
+            what = "loaded the model" if member.engine else "started"
+            report = ClusterError(f"a worker died {_STARTS} times while it {what}: {type(error).__name__}")
+        if isinstance(report, Report):
+            if self._compute in ({}, report.compute):
+                self._compute, member.up, member.ready, member.starts = report.compute, True, bool(member.engine), 0
+                member.name = f"{member.name.partition(' ')[0]} ({report.device})"
+                if member.engine and member.engine.closed:
+                    self._unload(member)
+                return
+            difference = f"it computes with {_named(report.compute)}, the others with {_named(self._compute)}"
+            report = ClusterError(difference)
+        elif member.engine and member.up:
+            self._refused(member, report)
             return
         self._members.remove(member)
         with suppress(ray.exceptions.RayError):
             ray.kill(member.actor)
-        if not isinstance(report, Exception):
-            report = ClusterError(f"it computes with {_named(report)}, the others with {_named(self._compute)}")
         if not self._members:
             raise report
         log.warning("continuing without a worker: %s", report)
+
+    def _refused(self, member: _Member, error: Exception) -> None:
+        """Do without a worker for the engine that it cannot load; the engine fails where no worker can."""
+        engine, member.engine = member.engine, None
+        assert engine
+        if engine.closed:
+            return
+        member.refused.add(engine)
+        if all(engine in m.refused for m in self._members):
+            engine.fail(error)
+        else:
+            log.warning("continuing without a worker: %s", error)
 
     def _finished(self, member: _Member) -> None:
         """Take a worker's answers in order, up to the first that is still to come, or up to its death."""
         import ray
 
+        engine = member.engine
+        assert engine
         while member.calls:
             ref, call = next(iter(member.calls.items()))
             if not ray.wait([ref], timeout=0)[0]:
@@ -276,31 +274,31 @@ class Workers:
                 self._deaths[call] += 1
                 came = None
             if came is None:
-                self._died(member)
+                self._died(member, engine)
                 return
             responses, warnings = came
             for text in dict.fromkeys(warnings):
                 log.warning("a worker: %s", text)
-            self._done.append((call, responses))
-            member.answered += len(call.requests)
+            engine.take(call, responses, member.name)
             del member.calls[ref]
             self._deaths.pop(call, None)
+        if engine.closed:
+            self._unload(member)
 
-    def _died(self, member: _Member) -> None:
+    def _died(self, member: _Member, engine: Workers) -> None:
         """Send a dead worker's calls to others, unless the one that it was computing has killed too many."""
         first, *others = member.calls.values()
         member.calls.clear()
         if self._deaths[first] < _DEATHS:
-            self._again.append(first)
+            engine.pending.append(first)
         else:
             reason = f"the worker that computed it died, {_DEATHS} times"
-            self._done.append((first, [(i, Response(error=reason)) for i in range(len(first.requests))]))
-        self._again.extend(others)
+            engine.take(first, [(i, Response(error=reason)) for i in range(len(first.requests))])
+        engine.pending.extend(others)
+        if engine.closed:
+            engine.pending.clear()
+            member.engine = None
         self._expect(member)
-
-    def _send_again(self) -> None:
-        while self._again and any(m.ready and len(m.calls) < _DEPTH for m in self._members):
-            self.send(self._again.popleft())
 
 
 def _named(report: Mapping[str, str]) -> str:

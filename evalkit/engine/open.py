@@ -177,8 +177,9 @@ def _live(
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
         """Make an engine from the current weights."""
         current = live.now()
+        device = live.network.device.type
         return CachedEngine(
-            partial(_given, current), device=live.network.device.type, cache=cache, place=place, **description(current)
+            place(partial(_given, current), device=device), device=device, cache=cache, **description(current)
         )
 
     return Model(name=label, engine=engine, training={})
@@ -208,8 +209,8 @@ def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, 
     load = Loader(partial(make, name.partition(":")[2], dtype=dtype, device=device, batch_tokens=batch_tokens))
 
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
-        about = place(load, device=device).describe()
-        return CachedEngine(load, device=device.partition(":")[0], cache=cache, place=place, **about)
+        at = place(load, device=device)
+        return CachedEngine(at, device=device.partition(":")[0], cache=cache, **at.describe())
 
     return Model(name=label or name, engine=engine, training={})
 
@@ -241,9 +242,9 @@ def _named(
     )  # fmt: skip
 
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
+        at = place(load, device=device)
         by_files = checkpoint and _described_by_files(checkpoint, result_name, chosen, every_window)
-        about = by_files or place(load, device=device).describe()
-        return CachedEngine(load, device=device.partition(":")[0], cache=cache, place=place, **about)
+        return CachedEngine(at, device=device.partition(":")[0], cache=cache, **(by_files or at.describe()))
 
     training = checkpoint.training if checkpoint else formats.transformers.training_of(path)
     return Model(name=result_name, engine=engine, training=training)

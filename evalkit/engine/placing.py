@@ -15,8 +15,9 @@ from typing import Any
 
 from evalkit.engine.base import Engine
 from evalkit.engine.calls import Here, Placing
-from evalkit.engine.cluster import Workers
+from evalkit.engine.cluster import Crew
 from evalkit.engine.compute import check_threads
+from evalkit.engine.workers import Workers
 from evalkit.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -43,14 +44,21 @@ def placing(*, workers: int | None = None, address: str | None = None, threads: 
         raise UsageError(f"--workers must be at least 1, not {workers}")
     threads = threads or 1
     with _connected(address, cpus=(workers or 1) * threads) as ray:
+        crews: dict[str, Crew] = {}
 
         def place(make: Callable[[], Engine], /, *, device: str) -> Workers:
-            resources = ray.cluster_resources()
-            on_gpu = device.partition(":")[0] == "cuda"
-            number = workers or int(resources.get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
-            return Workers(make, device=device, number=number, threads=threads)
+            if device not in crews:
+                resources = ray.cluster_resources()
+                on_gpu = device.partition(":")[0] == "cuda"
+                number = workers or int(resources.get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
+                crews[device] = Crew(device=device, number=number, threads=threads)
+            return Workers(crews[device], make)
 
-        yield place
+        try:
+            yield place
+        finally:
+            for crew in crews.values():
+                crew.close()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import pytest
 from evalkit.engine import cache as caches
 from evalkit.engine.cache import FORMAT, ResponseCache
 from evalkit.engine.cached import CachedEngine, Keys
+from evalkit.engine.calls import Here
 from evalkit.engine.fake import FakeEngine
 from evalkit.errors import CheckpointError
 from evalkit.types import Decoding, Request, Response
@@ -37,7 +38,7 @@ def many(count: int) -> dict[bytes, Response]:
 def cached(engine, cache, **changes):
     about = {"signature": engine.signature(), "device": "cpu", **changes}
     return CachedEngine(
-        lambda: engine, tokenizer=engine.tokenizer, context_length=engine.context_length, cache=cache, **about
+        Here(lambda: engine), tokenizer=engine.tokenizer, context_length=engine.context_length, cache=cache, **about
     )
 
 
@@ -99,7 +100,7 @@ def test_an_engine_is_made_when_something_is_not_known(tmp_path):
     cache, engine = ResponseCache(tmp_path), counting()
     assert len(list(cached(engine, cache).generate_until([REQUEST]))) == 1
     about = {"signature": engine.signature(), "device": "cpu", "cache": cache}
-    idle = CachedEngine(lambda: 1 / 0, tokenizer=engine.tokenizer, context_length=8, **about)
+    idle = CachedEngine(Here(lambda: 1 / 0), tokenizer=engine.tokenizer, context_length=8, **about)
     assert dict(idle.generate_until([REQUEST])) == {0: engine._answer(REQUEST)}
     with pytest.raises(ZeroDivisionError):
         list(idle.generate_until([replace(REQUEST, context_ids=(5,))]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evalkit.engine.cache import ResponseCache
 from evalkit.engine.cached import CachedCalls, Keys
-from evalkit.engine.calls import Answer, Call, Here, ask_all
+from evalkit.engine.calls import Answer, Asking, Call, Here, ask_all, ask_in_turn
 from evalkit.engine.fake import FakeEngine
 from evalkit.types import Request, Response
 
@@ -111,3 +111,57 @@ def test_calls_are_drawn_one_by_one():
         assert len(drawn) == number
     with pytest.raises(StopIteration):
         next(ask_all(engine, []))
+
+
+def numbered(tokens, drawn):
+    for token in tokens:
+        drawn.append(token)
+        yield Call([request(token)])
+
+
+@given(seed=st.integers(0, 99), number=st.integers(1, 4), counts=st.lists(st.integers(0, 4), max_size=4))
+def test_engines_are_asked_in_turn(seed, number, counts):
+    drawn, opened, places = [], [], []
+
+    def askings():
+        for engine, count in enumerate(counts):
+            assert drawn == [10 * e + i for e, c in enumerate(counts[:engine]) for i in range(c)]
+            opened.append(engine)
+            places.append(Shuffled(seed, number))
+            yield Asking(places[-1], numbered(range(10 * engine, 10 * engine + count), drawn))
+
+    answers = list(ask_in_turn(askings()))
+    assert opened == list(range(len(counts)))
+    ended = [asking.place for asking, answer in answers if answer is None]
+    assert sorted(map(places.index, ended)) == opened and not any(place.busy for place in places)
+    seen = [answer.call.requests[0].continuation_ids[0] for _, answer in answers if answer]
+    assert sorted(seen) == sorted(drawn)
+
+
+def test_one_engine_ends_before_the_next_begins_in_one_process():
+    drawn = []
+    engines = [FakeEngine(name, lambda _: Response(text="x")) for name in "ab"]
+
+    def askings():
+        for number, engine in enumerate(engines):
+            assert len(answered) == 3 * number  # two answers and the end of each
+            yield Asking(Here(lambda engine=engine: engine), numbered(range(2), drawn))
+
+    answered = []
+    for _, answer in ask_in_turn(askings()):
+        answered.append(answer)
+    assert [answer is None for answer in answered] == [False, False, True] * 2
+
+
+def test_an_engine_whose_calls_fail_is_left_and_the_next_goes_on():
+    def broken():
+        yield Call([request(1)])
+        raise RuntimeError("no more prompts")
+
+    engine = FakeEngine("x", lambda _: Response(text="x"))
+    first, second = Asking(Here(lambda: engine), broken()), Asking(Here(lambda: engine), numbered(range(2), []))
+    assert [(a is first, b is None) for a, b in ask_in_turn([first, second])] == [
+        (True, False), (True, True), (False, False), (False, False), (False, True)]  # fmt: skip
+    assert str(first.error) == "no more prompts" and second.error is None
+    with pytest.raises(RuntimeError, match="no more prompts"):
+        list(ask_all(engine, broken()))
