@@ -212,7 +212,7 @@ def run_model(
         folder = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
         with RunStore(folder, about, training=known) as store:
             results = evaluate_tasks(engine, tasks.loaded, tasks.settings, store, strict=strict, prompts=tasks.prompts)
-            failed = {**failed_tasks(store.done.values(), allowed=max_failed), **store.failed}
+            failed = {**failed_tasks(store.done, allowed=max_failed), **store.failed}
     return Run(folder=folder, results=Results(results), failed=failed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -13,15 +13,16 @@ import numpy as np
 
 from evalkit import __version__, metrics
 from evalkit.metrics.values import Listed, MeanValue
+from evalkit.runs.scores import Ints, Sample, Scores
 from evalkit.runs.signature import Signature
 from evalkit.stats.intervals import Interval, interval
-from evalkit.types import Record, Result
+from evalkit.types import Cell, Record, Result
 
 _Key = tuple[str, str, int, str]  # task, protocol, shots, template
 
 
 def aggregate(
-    records: Iterable[Record],
+    records: Iterable[Record] | Scores,
     settings: Mapping[str, Any],
     *,
     own: Mapping[str, Mapping[str, metrics.Metric]] = MappingProxyType({}),
@@ -31,23 +32,24 @@ def aggregate(
     The seeds of one document form one unit of the interval: they are one observation, not several.
     own: the metrics of tasks that bring their own, by task and name.
     """
-    cells: dict[_Key, list[Record]] = defaultdict(list)
-    for record in records:
-        cells[record.cell.task, record.cell.protocol, record.cell.shots, record.cell.template].append(record)
+    scores = records if isinstance(records, Scores) else Scores(records)
+    rows: dict[_Key, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list, {"": []}))
+    for cell in sorted(scores.cells, key=lambda cell: (cell.variant, cell.seed)):
+        rows[cell.task, cell.protocol, cell.shots, cell.template][cell.variant].append(cell)
     order = {name: i for i, name in enumerate(settings["tasks"])}
     results: list[Result] = []
-    for key in sorted(cells, key=lambda k: (order.get(k[0], len(order)), k[2:])):
-        group = sorted(cells[key], key=lambda r: (r.cell.variant, r.doc_id, r.cell.seed))
-        for metric in metrics_of(settings["tasks"][key[0]]["metrics"], group, own.get(key[0], {})):
-            results += _of_metric(metric, key, group, settings)
+    for key in sorted(rows, key=lambda k: (order.get(k[0], len(order)), k[2:])):
+        samples = {variant: scores.sample(key[0], cells) for variant, cells in rows[key].items()}
+        for metric in _metrics_of(settings["tasks"][key[0]]["metrics"], samples, own.get(key[0], {})):
+            results += _of_metric(metric, key, samples, settings)
     return results
 
 
-def metrics_of(
-    names: Sequence[str], records: Iterable[Record], own: Mapping[str, metrics.Metric]
+def _metrics_of(
+    names: Sequence[str], samples: Mapping[str, Sample], own: Mapping[str, metrics.Metric]
 ) -> list[metrics.Metric]:
     """Return a task's metrics, by name or its own; last come those that its code scored without listing them."""
-    unannounced = dict.fromkeys(name for record in records for name in record.scores) if own else {}
+    unannounced = dict.fromkeys(name for sample in samples.values() for name in sample.metrics) if own else {}
     return [
         own[name] if name in own else MeanValue(name) if own else metrics.get(name)
         for name in {**dict.fromkeys(names), **unannounced}
@@ -55,52 +57,48 @@ def metrics_of(
 
 
 def _of_metric(
-    metric: metrics.Metric, key: _Key, group: Sequence[Record], settings: Mapping[str, Any]
+    metric: metrics.Metric, key: _Key, samples: Mapping[str, Sample], settings: Mapping[str, Any]
 ) -> Iterator[Result]:
-    """Yield the model's rows (all documents, then each level), its controls and the baselines."""
-    plain = [r for r in group if not r.cell.variant]
+    """Yield the model's rows (all documents, then each level), its controls and the baselines.
 
-    def make(source: str, level: str, chosen: Sequence[Record], scores: Callable[[Record], Any]) -> Result:
-        return _result(metric, key, chosen, scores, source=source, level=level, settings=settings)
-
-    def own(record: Record) -> Any:
-        return record.scores.get(metric.name)
-
-    yield make("model", "", plain, own)
-    for level in sorted({r.level for r in plain} - {""}):
-        yield make("model", level, [r for r in plain if r.level == level], own)
-    for variant in sorted({r.cell.variant for r in group} - {""}):
-        yield make(f"control:{variant}", "", [r for r in group if r.cell.variant == variant], own)
-    for name in sorted({name for r in plain for name in r.baselines}):
-        yield make(f"baseline:{name}", "", plain, partial(_of_baseline, name, metric.name))
-
-
-def _of_baseline(baseline: str, metric: str, record: Record) -> Sequence[float] | None:
-    return record.baselines.get(baseline, {}).get(metric)
+    samples: by variant, in alphabetical order, the task itself first.
+    """
+    make = partial(_result, metric, key, settings=settings)
+    plain = samples[""]
+    yield make(plain)
+    for level in sorted({*plain.levels} - {""}):
+        yield make(plain, level=level)
+    for variant, sample in samples.items():
+        if variant:
+            yield make(sample, source=f"control:{variant}")
+    for name in sorted(plain.baselines):
+        yield make(plain, source=f"baseline:{name}", baseline=name)
 
 
 def _result(
     metric: metrics.Metric,
     key: _Key,
-    records: Sequence[Record],
-    scores: Callable[[Record], Sequence[float] | None],
+    sample: Sample,
     *,
-    source: str,
-    level: str,
     settings: Mapping[str, Any],
+    source: str = "model",
+    level: str = "",
+    baseline: str = "",
 ) -> Result:
     task, protocol, shots, template = key
-    scored = [(r, s) for r in records if (s := scores(r)) is not None]
-    table = np.asarray([s for _, s in scored], dtype=np.float64) if scored else np.empty((0, 1))  # all have failed
-    several = len({r.cell.seed for r, _ in scored}) > 1
-    clusters = [unit_of(r) if r.cluster or several else "" for r, _ in scored]
+    scored, table = sample.statistics(metric.name, baseline=baseline)
+    chanced, chances = sample.chances(metric.name)
+    failed, truncated = sample.failed, sample.truncated
+    if level:
+        chosen = np.asarray([each == level for each in sample.levels])
+        table, chances = table[chosen[scored]], chances[chosen[chanced]]
+        scored, chanced, failed, truncated = (places[chosen[places]] for places in (scored, chanced, failed, truncated))
     if isinstance(metric, Listed):
-        listed = sorted((r for r, _ in scored), key=lambda r: (len(r.doc_id), r.doc_id))
-        value = metric.score([r.values[metric.name] for r in listed])
-        estimate = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(listed))
+        value = metric.score(sample.values(metric.name, scored))
+        estimate = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(scored))
     else:
-        estimate = interval(metric, table, clusters)
-    chances = [r.chance[metric.name] for r, _ in scored if metric.name in r.chance]
+        estimate = interval(metric, table, _units(sample, scored))
+    guesses = chances[np.isin(chanced, scored), 0].tolist()
     scale = metric.scale
     return Result(
         model=settings["model"]["model"],
@@ -114,19 +112,22 @@ def _result(
         value=estimate.value * scale,
         low=estimate.low * scale,
         high=estimate.high * scale,
-        n=len({r.doc_id for r, _ in scored}),
-        failed=len({r.doc_id for r in records if r.error}),
-        truncated=len({r.doc_id for r in records if r.prompt.dropped or r.prompt.cut}),
-        chance=sum(chances) / len(chances) * scale if chances else None,
+        n=sample.count(scored),
+        failed=sample.count(failed),
+        truncated=sample.count(truncated),
+        chance=sum(guesses) / len(guesses) * scale if guesses else None,
         signature=str(_signature(metric, key, settings)),
         template=template,
         units=estimate.units,
     )
 
 
-def unit_of(record: Record) -> str:
-    """Return the name of an independent unit: a passage, or a document with all its seeds."""
-    return f"passage {record.cluster}" if record.cluster else f"document {record.doc_id}"
+def _units(sample: Sample, places: Ints) -> Sequence[str]:
+    """Return the names of the units of these records; "" where a document is one by itself."""
+    units = sample.units(places)
+    if len(np.unique(sample.seeds[places])) > 1:
+        return units
+    return [unit if cluster else "" for unit, cluster in zip(units, sample.clusters(places), strict=True)]
 
 
 def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> Signature:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Iterable
 
 from evalkit.errors import CheckpointError, EvalkitError, NoMemoryError, StoreError, TaskError, out_of_memory
-from evalkit.types import Record
+from evalkit.runs.scores import Scores
 
 # The share of a cell's items that may fail before a run ends with another exit code.
 MAX_FAILED = 0.05
@@ -35,12 +34,14 @@ def too_many(failed: int, scored: int, *, allowed: float) -> bool:
     return bool(failed) and (not scored or failed > allowed * (failed + scored))
 
 
-def failed_tasks(records: Iterable[Record], *, allowed: float) -> dict[str, str]:
+def failed_tasks(scores: Scores, *, allowed: float) -> dict[str, str]:
     """Return the tasks with too many failed items: the worst cell, how many, and the most frequent reason."""
     cells: dict[tuple[str, int, str, str], Counter[str]] = {}
-    for record in records:
-        cell = record.cell
-        cells.setdefault((cell.task, cell.shots, cell.variant, cell.template), Counter())[record.error] += 1
+    for cell in scores.cells:
+        counts = cells.setdefault((cell.task, cell.shots, cell.variant, cell.template), Counter())
+        errors, records = scores.errors(cell)
+        counts.update({"": records - len(errors)})
+        counts.update(errors)
     reasons: dict[str, tuple[float, str]] = {}
     for (task, shots, *changes), counts in cells.items():
         failed = counts.total() - counts[""]

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from evalkit import metrics
-from evalkit.harness.aggregate import unit_of
 from evalkit.harness.task import Task
 from evalkit.metrics.base import Array
 from evalkit.metrics.values import Listed
+from evalkit.runs.scores import Sample, Scores
 from evalkit.runs.signature import Signature
 from evalkit.stats import intervals as stats
-from evalkit.types import Record, Result
+from evalkit.types import Cell, Record, Result
 
 # Fields of its tasks' signatures that a group's has too.
 _OF_GROUPS = ("protocol", "shots", "seeds", "limit", "model", "dtype", "evalkit")
 
 _Own = Mapping[str, Mapping[str, metrics.Metric]]
-_Chosen = Mapping[tuple[str, int], Sequence[Record]]  # by task and shots
+_Chosen = Mapping[tuple[str, int], Sample]  # by task and shots
 _Changes = Mapping[str, tuple[float, float]]  # by unit: change of the group's mean without it, its weight
 
 
@@ -39,16 +39,19 @@ def groups_of(tasks: Sequence[Task]) -> dict[str, Any]:
 
 
 def group_results(
-    records: Iterable[Record], settings: Mapping[str, Any], *, results: Sequence[Result], own: _Own
+    records: Iterable[Record] | Scores, settings: Mapping[str, Any], *, results: Sequence[Result], own: _Own
 ) -> list[Result]:
     """Average the tasks' results by group and number of shots."""
-    chosen: dict[tuple[str, int], list[Record]] = {}
-    if settings.get("groups"):
-        for record in sorted(records, key=lambda r: (r.doc_id, r.cell.seed)):
-            if not record.cell.variant and not record.cell.template:
-                chosen.setdefault((record.cell.task, record.cell.shots), []).append(record)
+    if not settings.get("groups"):
+        return []
+    scores = records if isinstance(records, Scores) else Scores(records)
+    cells: dict[tuple[str, int], list[Cell]] = {}
+    for cell in scores.cells:
+        if not cell.variant and not cell.template:
+            cells.setdefault((cell.task, cell.shots), []).append(cell)
+    chosen = {key: scores.sample(key[0], its_cells) for key, its_cells in cells.items()}
     means = []
-    for name, group in settings.get("groups", {}).items():
+    for name, group in settings["groups"].items():
         for metric, weighting in group["metrics"].items():
             own_rows = (r for r in results if r.source == "model" and not r.level and not r.template)
             rows = [r for r in own_rows if r.task in group["tasks"] and r.metric == metric]
@@ -108,10 +111,10 @@ def _bounds(
     ends: set[tuple[float, float]] = set()
     for result, weight in zip(members, weights.tolist(), strict=True):
         metric = own.get(result.task, {}).get(result.metric)
-        scored = [r for r in chosen.get((result.task, result.shots), ()) if result.metric in r.scores]
-        if metric is None or isinstance(metric, Listed) or not scored or not math.isfinite(result.value):
+        sample = chosen.get((result.task, result.shots))
+        if metric is None or isinstance(metric, Listed) or sample is None or not math.isfinite(result.value):
             return math.nan, math.nan, 0
-        samples.setdefault(settings["tasks"][result.task]["data"], []).append(_changes(metric, scored, weight))
+        samples.setdefault(settings["tasks"][result.task]["data"], []).append(_changes(metric, sample, weight))
         ends.add((metric.least * metric.scale, metric.most * metric.scale))
     joined = [_joined(tasks) for tasks in samples.values()]
     fewest, units = min(len(units) for units in joined), sum(len(units) for units in joined)
@@ -122,10 +125,10 @@ def _bounds(
     return *stats.bounds(value, noise, least=lower_end, most=upper_end), units
 
 
-def _changes(metric: metrics.Metric, scored: Sequence[Record], weight: float) -> _Changes:
+def _changes(metric: metrics.Metric, sample: Sample, weight: float) -> _Changes:
     """Return how leaving each unit out changes the group's mean through one task, and its share of that task."""
-    statistics = np.asarray([r.scores[metric.name] for r in scored], dtype=np.float64)
-    names, table = stats.tabled(statistics, [unit_of(r) for r in scored])
+    places, statistics = sample.statistics(metric.name)
+    names, table = stats.tabled(statistics, sample.units(places))
     changes = weight * metric.scale * stats.deviations(metric, table)
     worth = metric.weights(table[:, :-1], table[:, -1])
     shares = weight * worth / (worth.sum() or 1.0)

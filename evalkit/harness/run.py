@@ -132,7 +132,7 @@ def answer(
 
 def conclude(tasks: Sequence[Loaded], store: RunStore) -> list[Result]:
     """Aggregate what the store holds."""
-    scored = [record for record in store.done.values() if record.cell.task not in store.failed]
+    scored = store.done.without(store.failed)
     task_metrics = {t.task.name: t.metrics for t in tasks if isinstance(t.task, ImportedTask)}
     results = aggregate(scored, store.settings, own=task_metrics)
     return results + group_results(scored, store.settings, results=results, own=task_metrics)

@@ -20,10 +20,10 @@ import numpy as np
 
 from evalkit import metrics
 from evalkit.files import make_folder, write_atomic
-from evalkit.harness.aggregate import unit_of
 from evalkit.lm_eval.samples import METRICS_THERE, sample
 from evalkit.lm_eval.stderr import of_group, standard_error
 from evalkit.metrics.values import ValueMetric
+from evalkit.runs.scores import unit_name
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.stats import intervals as stats
@@ -159,7 +159,11 @@ def _error(row: Result, metric: metrics.Metric, records: Sequence[Record], *, it
     if isinstance(metric, ValueMetric) and len(seeds) == 1:
         values = [r.values[row.metric] for r in scored if row.metric in r.values]
         return standard_error(metric, table, values=values, iterations=iterations)
-    error = stats.standard_error(metric, table, [unit_of(r) for r in scored]) if table.size else math.nan
+    error = (
+        stats.standard_error(metric, table, [unit_name(r.cluster, r.doc_id) for r in scored])
+        if table.size
+        else math.nan
+    )
     return error if math.isfinite(error) else None
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from evalkit.errors import StoreError
 from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
 from evalkit.runs.journal import Journal, seal
+from evalkit.runs.scores import Scores
 from evalkit.runs.stored import (
     StoredRun,
     checksum,
@@ -33,6 +34,7 @@ from evalkit.runs.stored import (
 from evalkit.types import Cell, Prompt, Record, Response, Result
 
 __all__ = [
+    "Finished",
     "RunStore",
     "StoredRun",
     "open_run",
@@ -49,12 +51,27 @@ log = logging.getLogger(__name__)
 _NAMED = 6
 
 
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Records as they are stored: the lines of the journal, and the scores that the aggregates need."""
+
+    lines: bytes
+    scores: Scores
+
+    @classmethod
+    def of(cls, records: Iterable[Record], *, run: str) -> Finished:
+        """Make the lines of records, each document once per cell. run: the digest that they carry."""
+        new = {record.key: record for record in records}
+        lines = b"".join(seal(canonical_json(record_to_json(record)), run) for record in new.values())
+        return cls(lines=lines, scores=Scores(new.values()))
+
+
 class RunStore:
     """Writes one run. Use as a context manager; opening a folder that holds the same run continues it.
 
     training: what is known of how the model was trained, for reports; it affects no number and does not prevent a
-    resume. done: the records that the folder holds, once it is open. failed: tasks that could not be run, and why; they
-    are not aggregated.
+    resume. done: the scores of the records that the folder holds, once it is open. failed: tasks that could not be run,
+    and why; they are not aggregated.
 
     Raises StoreError when the folder cannot be written, holds a run with other settings, or is written by another
     process.
@@ -62,7 +79,7 @@ class RunStore:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, training: Mapping[str, Any] | None = None):
         self.folder, self.settings, self.training = make_folder(folder), dict(settings), dict(training or {})
-        self.done: dict[tuple[Cell, str], Record] = {}
+        self.done = Scores()
         self.failed: dict[str, str] = {}
         self.run = run_digest(settings)
         self._journal = Journal(folder / "records.jsonl", run=self.run)
@@ -78,8 +95,8 @@ class RunStore:
         try:
             for path in self._leftovers():
                 path.unlink(missing_ok=True)
-            for record in self._journal.recover(self._new_record):
-                self.done[record.key] = record
+            for _ in self._journal.recover(self._recover):
+                pass
         except BaseException:
             self._journal.__exit__()
             raise
@@ -92,9 +109,12 @@ class RunStore:
 
     def append(self, records: Iterable[Record]) -> None:
         """Add records, as one batch. Raises DiskError when the disk is full."""
-        new = {record.key: record for record in records}
-        self._journal.append(seal(canonical_json(record_to_json(record)), self.run) for record in new.values())
-        self.done |= new
+        self.write(Finished.of(records, run=self.run))
+
+    def write(self, finished: Finished) -> None:
+        """Add records that are lines already, of documents that are not done. Raises DiskError as `append` does."""
+        self._journal.append([finished.lines])
+        self.done.update(finished.scores)
 
     def check_plan(self, planned: Mapping[Cell, Collection[str]]) -> None:
         """Raise StoreError naming a record of a cell or a document that is not part of the run.
@@ -107,12 +127,12 @@ class RunStore:
                 path = self.folder / "records.jsonl"
                 raise StoreError(f"{path} holds {what}, which is none of this run's; choose another --out")
 
-    def _new_record(self, raw: Mapping[str, Any]) -> Record:
-        """Rebuild an earlier start's record. Raises ValueError for a second one of a document: the first counts."""
+    def _recover(self, raw: Mapping[str, Any]) -> None:
+        """Take an earlier start's record. Raises ValueError for a second one of a document: the first counts."""
         record = record_from_json(raw)
         if record.key in self.done:
             raise ValueError(f"a second record of document {record.doc_id!r:.60} of {_named(record.cell)}")
-        return record
+        self.done.add(record)
 
     def finish(self, results: Sequence[Result], timing: Mapping[str, Any]) -> None:
         """Write results.json, and add the times to the manifest."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evalkit.errors import StoreError, cannot
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.runs.journal import open_lines, read_lines, unseal
@@ -236,9 +238,11 @@ def digest_of_records(folder: Path) -> str:
     path = folder / "records.jsonl"
     if not path.exists():
         return digest("")
+    digests = bytearray()
     with open_lines(path) as file:
-        lines = sorted(hashlib.sha256(line).digest() for line in file)
-    return hashlib.sha256(b"".join(lines)).hexdigest()[:16]
+        for line in file:
+            digests += hashlib.sha256(line).digest()
+    return hashlib.sha256(np.sort(np.frombuffer(digests, dtype="S32")).tobytes()).hexdigest()[:16]
 
 
 def _lines(path: Path, run: str) -> Iterator[tuple[int, int, dict[str, Any]]]:

@@ -27,7 +27,7 @@ from evalkit.lm_eval import tasks as lm_eval
 from evalkit.lm_eval.stderr import of_group, standard_error
 from evalkit.lm_eval.tasks.chosen import FOLDER_VARIABLE
 from evalkit.metrics.values import MeanValue, ValueMetric
-from evalkit.runs.store import RunStore
+from evalkit.runs.store import RunStore, read_records
 from evalkit.types import Cell, Record, Request, Response, Result
 from tests.lm_eval_parity import answers
 from tests.lm_eval_parity.copies import write_all
@@ -160,7 +160,7 @@ def _run(loaded: Sequence[Loaded], settings: RunSettings, engine: Engine) -> tup
     """Send tasks through the whole corridor."""
     with tempfile.TemporaryDirectory() as folder, RunStore(Path(folder), describe(engine, loaded, settings)) as store:
         results = evaluate(engine, loaded, settings, store)
-        return results, list(store.done.values())
+        return results, list(read_records(store.folder))
 
 
 def _task(

@@ -52,7 +52,7 @@ def write(folder, rates, *, name="mini fine-tuned", task="sst2", base="mini", co
     with RunStore(folder, settings, training={"tokens": 15_000, "corpus": "books", "loss": 4.0}) as store:
         for (shots, seed), rate in rates.items():
             store.append(records(shots=shots, seed=seed, rate=rate, task=task))
-        store.finish(aggregate(store.done.values(), store.settings), {})
+        store.finish(aggregate(store.done, store.settings), {})
     took = {"rate": 1e-3, "updates": 100, "tokens": 500, "seconds": 0.1, "task_loss": 0.5, "lm_loss": 4.5}
     units = [{"task": task, "shots": shots, "seed": seed, **took} for shots, seed in rates]
     (folder / "units.jsonl").write_text("".join(json.dumps(unit) + "\n" for unit in units))
@@ -65,7 +65,7 @@ def write_prompted(folder):
     with RunStore(folder, {**settings, "limit": None, "shots": [0, 8]}) as store:
         for shots, rate in ((0, 0.5), (8, 0.55)):
             store.append(records(shots=shots, seed=1, rate=rate, protocol="gpt1"))
-        store.finish(aggregate(store.done.values(), store.settings), {})
+        store.finish(aggregate(store.done, store.settings), {})
     return folder
 
 

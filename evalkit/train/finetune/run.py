@@ -125,7 +125,7 @@ def finetune(
                 label = f"{unit.name} ({number}/{len(units)})"
                 done = _run_unit(base, unit, _config_of(base, unit.data, settings, out), settings, out, label=label)
                 store.append(record for record in done if record.doc_id in missing)
-        results = aggregate(store.done.values(), store.settings)
+        results = aggregate(store.done, store.settings)
         store.finish(results, {"started": round(start_time, 1), "seconds": round(time.time() - start_time, 2)})
     return results
 
@@ -144,7 +144,7 @@ def judge_again(
     with RunStore(out, settings) as store:
         done = records(data, cell, judge(model, data.form, data.scored, config))
         store.append(record for record in done if record.key not in store.done)
-        results = aggregate(store.done.values(), store.settings)
+        results = aggregate(store.done, store.settings)
         store.finish(results, {"started": round(start_time, 1), "seconds": round(time.time() - start_time, 2)})
     return results
 
