@@ -21,6 +21,7 @@ from evalkit.commands import (
     export_results,
     finetune,
     generate,
+    import_results,
     models,
     power,
     report,
@@ -59,6 +60,7 @@ _COMMANDS = {
     "models": models,
     "export": export,
     "export-results": export_results,
+    "import": import_results,
     "generate": generate,
 }
 

@@ -165,7 +165,7 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
     """Yield the rows of JSONL, parquet, JSON (lines or one list), CSV and TSV files."""
     for path in paths:
         if path.name.endswith(SHEETS):
-            yield from (row for _, row in _read_sheet(path))
+            yield from (row for _, row in read_sheet(path))
             continue
         if _is_list(path):
             yield from _read_list(path)
@@ -185,18 +185,19 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
 
 
-def _read_sheet(path: Path) -> list[tuple[int, Row]]:
+def read_sheet(path: Path) -> list[tuple[int, Row]]:
     """Return (last line, row) of each record of a text table with a header.
 
     Types are those of the hub's datasets from such files: a column of integers, or of numbers, holds numbers, and an
-    empty field is null. A number with leading zeros is text. Raises DataError naming a line of another length.
+    empty field is null. A number with leading zeros is text, a column without a name "Unnamed: PLACE".
+    Raises DataError naming a line of another length.
     """
     lines = (line + "\n" for _, line in read_lines(path))
     records = csv.reader(lines, delimiter=_DELIMITERS[Path(plain_name(path)).suffix], strict=True)
     rows: list[tuple[int, list[str]]] = []
     try:
-        header = next(records, [])
-        if len(set(header)) < len(header) or not all(header):
+        header = [name or f"Unnamed: {i}" for i, name in enumerate(next(records, []))]
+        if len(set(header)) < len(header) or not header:
             raise DataError(f"{path} line 1: expected a header, each column once, found {', '.join(header)[:100]!r}")
         for record in records:
             if record and len(record) != len(header):
@@ -262,7 +263,7 @@ def row_place(paths: Sequence[Path], index: int) -> str:
         elif path.suffix == ".parquet":
             return f"{path} row {index + 1}"
         elif path.name.endswith(SHEETS):
-            return f"{path} line {_read_sheet(path)[index][0]}"
+            return f"{path} line {read_sheet(path)[index][0]}"
         elif _is_list(path):
             return f"{path} item {index + 1}"
         else:
@@ -274,7 +275,7 @@ def row_place(paths: Sequence[Path], index: int) -> str:
 def count_rows(path: Path) -> int:
     """Count the rows of a file; of JSONL and parquet without parsing them. Raises DataError for an unreadable file."""
     if path.name.endswith(SHEETS):
-        return len(_read_sheet(path))
+        return len(read_sheet(path))
     if _is_list(path):
         return sum(1 for _ in _read_list(path))
     if path.suffix != ".parquet":

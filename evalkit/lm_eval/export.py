@@ -21,6 +21,7 @@ import numpy as np
 from evalkit import metrics
 from evalkit.files import make_folder, write_atomic
 from evalkit.lm_eval.samples import METRICS_THERE, sample
+from evalkit.lm_eval.schema import TRAINING
 from evalkit.lm_eval.stderr import of_group, standard_error
 from evalkit.metrics.values import ValueMetric
 from evalkit.runs.scores import unit_name
@@ -48,7 +49,7 @@ def export(run: Path, out: Path, *, iterations: int = 100_000) -> Exported:
     unfinished or broken, or a folder that cannot be written.
     """
     stored = open_run(run)
-    manifest = {"settings": stored.settings, "timing": stored.timing}
+    manifest = {"settings": stored.settings, "timing": stored.timing, "training": stored.training}
     results = stored.results
     exportable = [
         r for r in results if r.source == "model" and not r.level and not r.template and not math.isnan(r.value)
@@ -90,6 +91,7 @@ def _write(
         "git_hash": None,
         "date": manifest["timing"].get("started"),
         "evalkit_version": settings["evalkit"],
+        "evalkit_training": {name: manifest["training"][name] for name in TRAINING if name in manifest["training"]},
         "max_length": int(settings["model"]["context"]) if "context" in settings["model"] else None,
         "task_hashes": hashes,
         "model_source": "evalkit",

@@ -16,6 +16,9 @@ from evalkit.report.measurements import MOST
 
 # Keys of a task's results that are no metric.
 _ABOUT = ("alias", "name", "sample_len", "sample_count")
+# What evalkit's own files say of the model's training, which lm-evaluation-harness has no place for.
+_COUNTED = ("tokens", "flops", "step", "seed")
+TRAINING = (*_COUNTED, "loss", "ladder", "corpus")
 # Placeholders for a missing number.
 _NONE = (None, "N/A", "", " ")
 
@@ -52,6 +55,7 @@ class ResultsFile:
     """A whole file.
 
     arguments: those the model was loaded with, as texts. limit: of documents, "" for none. ours: evalkit wrote it.
+    training: of TRAINING, what the file says.
     """
 
     tasks: Sequence[TaskResults]
@@ -60,6 +64,7 @@ class ResultsFile:
     parameters: int | None
     limit: str
     ours: bool
+    training: Mapping[str, Any]
 
 
 def is_results(raw: Any) -> bool:
@@ -80,6 +85,7 @@ def parse(raw: Any, path: Path) -> ResultsFile:
         parameters=file.whole(config.get("model_num_parameters"), "config.model_num_parameters", least=-1),
         limit="" if config.get("limit") in (*_NONE, -1) else str(config["limit"]),
         ours="evalkit_version" in raw,
+        training=file.training(),
     )
 
 
@@ -138,6 +144,14 @@ class _File:
         if isinstance(arguments, str):
             arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
         return {str(k): str(v) for k, v in self.table(arguments, "config.model_args").items() if v is not None}
+
+    def training(self) -> Mapping[str, Any]:
+        """Return what the file says of the model's training; nothing in a file that evalkit did not write."""
+        training = self.table(self.raw.get("evalkit_training"), "evalkit_training")
+        facts: dict[str, Any] = {name: self.whole(training.get(name), f"evalkit_training.{name}") for name in _COUNTED}
+        facts["loss"] = self.number(training.get("loss"), "evalkit_training.loss")
+        facts["ladder"] = _text(training.get("ladder")) or _text(training.get("corpus"))
+        return {name: fact for name, fact in facts.items() if fact not in (None, "")}
 
     def task(self, name: str) -> TaskResults:
         """Return the results of a task."""

@@ -17,7 +17,7 @@ from evalkit.plugins import Registry, later
 from evalkit.report import published
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
-from evalkit.stats.intervals import NORMAL
+from evalkit.stats.intervals import NORMAL, binomial
 from evalkit.types import Result
 
 MOST = 1e36  # of anything that is counted: beyond any model, and figures can still show it
@@ -68,15 +68,16 @@ class ModelFacts:
 
     @property
     def checkpoint(self) -> tuple[tuple[str, str, int | None], int]:
-        """The training and the step; where the step is unknown, the training has one checkpoint, 0."""
-        return self.training, self.step or 0
+        """The training and the step, or the tokens where the step is unknown; without both it has one checkpoint, 0."""
+        return self.training, (self.tokens if self.step is None else self.step) or 0
 
 
 def last_checkpoints(models: Iterable[ModelFacts]) -> set[tuple[tuple[str, str, int | None], int]]:
     """Return the last checkpoint of each training, as `ModelFacts.checkpoint` gives it."""
     steps: dict[tuple[str, str, int | None], int] = {}
     for facts in models:
-        steps[facts.training] = max(facts.step or 0, steps.get(facts.training, 0))
+        training, place = facts.checkpoint
+        steps[training] = max(place, steps.get(training, 0))
     return set(steps.items())
 
 
@@ -112,6 +113,7 @@ class Measurement:
     origin: Path = Path()
     template: str = ""
     task_in_run: str = ""
+    reported_stderr: float | None = None
 
     @property
     def order(self) -> int:
@@ -120,13 +122,31 @@ class Measurement:
 
     @property
     def stderr(self) -> float:
-        """The standard error that the interval implies (its width over 2 x 1.96); NaN without an interval."""
-        return (self.high - self.low) / (2 * NORMAL)
+        """The standard error: reported, or what the interval implies (its width over 2 x 1.96); NaN without either."""
+        return self.reported_stderr or (self.high - self.low) / (2 * NORMAL)
 
     @property
     def unit(self) -> str:
         """The unit of `value`, as text: "%" or nothing."""
         return "%" if self.scale == 100 else ""
+
+
+def interval_of(
+    value: float, stderr: float | None, n: int, least: float = 0.0, most: float = 1.0
+) -> tuple[float, float]:
+    """Return the 95% interval of a value with a standard error, within what the metric can be; NaN where there is none.
+
+    An error of 0 means that all documents scored alike, not that the next ones will: where all are right or all are
+    wrong, the interval is that of a share of n trials; otherwise there is none.
+    """
+    if stderr == 0:
+        if n < 2 or least != 0 or value not in (least, most):
+            return math.nan, math.nan
+        low, high = binomial(value / most, size=n)
+        return low * most, high * most
+    if stderr is None or math.isnan(stderr):
+        return math.nan, math.nan
+    return max(least, value - NORMAL * stderr), min(most, value + NORMAL * stderr)
 
 
 def by_shots(shots: int | None) -> int:
@@ -160,10 +180,17 @@ ResultReader = Callable[[Any, Path], Iterable[Measurement] | None]
 READERS: Registry[ResultReader] = Registry(
     "result reader", {"lm-eval": later("evalkit.lm_eval.results:read_if_its")}, group="evalkit.result_readers"
 )
+# Reads a long table: its path -> measurements; by the ending of the file's name.
+TableReader = Callable[[Path], Iterable[Measurement]]
+TABLES: Registry[TableReader] = Registry(
+    "table reader",
+    dict.fromkeys((".csv", ".tsv", ".parquet"), later("evalkit.report.tables:measured")),
+    group="evalkit.table_readers",
+)
 
 
 def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
-    """Read run folders, folders of them, and results files of lm-evaluation-harness.
+    """Read run folders, folders of them, results files of lm-evaluation-harness, and long tables (by their own paths).
 
     Broken and half-written ones are left out and listed among the problems. Raises UsageError where a path is absent.
     """
@@ -175,7 +202,7 @@ def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
         unread: list[Problem] = []
         sources = list(_sources(path, unread))
         if not sources and not unread:
-            unread = [Problem(path=path, reason="holds neither a run nor results of lm-evaluation-harness")]
+            unread = [Problem(path=path, reason=_NOTHING)]
         problems += unread
         for source in sources:
             try:
@@ -183,6 +210,9 @@ def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
             except EvalkitError as error:
                 problems.append(Problem(path=source, reason=str(error)))
     return _unique(measurements), problems
+
+
+_NOTHING = "holds neither a run nor results of lm-evaluation-harness (tables are read where their own paths are given)"
 
 
 def _sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
@@ -216,6 +246,8 @@ def _sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
 
 def _read_file(path: Path, *, named: bool) -> list[Measurement]:
     """Read a file. named: by the user, so that a JSON file of another kind is an error."""
+    if path.suffix.lower() in TABLES:
+        return list(TABLES[path.suffix.lower()](path))
     raw = read_json(path, StoreError)
     if isinstance(raw, dict) and isinstance(raw.get("results"), list) and "settings" in raw:
         raise StoreError(f"{path}: the results of a run whose manifest.json is missing")

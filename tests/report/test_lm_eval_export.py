@@ -72,6 +72,14 @@ def test_one_file_of_results_for_each_number_of_shots(exported):
     assert "acc_norm,none" in none["results"]["world_cloze"] and exported.folder.name == "pico"
 
 
+def test_the_training_of_the_model_comes_along(run, exported):
+    [ours] = {m.model for m in measurements.read([run])[0]}
+    [theirs] = {m.model for m in measurements.read([exported.folder])[0]}
+    names = ("name", "family", "parameters", "tokens", "flops", "step", "seed", "loss")
+    assert [getattr(theirs, name) for name in names] == [getattr(ours, name) for name in names]
+    assert ours.tokens and ours.flops and ours.loss
+
+
 def test_standard_errors_are_those_of_lm_eval(run, exported):
     records = [r for r in read_records(run) if (r.cell.task, r.cell.shots, r.cell.variant) == ("pick", 0, "")]
     values = [r.scores["acc"][0] for r in records]
