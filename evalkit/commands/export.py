@@ -20,13 +20,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint (file, folder, FOLDER@STEP) or a model's name")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="a new folder")
     options.add_tokenizer(parser)
-    parser.add_argument("--dtype", default="fp32", help="fp32 (default), bf16 or fp16")
+    parser.add_argument("--dtype", type=options.dtype, default="fp32", help="fp32 (default), bf16 or fp16")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the copy."""
-    from evalkit.engine.open import DTYPES
     from evalkit.model import resolve
+    from evalkit.model.precision import DTYPES
 
     if arguments.dtype not in DTYPES:
         raise unknown("dtype", arguments.dtype, DTYPES)

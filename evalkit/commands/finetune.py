@@ -54,7 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep", default="full", help="models to keep: full (default: those trained on all examples), all or none"
     )
-    parser.add_argument("--dtype", default="bf16", help="bf16 (default) or fp32: of matrix products; weights stay fp32")
+    parser.add_argument(
+        "--dtype", type=options.dtype,
+        help="bf16 or fp32: of matrix products; weights stay fp32 (default: bf16 where the hardware multiplies it "
+        "faster)",
+    )  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
 
 
@@ -78,10 +82,11 @@ def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune, or score a stored model again; print the table. Return 1 if too many items failed."""
     from evalkit.engine.open import check_device
+    from evalkit.model.precision import training_dtype
     from evalkit.report import run_table, run_terminal
 
     allowed = options.share(arguments.max_failed, "--max-failed")
-
+    arguments.dtype = arguments.dtype or training_dtype(arguments.device)
     if arguments.dtype not in ("bf16", "fp32"):
         raise unknown("dtype", arguments.dtype, ("bf16", "fp32"))
     check_device(arguments.device)

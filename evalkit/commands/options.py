@@ -130,10 +130,18 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def dtype(text: str) -> str:
+    """Return the short name of a number format; what is allowed depends on the command."""
+    from evalkit.model.precision import short_dtype
+
+    return short_dtype(text)
+
+
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that control how a model computes."""
     parser.add_argument(
         "--dtype",
+        type=dtype,
         help="fp32, bf16 or fp16, of weights and matrix products (default: bf16 for models of at least GPT-1's size "
         "where the hardware multiplies it faster, otherwise fp32; models that transformers runs: fp32)",
     )

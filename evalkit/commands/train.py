@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evalkit.commands import options
 from evalkit.commands.train_options import configure as configure
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from evalkit.train.distributed import Ranks
     from evalkit.train.observe import Observer
     from evalkit.train.start import Start
+
+log = logging.getLogger(__name__)
 
 SUMMARY = "Train a GPT: of a named size from scratch, or from the weights of another."
 EXAMPLES = """examples:
@@ -177,10 +180,19 @@ def _configuration(
         model=replace(shape, dropout=chosen("dropout")),
         tokens=_tokens(arguments, size), sequences=chosen("sequences"), window=arguments.context if start else None,
         accumulate=arguments.accumulate,
-        recompute=arguments.recompute, shard=arguments.fsdp, seed=seed, dtype=arguments.dtype, optim=optim,
+        recompute=arguments.recompute, shard=arguments.fsdp, seed=seed, dtype=_dtype(arguments), optim=optim,
         device=arguments.device, checkpoint_every=arguments.checkpoint_every, keep_last=arguments.keep_last,
         checkpoint_keep=arguments.checkpoint_keep, compile=arguments.compile, spike=arguments.spike,
     )  # fmt: skip
+
+
+def _dtype(arguments: argparse.Namespace) -> Literal["bf16", "fp32"]:
+    """Return the format asked for, that of the training to resume, or the one that suits the hardware."""
+    from evalkit.model.precision import training_dtype
+    from evalkit.train.checkpoints import dtype_of
+
+    stored = dtype_of(arguments.out) if arguments.resume is not None else None
+    return "fp32" if (arguments.dtype or stored or training_dtype(arguments.device)) == "fp32" else "bf16"
 
 
 def _tokens(arguments: argparse.Namespace, size: str) -> int:
@@ -244,6 +256,11 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
         rates = (f"Muon {optim.muon_lr:g}, " if optim.muon_lr else "") + f"AdamW {optim.adam_lr:g}, {optim.schedule}"
         if text.info.skipped:
             print(f"{text.info.skipped:,} rows of the corpus without text were skipped", file=sys.stderr)
+        if config.tokens < config.tokens_per_step:
+            log.warning(
+                "--tokens %s is less than a step: one step of %s tokens is trained",
+                f"{config.tokens:,}", f"{config.tokens_per_step:,}",
+            )  # fmt: skip
         print(f"{config.steps:,} steps of {config.sequences} x {config.length} tokens; {rates}", file=sys.stderr)
     loop.train(config, text, tokenizer, out, resume=resume, start=start, surroundings=surroundings)
     if ranks.first:

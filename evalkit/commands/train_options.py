@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from evalkit.commands import options
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -73,7 +75,10 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, help="trainings at a time, if there are several (default: the number of cores)"
     )
     parser.add_argument(
-        "--dtype", default="bf16", help="bf16 (default) or fp32: of the matrix products; weights stay fp32"
+        "--dtype",
+        type=options.dtype,
+        help="bf16 or fp32: of the matrix products; weights stay fp32 (default: bf16 where the hardware multiplies it "
+        "faster; of a resumed training its own)",
     )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--compile", default="auto", help="auto (default: for long trainings), on or off")

@@ -19,6 +19,7 @@ from evalkit.engine.cached import CachedEngine
 from evalkit.engine.calls import Description, Here, Placing, description
 from evalkit.errors import UsageError, unknown
 from evalkit.files import cache_folder
+from evalkit.model.precision import DTYPES, default_dtype, short_dtype
 from evalkit.plugins import Registry
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from evalkit.model.checkpoint import Checkpoint, Vocabulary
 
 log = logging.getLogger(__name__)
-
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 # The beginning of names of models that transformers runs.
 HF = "hf:"
@@ -109,16 +108,17 @@ def open_model(
     trained that way, the token with which every text began (begin). It is evaluated with its current weights, in its
     own dtype and on its own device, and is left as it was.
 
-    name: the model's name in results (default: the source's name). dtype: fp32, bf16 or fp16 (default: bf16 if the
-    hardware multiplies it faster and the model is large enough, else fp32). device: cpu or cuda. batch_tokens: tokens
-    in a batch, which affects speed and memory, never a score. every_window: whether the token that begins a document is
-    repeated before each window of a document longer than the context, not only before the first.
+    name: the model's name in results (default: the source's name). dtype: fp32, bf16 or fp16, also by torch's names
+    (default: bf16 if the hardware multiplies it faster and the model is large enough, else fp32). device: cpu or cuda.
+    batch_tokens: tokens in a batch, which affects speed and memory, never a score. every_window: whether the token that
+    begins a document is repeated before each window of a document longer than the context, not only before the first.
 
     Raises UsageError for a source that cannot be opened, CheckpointError for files that are missing or damaged.
     """
     if isinstance(source, Model):
         return source
     if isinstance(source, str | Path):
+        dtype = dtype and short_dtype(dtype)
         if (logits, context_length, end_of_text, begin) != (None, None, None, None):
             raise UsageError(
                 f"context_length, end_of_text, begin and logits belong to a live module; {str(source)!r} has its own"
@@ -369,8 +369,6 @@ def check_device(device: str) -> None:
 
 def _default_dtype(checkpoint: Checkpoint | None, device: str) -> str:
     """Return the number format in which a model is evaluated if none is requested; None: transformers runs it."""
-    from evalkit.model.precision import default_dtype
-
     return default_dtype(checkpoint.config, device) if checkpoint else "fp32"
 
 

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from evalkit.engine.base import ask
-from evalkit.engine.open import DTYPES, load_engine
+from evalkit.engine.open import load_engine
 from evalkit.errors import PromptTooLongError, UsageError, program
 from evalkit.files import canonical_json, digest
 from evalkit.harness.requests import Encoded, encode
 from evalkit.lm_eval.tasks.keys import Keys
 from evalkit.lm_eval.tasks.taskfile import LENGTHS, decoding_of
+from evalkit.model.precision import short_dtype
 from evalkit.progress import progress
 from evalkit.types import Decoding, Request, RequestKind, Response
 
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 _TARGET = "evalkit.lm_eval.model:EvalkitLM"
 
-_DTYPES = {long: short for short, long in DTYPES.items()}
 _GREEDY = Decoding()
 # Generation settings that are read, and those whose default changes nothing.
 _READ = {"until", "do_sample", "temperature", "top_k", "top_p", *LENGTHS}
@@ -68,7 +68,7 @@ class EngineModel:
             raise UsageError(f"model_args: {', '.join(unknown)}: not known to the model evalkit (allowed: {allowed})")
         if not pretrained:
             raise UsageError("model_args: pretrained is missing, for example pretrained=nano")
-        engine_dtype = None if dtype in (None, "auto") else _DTYPES.get(str(dtype), str(dtype))
+        engine_dtype = None if dtype in (None, "auto") else short_dtype(str(dtype))
         self.engine = load_engine(
             str(pretrained), dtype=engine_dtype, device=_device(device), batch_tokens=batch_tokens, tokenizer=tokenizer
         )

@@ -176,6 +176,13 @@ def step_of_model(out: Path) -> int | None:
     return None
 
 
+def dtype_of(out: Path) -> str | None:
+    """Return the format of the products of the training in a folder; None if the folder has no record."""
+    with contextlib.suppress(CheckpointError, TypeError, KeyError):
+        return str(read_json(out / "training.json", CheckpointError)["settings"]["dtype"])
+    return None
+
+
 def record(config: TrainConfig, corpus: CorpusInfo, *, step: int, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of training.json: how the weights of a step were trained."""
     tokens = step * config.tokens_per_step

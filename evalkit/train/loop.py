@@ -134,8 +134,7 @@ class Trainer:
         config = self.config
         per_step = config.tokens_per_step
         self.model.train()
-        dtype = torch.bfloat16 if config.dtype == "bf16" else torch.float32
-        self._peak = self.ranks.size * matmul_peak(dtype=dtype, device=self.ranks.device)
+        self._peak = self._measured_peak()
         with contextlib.ExitStack() as stack:
             if self.ranks.first:
                 metrics = Metrics(self.out, step=self.step, tensorboard=self.surroundings.tensorboard)
@@ -219,7 +218,7 @@ class Trainer:
             fallback = f"the last good checkpoint is {self.out} (step {saved})" if saved else "no checkpoint was saved"
             raise DivergedError(f"{problem} at step {self.step}; {fallback}; try a lower learning rate")
         self.loss = float(np.mean(losses))
-        rate, share = self.optimizers.schedule.rate(self.step - 1), speed * config.flops_per_token / self._peak
+        rate, share = self.optimizers.schedule.rate(self.step - 1), self._share_of_peak(speed)
         entry: dict[str, Any] = {
             "step": self.step,
             "tokens": tokens,
@@ -231,7 +230,7 @@ class Trainer:
             "gradient_norm": round(float(whole(self._norm)), 4),
             "seconds": round(self.clock.seconds, 2),
             "tokens_per_second": round(speed, 1),
-            "matmul_share": round(share, 4),
+            "matmul_share": None if share is None else round(share, 4),
         }
         if validate:
             model = self._whole_model()
@@ -241,7 +240,24 @@ class Trainer:
                 entry |= recorded(self.held_out)
         if self.ranks.first:
             self._metrics.write(entry)
-        return f"loss {self.loss:.3f}, {speed:,.0f} tokens/s, {share:.0%} of matmul peak"
+        held_out = f", held-out {self.held_out.loss:.3f}" if self.held_out else ""
+        of_peak = "" if share is None else f", {share:.0%} of matmul peak"
+        return f"loss {self.loss:.3f}{held_out}, {speed:,.0f} tokens/s{of_peak}"
+
+    def _measured_peak(self) -> float:
+        dtype = torch.bfloat16 if self.config.dtype == "bf16" else torch.float32
+        return self.ranks.size * matmul_peak(dtype=dtype, device=self.ranks.device)
+
+    def _share_of_peak(self, speed: float) -> float | None:
+        """Return the training's share of the peak rate of matrix products; None where no peak can be measured.
+
+        A share above 1 means that the machine was busy when the peak was measured, which is then done again.
+        """
+        rate = speed * self.config.flops_per_token
+        if rate > self._peak:
+            with self.clock.stopped():
+                self._peak = max(self._peak, self._measured_peak())
+        return rate / self._peak if rate <= self._peak else None
 
     def _whole_model(self) -> GPT:
         """Return the model with unsplit weights, as a copy if they are split; all processes must call it."""

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from evalkit.model.precision import multiplies_bf16
+
 
 class Muon(torch.optim.Muon):
     """torch.optim.Muon (Jordan et al. 2024) with nesterov momentum and adjust_lr_fn "original", batched by shape."""
@@ -54,9 +56,12 @@ class Muon(torch.optim.Muon):
 
 
 def orthogonalize(matrices_NRC: Tensor, *, group: dict[str, Any]) -> Tensor:
-    """Return approximately U V' of each matrix (R <= C), in bf16, by fifth-order Newton-Schulz iterations."""
+    """Return approximately U V' of each matrix (R <= C), by fifth-order Newton-Schulz iterations.
+
+    In bf16, as torch does, but in fp32 on hardware without products of bf16, where these are many times slower.
+    """
     a, b, c = group["ns_coefficients"]
-    x_NRC = matrices_NRC.bfloat16()
+    x_NRC = matrices_NRC.bfloat16() if multiplies_bf16(matrices_NRC.device.type) else matrices_NRC
     # The norm is Frobenius's, as in torch; it bounds the largest singular value by 1.
     x_NRC = x_NRC / x_NRC.norm(dim=(1, 2), keepdim=True).clamp(min=group["eps"])
     for _ in range(group["ns_steps"]):
