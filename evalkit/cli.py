@@ -32,6 +32,7 @@ from evalkit.commands import (
     train,
     watch,
 )
+from evalkit.commands.parsing import Parser
 from evalkit.errors import FAULT, EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
 from evalkit.interrupts import Terminated, prompt_end
 from evalkit.log import LEVELS, messages
@@ -136,7 +137,7 @@ def _farewell(words: Sequence[str], arguments: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="evalkit", description="Zero-shot and few-shot evaluation of GPTs.")
+    parser = Parser(prog="evalkit", description="Zero-shot and few-shot evaluation of GPTs.")
     parser.add_argument("--version", action="version", version=f"evalkit {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():

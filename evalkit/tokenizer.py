@@ -104,7 +104,10 @@ class Tokenizer:
         except BaseException as error:  # the library raises bare Exception, and panics, which are not Exceptions
             reason = " ".join(str(error).split())[:300]
             raise CheckpointError(f"the tokenizer in {folder} cannot be read: {reason}") from error
-        raise CheckpointError(f"no tokenizer in {folder}: expected tokenizer.json, or vocab.json with merges.txt")
+        raise CheckpointError(
+            f"no tokenizer in {folder}: expected tokenizer.json, or vocab.json with "
+            "merges.txt; or give one with --tokenizer PATH"
+        )
 
     @classmethod
     def _wrapped(cls, backend: tokenizers.Tokenizer, added: _Added) -> Tokenizer:

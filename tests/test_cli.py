@@ -12,6 +12,7 @@ import transformers
 
 from evalkit.cli import main
 from evalkit.data import sources
+from evalkit.harness import catalog
 from evalkit.model import resolve, weights
 from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
@@ -257,9 +258,59 @@ def test_lists_say_how_large_a_benchmark_is_and_where_it_is_from(elsewhere, monk
     monkeypatch.setenv("EVALKIT_DATA", str(elsewhere))
     assert run("tasks") == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert " 1,234 " in rows["lambada"] and "EleutherAI/lambada_openai/default" in rows["lambada"]
-    assert "lambada_test.jsonl" in rows["lambada"] and " 270 " in rows["world_qa"]
-    assert "hub or --data" in rows["nq_open"]
+    assert rows["lambada"].split() == ["lambada", "lm", "ready,", "1,234"]
+    assert rows["world_qa"].split() == ["world_qa", "qa", "ready,", "270"]
+    assert rows["nq_open"].split() == ["nq_open", "qa", "missing"]
+    assert max(len(line) for name, line in rows.items() if name in catalog.available()) <= 80
+    assert run("tasks", "lambada", "-v") == 0
+    block = capsys.readouterr().out
+    assert "EleutherAI/lambada_openai/default" in block and "lambada_test.jsonl" in block
+    assert "protocols gpt2, gpt3, lm-eval" in block
+
+
+def test_a_glob_a_suite_or_a_family_lists_its_tasks(capsys):
+    def listed(*words):
+        assert run("tasks", *words) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+
+    assert listed("wmt14_*", "--missing") == ["wmt14_en_fr", "wmt14_fr_en"]
+    assert listed("world_*", "--missing") == []
+    assert "world_qa" in listed("qa") and "world_qa" not in listed("qa", "--missing")
+    assert listed("superglue")[0] == "boolq"
+    assert run("tasks", "wtm*") == 2
+
+
+def test_mistyped_commands_and_options_are_named(capsys):
+    for words, message in (
+        (["rnu", "--model", "nano"], "evalkit: error: unknown command 'rnu'; did you mean 'run'?"),
+        (["run", "--models", "nano"], "evalkit run: error: unknown option --models; did you mean --model?"),
+        (["run", "--model", "nano", "--taks=x"], "evalkit run: error: unknown option --taks; did you mean --tasks?"),
+        (["compare", "a", "b", "--zzz"], "evalkit compare: error: unknown option --zzz"),
+        (["compare", "a", "b", "c"], "evalkit compare: error: unknown argument c"),
+        (["run"], "evalkit run: error: the following arguments are required: --model"),
+        (["run", "--model", "nano", "--begin", "now"], "unknown value 'now' (allowed: document, every-window)"),
+    ):
+        with pytest.raises(SystemExit) as exit:
+            run(*words)
+        printed = capsys.readouterr().err
+        assert exit.value.code == 2 and message in printed and printed.count("\n") == 1
+
+
+def test_a_folder_of_runs_is_not_a_run(checkpoint, elsewhere, capsys):
+    words = ["run", "--model", f"{checkpoint},nano", "--tasks", "world_lm", "--limit", 1, "--out", "many"]
+    assert run(*words) == 0 and capsys.readouterr()
+    for base, message in (
+        ("many", "many is not a run, but holds the runs nano, tiny; choose one: many/nano"),
+        ("none", "there is no run folder none"),
+    ):
+        assert run("compare", base, "many/nano") == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["float32", "torch.float32", "fp32"])
+def test_torchs_names_of_formats_are_accepted(checkpoint, elsewhere, name):
+    assert run("run", "--model", checkpoint, "--tasks", "world_lm", "--limit", 1, "--out", "out", "--dtype", name) == 0
+    assert json.loads((elsewhere / "out" / "manifest.json").read_text())["settings"]["model"]["dtype"] == "float32"
 
 
 def test_a_suite_goes_on_without_the_benchmarks_that_are_nowhere(checkpoint, elsewhere, monkeypatch, capsys):
@@ -351,7 +402,7 @@ def test_templates_are_run_stored_and_summed_up(toys, elsewhere, capsys):
 
 
 def test_lists(capsys):
-    assert run("tasks") == run("models") == 0
+    assert run("tasks", "-v") == run("models") == 0
     printed = capsys.readouterr().out
     for word in ("world_qa", "closed-book", "suites:"):
         assert word in printed
@@ -360,10 +411,12 @@ def test_lists(capsys):
 def test_models_shows_sizes_costs_and_where_the_weights_are(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert run("models") == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    assert run("models", "-v") == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     for words in (
         ("nano", "2", "64", "308,480", "100,096", "1.23 MB", "0.62 MB", "bundled"),
-        ("gpt1", "12", "768", "512", "40478", "116,534,784", "to be fetched: openai-community/openai-gpt"),
+        ("gpt1", "12", "768", "512", "40,478", "116,534,784", "to be fetched: openai-community/openai-gpt"),
         ("1542M", "48", "1600", "25", "1,557,611,200", "9.81e+09", "6.23 GB", "3.12 GB", "openai-community/gpt2-xl"),
         ("gpt3-175B", "96", "12288", "2048", "174,604,259,328", "not released"),
         ("maxi", "to be trained"),
@@ -465,7 +518,7 @@ def test_one_broken_benchmark_does_not_hide_the_others(elsewhere, monkeypatch, c
     monkeypatch.setenv("EVALKIT_DATA", str(elsewhere))
     assert run("tasks") == 0
     printed = capsys.readouterr().out
-    assert "newstest2014.fra" in printed and "world_qa" in printed
+    assert "newstest2014.fra" in printed and "world_qa" in printed and " broken" in printed
 
 
 def test_a_table_that_cannot_be_written_loses_nothing(checkpoint, elsewhere, capsys):

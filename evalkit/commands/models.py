@@ -9,6 +9,7 @@ from evalkit.commands import options
 SUMMARY = "List the models by name and the families of models, or show one model."
 EXAMPLES = """examples:
   evalkit models
+  evalkit models -v                                   also vocabularies, memory, FLOPs, hub IDs
   evalkit models nano                                 what it is, how it is trained, its configuration and record
   evalkit models checkpoints/mine                     a folder's family, shape and tokenizer, and what would run it
   evalkit models out/ckpt.pt                          the same of a file of another trainer: also its step and tokens
@@ -18,6 +19,7 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("name", nargs="?", help="a model's name, or a checkpoint: a file, a folder, FOLDER@STEP")
+    parser.add_argument("-v", "--verbose", action="store_true", help="list memory, FLOPs and hub IDs too")
     options.add_tokenizer(parser)
 
 
@@ -29,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.name is None:
         console = options.console()
-        console.print(models.table())
+        console.print(models.table(verbose=arguments.verbose))
         console.print("\nFolders of these families are run by evalkit's own network (docs/models.md):\n")
         console.print(models.family_table())
         return

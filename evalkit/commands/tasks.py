@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
-from evalkit.errors import DataError
 
 if TYPE_CHECKING:
-    from evalkit.data.sources import DataPaths
     from evalkit.harness.task import Task
     from evalkit.tokenizer import Tokenizer
 
 SUMMARY = "List the tasks, or show one rendered prompt."
 EXAMPLES = """examples:
-  evalkit tasks                                       every task: family, metric, size, where its data is
+  evalkit tasks                                       every task: its family, and whether its data is here
+  evalkit tasks 'wmt*' --missing                      of some tasks (a glob, a suite, a family) those without data
+  evalkit tasks superglue -v                          title, metric, protocols and where the data comes from
   evalkit tasks world_qa --shots 2                    one rendered prompt, and its number of tokens
   evalkit tasks coqa --shots paper --protocol gpt3    the same, as a paper did it
   evalkit tasks lm-eval:arc_easy --shots 5            a task of lm-evaluation-harness
@@ -26,7 +27,9 @@ EXAMPLES = """examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", nargs="?", help="a task to show")
+    parser.add_argument("name", nargs="?", help="a task to show; a glob, suite or family to list")
+    parser.add_argument("-v", "--verbose", action="store_true", help="list titles, metrics, protocols and sources too")
+    parser.add_argument("--missing", action="store_true", help="list only tasks whose data is not here")
     parser.add_argument("--shots", default="0", help="examples in the shown prompt; paper: the paper's number")
     parser.add_argument("--protocol", help="how to build the prompt")
     parser.add_argument(
@@ -40,23 +43,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """List the tasks, show one prompt, or check a folder of task files."""
+    """List tasks, show one prompt, or check a folder of task files."""
+    from evalkit.harness import catalog
+
     if arguments.check_lm_eval:
         _check(arguments.check_lm_eval)
-    elif arguments.name:
-        _show(arguments)
+        return
+    name = arguments.name or "all"
+    chosen = catalog.choose([name], trust_code=arguments.trust_task_code)
+    if len(chosen) > 1 or name in catalog.suites() or arguments.verbose or arguments.missing:
+        _list([task for task, _ in chosen], arguments)
     else:
-        _list(options.data(arguments))
+        _show(*chosen[0], arguments)
 
 
-def _show(arguments: argparse.Namespace) -> None:
+def _show(task: Task, protocol: str | None, arguments: argparse.Namespace) -> None:
     """Print the first document's prompt: the context in one colour, the scored or expected text in another."""
     from rich.text import Text
 
     from evalkit.harness import catalog, preview
 
     catalog.check_protocol(arguments.protocol)
-    task, protocol = catalog.choose([arguments.name], trust_code=arguments.trust_task_code)[0]
     numbers, paper_shots = options.shots(arguments.shots)
     whose, tokenizer = _tokenizer(arguments.model)
     prompt = preview.prompt(
@@ -81,35 +88,26 @@ def _tokenizer(model: str | None) -> tuple[str, Tokenizer | None]:
     return name, options.tokenizer(name)
 
 
-def _list(data: DataPaths) -> None:
-    from rich.table import Table
+def _list(tasks: Sequence[Task], arguments: argparse.Namespace) -> None:
     from rich.text import Text
 
     from evalkit.harness import catalog
-    from evalkit.harness.load import count_documents
+    from evalkit.report import tasks as listing
 
     console = options.console()
-    table = Table("task", "family", "metric", "protocols", box=None, header_style="bold")
-    table.add_column("size", justify="right")
-    for name in ("source", "data", "what"):
-        table.add_column(name)
-    for task in catalog.available().values():
-        first = next(iter(task.protocols.values()))
-        try:
-            place = Text(task.source.at_hand(data) or "hub or --data")
-            size = "" if (documents := count_documents(task, data)) is None else f"{documents:,}"
-        except DataError as error:  # a broken benchmark does not hide the others
-            size, place = "", Text(str(error), style="red")
-        row = (task.name, task.family, first.reported[0], ", ".join(task.protocols), size, _origin(task))
-        table.add_row(*map(Text, row), place, Text(task.title))
-    console.print(table)
-    console.print(Text(f"suites: {', '.join(catalog.suites())}"))
-
-
-def _origin(task: Task) -> str:
-    """Name the hub's dataset, and its config."""
-    hub = getattr(task.source, "hub", None)
-    return "/".join(filter(None, (hub.id, hub.config))) if hub else "generated"
+    entries = listing.entries(tasks, options.data(arguments))
+    if arguments.missing:
+        entries = [entry for entry in entries if not entry.place]
+    if arguments.verbose:
+        listing.show_details(entries, console)
+    else:
+        console.print(listing.table(entries))
+        for entry in entries:
+            if entry.error:
+                console.print(Text(f"{entry.task.name}: {entry.error}", style="red"))
+    if arguments.name is None:
+        console.print(Text(f"\nsuites: {', '.join(catalog.suites())}"))
+        console.print(Text("evalkit tasks NAME shows a prompt; -v titles, metrics and sources; --missing what to get"))
 
 
 def _check(folder: Path) -> None:

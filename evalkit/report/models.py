@@ -13,34 +13,32 @@ from evalkit.model.checkpoint import Checkpoint, Vocabulary
 from evalkit.model.config import GPTConfig
 from evalkit.model.settings import NotNativeError
 
-_SHAPE = ("layers", "width", "heads", "context", "vocabulary")
-_COST = ("parameters", "without embeddings", "training FLOPs/token", "fp32", "bf16")
+_SHAPE = ("n_layer", "d_model", "n_head", "context")
+_COST = ("vocabulary", "without embeddings", "FLOPs/token", "fp32", "bf16")
 
 
-def table() -> Table:
-    """Return one row per named size; fp32 and bf16 are the memory of the weights alone."""
-    rows = Table("model", box=None, header_style="bold")
-    for name in (*_SHAPE, *_COST):
-        rows.add_column(name, justify="right")
-    rows.add_column("weights")
+def table(*, verbose: bool = False) -> Table:
+    """Return one row per named size: its shape, parameters, and where its weights are; that fits 80 columns.
+
+    verbose: also the vocabulary, parameters without embeddings, FLOPs of training, memory of the weights alone, hub ID.
+    """
+    rows = Table("model", box=None, pad_edge=False, header_style="bold")
+    for name in (*_SHAPE, "parameters", *(_COST if verbose else ())):
+        rows.add_column(name, justify="right", no_wrap=True)
+    rows.add_column("weights", no_wrap=True)
     for name, shape in config.SIZES.items():
-        figures = (shape.n_layer, shape.d_model, shape.n_head, shape.context, shape.vocab_size)
-        rows.add_row(
-            name,
-            *map(str, figures),
-            f"{shape.parameters:,}",
-            f"{shape.block_parameters:,}",
-            f"{shape.flops_per_token:.2e}",
-            _memory(4 * shape.parameters),
-            _memory(2 * shape.parameters),
-            Text(resolve.whereabouts(name)),
-        )
+        cells = [*map(str, (shape.n_layer, shape.d_model, shape.n_head, shape.context)), f"{shape.parameters:,}"]
+        place = resolve.whereabouts(name)
+        if verbose:
+            cells += [f"{shape.vocab_size:,}", f"{shape.block_parameters:,}", f"{shape.flops_per_token:.2e}"]
+            cells += [_memory(4 * shape.parameters), _memory(2 * shape.parameters)]
+        rows.add_row(name, *cells, Text(place if verbose else place.partition(":")[0]))
     return rows
 
 
 def family_table() -> Table:
     """Return one row per family of transformers' models that our own network runs, and one for all others."""
-    rows = Table("model_type", "models", "run by", box=None, header_style="bold")
+    rows = Table("model_type", "models", "run by", box=None, pad_edge=False, header_style="bold")
     for kind, family in families.FAMILIES.items():
         rows.add_row(kind, family.known, "evalkit")
     rows.add_row("any other", "causal models that transformers knows, also hf:ID", "transformers")
@@ -113,9 +111,9 @@ def _shape(shape: GPTConfig) -> str:
     gate = "gated " if shape.gated else ""
     norms = {"pre": "before branches", "post": "after sums", "output": "after branches", "both": "around branches"}
     parts = [
-        f"{shape.n_layer} layers, {shape.d_model} wide",
+        f"{shape.n_layer} layers, d_model {shape.d_model}",
         f"{shape.n_head} heads of {shape.d_head}{grouped}",
-        f"perceptrons {shape.d_ff} wide with {gate}{shape.activation}",
+        f"perceptrons of {shape.d_ff} with {gate}{shape.activation}",
         f"{'RMS' if shape.norm_kind == 'rms' else 'layer'} norms {norms[shape.norm]}",
         _positions(shape),
     ]

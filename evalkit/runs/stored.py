@@ -176,7 +176,14 @@ def open_run(folder: Path, *, unfinished: bool = False) -> StoredRun:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a run's manifest. Raises StoreError when it is missing or broken."""
+    """Read a run's manifest. Raises StoreError when it is missing or broken, and for a folder of several runs."""
+    if not folder.exists():
+        raise StoreError(f"there is no run folder {folder}")
+    inside = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+    if inside and not (folder / "manifest.json").exists():
+        raise StoreError(
+            f"{folder} is not a run, but holds the runs {', '.join(inside)}; choose one: {folder / inside[0]}"
+        )
     manifest = read_json(folder / "manifest.json", StoreError)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
         raise StoreError(f"{folder / 'manifest.json'}: not the manifest of a run")

@@ -123,8 +123,8 @@ def said(capsys, *words):
 def test_models_says_what_a_file_is_and_what_it_would_do(out, capsys):
     printed = said(capsys, "models", out)
     for words in (
-        "ckpt.pt", "nanogpt (nanoGPT's ckpt.pt)", "run by evalkit", "2 layers, 48 wide; 3 heads of 16",
-        "perceptrons 192 wide with gelu;", "3,000 token ids", "3,000 tokens; texts begin with nothing",
+        "ckpt.pt", "nanogpt (nanoGPT's ckpt.pt)", "run by evalkit", "2 layers, d_model 48; 3 heads of 16",
+        "perceptrons of 192 with gelu;", "3,000 token ids", "3,000 tokens; texts begin with nothing",
         f"end of text is 0; generation ends at 0; from {out}", "201,792; 56,640 without embeddings",
         "step 40", "tokens read 19,200",
         "corpus chars", "held-out loss 1.5000 nats per token", "writes transformers' layout of gpt2",
