@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from evalkit.engine.batched import BatchedEngine
     from evalkit.engine.cache import ResponseCache
     from evalkit.harness.settings import RunSettings
+    from evalkit.harness.task import Task
     from evalkit.model.checkpoint import Vocabulary
     from evalkit.tokenizer import Tokenizer
 
@@ -83,6 +85,15 @@ def add_tasks(parser: argparse.ArgumentParser, *, default: str) -> None:
         f"files (default: {default})",
     )
     parser.add_argument(
+        "--input", metavar="COLUMN",
+        help="of a table given as a task (mine.csv, .tsv, .jsonl, .json, .parquet): the column that is asked, or a "
+        "prompt such as 'The capital of {country} is' (default: input)",
+    )  # fmt: skip
+    parser.add_argument("--output", metavar="COLUMN", help="of such a table: the answer's column (default: output)")
+    parser.add_argument(
+        "--choices", metavar="NAME,...", default="", help="of such a table: the options, or the columns that hold them"
+    )
+    parser.add_argument(
         "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or a task file's own)"
     )
     parser.add_argument("--protocol", help="how to build prompts (default: the suite's, or each task's first)")
@@ -98,6 +109,20 @@ def add_tasks(parser: argparse.ArgumentParser, *, default: str) -> None:
         metavar="NAME=PATH",
         help="where a benchmark's file or folder is",
     )
+
+
+def tasks(arguments: argparse.Namespace) -> list[str | Task]:
+    """Return the words of --tasks; each table among them as a task of its own."""
+    from evalkit.data.readers import HUB_TABLES, SHEETS
+    from evalkit.harness.tabletask import task_from_file
+
+    columns = {"question": arguments.input, "answer": arguments.output}
+    options = [name.strip() for name in arguments.choices.split(",") if name.strip()]
+    words = [word for word in arguments.tasks.split(",") if word]
+    tables = [word for word in words if word.endswith((*HUB_TABLES, *SHEETS))]
+    if not tables and (options or any(columns.values())):
+        raise UsageError("--input, --output and --choices belong to a table given as a task: --tasks mine.csv")
+    return [task_from_file(Path(word), **columns, choices=options) if word in tables else word for word in words]
 
 
 def settings(arguments: argparse.Namespace) -> RunSettings:

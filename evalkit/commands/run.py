@@ -27,6 +27,7 @@ EXAMPLES = """examples:
   EVALKIT_DATA=data evalkit run --model gpt2 --tasks lambada,coqa --limit 200
   evalkit run --model out/ckpt.pt --tasks arc_easy    nanoGPT's file; docs/checkpoints.md lists what is recognised
   evalkit run --model hf:EleutherAI/pythia-70m --tasks lambada --data lambada=lambada_test.jsonl
+  evalkit run --model gpt2 --tasks mine.csv --input question --output answer --shots 0,4       your own table
   evalkit run --model gpt2 --tasks nq_open --data nq_open=NQ-open.dev.jsonl --shots 0,8
   evalkit run --model gpt2 --tasks gpt2-paper         the paper's benchmarks and prompts, its values beside ours
   evalkit run --model gpt2-xl --tasks gpt3-paper --shots 0,1,paper
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         open.find(name)
     outcome = _Outcome(strict=arguments.strict, allowed=allowed)
     tasks = read_tasks(
-        filter(None, arguments.tasks.split(",")), settings, options.data(arguments),
+        options.tasks(arguments), settings, options.data(arguments),
         trust_code=arguments.trust_task_code, strict=arguments.strict,
     )  # fmt: skip
     for name, error in tasks.failed.items():

@@ -145,7 +145,7 @@ def _curve(arguments: argparse.Namespace) -> LearningCurve:
     from evalkit.harness.taskset import read_tasks
 
     tasks = read_tasks(
-        filter(None, arguments.tasks.split(",")), options.settings(arguments), options.data(arguments),
+        options.tasks(arguments), options.settings(arguments), options.data(arguments),
         trust_code=arguments.trust_task_code, strict=True,
     )  # fmt: skip
     return LearningCurve(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from evalkit.data.readers import plain_name, read_tables
 from evalkit.data.rows import choice_of, texts_of
 from evalkit.data.sources import DataPaths, Row, Split
 from evalkit.errors import DataError, UsageError, unknown
@@ -111,6 +113,48 @@ def task_from_rows(
         },
         version=version,
     )
+
+
+def task_from_file(
+    path: Path, *, question: str | None = None, answer: str | None = None, choices: Sequence[str] = ()
+) -> Task:
+    """Build a task, named after the file, from a table: CSV, TSV, JSONL, a JSON list or parquet, compressed or not.
+
+    question: a column, asked as "Q: ...\\nA:", or a template over the columns such as "{country}:" (default: the
+    column input). answer: the column of the answer (default: output); with choices the option itself, its index from 0,
+    or the name of its column. choices: the options that all rows share, or the column or columns that hold them.
+
+    Raises UsageError for a column that the table does not have, DataError for a file that cannot be read.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no table {path}")
+    question, answer = question or "input", answer or "output"
+    rows = list(read_tables([path]))
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    is_template = "{" in question
+    for role, column in (("--input", "" if is_template else question), ("--output", answer)):
+        if column and column not in columns:
+            raise unknown(f"column of {path} for {role}", column, columns)
+    held = bool(choices) and all(name in columns for name in choices)
+    return task_from_rows(
+        plain_name(path).partition(".")[0],
+        [_filled(row, question, answer, choices if held and len(choices) > 1 else ()) for row in rows],
+        query=question if is_template else "Q: {input}\nA:",
+        answer="output",
+        choices=("choices" if len(choices) > 1 else choices[0]) if held else choices,
+    )
+
+
+def _filled(row: Mapping[str, Any], question: str, answer: str, options: Sequence[str]) -> dict[str, Any]:
+    """Return a row with its input, output and, where several columns hold them, choices, under these names."""
+    label = row.get(answer)
+    filled = {**row, "output": label}
+    if question in row:
+        filled["input"] = row[question]
+    if options:
+        filled["choices"] = [row.get(column) for column in options]
+        filled["output"] = options.index(label) if label in options else label
+    return filled
 
 
 def _example(row: Mapping[str, Any], *, query: str, answer: str, choices: str | Sequence[str], task: str) -> Example:

@@ -15,7 +15,7 @@ from evalkit.harness import catalog
 from evalkit.harness.load import load
 from evalkit.harness.prompts import pairs, render
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.tabletask import task_from_rows
+from evalkit.harness.tabletask import task_from_file, task_from_rows
 from evalkit.harness.task import Protocol
 from evalkit.types import Example, Response
 
@@ -103,3 +103,56 @@ def test_a_task_whose_code_asserts() -> None:
     task = task_from_rows("capitals", ROWS, query="{country}:", answer="capital")
     with pytest.raises(DataError, match="row 1 of its test data is not as expected"):
         load(replace(task, to_example=refuse), RunSettings(), DataPaths())
+
+
+CSV = """country,capital,A,B,C,right
+France,Paris,Paris,Rome,Oslo,A
+Italy,Rome,Oslo,Paris,Rome,C
+"""
+FILES = {
+    "capitals.csv": CSV,
+    "capitals.tsv": CSV.replace(",", "\t"),
+    "capitals.jsonl": '{"country": "France", "capital": "Paris"}\n{"country": "Italy", "capital": "Rome"}\n',
+    "capitals.json": '[{"country": "France", "capital": "Paris"}, {"country": "Italy", "capital": "Rome"}]',
+}
+
+
+def _examples(path: Path, **columns: Any) -> list[Example]:
+    task = task_from_file(path, **columns)
+    assert task.name == "capitals"
+    return [example for _, example in load(task, RunSettings(), DataPaths()).documents]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_table_is_a_task_whose_columns_are_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(FILES[name])
+    france, italy = _examples(tmp_path / name, question="country", answer="capital")
+    assert (france.input, france.references) == ("Q: France\nA:", ("Paris",))
+    assert (italy.input, italy.output) == ("Q: Italy\nA:", "Rome")
+
+
+def test_the_options_of_a_table_are_shared_or_in_columns(tmp_path: Path) -> None:
+    path = tmp_path / "capitals.csv"
+    path.write_text(CSV)
+    shared = _examples(path, question="country", answer="capital", choices=["Rome", "Paris"])
+    assert [(e.choices, e.gold) for e in shared] == [(("Rome", "Paris"), 1), (("Rome", "Paris"), 0)]
+    for answer in ("right", "capital"):  # the name of the option's column, or the option
+        held = _examples(path, question="Of {country}:", answer=answer, choices=["A", "B", "C"])
+        assert [(e.input, e.output, e.gold) for e in held] == [("Of France:", "Paris", 0), ("Of Italy:", "Rome", 2)]
+    (tmp_path / "capitals.jsonl").write_text('{"q": "France", "a": 1, "among": ["Rome", "Paris"]}\n')
+    assert _examples(tmp_path / "capitals.jsonl", question="q", answer="a", choices=["among"])[0].output == "Paris"
+
+
+def test_the_columns_of_a_table_have_default_names_and_wrong_ones_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "capitals.csv"
+    path.write_text("input,output\nFrance,Paris\n")
+    assert _examples(path)[0].input == "Q: France\nA:"
+    for columns, message in (
+        ({"question": "inptu"}, "capitals.csv for --input 'inptu'; did you mean 'input'"),
+        ({"answer": "capital"}, "for --output 'capital'.*allowed: input, output"),
+        ({"question": "{country}?"}, "unknown column in the template '{country}\\?' 'country'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            task_from_file(path, **columns)
+    with pytest.raises(DataError, match="there is no table"):
+        task_from_file(tmp_path / "none.csv")
