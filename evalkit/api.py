@@ -68,6 +68,7 @@ def load_tasks(
     limit: Limit = None,
     protocol: str | None = None,
     templates: Sequence[str] = (),
+    empty_context: Literal["end", "begin"] | None = None,
     data: Mapping[str, str | Path] | None = None,
     trust_task_code: bool = False,
     strict: bool = False,
@@ -80,9 +81,10 @@ def load_tasks(
     and Task objects (see task_from_rows). shots: numbers of solved examples in the prompt, "paper" for the paper's own
     (default: 0, or what a task file says). seeds: for drawing shots and sampling. limit: documents per task, a fixed
     pseudo-random subset; or a number for each task by name, as Run.limit gives it. protocol: how prompts are built
-    (default: each task's first). templates: further wordings, or "all". data: name of a benchmark -> its file or
-    folder; otherwise EVALKIT_DATA's folder and the hub are looked through. trust_task_code: let the Python functions of
-    lm-eval's task files run.
+    (default: each task's first). templates: further wordings, or "all". empty_context: the token in place of an empty
+    context, "end" of text or "begin" of sequence (default: begin under the protocol lm-eval, otherwise end). data: name
+    of a benchmark -> its file or folder; otherwise EVALKIT_DATA's folder and the hub are looked through.
+    trust_task_code: let the Python functions of lm-eval's task files run.
     strict: the first task whose data cannot be read is an error; otherwise its error is recorded in `failed` and the
     rest continue.
 
@@ -94,6 +96,7 @@ def load_tasks(
     settings = RunSettings(
         shots=numbers, paper_shots=paper, seeds=tuple(seeds), protocol=protocol, limit=number, limits=limits,
         templates=tuple(templates), default_shots=shots is None,
+        empty_context=empty_context,
     )  # fmt: skip
     places = DataPaths.from_user([f"{name}={path}" for name, path in (data or {}).items()], os.environ)
     read = read_tasks(_words(tasks), settings, places, trust_code=trust_task_code, strict=strict)

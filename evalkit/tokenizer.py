@@ -55,7 +55,8 @@ class Tokenizer:
     """Text to token ids and back; `end_of_text` is the id that separates documents and stands for an empty context.
 
     `begin` is the id that the tokenizer puts before every text, as in Llama and OPT, which were trained that way; None
-    if there is none. The methods never add it.
+    if there is none. The methods never add it. `bos` is the token that it names as the beginning of a sequence, whether
+    it puts it there or not.
 
     GPT-1 has no end of text. Its only special one, <unk>, is used instead: unlike a newline it never ends a generation
     too early. It was hardly trained, so the first token of a document has a poor likelihood after it.
@@ -81,6 +82,7 @@ class Tokenizer:
         self._backend.no_truncation()
         self.end_of_text: int = end_id
         self._name = name
+        self.bos = None if begin is None else backend.token_to_id(begin)
         self.begin = self._beginning(begin)
         self._lines: dict[str, array[int]] = {}
 
@@ -247,7 +249,7 @@ class Tokenizer:
                 "unk_token": END_OF_TEXT,
             }
         else:
-            first = self._separator if self.begin is None else self._backend.id_to_token(self.begin)
+            first = self._separator if self.bos is None else self._backend.id_to_token(self.bos)
             config = {
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "bos_token": first,

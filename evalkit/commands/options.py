@@ -97,6 +97,12 @@ def add_tasks(parser: argparse.ArgumentParser, *, default: str) -> None:
         "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or a task file's own)"
     )
     parser.add_argument("--protocol", help="how to build prompts (default: the suite's, or each task's first)")
+    parser.add_argument(
+        "--empty-context", choices=("end", "begin"),
+        help="the token in place of an empty context, as of a whole text: the end-of-text token, or the "
+        "beginning-of-sequence token where the tokenizer names one (default: begin under the protocol lm-eval and for "
+        "its task files, otherwise end)",
+    )  # fmt: skip
     parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run as well, or all")
     parser.add_argument(
         "--limit", type=int, help="documents per task: a fixed pseudo-random subset; for lm-eval's tasks the first ones"
@@ -138,6 +144,7 @@ def settings(arguments: argparse.Namespace) -> RunSettings:
         limit=arguments.limit,
         templates=tuple(filter(None, arguments.templates.split(","))),
         default_shots=arguments.shots is None,
+        empty_context=arguments.empty_context,
     )
 
 

@@ -28,6 +28,7 @@ class TextCodec(TextEncoder, Protocol):
     """What an engine that generates needs of a tokenizer in addition; evalkit.tokenizer.Tokenizer is one."""
 
     begin: int | None  # the id that the tokenizer puts before every text, if it does
+    bos: int | None  # the id that the tokenizer names as the beginning of a sequence, if it does
 
     @property
     def size(self) -> int:

@@ -124,7 +124,7 @@ class BatchedEngine(ABC):
                 open_parts.append(0)
                 yield i, unknown
                 continue
-            stream = (self._first, *request.continuation_ids)
+            stream = ((self._context(request) or (self._first,))[0], *request.continuation_ids)
             windows = rolling_windows(
                 len(request.continuation_ids), context=self._positions, stride=self._stride,
                 every_begins=self._every_window,

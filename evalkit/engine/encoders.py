@@ -42,6 +42,7 @@ class PlainEncoder:
         self._encode: Callable[[str], Sequence[int]] = getattr(plain, "encode_ordinary", plain.encode)
         self._plain, self.end_of_text = plain, end_of_text
         self.begin: int | None = None
+        self.bos: int | None = None
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; nothing is added."""
@@ -99,7 +100,7 @@ def encoder_of(tokenizer: Any, *, end_of_text: str | int | None = None, begin: i
     encoder = _adapter(tokenizer, end_of_text)
     if begin is not None:
         encoder = copy.copy(encoder)
-        encoder.begin = begin
+        encoder.begin = encoder.bos = begin
     return encoder
 
 

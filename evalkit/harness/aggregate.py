@@ -143,6 +143,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         "shots": str(shots),
         **({"pool": entry["pool"].replace(" of ", "/")} if "pool" in entry else {}),
         **({"levels": ",".join(entry["levels"])} if "levels" in entry else {}),
+        **({"empty": settings["empty_context"]} if "empty_context" in settings else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
         "limit": "-".join(filter(None, (entry.get("limit"), str(limit)))) if limit else "all",
         "data": entry["data"],

@@ -9,7 +9,7 @@ from evalkit.engine.base import Engine
 from evalkit.files import canonical_json, digest
 from evalkit.harness.loaded import Judgement, Loaded
 from evalkit.harness.prompts import Fitted
-from evalkit.harness.requests import encode
+from evalkit.harness.requests import encode, with_empty_context
 from evalkit.harness.task import Protocol
 from evalkit.types import Cell, Decoding, Document, Example, Record, Request, RequestKind, Response
 
@@ -55,7 +55,8 @@ class Item:
         """
         protocol = loaded.wordings[cell.template]
         sound = [(document, example) for document, example in documents if not example.error]
-        fitted = iter(loaded.rules.fit(loaded, sound, cell, encoder=engine.tokenizer, context=engine.context_length))
+        encoder = with_empty_context(engine.tokenizer, loaded.empty)
+        fitted = iter(loaded.rules.fit(loaded, sound, cell, encoder=encoder, context=engine.context_length))
         prompts = [Fitted.failed(example.error) if example.error else next(fitted) for _, example in documents]
         return [
             cls(

@@ -111,7 +111,7 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     loaded = Loaded(
         task=task, name=name, protocol=protocol, documents=limited, pool=pool, data=digest("".join(hashes)),
         rules=OwnRules(), metrics=_metrics(task, protocol), shots=shots, wordings=settings.wordings_of(protocol),
-        sampled=sampled,
+        sampled=sampled, empty=settings.empty_context_of(name),
     )  # fmt: skip
     if pool.groups:
         _check_pool(loaded, max(shots))

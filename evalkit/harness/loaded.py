@@ -13,6 +13,7 @@ from evalkit.data.sources import DataPaths
 from evalkit.engine.base import TextEncoder
 from evalkit.harness import task as tasks
 from evalkit.harness.prompts import Fitted, Pool
+from evalkit.harness.requests import EmptyContext
 from evalkit.harness.settings import RunSettings
 from evalkit.types import Cell, Document, Example, Response
 
@@ -54,7 +55,7 @@ class Loaded:
 
     name: of the protocol. data: a hash of what was read. sampled: "KEPT of ALL" where the pool holds only a part of the
     documents. first: a limit takes the first documents, as the tool that the task is imported from does, not a
-    pseudo-random subset. baselines: a cache of the baselines' scores by document.
+    pseudo-random subset. empty: what an empty context is. baselines: a cache of the baselines' scores by document.
     """
 
     task: tasks.Task
@@ -70,6 +71,7 @@ class Loaded:
     sampled: str = ""
     baselines: dict[str, Mapping[str, Mapping[str, Sequence[float]]]] = field(default_factory=dict)
     first: bool = False
+    empty: EmptyContext = "end"
 
     def group(self, document: Document) -> str:
         """Return the group whose shots suit a document."""

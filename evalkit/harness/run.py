@@ -77,6 +77,7 @@ def describe_tasks(tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, 
         "seeds": list(settings.seeds),
         "limit": dict(settings.limits) or settings.limit,
         **({"seconds": settings.seconds} if settings.seconds else {}),
+        **({"empty_context": settings.empty_context} if settings.empty_context else {}),
         **({"templates": list(settings.templates)} if settings.templates else {}),
         **({"groups": groups} if (groups := groups_of([t.task for t in tasks])) else {}),
     }

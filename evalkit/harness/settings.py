@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from evalkit.errors import UsageError
-from evalkit.harness.task import Protocol
+from evalkit.harness.requests import EmptyContext
+from evalkit.harness.task import LM_EVAL, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,7 @@ class RunSettings:
     for each task's first.
     paper_shots: also run the count that the protocol's paper gave the task. templates: further wordings to run where a
     protocol has them; "all" runs every one. default_shots: the user named no counts, so a task file's own one applies.
+    empty_context: what an empty context is; None: the protocol's choice.
     """
 
     shots: tuple[int, ...] = (0,)
@@ -29,6 +31,7 @@ class RunSettings:
     default_shots: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
     seconds: float | None = None
+    empty_context: EmptyContext | None = None
 
     def __post_init__(self) -> None:
         if min(self.shots, default=0) < 0 or not (self.shots or self.paper_shots):
@@ -40,6 +43,10 @@ class RunSettings:
         for task, limit in self.limits.items():
             if limit < 1:
                 raise UsageError(f"limit of {task} must be at least 1, not {limit}")
+
+    def empty_context_of(self, protocol: str) -> EmptyContext:
+        """Return what an empty context is under a protocol, by its name."""
+        return self.empty_context or ("begin" if protocol == LM_EVAL else "end")
 
     def shots_of(self, protocol: Protocol) -> tuple[int, ...]:
         """Return the counts for a protocol, each once; none if only the paper's was requested and it states none."""

@@ -39,6 +39,9 @@ Kind = Literal["choice", "loglikelihood", "rolling", "generate"]
 # The fields of a protocol that a template may replace.
 _WORDED = ("query", "target", "description", "separator")
 
+# The protocol of lm-evaluation-harness, in bundled tasks and in its own task files.
+LM_EVAL = "lm-eval"
+
 # The name in place of a protocol where a model was trained on the examples instead of reading them in its prompt.
 FINETUNED = "finetuned"
 

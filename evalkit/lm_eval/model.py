@@ -21,7 +21,7 @@ from evalkit.engine.base import ask
 from evalkit.engine.open import load_engine
 from evalkit.errors import PromptTooLongError, UsageError, program
 from evalkit.files import canonical_json, digest
-from evalkit.harness.requests import Encoded, encode
+from evalkit.harness.requests import Encoded, encode, with_empty_context
 from evalkit.lm_eval.tasks.keys import Keys
 from evalkit.lm_eval.tasks.taskfile import LENGTHS, decoding_of
 from evalkit.model.precision import short_dtype
@@ -72,6 +72,7 @@ class EngineModel:
         self.engine = load_engine(
             str(pretrained), dtype=engine_dtype, device=_device(device), batch_tokens=batch_tokens, tokenizer=tokenizer
         )
+        self._encoder = with_empty_context(self.engine.tokenizer, "begin")
         self._seed = seed
 
     @property
@@ -81,8 +82,13 @@ class EngineModel:
 
     @property
     def eot_token_id(self) -> int:
-        """The end-of-text token, which also stands for an empty context."""
+        """The end-of-text token."""
         return self.engine.tokenizer.end_of_text
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The token that stands for an empty context: the beginning of a sequence, where the tokenizer names it."""
+        return self._encoder.end_of_text
 
     @property
     def tokenizer_name(self) -> str:
@@ -106,9 +112,7 @@ class EngineModel:
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return (log-likelihood, is greedy) of every continuation after its context."""
         pairs = [request.args for request in requests]
-        encoded = [
-            self._split(pair, ids) for pair, ids in zip(pairs, encode(pairs, self.engine.tokenizer), strict=True)
-        ]
+        encoded = [self._split(pair, ids) for pair, ids in zip(pairs, encode(pairs, self._encoder), strict=True)]
         ours = [_request("loglikelihood", r, ids) for r, ids in zip(requests, encoded, strict=True)]
         return self._answers(
             "loglikelihood", requests, ours, lambda response: (response.loglikelihood, response.is_greedy)
@@ -119,7 +123,7 @@ class EngineModel:
         texts = [request.args[0] for request in requests]
         ids = self.engine.tokenizer.encode_batch(texts)
         ours = [
-            _request("loglikelihood_rolling", request, Encoded((self.eot_token_id,), tuple(tokens)))
+            _request("loglikelihood_rolling", request, Encoded((self.prefix_token_id,), tuple(tokens)))
             for request, tokens in zip(requests, ids, strict=True)
         ]
         return self._answers("loglikelihood_rolling", requests, ours, lambda response: response.loglikelihood)
@@ -145,7 +149,7 @@ class EngineModel:
         return self._answers("generate_until", requests, ours, lambda response: response.text)
 
     def _split(self, pair: tuple[str, str], ids: Encoded) -> Encoded:
-        """Without a context, a text that starts with the end-of-text token is conditioned on that token."""
+        """Without a context, a text that starts with the token in its place is conditioned on that token."""
         alone = not pair[0] and ids.continuation[:1] == ids.context
         return Encoded(ids.context, ids.continuation[1:]) if alone else ids
 

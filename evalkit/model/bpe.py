@@ -99,7 +99,8 @@ def _text(name: str) -> Rule:
 def built(rules: Callable[[], Mapping[str, Any]], *, place: str, end_of_text: str, begin: str | None) -> Tokenizer:
     """Build a tokenizer. rules: returns what tokenizer.json says; place: where from, for errors.
 
-    end_of_text, begin: as for Tokenizer. Raises CheckpointError for rules that cannot be, or may never end.
+    end_of_text, begin: as for Tokenizer, which looks whether the rules put `begin` before every text.
+    Raises CheckpointError for rules that cannot be, or may never end.
     """
     try:
         said = rules()

@@ -60,7 +60,7 @@ def tokenizer(fields: Mapping[str, Any], *, place: str) -> Tokenizer:
     def rules() -> Mapping[str, Any]:
         return make(own, vocabulary, special=[*special, end], begin=first, added=added, place=place)
 
-    return bpe.built(rules, place=place, end_of_text=end, begin=first)
+    return bpe.built(rules, place=place, end_of_text=end, begin=begin)
 
 
 def _named(own: Mapping[str, Any], key: str, tokens: Sequence[str], place: str) -> str | None:

@@ -143,7 +143,7 @@ def save(
     stored = _stored(model, family, dtype)
     write_atomic(folder / "model.safetensors", to_safetensors(stored, metadata={"format": "pt"}))
     tokenizer.save(folder, context=config.context)
-    ids: dict[str, Any] = {"bos_token_id": tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin}
+    ids: dict[str, Any] = {"bos_token_id": tokenizer.end_of_text if tokenizer.bos is None else tokenizer.bos}
     stops = [tokenizer.end_of_text, *sorted({*ends} - {tokenizer.end_of_text})]
     ids |= {"eos_token_id": stops if len(stops) > 1 else tokenizer.end_of_text}
     settings = {**family.settings(config), "initializer_range": 0.02, **ids, "dtype": str(dtype).removeprefix("torch.")}

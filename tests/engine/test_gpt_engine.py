@@ -255,3 +255,15 @@ def test_numbers_beyond_fp16_fail_with_a_hint(kind, decoding, model, tokenizer):
     assert (
         half.error.endswith("not a finite number; fp16 ends at 65504, try --dtype fp32") and half.loglikelihood == 0.0
     )
+
+
+def test_a_document_is_read_after_the_token_that_the_request_names(model, tokenizer):
+    """A harness may let documents begin with another token than the end of text."""
+    document, text = tuple(tokenizer.encode("the cat sat on a mat")), tokenizer.encode(" dog")[0]
+    whole = Request(kind="loglikelihood_rolling", task="t", doc_id="x", continuation_ids=document)
+    usual, named = answers(
+        engine(model, tokenizer).loglikelihood_rolling([whole, replace(whole, context_ids=(text,))]), 2
+    )
+    assert usual.loglikelihood == pytest.approx(naive(model, [tokenizer.end_of_text], document)[0], abs=1e-4)
+    assert named.loglikelihood == pytest.approx(naive(model, [text], document)[0], abs=1e-4)
+    assert abs(named.loglikelihood - usual.loglikelihood) > 0.01

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import pytest
 
-from evalkit.harness.requests import Encoded, encode
+from evalkit.engine.fake import ByteEncoder
+from evalkit.harness.requests import Encoded, encode, with_empty_context
 from evalkit.tokenizer import Tokenizer
 
 TEXT = (
@@ -77,6 +79,23 @@ def _is_merged(context: str, continuation: str, tokenizer: Tokenizer) -> bool:
 def test_an_empty_context_is_the_end_of_text(tokenizer: Tokenizer) -> None:
     (found,) = encode([("", " the cat")], tokenizer)
     assert found == Encoded((tokenizer.end_of_text,), tuple(tokenizer.encode(" the cat")))
+
+
+def test_an_empty_context_is_the_beginning_where_lm_eval_takes_it(tokenizer: Tokenizer) -> None:
+    """Only for a tokenizer that names a beginning of its own, and leaves it to others to put it there."""
+    chat = copy.copy(tokenizer)
+    chat.bos = 7
+    begun = with_empty_context(chat, "begin")
+    text = tuple(tokenizer.encode(" the cat"))
+    assert encode([("", " the cat")], begun) == [Encoded((7,), text)]
+    assert encode([("the dog", " the cat")], begun) == encode([("the dog", " the cat")], tokenizer)
+    assert begun.offsets("the cat") == tokenizer.offsets("the cat")
+    assert with_empty_context(chat, "end") is chat
+    llama = copy.copy(chat)
+    llama.begin = 7  # its engine puts it there
+    assert with_empty_context(llama, "begin") is llama
+    assert with_empty_context(tokenizer, "begin") is tokenizer
+    assert with_empty_context(ByteEncoder(), "begin").end_of_text == 256
 
 
 @pytest.mark.parametrize("blank", [" ", "\n\n", " \t\n", "\u3000"])

@@ -274,3 +274,20 @@ def test_a_shot_may_be_written_in_other_words_than_the_choices(tmp_path):
     for more in (written, scored):
         one = loaded(tmp_path, more, trusted=True, shots=(1,))
         assert {texts(one, place, shots=1)[0][0].split("\n\n")[0][-3:] for place in range(4)} == {"ish"}
+
+
+@pytest.mark.parametrize(("chosen", "first"), [(None, 257), ("begin", 257), ("end", 256)])
+def test_an_empty_context_is_the_beginning_of_a_sequence(tmp_path, chosen, first):
+    """As in lm-eval, for whole texts and for the options alone, of a tokenizer that names such a token."""
+    rolling = "output_type: loglikelihood_rolling\ndoc_to_text: ''\ndoc_to_target: '{{word}}'\n"
+    mutual = "metric_list: [{metric: acc_mutual_info}]\n"
+    settings = RunSettings(empty_context=chosen)
+    for kind, more in (("rolling", rolling), ("mutual", mutual)):
+        one = loaded(tmp_path, more, empty_context=chosen)
+        engine = fake.constant()
+        engine.tokenizer.bos = 257
+        with RunStore(tmp_path / kind, describe(engine, [one], settings)) as store:
+            [result, *_] = evaluate(engine, [one], settings, store)
+        alone = [request.context_ids for request in engine.asked if len(request.context_ids) == 1]
+        assert alone == [(first,)] * (4 if kind == "rolling" else 12)
+        assert (f"|empty:{chosen}|" in result.signature) == (chosen is not None)

@@ -128,7 +128,7 @@ def test_encodings_and_their_beginning_are_those_of_transformers(name, tmp_path)
     ours, theirs = Tokenizer.load(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
     alike(ours, theirs)
     assert ours.begin == (theirs.convert_tokens_to_ids(begin) if begin else None)
-    assert ours.end_of_text == theirs.convert_tokens_to_ids(end)
+    assert (ours.end_of_text, ours.bos) == (theirs.convert_tokens_to_ids(end), theirs.bos_token_id)
     for text in TEXTS[:2]:
         assert ours.decode(ours.encode(text)) == theirs.decode(theirs(text)["input_ids"], skip_special_tokens=True)
 

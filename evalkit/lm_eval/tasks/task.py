@@ -20,7 +20,7 @@ from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
 from evalkit.harness.prompts import Fitted, Pool
 from evalkit.harness.requests import Encoded, Pairs, encode_all
 from evalkit.harness.settings import RunSettings
-from evalkit.harness.task import Group, Kind, Protocol, Task, protocol_of
+from evalkit.harness.task import LM_EVAL, Group, Kind, Protocol, Task, protocol_of
 from evalkit.lm_eval.tasks import data as filedata
 from evalkit.lm_eval.tasks import functions
 from evalkit.lm_eval.tasks.draws import Draws
@@ -30,8 +30,6 @@ from evalkit.lm_eval.tasks.scores import Scores, metric_name, plain_text
 from evalkit.lm_eval.tasks.taskfile import TaskFile
 from evalkit.metrics.values import SHARES, MeanValue, ValueMetric, make
 from evalkit.types import Cell, Document, Example, Response
-
-PROTOCOL = "lm-eval"
 
 _KINDS: Mapping[str, Kind] = {
     "multiple_choice": "choice",
@@ -83,6 +81,7 @@ class FileTask(ImportedTask):
             task=self, name=name, protocol=protocol, documents=documents, pool=Pool(self.name),
             data=digest("".join(hashes)), rules=FileRules(file=file, prompts=prompts, draws=draws, scores=scores),
             metrics=metrics_of(file, classes=classes), shots=shots, wordings={"": protocol}, first=True,
+            empty=settings.empty_context_of(name),
         )  # fmt: skip
 
 
@@ -104,7 +103,7 @@ def as_task(raw: TaskFile, file: TaskFile, *, groups: tuple[Group, ...] = ()) ->
         title=f"{file.path.name} of lm-evaluation-harness",
         source=filedata.FileSource(file),
         to_example=partial(_no_example, file),
-        protocols={PROTOCOL: protocol},
+        protocols={LM_EVAL: protocol},
         file=file,
         config=filedata.config_digest(raw),
         groups=groups,
