@@ -71,6 +71,7 @@ class _Sheet:
     metrics: Sequence[_Metric]
     protocol: str = ""
     template: str = ""
+    answers: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +174,7 @@ def _sheet_to_json(sheet: Sheet, documents: _Shelf, columns: _Shelf) -> dict[str
         "seeds": list(sheet.seeds),
         "signature": dict(sheet.signature),
         "expected": sheet.expected,
+        "answers": sheet.answers,
         "documents": documents.put(digest(f"{sheet.ids.tolist()} {sheet.clusters.tolist()}"), table),
         "scored": [column(seed.astype(float)) for seed in sheet.scored.T],
         "metrics": [
@@ -210,7 +212,7 @@ def _sheet_from_json(raw: Mapping[str, Any], documents: list[dict[str, Any]], co
         statistics=grids, rules={metric["name"]: metric["rule"] for metric in raw["metrics"]},
         values={metric["name"]: _value_from_json(metric) for metric in raw["metrics"]},
         protocol=raw.get("protocol", raw["signature"].get("protocol", "")),
-        template=raw.get("template", raw["signature"].get("template", "")),
+        template=raw.get("template", raw["signature"].get("template", "")), answers=raw.get("answers", ""),
     )  # fmt: skip
 
 

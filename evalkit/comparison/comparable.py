@@ -58,6 +58,12 @@ class Pair:
         return int(self.shared.any(axis=1).sum())
 
     @property
+    def identical(self) -> bool:
+        """Return whether all responses of both are known to be the same, likelihoods included."""
+        base, new = self.base, self.new
+        return bool(base.answers) and base.answers == new.answers and np.array_equal(base.ids, new.ids)
+
+    @property
     def metrics(self) -> list[str]:
         """Return the metrics that both have; the first is the primary one."""
         return [name for name in self.base.statistics if name in self.new.statistics]

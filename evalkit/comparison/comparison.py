@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import NormalDist
 from typing import Any
@@ -14,7 +14,8 @@ from evalkit.comparison.comparable import Pair, pair_up
 from evalkit.comparison.evidence import Evidence, label
 from evalkit.comparison.verdicts import Verdict
 from evalkit.errors import UsageError
-from evalkit.stats.paired import change
+from evalkit.stats import paired
+from evalkit.stats.paired import LEAST_UNITS, change
 
 # Digits of figures in files: as many as every machine agrees on.
 _DIGITS = 9
@@ -46,9 +47,11 @@ class Settings:
 class Finding:
     """One metric of one task and wording at one number of shots. protocol: the base's.
 
-    Figures are in the metric's points; change is new - base. gates: whether it counts for the exit code; adjusted
-    (Holm's p) is NaN where it does not. units: what was exchanged (documents or passages), in number. needed: documents
-    that would decide an undecided one, infinite if none would.
+    Figures are in the metric's points; change is new - base. gates: whether it counts for the exit code. units: what
+    was exchanged (documents or passages), in number; differing: on how many of them the scores differ. p: of no change;
+    equivalence: of a change beyond the margin, NaN without one. adjusted, equivalence_adjusted: the same after Holm's
+    correction, NaN for one that does not gate. method: "identical" where all responses are. needed: documents that
+    would decide an undecided one, infinite if none would. reason: what stands in the way of deciding it, in words.
     """
 
     task: str
@@ -61,6 +64,7 @@ class Finding:
     higher_is_better: bool
     documents: int
     units: int
+    differing: int
     seeds: int
     base: float
     new: float
@@ -69,10 +73,13 @@ class Finding:
     high: float
     p: float
     adjusted: float
+    equivalence: float
+    equivalence_adjusted: float
     method: str
     margin: float | None
     verdict: Verdict
     needed: float | None
+    reason: str = ""
 
     @property
     def name(self) -> str:
@@ -87,7 +94,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two runs, the findings, and the differences that were allowed."""
+    """Two runs, the findings in the order of BASE, and the differences that were allowed."""
 
     base: Mapping[str, str]
     new: Mapping[str, str]
@@ -97,8 +104,13 @@ class Comparison:
 
     @property
     def gating(self) -> list[Finding]:
-        """Return the findings that count for the exit code."""
-        return [f for f in self.findings if f.gates]
+        """Return the findings that count for the exit code, worst first."""
+        return _ranked(f for f in self.findings if f.gates)
+
+    @property
+    def others(self) -> list[Finding]:
+        """Return the findings that do not count for it, worst first."""
+        return _ranked(f for f in self.findings if not f.gates)
 
     @property
     def failing(self) -> list[Finding]:
@@ -135,11 +147,16 @@ def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparis
     chosen = [(p, name, settings.all_metrics or name == p.metrics[0]) for p in pairs for name in p.metrics]
     family = sum(gates for _, _, gates in chosen)
     # A p by resampling is never below 1 / resamples; it must be able to pass the strictest step of Holm's correction.
-    resamples = max(settings.resamples, math.ceil(10 * family / settings.alpha))
-    raw = [_test(pair, name, gates, replace(settings, resamples=resamples)) for pair, name, gates in chosen]
-    tested = [f for f in raw if f.gates]
-    adjusted = iter(verdicts.holm([1.0 if math.isnan(f.p) else f.p for f in tested]))
-    findings = [_judged(f, next(adjusted) if f.gates else math.nan, settings.alpha, family=family) for f in raw]
+    settings = replace(settings, resamples=max(settings.resamples, math.ceil(10 * family / settings.alpha)))
+    raw = [
+        _test(p, name, gates, settings, alpha=settings.alpha / (family if gates else 1)) for p, name, gates in chosen
+    ]
+    adjusted = _corrected(raw, [1.0 if math.isnan(f.p) else f.p for f in raw])
+    within = _corrected(raw, [f.equivalence for f in raw])
+    findings = [
+        _judged(replace(f, adjusted=p, equivalence_adjusted=q), settings.alpha, family=family)
+        for f, p, q in zip(raw, adjusted, within, strict=True)
+    ]
     comparison = Comparison(
         base={**base.model, "path": str(base.path), "evalkit": base.evalkit},
         new={**new.model, "path": str(new.path), "evalkit": new.evalkit},
@@ -150,51 +167,97 @@ def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparis
     return comparison, pairs
 
 
-def _test(pair: Pair, name: str, gates: bool, settings: Settings) -> Finding:
-    """Test one metric; the verdict comes later, because it depends on the others."""
+def _corrected(findings: Sequence[Finding], ps: Sequence[float]) -> list[float]:
+    """Correct the p values of findings that gate by Holm's method; NaN for all others, and where there is no test."""
+    places = [i for i, f in enumerate(findings) if f.gates and not math.isnan(ps[i])]
+    corrected = [math.nan] * len(ps)
+    for i, p in zip(places, verdicts.holm([ps[i] for i in places]), strict=True):
+        corrected[i] = p
+    return corrected
+
+
+def _test(pair: Pair, name: str, gates: bool, settings: Settings, *, alpha: float) -> Finding:
+    """Test one metric; the verdict comes later, because it depends on the others. alpha: its share, for `needed`."""
     metric = metrics.get(name, pair.base.rules[name])
-    units = pair.units(name)
+    units, scale = pair.units(name), metric.scale
     changed = change(metric, units, resamples=settings.resamples, seed=settings.seed)
-    scale = metric.scale
+    margin = settings.margins.get(pair.base.task, settings.margins.get(""))
+    equivalence, needed = math.nan, math.inf
+    if margin is not None:
+        equivalence = paired.equivalence(metric, units, margin / scale)
+        needed = pair.documents * paired.copies_needed(metric, units, margin / scale, level=alpha / 2.0)
     return Finding(
         **pair.base.key._asdict(), family=pair.base.family, metric=name, gates=gates,
         higher_is_better=metric.higher_is_better, documents=pair.documents, units=len(units),
-        seeds=pair.shared.shape[1], base=changed.base * scale, new=changed.new * scale, change=changed.size * scale,
-        low=changed.low * scale, high=changed.high * scale, p=changed.p, adjusted=math.nan, method=changed.method,
-        margin=settings.margins.get(pair.base.task, settings.margins.get("")), verdict="undecided", needed=None,
+        differing=changed.differing, seeds=pair.shared.shape[1], base=changed.base * scale, new=changed.new * scale,
+        change=changed.size * scale, low=changed.low * scale, high=changed.high * scale, p=changed.p, adjusted=math.nan,
+        equivalence=equivalence, equivalence_adjusted=math.nan, margin=margin, verdict="undecided", needed=needed,
+        method="identical" if pair.identical and not changed.differing else changed.method,
     )  # fmt: skip
 
 
-def _judged(finding: Finding, adjusted: float, alpha: float, *, family: int) -> Finding:
-    """Add the verdict. A metric that does not gate is judged by its own p and interval."""
-    if finding.method == "not finite":  # a likelihood of zero or NaN: nothing to test, but the outcome is clear
-        broken = math.isfinite(finding.base) and not math.isfinite(finding.new)
-        return replace(finding, adjusted=adjusted, verdict="worse" if broken else "undecided", needed=math.inf)
-    low, high = sorted((finding.low, finding.high), key=lambda x: x if finding.higher_is_better else -x)
-    sign = 1.0 if finding.higher_is_better else -1.0
+def _judged(finding: Finding, alpha: float, *, family: int) -> Finding:
+    """Add the verdict. A metric that does not gate is judged by its own p values."""
+    f = finding
+    if f.method == "not finite":  # a likelihood of zero or NaN: nothing to test, but the outcome is clear
+        broken = math.isfinite(f.base) and not math.isfinite(f.new)
+        return replace(f, verdict="worse" if broken else "undecided", needed=math.inf)
     decided = verdicts.verdict(
-        gain=finding.gain, low=sign * low, high=sign * high, adjusted=finding.p if math.isnan(adjusted) else adjusted,
-        alpha=alpha, margin=finding.margin, identical=finding.method == "identical",
+        gain=f.gain, adjusted=f.adjusted if f.gates else f.p, alpha=alpha, identical=f.method == "identical",
+        equivalence=f.equivalence_adjusted if f.gates else f.equivalence,
     )  # fmt: skip
-    needed = None
-    if decided == "undecided":
-        needed = _needed(finding, alpha / family if finding.gates else alpha)
-    return replace(finding, adjusted=adjusted, verdict=decided, needed=needed)
+    if decided != "undecided":
+        return replace(f, verdict=decided, needed=None)
+    family = family if f.gates else 1
+    reason = "; ".join(_obstacles(f, alpha, family=family))
+    return replace(f, verdict=decided, needed=_needed(f, alpha / family), reason=reason)
+
+
+def _obstacles(finding: Finding, alpha: float, *, family: int) -> Iterator[str]:
+    """Yield in words why a change is undecided, where more than the lack of documents is to be said."""
+    f = finding
+    kind = "documents" if f.units == f.documents else "passages"
+    corrected = f"after Holm's correction over {family}"
+    if f.units < LEAST_UNITS:
+        yield f"{f.units} {kind[: -1 if f.units == 1 else None]}: a test needs at least {LEAST_UNITS}"
+    elif not f.differing:
+        yield "no difference seen"
+    elif f.p <= alpha:
+        yield f"{'better' if f.gain > 0 else 'worse'} by itself (p {f.p:.2g}), but not {corrected} (p {f.adjusted:.2g})"
+    elif f.differing < (fewest := verdicts.fewest_differing(f.method, alpha / family)):
+        needs = f"p {alpha:g}" + (f" {corrected}" if family > 1 else "")
+        yield f"{f.differing} {kind} differ, and fewer than {fewest} cannot reach {needs}"
+    if f.equivalence <= alpha / 2.0:
+        yield f"within {f.margin:g} by itself, but not {corrected}"
 
 
 def _needed(finding: Finding, alpha: float) -> float:
     """Return how many documents would decide, more than there are.
 
-    Where there are too few units for an interval: as many as a test needs to reach alpha when all change alike.
+    Decided means that a change of the observed size is significant with the power of a plan, or that documents like
+    these show that the margin is kept. Where so few units differ that no test could decide: as many as one needs at
+    least.
     """
-    error = (finding.high - finding.low) / (2.0 * NormalDist().inv_cdf(0.975))
-    if math.isnan(error):
-        needed = math.ceil(math.log2(2.0 / alpha)) * finding.documents / finding.units
+    f = finding
+    fewest = verdicts.fewest_differing(f.method, alpha)
+    if f.units < LEAST_UNITS:
+        significant: float = math.ceil(LEAST_UNITS * f.documents / f.units)
+    elif 0 < f.differing < fewest:
+        significant = math.ceil(f.documents * fewest / f.differing)
     else:
-        needed = verdicts.documents_needed(
-            finding.documents, effect=finding.change, error=error, alpha=alpha, margin=finding.margin
-        )
-    return max(needed, finding.documents + 1.0)
+        significant = verdicts.documents_needed(f.documents, score=_score(f.p), alpha=alpha)
+    return max(min(significant, math.inf if f.needed is None else f.needed), f.documents + 1.0)
+
+
+def _ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings: worse, undecided, same, better, and losses before gains, the surest first."""
+    order = ("worse", "undecided", "same", "better")
+    return sorted(findings, key=lambda f: (order.index(f.verdict), f.gain > 0, 1.0 if math.isnan(f.p) else f.p))
+
+
+def _score(p: float) -> float:
+    """Return how many standard errors a normal test with this two-sided p was away from its hypothesis."""
+    return NormalDist().inv_cdf(1.0 - p / 2.0) if 0.0 < p < 1.0 else 0.0 if p >= 1.0 else math.inf
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from rich.console import Console
@@ -9,9 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.comparison import formatting
-from evalkit.comparison.comparison import Comparison
+from evalkit.comparison.comparison import Comparison, Finding
 
 _STYLES = {"worse": "bold red", "better": "green", "undecided": "yellow", "same": "dim"}
+# Columns that a verdict takes at least in a table.
+_VERDICT = 30
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -20,20 +23,41 @@ def show(comparison: Comparison, console: Console) -> None:
     console.print(Text(f"new   {formatting.side(comparison.new)}  {comparison.new['path']}"))
     for note in comparison.notes:
         console.print(Text(f"allowed: {note}", style="yellow"))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in formatting.HEADER:
-        table.add_column(name, justify="left" if name in ("task", "metric", "verdict") else "right", no_wrap=True)
-    for finding in comparison.findings:
-        *cells, verdict = formatting.columns(finding)
-        table.add_row(*map(Text, cells), Text(verdict, style=_STYLES[finding.verdict] if finding.gates else "dim"))
-    console.print(table)
+    console.print(_table(comparison, console))
+    if aside := formatting.aside(comparison):
+        console.print(Text(f"{aside} (--all-metrics counts them, --json lists them)", style="dim"))
     console.print(Text(formatting.method(comparison), style="dim"))
     console.print(Text(formatting.headline(comparison), style="bold red" if comparison.failing else "bold green"))
 
 
+def _table(comparison: Comparison, console: Console) -> Table | Text:
+    """Return the findings that gate as a table, or, where the terminal is too narrow for it, one below the other."""
+    header, rows = formatting.table(comparison.gating)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header[:-1]:
+        table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
+    table.add_column(header[-1], min_width=_VERDICT)
+    for finding, (*cells, verdict) in zip(comparison.gating, rows, strict=True):
+        table.add_row(*map(Text, cells), Text(verdict, style=_STYLES[finding.verdict]))
+    if console.measure(table).minimum <= console.width:
+        return table
+    blocks = (
+        Text.assemble(f"{f.name}: ", (formatting.judgement(f), _STYLES[f.verdict]), f"\n  {formatting.figures(f)}")
+        for f in comparison.gating
+    )
+    return Text("\n").join(blocks)
+
+
 def html(comparison: Comparison) -> str:
     """Return the findings and the outcome as HTML, for a notebook."""
-    rows = [formatting.HEADER, *(formatting.columns(finding) for finding in comparison.findings)]
-    cells = ["".join(f"<td>{escape(text)}</td>" for text in row) for row in rows]
+    out = [_html_table(comparison.gating), f"<p>{escape(formatting.headline(comparison))}</p>"]
+    if aside := formatting.aside(comparison):
+        out.append(f"<details><summary>{escape(aside)}</summary>\n{_html_table(comparison.others)}\n</details>")
+    return "\n".join(out)
+
+
+def _html_table(findings: Sequence[Finding]) -> str:
+    header, rows = formatting.table(findings)
+    cells = ["".join(f"<td>{escape(text)}</td>" for text in row) for row in (header, *rows)]
     body = "\n".join(f"<tr>{row}</tr>" for row in cells)
-    return f"<table>\n{body}\n</table>\n<p>{escape(formatting.headline(comparison))}</p>"
+    return f"<table>\n{body}\n</table>"

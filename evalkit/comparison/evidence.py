@@ -7,6 +7,7 @@ comparison uses and a run equals its own baseline.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError
+from evalkit.files import digest
 from evalkit.metrics.base import Array
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
@@ -67,6 +69,7 @@ class Sheet:
     ids: (n,) hashed. clusters: (n,) numbers, equal for documents that share a passage.
     scored: (n, seeds). statistics: metric -> (n, seeds, k), zero where not scored; the first metric is the primary one.
     rules: metric -> everything besides its name that its value depends on.
+    answers: a digest of all responses, equal for two models only if they compute the same; "" where it is unknown.
     names, places: of a run, not of a baseline file: the documents' ids, and (n, seeds) bytes in records.jsonl.
     """
 
@@ -84,6 +87,7 @@ class Sheet:
     values: Mapping[str, Value]
     protocol: str = ""
     template: str = ""
+    answers: str = ""
     names: Sequence[str] = ()
     places: NDArray[np.int64] | None = None
 
@@ -105,13 +109,18 @@ class Evidence:
 
 @dataclass
 class _Rows:
-    """The records of one sheet in the order of the file, as flat arrays."""
+    """The records of one sheet in the order of the file, as flat arrays.
+
+    answers: a checksum of each record's responses. unlikely: some record has responses without any log-likelihood.
+    """
 
     names: list[str] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
     seeds: array[int] = field(default_factory=lambda: array("q"))
     places: array[int] = field(default_factory=lambda: array("q"))
     scored: array[int] = field(default_factory=lambda: array("b"))
+    answers: array[int] = field(default_factory=lambda: array("Q"))
+    unlikely: bool = False
     statistics: dict[str, array[float]] = field(default_factory=dict)
 
     def add(self, raw: Mapping[str, Any], place: int) -> None:
@@ -122,6 +131,8 @@ class _Rows:
         self.seeds.append(raw["cell"]["seed"])
         self.places.append(place)
         self.scored.append(bool(scores))
+        self.answers.append(_checksum(raw["responses"]))
+        self.unlikely |= not any(response["loglikelihood"] for response in raw["responses"])
         for metric, statistics in scores.items():
             self.statistics.setdefault(metric, array("f")).extend(statistics)
 
@@ -146,7 +157,9 @@ def read_run(folder: Path) -> Evidence:
                 key = Key(cell["task"], cell["protocol"], cell["shots"], cell.get("template", ""))
                 rows.setdefault(key, _Rows()).add(raw, place)
         sheets = {
-            key: _sheet(rows.get(key, _Rows()), by_metric, documents=tasks[key.task].get("documents", 0))
+            key: _sheet(
+                rows.get(key, _Rows()), by_metric, documents=tasks[key.task].get("documents", 0), model=about["hash"]
+            )
             for key, by_metric in results.items()
         }
         for sheet in sheets.values():
@@ -157,7 +170,7 @@ def read_run(folder: Path) -> Evidence:
     return Evidence(path=folder, model=model, evalkit=run.settings["evalkit"], sheets=sheets)
 
 
-def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> Sheet:
+def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int, model: str) -> Sheet:
     """Arrange the records of one sheet in a grid of documents and seeds.
 
     Metrics with empty statistics are left out: a task aggregates them itself, so they cannot be tested in pairs.
@@ -172,6 +185,8 @@ def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> She
     column = np.searchsorted(np.asarray(seeds, dtype=np.int64), np.asarray(rows.seeds, dtype=np.int64))
     places = np.zeros((len(names), len(seeds)), dtype=np.int64)
     places[row, column] = rows.places
+    answers = np.zeros((len(names), len(seeds)), dtype=np.uint64)
+    answers[row, column] = rows.answers
     scored = np.zeros((len(names), len(seeds)), dtype=np.bool_)
     scored[row, column] = np.asarray(rows.scored, dtype=np.bool_)
     shared: dict[str | int, int] = {}
@@ -189,8 +204,16 @@ def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int) -> She
         rules={metric: signature.rule for metric, signature in signatures.items()},
         values={m: Value(value=r.value, low=r.low, high=r.high) for m, r in results.items()},
         protocol=first.protocol, template=first.template,
+        # Texts agree by chance, likelihoods do not: where there are only texts, the model has to be the same.
+        answers=digest(f"{answers.tolist()} {model if rows.unlikely else ''}"),
         names=tuple(names[i] for i in order), places=places,
     )  # fmt: skip
+
+
+def _checksum(responses: Sequence[Mapping[str, Any]]) -> int:
+    """Return a checksum of a record's responses: their texts and likelihoods."""
+    answers = [f"{response['loglikelihood']!r} {response['text']}" for response in responses]
+    return zlib.crc32("\0".join(answers).encode("utf-8", "surrogatepass"))
 
 
 def _grid(

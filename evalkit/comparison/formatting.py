@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from evalkit.comparison.comparison import Comparison, Finding
 from evalkit.comparison.evidence import label
-from evalkit.stats.intervals import too_few
 from evalkit.stats.paired import LEAST_UNITS
 
 HEADER = ("task", "shots", "metric", "n", "base", "new", "change", "95% interval", "p (Holm)", "verdict")
 
 _MILLION = 1_000_000
+
+
+def table(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of findings, without the columns in which none has anything."""
+    rows = [columns(f) for f in findings]
+    filled = [i for i in range(len(HEADER)) if any(row[i] not in ("", "-") for row in rows)]
+    return [HEADER[i] for i in filled], [[row[i] for i in filled] for row in rows]
 
 
 def columns(finding: Finding) -> list[str]:
@@ -25,20 +32,21 @@ def columns(finding: Finding) -> list[str]:
 
 
 def judgement(finding: Finding) -> str:
-    """Return the verdict, how many documents would settle an undecided one, and whether it counts."""
+    """Return the verdict, and of an undecided one why it is, and how many documents would settle it."""
     f = finding
-    text: str = f.verdict
     if f.verdict == "same":
-        text += " (identical)" if f.method == "identical" else f" (within {f.margin:g})"
-    if f.needed is not None:
-        text += f" ({needed(f.needed, estimated=not math.isnan(f.low))})"
-    return text if f.gates else f"{text}, not gating"
+        return "same (identical)" if f.method == "identical" else f"same (within {f.margin:g})"
+    if f.needed is None:
+        return f.verdict
+    estimated = f.units >= LEAST_UNITS
+    words = [needed(f.needed, estimated=estimated)] if f.differing or f.margin is not None or not estimated else []
+    return f"{f.verdict} ({'; '.join([f.reason] * bool(f.reason) + words)})"
 
 
 def needed(documents: float, *, estimated: bool = True) -> str:
     """Return in words how many documents would decide, to two digits.
 
-    estimated: from the interval; otherwise the number is the least with which any test could.
+    estimated: from the p values; otherwise the number is the least with which any test could.
     """
     if documents > _MILLION:
         return "more than a million documents would do"
@@ -62,10 +70,10 @@ def signed(value: float, *, like: float | None = None) -> str:
 
 
 def interval(finding: Finding) -> str:
-    """Return the interval of the change, or why there is none, or a dash."""
+    """Return the interval of the change, or a dash."""
     low, high = finding.low, finding.high
     if math.isnan(low) or math.isnan(high):
-        return too_few(finding.units, finding.documents, fewest=LEAST_UNITS) or "-"
+        return "-"
     widest = max(abs(low), abs(high))
     return f"[{signed(low, like=widest)}, {signed(high, like=widest)}]"
 
@@ -82,17 +90,32 @@ def side(model: Mapping[str, str]) -> str:
     return f"{model['model']}@{model['hash'][:8]} ({model['dtype']})"
 
 
+def figures(finding: Finding) -> str:
+    """Return a finding's values, change, interval and p in one line."""
+    f = finding
+    p = probability(f.p if math.isnan(f.adjusted) else f.adjusted) + (" (Holm)" if f.gates else "")
+    return f"{figure(f.base)} -> {figure(f.new)}, {signed(f.change)} {interval(f)}, p {p}"
+
+
 def headline(comparison: Comparison) -> str:
     """Return the outcome in one line."""
-    counts = {
-        name: sum(f.verdict == name for f in comparison.gating) for name in ("worse", "undecided", "same", "better")
-    }
-    summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if any(f.verdict == "worse" for f in comparison.failing):
         outcome = "regression"
     else:
         outcome = "not decided (--strict)" if comparison.failing else "no regression found"
-    return f"{outcome}: {summary} of {len(comparison.gating)} compared"
+    return f"{outcome}: {_counted(comparison.gating)} of {len(comparison.gating)} compared"
+
+
+def aside(comparison: Comparison) -> str:
+    """Return how many metrics do not gate, and how they came out; empty if all do."""
+    others = comparison.others
+    return f"{len(others)} metrics do not gate: {_counted(others)}, each by itself" if others else ""
+
+
+def _counted(findings: Sequence[Finding]) -> str:
+    """Return how many findings have each verdict."""
+    counts = Counter(f.verdict for f in findings)
+    return ", ".join(f"{counts[name]} {name}" for name in ("worse", "undecided", "same", "better") if counts[name])
 
 
 def method(comparison: Comparison) -> str:

@@ -50,10 +50,7 @@ def _suite(*, tests: int, failures: int, errors: int, skipped: int) -> tuple[ET.
 
 def _sentence(finding: Finding) -> str:
     f = finding
-    values = f"{formatting.figure(f.base)} -> {formatting.figure(f.new)}"
-    change = f"{formatting.signed(f.change)} {formatting.interval(f)}"
-    p = formatting.probability(f.adjusted)
-    return f"{formatting.judgement(f)}: {values}, {change}, p {p} (Holm), n {f.documents:,}, {f.method}"
+    return f"{formatting.judgement(f)}: {formatting.figures(f)}, n {f.documents:,}, {f.method}"
 
 
 def _text(root: ET.Element) -> str:

@@ -22,15 +22,15 @@ def page(comparison: Comparison, flips: Sequence[Flip]) -> str:
         "",
     ]
     out += [f"- allowed: {markdown(note)}" for note in comparison.notes] + [""] * bool(comparison.notes)
-    gating = [f for f in comparison.findings if f.gates]
+    header, rows = formatting.table(comparison.gating)
     rows = [
-        [*map(markdown, formatting.columns(f)[:-1]), f"{_MARKS[f.verdict]} {formatting.judgement(f)}"] for f in gating
+        [*map(markdown, row[:-1]), f"{_MARKS[f.verdict]} {row[-1]}"]
+        for f, row in zip(comparison.gating, rows, strict=True)
     ]
-    out += [*_table(formatting.HEADER, rows), "", formatting.method(comparison), ""]
-    shown = [formatting.columns(f) for f in comparison.findings if not f.gates]
-    if shown:
-        table = _table(formatting.HEADER, [[markdown(cell) for cell in row] for row in shown])
-        out += _folded("Metrics that do not gate, each by itself", table)
+    out += [*_table(header, rows), "", formatting.method(comparison), ""]
+    if aside := formatting.aside(comparison):
+        header, rows = formatting.table(comparison.others)
+        out += _folded(aside, _table(header, [[markdown(cell) for cell in row] for row in rows]))
     if flips:
         out += _folded(f"Documents that changed, worst first ({len(flips)})", _flips(flips))
     return "\n".join(out).rstrip() + "\n"

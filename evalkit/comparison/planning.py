@@ -46,7 +46,7 @@ def from_rate(metric: str, *, discordance: float, effect: float, alpha: float, p
         )
     documents = mcnemar_documents(discordance, effect=share, alpha=alpha, power=power)
     assumption = f"{100 * discordance:.1f}% of documents right in one system only ({source})"
-    return Plan(metric=metric, effect=effect, documents=documents, method="exact McNemar", assumption=assumption)
+    return Plan(metric=metric, effect=effect, documents=documents, method="mid-p McNemar", assumption=assumption)
 
 
 def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: float) -> Plan:
@@ -64,7 +64,7 @@ def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: fl
     error = math.sqrt(change_noise(about, units).variance) * about.scale if len(units) > 1 else math.nan
     if not 0 < error < math.inf:
         raise UsageError(f"{metric}: the two runs leave no finite standard error to plan with")
-    documents = documents_needed(pair.documents, effect=effect, error=error, alpha=alpha, power=power)
+    documents = documents_needed(pair.documents, score=effect / error, alpha=alpha, power=power)
     assumption = f"standard error {error:.2g} points on the {pair.documents:,} documents of the two runs"
     if len(units) < pair.documents:
         assumption += f" ({len(units):,} passages)"
@@ -72,20 +72,20 @@ def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: fl
 
 
 def mcnemar_power(n: int, *, discordance: float, effect: float, alpha: float) -> float:
-    """Return the chance that exact McNemar on n documents is significant in the true direction."""
+    """Return the chance that McNemar's test on n documents is significant in the true direction."""
     from scipy.stats import binom
 
     spread = binom(n, discordance)
     differing = np.arange(int(spread.ppf(1e-9)), int(spread.ppf(1 - 1e-9)) + 1)
     # The largest count of the rarer outcome that is still significant, from a fair coin's quantile; -1 if none is.
     least = binom.ppf(alpha / 2.0, differing, 0.5)
-    least -= binom.cdf(least, differing, 0.5) > alpha / 2.0
+    least -= binom.cdf(least, differing, 0.5) - binom.pmf(least, differing, 0.5) / 2.0 > alpha / 2.0
     against = binom.cdf(least, differing, (1.0 - effect / discordance) / 2.0)
     return float((spread.pmf(differing) * np.where(least >= 0, against, 0.0)).sum())
 
 
 def mcnemar_documents(discordance: float, *, effect: float, alpha: float, power: float) -> float:
-    """Return about how many documents give exact McNemar this power."""
+    """Return about how many documents give McNemar's test this power."""
     normal = NormalDist()
     spread = math.sqrt(max(0.0, discordance - effect * effect))
     z = normal.inv_cdf(1.0 - alpha / 2.0) * math.sqrt(discordance) + normal.inv_cdf(power) * spread

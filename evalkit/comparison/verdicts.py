@@ -1,4 +1,4 @@
-"""From tests to verdicts: Holm's correction, margins of non-inferiority, and how many documents would decide."""
+"""From tests to verdicts: Holm's correction, margins of equivalence, and how many documents would decide."""
 
 from __future__ import annotations
 
@@ -30,38 +30,41 @@ def holm(ps: Sequence[float], weights: Sequence[float] | None = None) -> list[fl
     return adjusted
 
 
-def verdict(
-    *, gain: float, low: float, high: float, adjusted: float, alpha: float, margin: float | None, identical: bool
-) -> Verdict:
-    """Judge a change. gain, low, high: its size and interval, positive for an improvement; margin: None for none.
+def verdict(*, gain: float, adjusted: float, equivalence: float, alpha: float, identical: bool) -> Verdict:
+    """Judge a change. gain: its size, positive for an improvement. adjusted, equivalence: the p values, after Holm's
+    correction, of no change and of a change beyond the margin (NaN without a margin).
 
-    An interval within the margin on both sides is "same", even if the change is significant: that is what the margin
-    means. Otherwise significant changes are better or worse. The rest is undecided: the lack of a significant
-    difference does not prove equality.
+    A change that is surely within the margin is "same", even if it is significant: that is what the margin means. Each
+    side of the margin is tested at half of alpha. Otherwise significant changes are better or worse. The rest is
+    undecided: the lack of a significant difference does not prove equality. Only identical responses do.
     """
-    if identical or (margin is not None and -margin <= low and high <= margin):
+    if identical or equivalence <= alpha / 2.0:
         return "same"
     if adjusted <= alpha:
         return "better" if gain > 0 else "worse"
     return "undecided"
 
 
-def documents_needed(
-    n: int, *, effect: float, error: float, alpha: float, power: float = POWER, margin: float | None = None
-) -> float:
-    """Return how many documents would decide, given the standard error that n of them left.
+def documents_needed(n: int, *, score: float, alpha: float, power: float = POWER) -> float:
+    """Return how many documents reach alpha (two-sided) with probability `power`.
 
-    Decided means that a change of the observed size is significant with probability `power`, or, with a margin, that an
-    interval around the observed size fits into it. Errors are assumed to fall with the square root of n.
+    score: by how many standard errors n documents were away from the hypothesis. Standard errors are assumed to fall
+    with the square root of the documents.
     """
+    if not score > 0:
+        return math.inf
     normal = NormalDist()
-    z = normal.inv_cdf(1.0 - alpha / 2.0)
-    ways = []
-    if effect:
-        ways.append(n * ((z + normal.inv_cdf(power)) * error / effect) ** 2)
-    if margin is not None and abs(effect) < margin:
-        ways.append(n * (normal.inv_cdf(0.975) * error / (margin - abs(effect))) ** 2)
-    return math.ceil(min(ways)) if ways else math.inf
+    return math.ceil(n * ((normal.inv_cdf(1.0 - alpha / 2.0) + normal.inv_cdf(power)) / score) ** 2)
+
+
+def fewest_differing(method: str, alpha: float) -> int:
+    """Return with how many differing units a test by exchange can reach alpha, if they all change alike; 0 for others.
+
+    A fair coin for each: p is at least 2**(1 - units), and half of it for the mid-p.
+    """
+    if not method.endswith(("McNemar", "permutation", "randomisation")):
+        return 0
+    return math.ceil(math.log2((1.0 if method == "McNemar" else 2.0) / alpha))
 
 
 def parse_margins(words: Sequence[str]) -> dict[str, float]:

@@ -1,8 +1,9 @@
-"""One metric of two systems on the same documents: the change, its interval and its p.
+"""One metric of two systems on the same documents: the change, its interval, and the p of two hypotheses.
 
-The unit of every test is what may be exchanged between the systems: a document, or all documents that share a
-passage. Seeds of one document are summed first: shots are drawn per document, so a seed is a repeated measurement of
-that document, not a further one (a random effect within it).
+The hypotheses are that nothing changed (`p_value`) and that the change is at least as large as a margin
+(`equivalence`). The unit of every test is what may be exchanged between the systems: a document, or all documents that
+share a passage. Seeds of one document are summed first: shots are drawn per document, so a seed is a repeated
+measurement of that document, not a further one (a random effect within it).
 """
 
 from __future__ import annotations
@@ -14,14 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.metrics.base import Array, Metric
+from evalkit.stats import bounded
+from evalkit.stats.bisection import crossing
 from evalkit.stats.intervals import LEVEL, Noise, deviations, noise, score_sums, student
 from evalkit.stats.mcnemar import mcnemar, tango
 from evalkit.stats.resampling import monte_carlo_p, signed_sums
 
-# With fewer units, the interval of a change covers the truth too rarely.
-LEAST_UNITS = 5
+# With fewer units a change has neither p nor interval: Student's t on two is wrong too often.
+LEAST_UNITS = 3
+# With fewer units than this, Student's t takes the place of exchanges, of which there are too few for a small p:
+# 2**(1 - m) is the smallest.
+FEW_UNITS = 12
+
 # Sums of floats in another order differ by about this share; a value that close to the observed one counts as equal.
 _ROUNDING = 1e-9
+_STEPS = 40  # of the bisection for bounds
 # Resamples held at once, and the extreme ones after which no more are drawn: ten times as many as the smallest p that a
 # comparison asks for rests on.
 _AT_ONCE = 200_000
@@ -32,20 +40,33 @@ _EXTREME = 100
 class Units:
     """What two systems scored on the same units: (m, k + 1) sums of statistics each, the number of scores last.
 
-    single: every unit is one document with one seed.
+    single: every unit is one document with one seed. documents: of passages, their documents; None where the units are
+    documents.
     """
 
     base: Array
     new: Array
     single: bool
+    documents: Units | None = None
 
     def __len__(self) -> int:
         return len(self.base)
 
     @property
-    def identical(self) -> bool:
-        """True if both systems have the same statistics on every unit."""
-        return bool(np.array_equal(self.base, self.new, equal_nan=True))
+    def differing(self) -> int:
+        """The number of units on which the systems have different statistics."""
+        equal = (self.base == self.new) | (np.isnan(self.base) & np.isnan(self.new))
+        return int((~equal).any(axis=1).sum())
+
+    @property
+    def gains(self) -> Array:
+        """The changes of a sum of single scores -> (m,)."""
+        return np.asarray(self.new[:, 0] - self.base[:, 0])
+
+    @property
+    def sizes(self) -> Array:
+        """The number of scores of each unit -> (m,)."""
+        return self.base[:, -1]
 
     def values(self, metric: Metric) -> tuple[float, float]:
         """Score both systems, in the metric's own units."""
@@ -54,7 +75,10 @@ class Units:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """new - base in the metric's own units, with its interval (NaN where n is too small) and two-sided p."""
+    """new - base in the metric's own units, with its interval (NaN where n is too small) and two-sided p.
+
+    differing: units on which the systems differ.
+    """
 
     base: float
     new: float
@@ -62,6 +86,7 @@ class Change:
     high: float
     p: float
     method: str
+    differing: int
 
     @property
     def size(self) -> float:
@@ -86,42 +111,135 @@ def gather(base: Array, new: Array, shared: NDArray[np.bool_], clusters: NDArray
     summed = [np.zeros((size, table.shape[1])) for table in tables]
     for sums, table in zip(summed, tables, strict=True):
         np.add.at(sums, places, table)
-    return Units(base=summed[0], new=summed[1], single=False)
+    documents = Units(base=tables[0], new=tables[1], single=False)
+    return Units(base=summed[0], new=summed[1], single=False, documents=documents)
 
 
 def change(metric: Metric, units: Units, *, level: float = LEVEL, resamples: int = 10_000, seed: int = 0) -> Change:
     """Test a metric and give the interval of its change."""
     base, new = units.values(metric)
     p, method = p_value(metric, units, resamples=resamples, seed=seed)
-    if method == "not finite" or len(units) < LEAST_UNITS:
-        low = high = math.nan
-    elif method == "identical":
-        low = high = 0.0
-    elif method == "McNemar":
-        low, high = tango(*_flipped(units), n=len(units), level=level)
-    else:
-        low, high = jackknife_interval(metric, units, level=level)
-    return Change(base=base, new=new, low=low, high=high, p=p, method=method)
+    low = high = math.nan
+    if not math.isnan(p):
+        low, high = interval(metric, units, level=level)
+    return Change(base=base, new=new, low=low, high=high, p=p, method=method, differing=units.differing)
 
 
 def p_value(metric: Metric, units: Units, *, resamples: int = 10_000, seed: int = 0) -> tuple[float, str]:
-    """Return the two-sided p and the test's name: exact McNemar for 0/1 scores of documents, else randomisation.
+    """Return the two-sided p of no change, and the test's name.
 
-    NaN where a system's value is not finite, so that there is nothing to exchange.
+    McNemar's for 0/1 scores of documents, Student's t for fewer than FEW_UNITS units, else randomisation. NaN where a
+    system's value is not finite, so that there is nothing to exchange, and for fewer than LEAST_UNITS units.
     """
-    if units.identical:
-        return 1.0, "identical"
     if not all(map(math.isfinite, units.values(metric))):
-        return math.nan, "not finite"
+        return (1.0, "no difference") if not units.differing else (math.nan, "not finite")
+    if len(units) < LEAST_UNITS:
+        return math.nan, "too few"
+    if not units.differing:
+        return 1.0, "no difference"
     if metric.binary and units.single:
         return mcnemar(*_flipped(units)), "McNemar"
+    if len(units) < FEW_UNITS:
+        return student_p(metric, units), "Student"
     return randomisation(metric, units, resamples=resamples, seed=seed)
+
+
+def interval(metric: Metric, units: Units, *, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of new - base, NaN for too few units or, without ends of the scores, no difference at all.
+
+    Scores between 0 and 1: Tango's where they are right or wrong, else Gaffke's, both of which have a width where no
+    document differs; over passages Student's t, never narrower than if their documents were independent. All other
+    metrics: the jackknife's.
+    """
+    if len(units) < LEAST_UNITS:
+        return math.nan, math.nan
+    if not metric.share:
+        return jackknife_interval(metric, units, level=level)
+    if metric.binary and units.single:
+        return tango(*_flipped(units), n=len(units), level=level)
+    apart = units.documents or units
+    low, high = bounded.interval(apart.gains, apart.sizes, level=level)
+    if units.documents is None:
+        return low, high
+    below, above = _passages_interval(units, level=level)
+    return min(low, below), max(high, above)
+
+
+def equivalence(metric: Metric, units: Units, margin: float) -> float:
+    """Return the p of a change of at least `margin`, to either side: two one-sided tests (Schuirmann 1987).
+
+    margin: in the metric's own units. Scores between 0 and 1: Gaffke's bound over units, which allows for changes that
+    none of them shows. Other metrics: Student's t with the jackknife's error. 1.0 where nothing can be said.
+    """
+    base, new = units.values(metric)
+    if len(units) < LEAST_UNITS or not (math.isfinite(base) and math.isfinite(new)):
+        return 1.0
+    if metric.share:
+        return max(bounded.tail(sign * units.gains, units.sizes, -margin) for sign in (1.0, -1.0))
+    from scipy.special import stdtr
+
+    spread = change_noise(metric, units)
+    if not spread.variance > 0:
+        return 1.0
+    return float(stdtr(spread.freedom, (abs(new - base) - margin) / math.sqrt(spread.variance)))
+
+
+def copies_needed(metric: Metric, units: Units, margin: float, *, level: float) -> float:
+    """Return how many times these units, all alike, would show at `level` that the change keeps a margin.
+
+    Arguments as for `equivalence`. Infinite where the observed change does not keep it.
+    """
+    base, new = units.values(metric)
+    if not abs(new - base) < margin or len(units) < LEAST_UNITS:  # NaN too
+        return math.inf
+    if metric.share:
+        return max(bounded.copies_needed(sign * units.gains, units.sizes, -margin, level=level) for sign in (1.0, -1.0))
+    reach = student(math.inf, level=1.0 - 2.0 * level)
+    return (reach / (margin - abs(new - base))) ** 2 * change_noise(metric, units).variance or math.inf
+
+
+def student_p(metric: Metric, units: Units) -> float:
+    """Return the two-sided p of Student's t over few units.
+
+    Of scores between 0 and 1 on the units' gains, which may differ in size (Ibragimov and Müller 2010, Journal of
+    Business & Economic Statistics 28), with at least the variance that independent documents would have: the gains of
+    three passages can be alike by chance. Of other metrics on the jackknife's changes.
+    """
+    from scipy.special import stdtr
+
+    if metric.share:
+        gain, variance, freedom = float(units.gains.sum()), _variance(units, 0.0), len(units) - 1.0
+    else:
+        base, new = units.values(metric)
+        spread = change_noise(metric, units)
+        gain, variance, freedom = new - base, spread.variance, spread.freedom
+    return float(2.0 * stdtr(freedom, -abs(gain) / math.sqrt(variance))) if variance > 0 else 1.0
+
+
+def _passages_interval(units: Units, *, level: float) -> tuple[float, float]:
+    """Return the mean gains that Student's t over passages does not reject."""
+    gain, size = float(units.gains.sum()), float(units.sizes.sum())
+    value, reach = gain / size, student(len(units) - 1.0, level=level)
+
+    def rejected(mean: float) -> bool:
+        return bool((gain - mean * size) ** 2 > reach**2 * _variance(units, mean))
+
+    low = crossing(rejected, -1.0, value, steps=_STEPS)
+    return low, -crossing(lambda mean: rejected(-mean), -1.0, -value, steps=_STEPS)
+
+
+def _variance(units: Units, mean: float) -> float:
+    """Return the variance of the sum of gains beyond a mean, at least that of independent documents."""
+    variances = []
+    for part in (units, units.documents or units):
+        rest = part.gains - mean * part.sizes
+        variances.append(len(rest) / (len(rest) - 1.0) * float(((rest - rest.mean()) ** 2).sum()))
+    return max(variances)
 
 
 def _flipped(units: Units) -> tuple[int, int]:
     """Count the documents that are right in the new system alone, and in the base alone."""
-    step = units.new[:, 0] - units.base[:, 0]
-    return int((step > 0).sum()), int((step < 0).sum())
+    return int((units.gains > 0).sum()), int((units.gains < 0).sum())
 
 
 def randomisation(metric: Metric, units: Units, *, resamples: int = 10_000, seed: int = 0) -> tuple[float, str]:
@@ -167,8 +285,10 @@ def change_noise(metric: Metric, units: Units) -> Noise:
 
 
 def jackknife_interval(metric: Metric, units: Units, *, level: float = LEVEL) -> tuple[float, float]:
-    """Return the interval of new - base, by the rule for single values (stats.intervals)."""
+    """Return Student's interval of new - base with the jackknife's error; NaN where no unit differs."""
     base, new = units.values(metric)
     spread = change_noise(metric, units)
+    if not spread.variance > 0:
+        return math.nan, math.nan
     reach = student(spread.freedom, level=level) * math.sqrt(spread.variance)
     return new - base - reach, new - base + reach

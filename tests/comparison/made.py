@@ -16,7 +16,8 @@ from evalkit.types import Cell, Prompt, Record, Response
 class Made:
     """A task of a made-up run. scores: per document, a mapping metric -> statistics; None is a failed item.
 
-    With several seeds a document's entry is a list of such mappings. wordings: the same by further templates.
+    With several seeds a document's entry is a list of such mappings. wordings: the same by further templates. Responses
+    are equal where scores and `answer` are; likelihood: theirs.
     """
 
     scores: Mapping[str, object]
@@ -28,6 +29,8 @@ class Made:
     shots: int = 0
     seeds: Sequence[int] = (1,)
     documents: int | None = None
+    answer: str = "x"
+    likelihood: float = -1.0
     wordings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
@@ -87,7 +90,7 @@ def _records(name: str, task: Made) -> list[Record]:
                     level="",
                     prompt=Prompt(contexts=(f"Q: {doc_id}?\nA:",)),
                     continuations=(),
-                    responses=(Response(text="x"),),
+                    responses=(Response(text=f"{task.answer} {one}", loglikelihood=task.likelihood),),
                     gold="gold | `of` <b>",
                     prediction=f"said *{seed}*",
                     scores=one or {},

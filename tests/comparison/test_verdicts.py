@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from evalkit.comparison.verdicts import check_margins, documents_needed, holm, parse_margins, verdict
+from evalkit.comparison.verdicts import check_margins, documents_needed, fewest_differing, holm, parse_margins, verdict
 from evalkit.errors import UsageError
+from evalkit.stats.mcnemar import mcnemar
 
 
 def test_holm_is_the_step_down_of_the_paper():
@@ -34,35 +35,40 @@ def test_weights_say_how_much_of_alpha_a_test_starts_with():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "adjusted", "margin", "expected"),
+    ("gain", "adjusted", "equivalence", "expected"),
     [
-        (-3.0, -1.0, 0.01, None, "worse"),
-        (1.0, 3.0, 0.01, None, "better"),
-        (-0.2, 0.3, 0.6, None, "undecided"),
-        (-0.2, 0.3, 0.6, 0.5, "same"),
-        (-0.4, -0.1, 0.01, 0.5, "same"),
-        (-0.6, -0.1, 0.01, 0.5, "worse"),
-        (-0.6, 0.1, 0.2, 0.5, "undecided"),
-        (-0.1, 0.6, 0.2, 0.5, "undecided"),
-        (math.nan, math.nan, 1.0, 0.5, "undecided"),
+        (-2.0, 0.01, math.nan, "worse"),
+        (2.0, 0.01, math.nan, "better"),
+        (0.1, 0.6, math.nan, "undecided"),
+        (0.1, 0.6, 0.02, "same"),
+        (-0.2, 0.01, 0.02, "same"),
+        (-0.4, 0.01, 0.03, "worse"),
+        (-0.4, 0.2, 0.03, "undecided"),
+        (0.0, 1.0, 1.0, "undecided"),
     ],
 )
-def test_verdicts(low, high, adjusted, margin, expected):
-    gain = (low + high) / 2
-    found = verdict(gain=gain, low=low, high=high, adjusted=adjusted, alpha=0.05, margin=margin, identical=False)
+def test_verdicts(gain, adjusted, equivalence, expected):
+    found = verdict(gain=gain, adjusted=adjusted, equivalence=equivalence, alpha=0.05, identical=False)
     assert found == expected
 
 
-def test_identical_records_are_the_same():
-    assert verdict(gain=0, low=0, high=0, adjusted=1, alpha=0.05, margin=None, identical=True) == "same"
+def test_identical_responses_are_the_same():
+    assert verdict(gain=0, adjusted=1, equivalence=math.nan, alpha=0.05, identical=True) == "same"
 
 
 def test_documents_needed_is_the_textbook_number():
     # A standard error of 1 at 100 documents: (1.96 + 0.84)^2 * 100 for an effect of 1.
-    assert documents_needed(100, effect=1.0, error=1.0, alpha=0.05) == pytest.approx(785, abs=1)
-    assert documents_needed(100, effect=0.0, error=1.0, alpha=0.05) == math.inf
-    assert documents_needed(100, effect=0.0, error=1.0, alpha=0.05, margin=0.98) == pytest.approx(400, abs=1)
-    assert documents_needed(100, effect=2.0, error=1.0, alpha=0.05, margin=0.5) == pytest.approx(197, abs=1)
+    assert documents_needed(100, score=1.0, alpha=0.05) == pytest.approx(785, abs=1)
+    assert documents_needed(100, score=-2.0, alpha=0.05) == documents_needed(100, score=0.0, alpha=0.05) == math.inf
+    assert documents_needed(100, score=2.0, alpha=0.05) == pytest.approx(197, abs=1)
+    assert documents_needed(100, score=0.98, alpha=0.05, power=0.5) == pytest.approx(400, abs=1)
+
+
+def test_how_many_must_differ_for_a_small_p():
+    """Six alike have p 2**-5 of exchanges, five half of 2**-4 of the mid-p; over 17 tasks it takes ten and nine."""
+    assert fewest_differing("exact permutation", 0.05) == 6 and fewest_differing("McNemar", 0.05) == 5
+    assert fewest_differing("randomisation", 0.05 / 17) == 10 and fewest_differing("McNemar", 0.05 / 17) == 9
+    assert mcnemar(0, 9) <= 0.05 / 17 < mcnemar(0, 8) and fewest_differing("Student", 0.05) == 0
 
 
 def test_margins_are_read():

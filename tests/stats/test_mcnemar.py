@@ -1,21 +1,42 @@
-"""McNemar's test and Tango's interval against other ways to get the same numbers."""
+"""McNemar's test and Tango's interval: enumerated, and against other ways to get the same numbers."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize_scalar
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from evalkit.stats.mcnemar import mcnemar, tango
 
 
-@pytest.mark.parametrize("counts", [(0, 0), (1, 0), (3, 3), (5, 15), (40, 12), (400, 470), (0, 30)])
-def test_p_is_the_binomial_one(counts):
-    expected = binomtest(counts[0], sum(counts), 0.5).pvalue if sum(counts) else 1.0
+@pytest.mark.parametrize("counts", [(1, 0), (5, 15), (40, 12), (400, 470), (0, 30)])
+def test_p_is_the_binomial_one_less_the_chance_of_what_was_observed(counts):
+    expected = binomtest(counts[0], sum(counts), 0.5).pvalue - binom.pmf(counts[0], sum(counts), 0.5)
     assert mcnemar(*counts) == pytest.approx(expected, rel=1e-12)
     assert mcnemar(*counts) == mcnemar(*reversed(counts))
+
+
+def test_as_many_gained_as_lost_are_no_evidence():
+    assert mcnemar(0, 0) == mcnemar(3, 3) == mcnemar(40, 40) == 1.0
+
+
+def test_the_example_of_the_papers():
+    """21 children, 1 and 7 of whom differ: Fagerland, Lydersen and Laake 2013, table 1, and 2014 (Tango's interval)."""
+    assert mcnemar(1, 7) == pytest.approx(0.0391, abs=5e-5)
+    assert tango(1, 7, n=21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 20])
+@pytest.mark.parametrize("n", [10, 20, 30, 50, 100, 300])
+def test_the_size_stays_below_the_level(n, alpha):
+    """Over every share of documents that differ, up to 60%, by complete enumeration."""
+    differing = np.arange(n + 1)
+    size = [sum(binom.pmf(k, d, 0.5) for k in range(d + 1) if mcnemar(k, d - k) <= alpha) for d in differing.tolist()]
+    largest = max(float(binom.pmf(differing, n, share) @ size) for share in np.linspace(0.01, 0.6, 60))
+    assert largest <= alpha
 
 
 def score_by_search(delta: float, gained: int, lost: int, n: int) -> float:
