@@ -116,12 +116,9 @@ def _estimate(metric: Metric, table: Array) -> tuple[float, Noise]:
     return float(score_sums(metric, table.sum(axis=0))), noise(changes, weights)
 
 
-def too_few(units: int, documents: int, *, fewest: int = 2) -> str:
-    """Return why so few units have no interval; empty where they are enough, or their number is unknown (0)."""
-    if not 0 < units < fewest:
-        return ""
-    kind = "passage" if units < documents else "document"
-    return f"{units} {kind}{'s' if units > 1 else ''}: too few for an interval"
+def too_few(units: int, documents: int) -> str:
+    """Return why a single unit has no interval; empty where there are more, or their number is unknown (0)."""
+    return f"1 {'passage' if documents > 1 else 'document'}: too few for an interval" if units == 1 else ""
 
 
 def tabled(statistics: Array, clusters: Sequence[str]) -> tuple[list[str], Array]:

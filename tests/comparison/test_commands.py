@@ -126,9 +126,9 @@ def test_wrong_options(name, capsys):
 
 def test_a_folder_that_is_no_run(elsewhere, capsys):
     (elsewhere / "empty").mkdir()
-    for path in ("empty", "nowhere"):
+    for path, message in (("empty", "manifest.json is missing"), ("nowhere", "there is no run folder nowhere")):
         assert run("compare", path, "new") == 2
-        assert "manifest.json is missing" in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     (elsewhere / "new" / "records.jsonl").write_text('{"cell": {"variant": ""}}\n')
     unbind(elsewhere / "new")
     assert run("compare", "base", "new") == 2

@@ -77,7 +77,6 @@ def test_two_units_say_little() -> None:
 def test_why_there_is_no_interval() -> None:
     assert stats.too_few(1, 60) == "1 passage: too few for an interval"
     assert stats.too_few(1, 1) == "1 document: too few for an interval"
-    assert stats.too_few(3, 60, fewest=5) == "3 passages: too few for an interval"
     assert stats.too_few(2, 60) == stats.too_few(0, 60) == ""
 
 
