@@ -248,7 +248,7 @@ def test_the_shown_prompt_is_counted_in_tokens(capsys):
     assert said.endswith("1 after it (nano's tokenizer)") and int(said.split()[0]) > 10
     assert run("tasks", "world_lm", "--model", "nano") == 0
     printed = capsys.readouterr().out
-    page = printed.partition(":\n\n")[2].rpartition("\n\n")[0]
+    page = printed.partition("[answer]\n")[2].rpartition("\n\n")[0]
     assert f"0 tokens of context, {len(tokenizer.encode_batch([page])[0]):,} after it" in printed
 
 

@@ -75,7 +75,11 @@ def _show(task: Task, protocol: str | None, arguments: argparse.Namespace) -> No
     )
     console = options.console()
     console.print(Text(prompt.about, style="dim"))
-    console.print(Text.assemble((prompt.context, "cyan"), (prompt.target, "bold green")), soft_wrap=True)
+    parts = dict(zip(("description", "shots", "prompt", "answer"), (*prompt.parts, prompt.target), strict=True))
+    for name, part in parts.items():
+        if part:
+            console.print(Text(f"[{name}]", style="dim"))
+            console.print(Text(part, style="bold green" if name == "answer" else "cyan"), soft_wrap=True)
     before, after = prompt.tokens or (0, 0)
     console.print(Text(f"\n{before:,} tokens of context, {after:,} after it ({whose}'s tokenizer)", style="dim"))
 

@@ -17,6 +17,7 @@ from evalkit.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from evalkit.corpus import Corpus
+    from evalkit.model.config import GPTConfig
     from evalkit.tokenizer import Tokenizer
     from evalkit.train.config import TrainConfig
     from evalkit.train.distributed import Ranks
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# The options that make a shape of one's own.
+_SHAPE = ("n_layer", "n_head", "d_model")
+
 SUMMARY = "Train a GPT: of a named size from scratch, or from the weights of another."
 EXAMPLES = """examples:
   evalkit train --size nano --corpus world --out checkpoints/nano
@@ -32,6 +36,7 @@ EXAMPLES = """examples:
   evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books
   evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 20M --out checkpoints/books --resume
   evalkit train --size mini --corpus books/ more.txt --vocab 8192 --tokens 40M --out checkpoints/books --resume
+  evalkit train --n-layer 6 --n-head 6 --d-model 384 --context 256 --corpus books/ --tokens 20M --out checkpoints/own
   evalkit train --size nano --arch modern --corpus world --out checkpoints/modern
   evalkit train --from gpt2 --corpus books/ --tokens 20M --muon-lr 0.002 --out checkpoints/gpt2-books
   evalkit train --size nano --corpus world --out checkpoints/nano --eval-every 1M --tasks world-quick --limit 50
@@ -48,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     from evalkit.train import distributed
     from evalkit.train.stopping import StoppedError
 
-    sizes, seeds = (arguments.size or "").split(","), options.integers(arguments.seed, "--seed")
+    sizes, seeds = _sizes(arguments), options.integers(arguments.seed, "--seed")
     _check(arguments, sizes)
     try:
         if getattr(arguments, "from"):
@@ -68,6 +73,37 @@ def run(arguments: argparse.Namespace) -> None:
         ) from lost
 
 
+def _sizes(arguments: argparse.Namespace) -> list[str]:
+    """Return the sizes named; for a shape of one's own the one with about as many parameters, whose preset it gets.
+
+    Raises UsageError where the options name no shape, or two.
+    """
+    from evalkit.train.presets import nearest
+
+    own = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in _SHAPE}
+    chosen = [option for option, value in own.items() if value is not None]
+    if getattr(arguments, "from"):
+        if chosen:
+            raise UsageError(f"{chosen[0]} is the model's with --from; omit it")
+        return [""]
+    if arguments.size:
+        if chosen and "," in arguments.size:
+            raise UsageError(f"{chosen[0]} changes one size; --size {arguments.size} names several")
+        return str(arguments.size).split(",")
+    if missing := [option for option in own if option not in chosen]:
+        raise UsageError(f"train needs --size, --from, or a shape of its own ({', '.join(missing)} not given)")
+    return [nearest(_shape(arguments, "nano", vocab_size=arguments.vocab or 3000))]
+
+
+def _shape(arguments: argparse.Namespace, size: str, *, vocab_size: int) -> GPTConfig:
+    """Return a named size's shape with what the options change."""
+    from evalkit.model.config import SIZES, modern, with_shape
+
+    changes = {name: value for name in _SHAPE if (value := getattr(arguments, name)) is not None}
+    shape = with_shape(SIZES[size], vocab_size=vocab_size, context=arguments.context, **changes)
+    return modern(shape) if arguments.arch == "modern" else shape
+
+
 def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
     """Raise UsageError for wrong options before anything is read or computed."""
     from evalkit.engine.open import check_device
@@ -77,7 +113,7 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
     from evalkit.train.presets import preset
     from evalkit.train.schedule import Shape
 
-    for size in sizes if arguments.size else ():
+    for size in filter(None, sizes):
         preset(size)
     allowed: dict[str, Sequence[str]] = {"dtype": ("bf16", "fp32"), "arch": get_args(Architecture)}
     allowed |= {"schedule": get_args(Shape), "compile": get_args(Compile), "optimizer": ("muon", "adamw")}
@@ -155,7 +191,6 @@ def _configuration(
     arguments: argparse.Namespace, *, size: str, seed: int, vocab_size: int, start: Start | None = None
 ) -> TrainConfig:
     """Return the configuration: the preset of a size, or of a start's nearest, overridden by the options."""
-    from evalkit.model.config import SIZES, modern, with_shape
     from evalkit.train.config import TrainConfig
     from evalkit.train.optim import OptimConfig
     from evalkit.train.presets import nearest, preset
@@ -165,8 +200,7 @@ def _configuration(
         return getattr(default, name) if value is None else value
 
     size = nearest(start.model.config) if start else size
-    shape = start.model.config if start else with_shape(SIZES[size], vocab_size=vocab_size, context=arguments.context)
-    shape = modern(shape) if arguments.arch == "modern" else shape
+    shape = start.model.config if start else _shape(arguments, size, vocab_size=vocab_size)
     default = preset(size, arguments.arch)
     muon_lr = 0.0 if arguments.optimizer == "adamw" else chosen("muon_lr")
     if arguments.optimizer == "muon" and not muon_lr:

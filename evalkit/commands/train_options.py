@@ -10,11 +10,14 @@ from evalkit.commands import options
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--size", help="one or more sizes of `evalkit models`, separated by commas")
     what.add_argument(
         "--from", metavar="MODEL", help="start from the weights, shape and tokenizer of a model: a name or a path"
     )
+    parser.add_argument("--n-layer", type=int, help="a shape of your own: layers (default: the size's)")
+    parser.add_argument("--n-head", type=int, help="attention heads (default: the size's)")
+    parser.add_argument("--d-model", type=int, help="width, a multiple of the heads (default: the size's)")
     parser.add_argument(
         "--arch",
         default="gpt2",
@@ -44,7 +47,10 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocab", type=int, help="size of the BPE trained on raw sources (default: 3000)")
     parser.add_argument("--tokenizer", help="use this tokenizer instead: a folder, or a model's name (gpt2)")
     parser.add_argument("--context", type=int, help="positions (default: the size's); with --from: of a sequence")
-    parser.add_argument("--sequences", type=int, help="sequences per step (default: the size's preset)")
+    parser.add_argument(
+        "--batch-size", "--sequences", dest="sequences", type=int,
+        help="sequences per step (default: the size's preset)",
+    )  # fmt: skip
     parser.add_argument(
         "--seed", default="0", help="of the weights and the order of the text; several separated by commas"
     )

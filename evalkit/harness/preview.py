@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from evalkit.data.sources import DataPaths
 from evalkit.engine.base import TextEncoder
@@ -18,15 +19,21 @@ from evalkit.types import Cell
 
 @dataclass(frozen=True)
 class Preview:
-    """The first document's prompt: a description, the context, and the text that is scored or expected.
+    """The first document's prompt: what it belongs to, its parts, and the text that is scored or expected.
 
-    tokens: the numbers of tokens of context and target; None without an encoder to count them.
+    parts: the description, the shots and the query, which together are the context. tokens: the numbers of tokens of
+    context and target; None without an encoder to count them.
     """
 
     about: str
-    context: str
+    parts: tuple[str, str, str]
     target: str
     tokens: tuple[int, int] | None = None
+
+    @property
+    def context(self) -> str:
+        """Return what the model reads."""
+        return "".join(self.parts)
 
 
 def prompt(
@@ -41,15 +48,37 @@ def prompt(
     loaded = load(task, settings, data)
     document, example = next(pair for pair in loaded.documents if not pair[1].error)
     cell = Cell(task=task.name, protocol=loaded.name, shots=max(loaded.shots), seed=1)
-    texts = loaded.rules.texts(loaded, document, example, cell)
-    context, target = texts[(example.gold or 0) if len(texts) > 1 else 0]
+    texts, bare = (
+        loaded.rules.texts(loaded, document, example, replace(cell, shots=count)) for count in (cell.shots, 0)
+    )
+    choice = (example.gold or 0) if len(texts) > 1 else 0
+    context, target = texts[choice]
+    parts = _parts(context, bare[choice][0])
     if loaded.protocol.kind == "generate":
         target = render(loaded.protocol.target, example)
     about = _about(loaded, document.id, len(texts))
     if encoder is None:
-        return Preview(about, context, target)
+        return Preview(about, parts, target)
     [encoded] = encode([(context, target)], encoder)
-    return Preview(about, context, target, (len(encoded.context) if context else 0, len(encoded.continuation)))
+    return Preview(about, parts, target, (len(encoded.context) if context else 0, len(encoded.continuation)))
+
+
+def _parts(context: str, bare: str) -> tuple[str, str, str]:
+    """Split a context into description, shots and query by the same context without shots, `bare`.
+
+    Both begin with the description and end with the query. Where the first shot begins as the query does, the
+    description ends with the last line before that.
+    """
+    before, after = _common(context, bare), _common(context[::-1], bare[::-1])
+    least = len(bare) - after
+    description = max(least, bare.rfind("\n", 0, before) + 1) if context != bare else 0
+    query = len(bare) - description
+    return context[:description], context[description : len(context) - query], context[len(context) - query :]
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _about(loaded: Loaded, name: str, requests: int) -> str:

@@ -335,6 +335,13 @@ def modern(shape: GPTConfig) -> GPTConfig:
     )  # fmt: skip
 
 
-def with_shape(config: GPTConfig, *, vocab_size: int, context: int | None = None, dropout: float = 0.0) -> GPTConfig:
-    """Return a shape with a tokenizer's vocabulary and, if given, another context."""
-    return replace(config, vocab_size=vocab_size, context=context or config.context, dropout=dropout)
+def with_shape(
+    config: GPTConfig, *, vocab_size: int, context: int | None = None, dropout: float = 0.0, **shape: int
+) -> GPTConfig:
+    """Return a shape with a tokenizer's vocabulary and, where given, another context.
+
+    shape: other values of n_layer, n_head and d_model; heads and perceptrons are then as wide as GPT-2's. Raises
+    UsageError for a width that is no multiple of the heads.
+    """
+    changes: dict[str, Any] = {**shape, "n_kv_head": 0, "d_head": 0, "d_ff": 0, "banded": None} if shape else {}
+    return replace(config, vocab_size=vocab_size, context=context or config.context, dropout=dropout, **changes)
