@@ -23,6 +23,7 @@ from evalkit.errors import DataError, UsageError
 from evalkit.frames import Comparison, Forecasts, Results, Run
 from evalkit.harness.affordable import check_seconds, within
 from evalkit.harness.catalog import TASK_FOLDERS
+from evalkit.harness.draw import drawn
 from evalkit.harness.failures import MAX_FAILED, failed_tasks
 from evalkit.harness.prompt_cache import PromptCache
 from evalkit.harness.run import describe, settings_digest
@@ -111,6 +112,8 @@ def evaluate(
     seeds: Sequence[int] = (1,),
     limit: Limit = None,
     seconds: float | None = None,
+    estimate: int | None = None,
+    earlier: Iterable[Run | str | Path] = (),
     protocol: str | None = None,
     templates: Sequence[str] = (),
     data: Mapping[str, str | Path] | None = None,
@@ -128,8 +131,10 @@ def evaluate(
     model: what open_model gives, or a name or folder for it. tasks and the settings up to trust_task_code: as
     load_tasks; tasks that are loaded already keep their own settings. seconds: score only as many documents as the
     model answers in about this time: the first call measures how long they take, and every later call with these tasks
-    scores the same documents, whatever the model, so that steps of a training can be compared in pairs. out: the run
-    folder (default: runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new ones.
+    scores the same documents, whatever the model, so that steps of a training can be compared in pairs. estimate: score
+    this many documents of each task, chosen by the runs of other models in `earlier`, and estimate the values of all:
+    results whose source is "estimate" (docs/estimates.md). out: the run folder (default: runs/MODEL-SETTINGS). cache:
+    use responses that are known from other runs, and keep new ones.
     strict: the first task that fails is an error; otherwise its error is recorded in Run.failed and the rest continue.
     max_failed: a task of whose items a larger share failed (a prompt too long, a score that is no number) has failed.
     workers: how many processes hold the model and answer (default: this one alone); they need Ray. ray: the address of
@@ -154,6 +159,7 @@ def evaluate(
         raise UsageError("evaluate: loaded tasks already have settings; pass shots, limit, ... to load_tasks")
     if seconds is not None:
         tasks = within_seconds(opened, tasks, seconds)
+    tasks = estimating(tasks, estimate, earlier)
     with placing(workers=workers, address=ray, threads=threads) as place:
         run = run_model(
             opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None,
@@ -161,6 +167,16 @@ def evaluate(
         )  # fmt: skip
     unread = {name: str(error) for name, error in tasks.failed.items()}
     return Run(folder=run.folder, results=run.results, failed={**unread, **run.failed})
+
+
+def estimating(tasks: TaskSet, estimate: int | None, earlier: Iterable[Run | str | Path]) -> TaskSet:
+    """Return the tasks with the documents that their values are estimated from, if they are to be estimated."""
+    folders = [run.folder if isinstance(run, Run) else Path(run) for run in earlier]
+    if estimate is not None:
+        return drawn(tasks, count=estimate, earlier=folders)
+    if folders:
+        raise UsageError("earlier runs (--from) choose documents for an estimate; say how many (--estimate N)")
+    return tasks
 
 
 def within_seconds(model: Model, tasks: TaskSet, seconds: float) -> TaskSet:

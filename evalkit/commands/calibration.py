@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     from evalkit.runs.store import open_run
 
     run = open_run(arguments.run, unfinished=True)
+    run.check_whole("a calibration curve")
     tasks = run.settings.get("tasks", {})
     if arguments.task not in tasks:
         raise unknown("task in this run", arguments.task, tasks)

@@ -33,6 +33,7 @@ EXAMPLES = """examples:
   evalkit run --model gpt2-xl --tasks gpt3-paper --shots 0,1,paper
   evalkit run --model gpt2 --tasks lm-eval:mmlu --shots 5       a task or group of lm-evaluation-harness
   evalkit run --model gpt2 --tasks my_task.yaml --trust-task-code
+  evalkit run --model mini --estimate 60 --from runs/nano runs/micro   full scores from 60 documents a task
   evalkit run --model gpt2 --tasks gpt2-paper --workers 4           four processes (needs evalkit[ray])
   evalkit run --model gpt2-xl --device cuda --ray auto              on a cluster of Ray
 """
@@ -47,6 +48,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "hf:FOLDER (by transformers); comma-separated",
     )
     options.add_tasks(parser, default="world")
+    parser.add_argument(
+        "--estimate", type=int, metavar="N",
+        help="score N documents of each task, chosen by --from, and estimate the score of all (docs/estimates.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from", dest="earlier", nargs="+", type=Path, default=[], metavar="RUN",
+        help="runs of other models on the same tasks, or folders of them, that say which documents are uncertain",
+    )  # fmt: skip
     options.add_max_failed(parser)
     options.add_trust(parser)
     parser.add_argument("--out", type=Path, help="run folder (default: runs/MODEL-SETTINGS)")
@@ -89,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     for name, error in tasks.failed.items():
         outcome.fail(name, error, alone=False)
+    tasks = api.estimating(tasks, arguments.estimate, arguments.earlier)
     cache = options.cache(arguments)
     with placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place:
         for name in names:

@@ -140,6 +140,7 @@ class _Rows:
 def read_run(folder: Path) -> Evidence:
     """Read a finished run: its manifest, results and records. Raises StoreError for a folder without one."""
     run = open_run(folder)
+    run.check_whole("a comparison")
     tasks, about = run.settings.get("tasks", {}), run.settings.get("model") or {}
     if not tasks or not {"model", "hash", "dtype"} <= about.keys() or "evalkit" not in run.settings:
         raise StoreError(f"{folder}: does not say which tasks and model ran, and by which evalkit")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +17,13 @@ from evalkit.metrics.values import Listed, MeanValue
 from evalkit.runs.scores import Ints, Sample, Scores
 from evalkit.runs.signature import Signature
 from evalkit.stats.intervals import Interval, interval
+from evalkit.stats.sampling import LEAST_DRAWN
 from evalkit.types import Cell, Record, Result
+
+if TYPE_CHECKING:
+    from evalkit.harness.draw import Draw
+
+log = logging.getLogger(__name__)
 
 _Key = tuple[str, str, int, str]  # task, protocol, shots, template
 
@@ -26,11 +33,13 @@ def aggregate(
     settings: Mapping[str, Any],
     *,
     own: Mapping[str, Mapping[str, metrics.Metric]] = MappingProxyType({}),
+    draws: Mapping[str, Draw] = MappingProxyType({}),
 ) -> list[Result]:
     """Aggregate a run's records, in any order.
 
     The seeds of one document form one unit of the interval: they are one observation, not several.
-    own: the metrics of tasks that bring their own, by task and name.
+    own: the metrics of tasks that bring their own, by task and name. draws: of the tasks of which only some documents
+    were drawn, from which the value of all is estimated.
     """
     scores = records if isinstance(records, Scores) else Scores(records)
     rows: dict[_Key, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list, {"": []}))
@@ -41,7 +50,10 @@ def aggregate(
     for key in sorted(rows, key=lambda k: (order.get(k[0], len(order)), k[2:])):
         samples = {variant: scores.sample(key[0], cells) for variant, cells in rows[key].items()}
         for metric in _metrics_of(settings["tasks"][key[0]]["metrics"], samples, own.get(key[0], {})):
-            results += _of_metric(metric, key, samples, settings)
+            if key[0] in draws:
+                results += _estimates(metric, key, samples[""], settings, draws[key[0]])
+            else:
+                results += _of_metric(metric, key, samples, settings)
     return results
 
 
@@ -75,6 +87,18 @@ def _of_metric(
         yield make(plain, source=f"baseline:{name}", baseline=name)
 
 
+def _estimates(
+    metric: metrics.Metric, key: _Key, sample: Sample, settings: Mapping[str, Any], draw: Draw
+) -> Iterator[Result]:
+    """Yield the estimates for all documents of a task, and for those of each level that enough were drawn of."""
+    if not draw.predicts(metric.name, shots=key[2], template=key[3]):
+        log.warning("%s: %s cannot be estimated from a part of the documents", key[0], metric.name)
+        return
+    counts = Counter(sample.levels)
+    for level in ("", *sorted(level for level in counts if level and counts[level] >= LEAST_DRAWN)):
+        yield _result(metric, key, sample, settings=settings, source="estimate", level=level, draw=draw)
+
+
 def _result(
     metric: metrics.Metric,
     key: _Key,
@@ -84,6 +108,7 @@ def _result(
     source: str = "model",
     level: str = "",
     baseline: str = "",
+    draw: Draw | None = None,
 ) -> Result:
     task, protocol, shots, template = key
     scored, table = sample.statistics(metric.name, baseline=baseline)
@@ -93,12 +118,16 @@ def _result(
         chosen = np.asarray([each == level for each in sample.levels])
         table, chances = table[chosen[scored]], chances[chosen[chanced]]
         scored, chanced, failed, truncated = (places[chosen[places]] for places in (scored, chanced, failed, truncated))
-    if isinstance(metric, Listed):
+    guesses, weights = chances[np.isin(chanced, scored), 0].tolist(), None
+    if draw:
+        names = [sample.id(place) for place in scored.tolist()]
+        weights = [draw.weights[name] for name in names]
+        estimate = draw.estimate(metric, names, table, shots=shots, template=template, level=level)
+    elif isinstance(metric, Listed):
         value = metric.score(sample.values(metric.name, scored))
         estimate = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(scored))
     else:
         estimate = interval(metric, table, _units(sample, scored))
-    guesses = chances[np.isin(chanced, scored), 0].tolist()
     scale = metric.scale
     return Result(
         model=settings["model"]["model"],
@@ -115,11 +144,17 @@ def _result(
         n=sample.count(scored),
         failed=sample.count(failed),
         truncated=sample.count(truncated),
-        chance=sum(guesses) / len(guesses) * scale if guesses else None,
+        chance=_mean(guesses, weights) * scale if guesses else None,
         signature=str(_signature(metric, key, settings)),
         template=template,
         units=estimate.units,
     )
+
+
+def _mean(values: Sequence[float], weights: Sequence[float] | None) -> float:
+    if weights is None:
+        return sum(values) / len(values)
+    return float(np.average(values, weights=weights))
 
 
 def _units(sample: Sample, places: Ints) -> Sequence[str]:
@@ -146,6 +181,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         **({"empty": settings["empty_context"]} if "empty_context" in settings else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
         "limit": "-".join(filter(None, (entry.get("limit"), str(limit)))) if limit else "all",
+        **({"sample": _drawn(entry)} if "sample" in entry else {}),
         "data": entry["data"],
         "model": f"{model['model']}@{model['hash']}",
         "dtype": model["dtype"],
@@ -153,3 +189,8 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         "evalkit": __version__,
     }
     return Signature(fields, metric.signature())
+
+
+def _drawn(entry: Mapping[str, Any]) -> str:
+    """Return what a task's settings say of the documents that its values are estimated from."""
+    return f"{entry['documents']}/{entry['sample']['of']}@{entry['sample']['plan']}"

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from evalkit import metrics
 from evalkit.data.sources import DataPaths
@@ -16,6 +16,9 @@ from evalkit.harness.prompts import Fitted, Pool
 from evalkit.harness.requests import EmptyContext
 from evalkit.harness.settings import RunSettings
 from evalkit.types import Cell, Document, Example, Response
+
+if TYPE_CHECKING:
+    from evalkit.harness.draw import Draw
 
 Pair = tuple[Document, Example]
 
@@ -56,6 +59,7 @@ class Loaded:
     name: of the protocol. data: a hash of what was read. sampled: "KEPT of ALL" where the pool holds only a part of the
     documents. first: a limit takes the first documents, as the tool that the task is imported from does, not a
     pseudo-random subset. empty: what an empty context is. baselines: a cache of the baselines' scores by document.
+    draw: how the documents were drawn, where values of all are estimated.
     """
 
     task: tasks.Task
@@ -72,6 +76,7 @@ class Loaded:
     baselines: dict[str, Mapping[str, Mapping[str, Sequence[float]]]] = field(default_factory=dict)
     first: bool = False
     empty: EmptyContext = "end"
+    draw: Draw | None = None
 
     def group(self, document: Document) -> str:
         """Return the group whose shots suit a document."""

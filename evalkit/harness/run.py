@@ -69,6 +69,7 @@ def describe_tasks(tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, 
                 **({"pool": t.sampled} if t.sampled else {}),
                 **({"levels": list(t.task.levels)} if t.task.levels else {}),
                 **({"limit": "first"} if t.first else {}),
+                **({"sample": t.draw.about()} if t.draw else {}),
                 **t.task.notes,
             }
             for t in tasks
@@ -135,7 +136,8 @@ def conclude(tasks: Sequence[Loaded], store: RunStore) -> list[Result]:
     """Aggregate what the store holds."""
     scored = store.done.without(store.failed)
     task_metrics = {t.task.name: t.metrics for t in tasks if isinstance(t.task, ImportedTask)}
-    results = aggregate(scored, store.settings, own=task_metrics)
+    draws = {t.task.name: t.draw for t in tasks if t.draw}
+    results = aggregate(scored, store.settings, own=task_metrics, draws=draws)
     return results + group_results(scored, store.settings, results=results, own=task_metrics)
 
 

@@ -49,6 +49,7 @@ def export(run: Path, out: Path, *, iterations: int = 100_000) -> Exported:
     unfinished or broken, or a folder that cannot be written.
     """
     stored = open_run(run)
+    stored.check_whole("an export")
     manifest = {"settings": stored.settings, "timing": stored.timing, "training": stored.training}
     results = stored.results
     exportable = [

@@ -262,6 +262,7 @@ def _read_file(path: Path, *, named: bool) -> list[Measurement]:
 def _read_run(folder: Path) -> list[Measurement]:
     """Read a finished run of evalkit. Raises StoreError for a broken one, or one that was interrupted."""
     run = open_run(folder)
+    run.check_whole("a report")
     facts = model_facts({"settings": run.settings, "training": run.training})
     return [_measurement(result, facts, folder) for result in run.results]
 

@@ -15,8 +15,12 @@ from statistics import median
 from evalkit import papers, sinks
 from evalkit.harness.failures import MAX_FAILED, too_many
 from evalkit.harness.task import FAMILIES
+from evalkit.runs.signature import Signature
 from evalkit.stats.intervals import too_few
 from evalkit.types import Result
+
+# Sources of the table's rows: the others stand beside these.
+SHOWN = ("model", "estimate")
 
 # Marks a score of which too many items failed.
 MARK = "(!)"
@@ -65,6 +69,8 @@ class Row:
             values = [r.value for r in (*others, *([self.cells[k]] if k in self.cells else []))]
             spread = f"{figure(min(values))} to {figure(max(values))}"
             yield f"{len(values)} wordings at {k} shots: median {figure(median(values))} ({spread})"
+        if self.first.source == "estimate":
+            yield f"estimate for all {Signature.parse(self.first.signature).of_all:,}"
         for k, c in sorted(self.cells.items()):
             if c.failed:
                 yield f"{c.failed:,} of {c.n + c.failed:,} failed at {k} shots"
@@ -110,7 +116,7 @@ def figure(value: float) -> str:
 
 def is_marked(result: Result, *, allowed: float) -> bool:
     """Whether too many of the items failed for the value to be trusted."""
-    return result.source == "model" and not result.level and too_many(result.failed, result.n, allowed=allowed)
+    return result.source in SHOWN and not result.level and too_many(result.failed, result.n, allowed=allowed)
 
 
 def scored(result: Result, *, allowed: float = MAX_FAILED) -> str:
@@ -143,7 +149,7 @@ def rows(
 ) -> Iterator[tuple[str, list[Row]]]:
     """Yield (family, rows), in the order of families; of each task its first metric, or all of them."""
     for family in FAMILIES:
-        chosen = [r for r in results if r.family == family and r.source == "model" and (levels or not r.level)]
+        chosen = [r for r in results if r.family == family and r.source in SHOWN and (levels or not r.level)]
         first = {r.task: r.metric for r in reversed(chosen)}
         tasks = {r.task: i for i, r in enumerate(reversed(chosen))}
         lines: dict[tuple[str, ...], dict[int, Result]] = {}
@@ -165,7 +171,7 @@ def _beside(cells: dict[int, Result], results: Sequence[Result]) -> list[Result]
     if r.level:
         return []
     cell = (r.model, r.task, r.protocol, r.shots, r.metric)
-    return [b for b in results if b.source != "model" and (b.model, b.task, b.protocol, b.shots, b.metric) == cell]
+    return [b for b in results if b.source not in SHOWN and (b.model, b.task, b.protocol, b.shots, b.metric) == cell]
 
 
 def html(

@@ -26,6 +26,11 @@ class Signature:
         written = "|".join(f"{name}:{_escaped(value)}" for name, value in self.fields.items())
         return f"{written}|{self.rule}" if self.rule else written
 
+    @property
+    def of_all(self) -> int:
+        """Of an estimate from a sample: the documents whose value it estimates; 0 otherwise."""
+        return int(self.fields.get("sample", "/0@").partition("/")[2].partition("@")[0])
+
     @classmethod
     def parse(cls, text: str) -> Signature:
         """Read what str() wrote; from any other text, the parts that look like it."""

@@ -81,6 +81,18 @@ class StoredRun:
     failed: Mapping[str, str] = field(default_factory=dict)
     finished: bool = False
 
+    def check_whole(self, purpose: str) -> None:
+        """Raise StoreError where documents were drawn for estimates: difficult ones more often, so they are no subset.
+
+        purpose: what needs all documents, or a plain subset of them.
+        """
+        drawn = [name for name, about in self.settings.get("tasks", {}).items() if "sample" in about]
+        if drawn:
+            raise StoreError(
+                f"{self.folder} holds estimates (--estimate) from a part of the documents of {', '.join(drawn[:3])}"
+                f"{', ...' if len(drawn) > 3 else ''}; {purpose} needs a run of all of them, or one with --limit"
+            )
+
     def records(self) -> Iterator[Record]:
         """Yield the records, checked as `scan` does."""
         return (_record(raw) for _, raw in self.scan())

@@ -112,6 +112,7 @@ def read(folders: Iterable[Path]) -> tuple[list[Rung], list[Line], list[ModelFac
     facts: dict[str, ModelFacts] = {}  # a model may have several runs, of different tasks or shots
     for folder in folders:
         run = open_run(folder, unfinished=True)
+        run.check_whole("a report")
         model = run.settings["model"]
         name, seed = name_and_seed(model["model"])
         rungs[name] = Rung(
