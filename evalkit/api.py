@@ -36,8 +36,11 @@ from evalkit.metrics import METRICS, Metric
 from evalkit.runs.store import RunStore
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from evalkit.engine.base import Engine
     from evalkit.engine.cache import ResponseCache
+    from evalkit.forecasts.observations import Target
     from evalkit.report.measurements import ResultReader
 
 __all__ = [
@@ -275,32 +278,47 @@ def compare(
 
 
 def forecast(
-    runs: Run | str | Path | Iterable[Run | str | Path],
+    runs: Run | str | Path | pd.DataFrame | Iterable[Run | str | Path],
     *,
+    at: str | Target | Sequence[str | Target] = (),
     predict: Sequence[str] = (),
     families: Sequence[str] = (),
     metrics: Sequence[str] = (),
 ) -> Forecasts:
-    """Predict the scores of models that are held out of a ladder from its smaller sizes, beside what was measured.
+    """Forecast the scores of models that do not exist yet, or are held out, from the smaller models of a ladder.
 
-    runs: runs, their folders, folders of them, or results of lm-evaluation-harness. predict: names of the models held
-    out (default: the largest of each ladder). families, metrics: only these. The form of each curve is chosen on the
-    fitted sizes alone; the error of "same as the largest fitted" stands beside its own, as in `evalkit report`. A
-    series with fewer than three sizes to fit has no forecast.
+    runs: runs, their folders, folders of them, results of lm-evaluation-harness, long tables (docs/forecasts.md), or a
+    data frame with the columns of one. at: the models to forecast, such as "N=12B,D=300B". predict: names of models
+    that are there but held out, and forecast beside what they scored (default, without `at`: the largest of each
+    ladder). families, metrics: only these. A series with fewer than three sizes, or whose past sizes are forecast no
+    better than by "the same as the largest", has no forecast: its `reason` says so.
 
-    Raises UsageError for a path that is absent or a model that no run has, DataError where no run holds a result.
+    Raises UsageError for a path that is absent, a target that cannot be or a model that no run has, DataError where no
+    run holds a result, or results contradict each other.
     """
-    from evalkit.report import measurements
+    from evalkit.forecasts.observations import Target
+    from evalkit.forecasts.scoring import score
+    from evalkit.report import forecasting, measurements, tables
+    from evalkit.report.observed import observations
     from evalkit.report.selection import select
-    from evalkit.report.trends.fits import predictions
 
-    given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    found, problems = measurements.read([run.folder if isinstance(run, Run) else Path(run) for run in given])
+    if hasattr(runs, "to_numpy"):
+        found, problems = tables.from_frame(runs), list[measurements.Problem]()
+    else:
+        given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+        found, problems = measurements.read([run.folder if isinstance(run, Run) else Path(run) for run in given])
     if not found:
         reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
         raise DataError(f"none of the given runs holds a result ({reasons})")
-    selection = select(found, families=tuple(families), metrics=tuple(metrics), predict=tuple(predict))
-    return Forecasts(predictions(selection)[1])
+    asked = [at] if isinstance(at, str | Target) else list(at)
+    hold_out = None if asked and not predict else tuple(predict)
+    selection = select(found, families=tuple(families), metrics=tuple(metrics), predict=hold_out)
+    targets = [forecasting.target_of(text, option="at") if isinstance(text, str) else text for text in asked]
+    targets += forecasting.held_out(selection)
+    if not targets or not observations(selection):
+        return Forecasts(None)
+    content = forecasting.forecast_of(selection, targets)
+    return Forecasts(content, score(content, observations(selection, held_out=True)))
 
 
 def register_metric(name: str, make: Callable[[], Metric]) -> None:

@@ -20,6 +20,7 @@ from evalkit.commands import (
     export,
     export_results,
     finetune,
+    forecast,
     generate,
     import_results,
     models,
@@ -47,6 +48,7 @@ _PLACES = ("EVALKIT_DATA", "EVALKIT_CACHE")
 _COMMANDS = {
     "run": run,
     "report": report,
+    "forecast": forecast,
     "report-ladder": report_ladder,
     "report-finetuned": report_finetuned,
     "compare": compare,

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from evalkit.comparison import comparison, display
-from evalkit.report.trends.predict import Prediction
+from evalkit.errors import UsageError
+from evalkit.forecasts.observations import Forecast
+from evalkit.forecasts.scoring import Scored
+from evalkit.forecasts.sealed import Sealed
+from evalkit.forecasts.sealed import write as write_sealed
+from evalkit.report import forecast_terminal
+from evalkit.report.forecasting import target_name
 from evalkit.types import Record, Result
 
 if TYPE_CHECKING:
@@ -86,42 +92,66 @@ def _printed(show: Callable[[Console], None]) -> str:
 _NO_FORECAST = "no forecast: a ladder needs at least three sizes besides those held out"
 
 
-class Forecasts(Sequence[Prediction]):
-    """Predictions of models that were held out, one per task, metric, shots and model."""
+class Forecasts(Sequence[Forecast]):
+    """Forecasts, one per task, metric, shots and target, beside what was measured of models that were held out.
 
-    def __init__(self, predictions: Sequence[Prediction]):
-        self._predictions = tuple(predictions)
+    sealed: the content of the file that `seal` writes. scored: those whose model was measured.
+    """
+
+    def __init__(self, sealed: Sealed | None, scored: Sequence[Scored] = ()):
+        self.sealed, self.scored = sealed, tuple(scored)
+        self._forecasts = tuple(f for series in sealed.series for f in series.forecasts) if sealed else ()
 
     @overload
-    def __getitem__(self, index: int) -> Prediction: ...
+    def __getitem__(self, index: int) -> Forecast: ...
     @overload
-    def __getitem__(self, index: slice) -> Forecasts: ...
-    def __getitem__(self, index: int | slice) -> Prediction | Forecasts:
-        return Forecasts(self._predictions[index]) if isinstance(index, slice) else self._predictions[index]
+    def __getitem__(self, index: slice) -> Sequence[Forecast]: ...
+    def __getitem__(self, index: int | slice) -> Forecast | Sequence[Forecast]:
+        return self._forecasts[index]
 
     def __len__(self) -> int:
-        return len(self._predictions)
+        return len(self._forecasts)
+
+    def seal(self, path: str | Path) -> None:
+        """Write the file that `evalkit forecast score` and `evalkit report --forecasts` read.
+
+        Raises UsageError where it exists, or where there is no forecast.
+        """
+        if self.sealed is None:
+            raise UsageError(_NO_FORECAST)
+        write_sealed(Path(path), self.sealed)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return a row per prediction: value, interval, what was measured, and the error beside that of "same"."""
+        """Return a row per forecast: value, band, what was measured, and the error beside that of "same".
+
+        reason: why there is no forecast (the value is then the best guess), else None.
+        """
         import pandas as pd
 
+        scored = {id(s.forecast): s for s in self.scored}
         rows = [
             {
-                "model": p.model, "task": p.series.task, "metric": p.series.metric, "shots": p.series.shots,
-                "predicted": p.value, "low": p.low, "high": p.high,
-                "actual": p.actual.value if p.actual else math.nan, "error": p.error,
-                "error_of_same": p.baseline_error, "form": p.form, "sizes_fitted": p.points, "warning": p.warning,
+                "model": target_name(f.target), "family": f.family, "task": f.task, "metric": f.metric,
+                "shots": f.shots, "predicted": f.value, "low": f.low, "high": f.high, "same": f.same,
+                "actual": scored[id(f)].actual.value if id(f) in scored else math.nan,
+                "error": scored[id(f)].error if id(f) in scored else math.nan,
+                "error_of_same": scored[id(f)].same_error if id(f) in scored else math.nan,
+                "sizes": f.sizes, "weights": dict(f.weights), "reason": f.reason,
             }
-            for p in self._predictions
+            for f in self._forecasts
         ]  # fmt: skip
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
-        return self.to_pandas().to_string(index=False) if self._predictions else _NO_FORECAST
+        if self.sealed is None:
+            return _NO_FORECAST
+        tasks = [series.key.task for series in self.sealed.series]
+        parts = [forecast_terminal.forecasts(self.sealed, tasks)]
+        return "\n".join([*parts, "", forecast_terminal.outcome(self.scored, tasks)] if self.scored else parts)
 
     def _repr_html_(self) -> str:
-        return str(self.to_pandas().to_html(index=False)) if self._predictions else f"<p>{self!r}</p>"
+        shown = self.to_pandas().drop(columns=["weights"], errors="ignore")
+        return str(shown.to_html(index=False)) if self._forecasts else f"<p>{self!r}</p>"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,10 @@ import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.forecasts.sealed import Sealed
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +20,7 @@ EXAMPLES = """examples:
   evalkit report runs/nano runs/micro runs/mini --out reports/ladder --title "The ladder"
   evalkit report pythia-evals --out reports/pythia --predict 6.9b,12b
   evalkit report old/nano new/nano --out reports/both --label old/nano=before --label new/nano=after
+  evalkit report runs --out reports/mine --forecasts forecasts      with a ledger of sealed forecasts
   evalkit report runs --out reports/qa --family qa --metric exact_match
 """
 
@@ -36,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="RUN=NAME",
         help="what to call the model of the runs at or below a path",
+    )
+    parser.add_argument(
+        "--forecasts", type=Path, metavar="FOLDER", help="sealed forecasts (evalkit forecast), scored by these models"
     )
     parser.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
     parser.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
@@ -61,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int | None:
         references=reference.printed(),
         labels=_labels(arguments.label),
     )
-    content = assemble.content(selection, problems, title=arguments.title, command=_command(arguments))
+    ledger = _ledger(arguments.forecasts) if arguments.forecasts else []
+    content = assemble.content(selection, problems, title=arguments.title, command=_command(arguments), ledger=ledger)
     for problem in content.problems[len(problems) :]:
         log.warning("%s: %s", problem.path, problem.reason)
     for warning in content.warnings:
@@ -71,6 +80,22 @@ def run(arguments: argparse.Namespace) -> int | None:
         print(f"no figure of {name}: {reason}")
     print(f"wrote {len(files)} files to {arguments.out}; open {arguments.out / 'report.html'}")
     return None
+
+
+def _ledger(folder: Path) -> list[tuple[Path, Sealed]]:
+    """Read the sealed forecasts of a folder; warn of those whose seal is broken."""
+    from evalkit.errors import StoreError, UsageError
+    from evalkit.forecasts import sealed
+
+    if not folder.is_dir():
+        raise UsageError(f"--forecasts {folder}: no such folder")
+    files = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            files.append((path, sealed.read(path)))
+        except StoreError as error:
+            log.warning("left out: %s", error)
+    return files
 
 
 def _labels(texts: Sequence[str]) -> dict[Path, str]:
@@ -98,7 +123,7 @@ def _command(arguments: argparse.Namespace) -> str:
         parts += ["--title", arguments.title]
     for label in arguments.label:
         parts += ["--label", label]
-    for name in ("predict", "family", "metric"):
+    for name in ("predict", "forecasts", "family", "metric"):
         if getattr(arguments, name):
-            parts += [f"--{name}", getattr(arguments, name)]
+            parts += [f"--{name}", str(getattr(arguments, name))]
     return shlex.join(parts)

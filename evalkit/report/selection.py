@@ -119,7 +119,7 @@ def select(
     *,
     families: Sequence[str] = (),
     metrics: Sequence[str] = (),
-    predict: Sequence[str] = (),
+    predict: Sequence[str] | None = (),
     references: Sequence[Reference] = (),
     labels: Mapping[Path, str] | None = None,
 ) -> Selection:
@@ -127,7 +127,7 @@ def select(
 
     families: of tasks or of models, () for all. metrics: the preferred ones; a task without any of them keeps its
     first. predict: the models to hold out of the fits, by name, short name or size; () holds out the largest of each
-    ladder. labels: names for the models of the runs at or below a path.
+    ladder, None nothing. labels: names for the models of the runs at or below a path.
 
     Raises UsageError for an unknown family, metric or model.
     """
@@ -155,8 +155,10 @@ def select(
     return replace(plain, held_out=_held_out(plain, predict))
 
 
-def _held_out(selection: Selection, predict: Sequence[str]) -> frozenset[str]:
+def _held_out(selection: Selection, predict: Sequence[str] | None) -> frozenset[str]:
     """Return the names of the models to hold out."""
+    if predict is None:
+        return frozenset()
     if not predict:
         largest: dict[str, ModelFacts] = {}
         for m in selection.main:

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from evalkit.report import forecasting
 from evalkit.report.measurements import read
+from evalkit.report.pages import forecast_tables
 from evalkit.report.selection import select
-from evalkit.report.trends import fits
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,11 @@ def test_eight_sizes_and_all_tasks(selection):
     assert {m.level for m in selection.main if m.task == "mmlu"} > {"anatomy", "virology"}
 
 
-def test_the_two_largest_are_predicted_for_every_task(selection):
-    _, found = fits.predictions(selection)
+def test_the_two_largest_are_forecast_for_every_task(selection):
+    result = forecasting.predicted(selection)
+    assert result
     zero = {s.task for s in selection.series if s.shots == 0}
-    assert {p.series.task for p in found if p.series.shots == 0 and p.model == "pythia-12b"} == zero
-    table = fits.error_table(selection, found)
+    assert {s.forecast.task for s in result[1] if s.forecast.shots == 0 and s.actual.model == "pythia-12b"} == zero
+    table = forecast_tables.errors(selection, result[1])
     [whole] = [row for row in table.rows if (row[0].text, row[1].text) == ("all", "points")]
     assert re.fullmatch(r"\d\.\d\d", whole[3].text) and 1 < float(whole[3].text) < 6

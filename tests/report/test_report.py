@@ -19,7 +19,9 @@ SIZES = ("atto", "femto", "pico", "nano", "micro")
 def test_every_file_is_there(report):
     names = {str(path.relative_to(report)) for path in report.rglob("*") if path.is_file()}
     figures = {
-        f"figures/{name}.{kind}" for name in ("trend", "shots", "laws", "tasks", "curves") for kind in ("svg", "png")
+        f"figures/{name}.{kind}"
+        for name in ("trend", "shots", "laws", "tasks", "curves", "forecasts")
+        for kind in ("svg", "png")
     }
     assert names == {"report.html", "report.md", "tables.tex", "results.csv"} | figures
 

@@ -1,17 +1,16 @@
-"""Fits to the measurements: laws of the loss, and predictions of the sizes that were held out."""
+"""Fits to the measurements: laws of the loss."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.errors import DataError
 from evalkit.report.measurements import ModelFacts, last_checkpoints
-from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
-from evalkit.report.run_table import figure
+from evalkit.report.pages.cells import Grid, number, words
 from evalkit.report.selection import Selection
-from evalkit.report.trends import predict, scaling
+from evalkit.report.trends import scaling
 
 # A law in D uses checkpoints from this share of the training on: the first steps follow no power law.
 _LATE = 1 / 30
@@ -198,118 +197,3 @@ def law_table(laws: Sequence[FittedLaw]) -> Grid | None:
 
 def _constant(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}"
-
-
-def predictions(selection: Selection) -> tuple[Mapping[str, predict.Choice], list[predict.Prediction]]:
-    """Predict every held-out model of every task's main metric from the models that are not held out."""
-    parts = []
-    for series in selection.series:
-        fitted = tuple(m for m in series.points if m.model.name not in selection.held_out)
-        actual = [m for m in series.points if m.model.name in selection.held_out]
-        if actual:
-            parts.append((replace(series, points=fitted), actual))
-    return predict.predict_parts(parts)
-
-
-def prediction_table(selection: Selection, predicted: Sequence[predict.Prediction]) -> Grid:
-    """Return predicted, actual and error of every task."""
-    rows = []
-    for p in predicted:
-        assert p.actual
-        inside = p.low <= p.actual.value <= p.high
-        rows.append(
-            [
-                words(p.series.task), words(p.series.metric), examples(p.series.shots),
-                words(selection.labels[p.model]), number(p.value, figure(p.value), small=_interval(p.low, p.high)),
-                number(p.actual.value, figure(p.actual.value), small=_interval(p.actual.low, p.actual.high)),
-                number(p.error, _signed(p.error)), number(p.baseline_error, _signed(p.baseline_error)),
-                EMPTY if math.isnan(p.low) else words("yes" if inside else "no"), words(p.form),
-                number(p.points, str(p.points), small=p.warning),
-            ]
-        )  # fmt: skip
-    return Grid(
-        name="predictions",
-        title="Held out: predicted and actual",
-        caption=(
-            "Fitted without the models held out; the form of the curve was chosen on the fitted sizes alone. Error: "
-            "predicted minus actual, in the metric's unit; beside it the error of 'same as the largest fitted'."
-        ),
-        header=[
-            "task", "metric", "shots", "model", "predicted", "actual", "error", "error of 'same'", "in interval",
-            "form", "sizes fitted",
-        ],
-        rows=rows,
-    )  # fmt: skip
-
-
-def error_table(selection: Selection, predicted: Sequence[predict.Prediction]) -> Grid:
-    """Return the mean absolute errors: of all predictions, by model, and by whether the fitted sizes show a trend."""
-    trends = {id(p): predict.kind_of(p.series).endswith(", trend") for p in predicted}
-    groups: dict[tuple[str, str], list[predict.Prediction]] = {}
-    for p in predicted:
-        assert p.actual
-        unit = "points" if p.actual.ceiling is not None else "% of the value"
-        trend = "a trend among the fitted sizes" if trends[id(p)] else "no trend among the fitted sizes"
-        tasks = ["whole tasks alone"] if p.series.task in selection.tasks else []
-        for part in ("all", *tasks, selection.labels[p.model], trend):
-            groups.setdefault((unit, part), []).append(p)
-    rows = []
-    for unit, part in sorted(groups, key=lambda key: (key[0] != "points", key[1] != "all")):
-        group = groups[unit, part]
-        errors = [_size_of(p, p.error) for p in group]
-        same = [_size_of(p, p.baseline_error) for p in group]
-        bounded = [p for p in group if not math.isnan(p.low)]
-        inside = sum(p.low <= p.actual.value <= p.high for p in bounded if p.actual)
-        rows.append(
-            [
-                words(part), words(unit), number(len(group), str(len(group))), *map(_average, (errors, same)),
-                number(inside / len(bounded), f"{inside} of {len(bounded)}") if bounded else EMPTY,
-            ]
-        )  # fmt: skip
-    return Grid(
-        name="errors",
-        title="Mean absolute error of the predictions",
-        caption="points: metrics with a ceiling (shares, in percent). % of the value: others, such as perplexities.",
-        header=["of", "in", "predictions", "mean |error|", "mean |error| of 'same'", "in their 95% interval"],
-        rows=rows,
-    )
-
-
-def choice_table(choices: Mapping[str, predict.Choice]) -> Grid:
-    """Return how well each form of curve did on the fitted sizes, and which one was chosen."""
-    forms = list(dict.fromkeys(form for choice in choices.values() for form in choice.errors))
-    rows = []
-    for choice in choices.values():
-        entries = [
-            number(choice.errors[f], f"{choice.errors[f]:.3g}", best=f == choice.form) if f in choice.errors else EMPTY
-            for f in forms
-        ]
-        rows.append([words(choice.kind), number(choice.series, str(choice.series)), *entries])
-    return Grid(
-        name="forms",
-        title="Which curve predicts: compared on the fitted sizes",
-        caption=(
-            "Mean absolute error of each form on the fitted sizes, each left out in turn (ratio: in ln(value)). The "
-            "form in bold is the one used above."
-        ),
-        header=["kind of series", "series", *forms],
-        rows=rows,
-    )
-
-
-def _size_of(p: predict.Prediction, error: float) -> float:
-    assert p.actual
-    return abs(error) if p.actual.ceiling is not None else abs(100 * error / p.actual.value)
-
-
-def _average(errors: Sequence[float]) -> Entry:
-    mean = sum(errors) / len(errors)
-    return number(mean, f"{mean:.2f}")
-
-
-def _interval(low: float, high: float) -> str:
-    return "" if math.isnan(low) or math.isnan(high) else f"[{figure(low)}, {figure(high)}]"
-
-
-def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "−") + figure(abs(value))
