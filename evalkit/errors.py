@@ -11,6 +11,7 @@ EvalkitError
 ├── CompareError       two runs that cannot be compared: other documents, protocol, task version, ...
 ├── TaskError          a task whose own code failed
 ├── ClusterError       workers that cannot be started
+│   └── WorkerDiedError      what a worker was computing has killed it, repeatedly
 ├── NoMemoryError      a computation that does not fit in memory
 └── PromptError        one item whose prompt the model cannot read; a failed item
     ├── PromptTooLongError   its query does not fit the model's context
@@ -97,6 +98,10 @@ class TaskError(EvalkitError):
 
 class ClusterError(EvalkitError):
     """Workers on a cluster that cannot be started, or differ from each other."""
+
+
+class WorkerDiedError(ClusterError):
+    """Work that has killed its worker so often that it is not tried again; its items are recorded as failed."""
 
 
 class NoMemoryError(EvalkitError):

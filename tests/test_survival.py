@@ -59,7 +59,7 @@ def checkpoint(tmp_path_factory):
 def small_units():
     """Much happens in little time: many small units of work, and items of the world that are made once for all."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "_UNIT", 200)
+        patch.setattr(run_module, "UNIT_TOKENS", 200)
         patch.setattr(sources, "_world_items", lru_cache(maxsize=None)(world.items))
         for task in catalog.select(TASKS.split(",")):
             load(task, RunSettings(shots=(2,)), DataPaths())

@@ -5,37 +5,34 @@ versions of evalkit and torch, the kind of request, the token ids, and for gener
 changed weight, tokenizer or setting misses; a copied folder does not.
 
 What is returned is the response as it was first computed. Batched with other requests its last bits may differ (about
-1e-6 of a log-likelihood in fp32), as with another --batch-tokens. Responses are stored only when a whole call has been
-answered, so that an interrupted call is repeated with the same requests together. Where several calls are answered at
-once, one that shares a request with an earlier call waits for it: so which requests go together does not depend on the
-number of workers, or on which of them was fastest.
+1e-6 of a log-likelihood in fp32), as with another --batch-tokens. Responses are stored only when all requests of a call
+have been answered, so that an interrupted call is repeated with the same requests together.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from hashlib import blake2b
 from importlib.metadata import version
+from typing import Any
 
 from evalkit import __version__
 from evalkit.engine.base import TextEncoder
 from evalkit.engine.cache import FORMAT, ResponseCache
-from evalkit.engine.calls import Answer, Call, Calls, Place, ask_all
+from evalkit.engine.calls import Answer, Call, Place, Requests, ask_all
 from evalkit.files import canonical_json
 from evalkit.types import Request, Response
 
-# The most calls that wait for earlier ones; each holds its requests in memory.
-_WAITING = 16
+KEY_BYTES = 16
 
 
 class CachedEngine:
     """Looks requests up in a cache, if there is one, and sends the rest to an engine, which is loaded on first use.
 
     place: where that engine is loaded and answers. tokenizer, context_length, signature: those of it. device: the kind
-    of device, part of the keys.
+    of device, part of the keys. Calls go to that place as they are: their jobs use `cache` and `keys`.
     """
 
     def __init__(
@@ -52,11 +49,7 @@ class CachedEngine:
         self._signature = dict(signature)
         self._place = place
         self._place.expect(self._signature)
-        self._cache, self._keys = cache, Keys(self._signature, device)
-        self._calls = self._front()
-
-    def _front(self) -> Calls:
-        return self._place if self._cache is None else CachedCalls(self._place, self._cache, self._keys)
+        self.cache, self.keys = cache, Keys(self._signature, device)
 
     def signature(self) -> Mapping[str, str]:
         """Return what identifies the numbers."""
@@ -83,166 +76,94 @@ class CachedEngine:
         return self._answer(requests)
 
     def _answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-        for answer in ask_all(self._front(), [Call(requests)] if requests else []):
+        if not requests:
+            return
+        if self.cache is None:
+            yield from self._ask(requests)
+            return
+        keys = [self.keys.of(request) for request in requests]
+        missing = Missing(keys, self.cache.get(dict.fromkeys(keys)))
+        yield from missing.known
+        if missing.positions:
+            yield from missing.answered(self._ask([requests[i] for i in missing.positions]))
+            self.cache.put(missing.computed)
+
+    def _ask(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        for answer in ask_all(self, [Call.of(Requests(requests))]):
             if answer.error:
                 raise answer.error
-            yield answer.position, answer.response
+            yield answer.value
 
     @property
     def room(self) -> bool:
         """Whether another call can be sent now."""
-        return self._calls.room
+        return self._place.room
 
     @property
     def busy(self) -> bool:
         """Whether answers are still to come."""
-        return self._calls.busy
+        return self._place.busy
 
     def send(self, call: Call) -> None:
         """Hand a call over."""
-        self._calls.send(call)
+        self._place.send(call)
 
     def wait(self) -> None:
         """Wait until something has changed."""
-        self._calls.wait()
+        self._place.wait()
 
     def answers(self) -> Iterator[Answer]:
         """Yield the answers that have come."""
-        return self._calls.answers()
+        return self._place.answers()
+
+    def put(self, value: Any) -> Callable[[], Any]:
+        """Return how a job gets a large value where it runs."""
+        return self._place.put(value)
+
+    def share(self, shared: Any) -> None:
+        """Give what all jobs need."""
+        self._place.share(shared)
 
     def close(self) -> None:
         """Let workers go."""
         self._place.close()
 
 
-@dataclass(eq=False)
-class _Asked:
-    """A call that is not answered yet.
+class Missing:
+    """The requests of a call that a cache does not hold, each once.
 
-    places: the positions of each key that is not known yet. keys: those that later calls wait for. waited: whether it
-    has waited for an earlier call. sent: the keys of the requests that were sent on, in order. missing: how many of
-    them are unanswered. computed: the answers to keep.
+    keys: those of all requests. known: (position, response) of those that the cache holds. positions: of the first
+    request with each other key. computed: the responses to keep.
     """
 
-    call: Call
-    places: dict[bytes, list[int]] = field(default_factory=dict)
-    keys: list[bytes] = field(default_factory=list)
-    waited: bool = False
-    sent: list[bytes] = field(default_factory=list)
-    missing: int = 0
-    computed: dict[bytes, Response] = field(default_factory=dict)
+    def __init__(self, keys: Sequence[bytes], cached: Mapping[bytes, Response]):
+        places: dict[bytes, list[int]] = {}
+        for position, key in enumerate(keys):
+            places.setdefault(key, []).append(position)
+        self.known = [(i, cached[key]) for key, positions in places.items() if key in cached for i in positions]
+        self._missing = [(key, positions) for key, positions in places.items() if key not in cached]
+        self.positions = [positions[0] for _, positions in self._missing]
+        self.computed: dict[bytes, Response] = {}
 
-
-class CachedCalls:
-    """Answers calls from a cache, and sends what it does not hold on, each request once."""
-
-    def __init__(self, calls: Calls, cache: ResponseCache, keys: Keys):
-        self._calls, self._cache, self._keys = calls, cache, keys
-        self._known: deque[Answer] = deque()
-        self._waiting: deque[_Asked] = deque()
-        self._sent: dict[Call, _Asked] = {}
-        # Which calls, in the order in which they were sent here, need a key that is not known yet.
-        self._askers: dict[bytes, deque[_Asked]] = {}
-
-    @property
-    def room(self) -> bool:
-        """Whether another call can be sent now."""
-        return self._calls.room and len(self._waiting) < _WAITING
-
-    @property
-    def busy(self) -> bool:
-        """Whether answers are still to come."""
-        return bool(self._known or self._waiting or self._calls.busy)
-
-    def send(self, call: Call) -> None:
-        """Look a call up, and send on what is missing unless an earlier call has asked for some of it."""
-        asked = _Asked(call)
-        for i, request in enumerate(call.requests):
-            asked.places.setdefault(self._keys.of(request), []).append(i)
-        self._look_up(asked)
-        asked.keys = list(asked.places)
-        for key in asked.keys:
-            self._askers.setdefault(key, deque()).append(asked)
-        if asked.keys:
-            self._waiting.append(asked)
-            self._send_on()
-
-    def wait(self) -> None:
-        """Wait until something has changed."""
-        if not self._known:
-            self._calls.wait()
-
-    def answers(self) -> Iterator[Answer]:
-        """Yield the answers that have come; keep those of calls that are complete."""
-        while True:
-            while self._known:
-                yield self._known.popleft()
-            for answer in self._calls.answers():
-                yield from self._answered(answer)
-            self._send_on()
-            if not self._known:
-                return
-
-    def _look_up(self, asked: _Asked) -> None:
-        for key, response in self._cache.get(asked.places).items():
-            self._known += [Answer(asked.call, i, response) for i in asked.places.pop(key)]
-
-    def _send_on(self) -> None:
-        """Send the calls that wait for no earlier one, as far as there is room."""
-        for asked in list(self._waiting):
-            if not self._calls.room:
-                return
-            if any(self._askers[key][0] is not asked for key in asked.keys):
-                asked.waited = True
-                continue
-            self._waiting.remove(asked)
-            if asked.waited:
-                self._look_up(asked)
-            asked.sent = list(asked.places)
-            asked.missing = len(asked.sent)
-            if asked.sent:
-                sent = Call([asked.call.requests[asked.places[key][0]] for key in asked.sent])
-                self._sent[sent] = asked
-                self._calls.send(sent)
-            else:
-                self._finish(asked)
-
-    def _answered(self, answer: Answer) -> Iterator[Answer]:
-        """Yield an answer for each request that it answers."""
-        asked = self._sent[answer.call]
-        if answer.error:
-            yield Answer.failure(asked.call, answer.error)
-            asked.missing = 0
-        else:
-            key = asked.sent[answer.position]
-            yield from (Answer(asked.call, i, answer.response) for i in asked.places[key])
-            if not answer.response.error:  # an error may be temporary
-                asked.computed[key] = answer.response
-            asked.missing -= 1
-            if not asked.missing:
-                self._cache.put(asked.computed)
-        if not asked.missing:
-            del self._sent[answer.call]
-            self._finish(asked)
-
-    def _finish(self, asked: _Asked) -> None:
-        """Let the calls go on that wait for this one."""
-        for key in asked.keys:
-            askers = self._askers[key]
-            askers.remove(asked)
-            if not askers:
-                del self._askers[key]
+    def answered(self, responses: Iterator[tuple[int, Response]]) -> Iterator[tuple[int, Response]]:
+        """Yield the responses to the requests at `positions` for all that they answer; an error may be temporary."""
+        for number, response in responses:
+            key, positions = self._missing[number]
+            yield from ((position, response) for position in positions)
+            if not response.error:
+                self.computed[key] = response
 
 
 class Keys:
-    """Keys of requests to one engine: 16 bytes, a hash of everything that decides a response."""
+    """Keys of requests to one engine: KEY_BYTES bytes, a hash of everything that decides a response."""
 
     def __init__(self, signature: Mapping[str, str], device: str):
         identity = {
             key: value for key, value in signature.items() if key != "model"
         }  # a name has no influence on responses
         versions = {"format": FORMAT, "evalkit": __version__, "torch": version("torch"), "device": device}
-        self._engine = blake2b(canonical_json([identity, versions]).encode(), digest_size=16)
+        self._made_of = signature, device
+        self._engine = blake2b(canonical_json([identity, versions]).encode(), digest_size=KEY_BYTES)
         self._context: tuple[int, ...] = ()
         self._context_key = self._engine.copy()
         self._decodings: dict[object, bytes] = {}
@@ -258,6 +179,9 @@ class Keys:
         if request.kind == "generate_until":
             key.update(self._decoding(request))
         return key.digest()
+
+    def __reduce__(self) -> tuple[type[Keys], tuple[Mapping[str, str], str]]:
+        return Keys, self._made_of
 
     def _decoding(self, request: Request) -> bytes:
         decoding = request.decoding

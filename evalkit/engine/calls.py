@@ -1,6 +1,6 @@
-"""Calls: requests that go to an engine together, and where they are answered: in this process, or by workers.
+"""Calls: work for an engine, and where it is done: in this process, or by workers.
 
-What is answered together may change the last bits, so a call is never divided or joined with another.
+What is answered together may change the last bits, so a job is never divided or joined with another.
 """
 
 from __future__ import annotations
@@ -8,38 +8,79 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 from evalkit.engine.base import Engine, TextEncoder, ask
 from evalkit.engine.compute import compute, set_threads
 from evalkit.errors import CheckpointError
-from evalkit.types import Request, RequestKind, Response
+from evalkit.types import Request, Response
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
-    """Requests of one kind, at least one; a call equals itself only."""
+class Job(Protocol):
+    """What is done where an engine is, in this process or another: plain data, and how to go about it.
+
+    task: what it belongs to, for messages. size: how many requests it stands for.
+    """
+
+    @property
+    def task(self) -> str: ...  # noqa: D102
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+    def run(self, engine: Callable[[], Engine], shared: Any) -> Iterator[Any]:
+        """Yield what comes of it, piece by piece. engine: loads it if need be. shared: what Place.share was given."""
+        ...
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Requests of one kind, at least one, that are answered together: (position, response) of each."""
 
     requests: Sequence[Request]
 
     @property
-    def kind(self) -> RequestKind:
-        """The kind of its requests."""
-        return self.requests[0].kind
+    def task(self) -> str:
+        """The task of its requests."""
+        return self.requests[0].task
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return len(self.requests)
+
+    def run(self, engine: Callable[[], Engine], shared: Any) -> Iterator[tuple[int, Response]]:
+        """Yield the responses by the positions of their requests."""
+        return ask(engine(), self.requests[0].kind, self.requests)
+
+
+@dataclass(eq=False)
+class Call:
+    """A job that a worker will do; a call equals itself only.
+
+    choose: decides on the job when a worker takes the call, given the worker's number. job: what it has decided on.
+    """
+
+    choose: Callable[[int], Job]
+    job: Job | None = None
+
+    @classmethod
+    def of(cls, job: Job) -> Call:
+        """Return a call for a job that is known."""
+        return cls(lambda _: job, job)
+
+    def taken_by(self, worker: int) -> Job:
+        """Return the job, which stays the same if another worker has to repeat it."""
+        self.job = self.job or self.choose(worker)
+        return self.job
 
 
 class Answer(NamedTuple):
-    """The response to the request at this position of a call; or, with an error, that the call as a whole failed."""
+    """Something that has come of a call; or, with an error, that the rest of it failed."""
 
     call: Call
-    position: int
-    response: Response
+    value: Any
     error: Exception | None = None
-
-    @classmethod
-    def failure(cls, call: Call, error: Exception) -> Answer:
-        """Return what stands for all the responses that are still missing."""
-        return cls(call, -1, Response(error=str(error)), error)
 
 
 class Description(TypedDict):
@@ -113,6 +154,14 @@ class Place(Calls, Protocol):
         """Return how many requests each device has answered; empty for a single one."""
         ...
 
+    def put(self, value: Any) -> Callable[[], Any]:
+        """Return how a job gets a large value where it runs."""
+        ...
+
+    def share(self, shared: Any) -> None:
+        """Give what all jobs that are sent from now on need; where it is used, a copy of it may be."""
+        ...
+
     def close(self) -> None:
         """Let the engine go."""
         ...
@@ -128,30 +177,37 @@ class Placing(Protocol):
 
 @dataclass(eq=False)
 class Asking:
-    """The calls to one engine, and where they are answered.
+    """The calls to one engine, and where they are answered; None among them: no other before an answer has come.
 
-    error: what drawing them raised, if anything. left: whether there may be more of them. stopped: whether the answers
-    that are still to come are ignored.
+    error: what drawing them raised, if anything. left: whether there may be more of them. paused: whether an answer has
+    to come first. stopped: whether the answers that are still to come are ignored.
     """
 
     place: Calls
-    calls: Iterator[Call]
+    calls: Iterator[Call | None]
     error: Exception | None = field(default=None, init=False)
     left: bool = field(default=True, init=False)
+    paused: bool = field(default=False, init=False)
     stopped: bool = field(default=False, init=False)
+
+    @property
+    def ready(self) -> bool:
+        """Whether another call can be sent now, if there is one."""
+        return self.left and not self.paused and self.place.room
 
     def send_next(self) -> None:
         """Draw a call and send it."""
         try:
-            call = next(self.calls, None)
+            call = next(self.calls)
+        except StopIteration:
+            self.left = False
         except Exception as error:
             self.error = error
             self.stop()
-            return
-        if call is None:
-            self.left = False
         else:
-            self.place.send(call)
+            self.paused = call is None
+            if call is not None:
+                self.place.send(call)
 
     def stop(self) -> None:
         """Ask nothing more."""
@@ -168,19 +224,20 @@ def ask_in_turn(askings: Iterable[Asking]) -> Iterator[tuple[Asking, Answer | No
     """
     waiting, active = iter(askings), list[Asking]()
     while True:
-        ready = next((a for a in active if a.left and a.place.room), None)
+        ready = next((a for a in active if a.ready), None)
         if ready:
             ready.send_next()
         elif (following := None if any(a.left for a in active) else next(waiting, None)) is not None:
             active.append(following)
         elif active:
             active[0].place.wait()
-            if any(a.left and a.place.room for a in active):
+            if any(a.ready for a in active):
                 continue
         else:
             return
         for asking in list(active):
             for answer in () if asking.stopped else asking.place.answers():
+                asking.paused = False
                 yield asking, answer
                 if asking.stopped:
                     break
@@ -189,7 +246,7 @@ def ask_in_turn(askings: Iterable[Asking]) -> Iterator[tuple[Asking, Answer | No
                 yield asking, None
 
 
-def ask_all(engine: Engine | Calls, calls: Iterable[Call]) -> Iterator[Answer]:
+def ask_all(engine: Engine | Calls, calls: Iterable[Call | None]) -> Iterator[Answer]:
     """Answer calls to one engine, as ask_in_turn does."""
     place = engine if isinstance(engine, Calls) else Here(lambda: engine)
     asking = Asking(place, iter(calls))
@@ -212,6 +269,7 @@ class Here:
         self._sent: deque[Call] = deque()
         self._before: int | None = None
         self._expected: Mapping[str, str] | None = None
+        self._shared: Any = None
 
     @property
     def room(self) -> bool:
@@ -235,10 +293,10 @@ class Here:
         while self._sent:
             call = self._sent.popleft()
             try:
-                for position, response in ask(self._loaded(), call.kind, call.requests):
-                    yield Answer(call, position, response)
+                for value in call.taken_by(0).run(self._loaded, self._shared):
+                    yield Answer(call, value)
             except Exception as error:
-                yield Answer.failure(call, error)
+                yield Answer(call, None, error)
 
     def _loaded(self) -> Engine:
         if self._threads and self._before is None:
@@ -261,6 +319,14 @@ class Here:
     def compute(self) -> Mapping[str, str]:
         """Return how this process computes if the threads were chosen; else whatever torch's environment says."""
         return compute(self._device, self._threads) if self._threads else {}
+
+    def put(self, value: Any) -> Callable[[], Any]:
+        """Return how a job gets a value: it is the same object."""
+        return lambda: value
+
+    def share(self, shared: Any) -> None:
+        """Give what all jobs need."""
+        self._shared = shared
 
     def close(self) -> None:
         """Let the engine go, and give the process its number of threads back."""

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.engine.calls import Call, Description
 from evalkit.engine.worker import Report, Worker
-from evalkit.errors import ClusterError
-from evalkit.types import Response
+from evalkit.errors import ClusterError, WorkerDiedError
 
 if TYPE_CHECKING:
     from evalkit.engine.workers import Workers
@@ -39,7 +38,7 @@ PATIENCE = 30.0
 
 @dataclass(eq=False)
 class _Member:
-    """An actor. name: for people. up: whether it has said how it computes.
+    """An actor. number: from 0. name: for people. up: whether it has said how it computes.
 
     engine: what it holds, or is loading. ready: whether that is loaded. calls: what it has to answer, in order, by
     Ray's reference. refused: engines that it could not load. starts: how often it has been started since it was last
@@ -47,6 +46,7 @@ class _Member:
     """
 
     actor: Any
+    number: int
     name: str
     up: bool = False
     engine: Workers | None = None
@@ -116,7 +116,7 @@ class Crew:
             if not member or (member.calls and len(engine.pending) <= loading):
                 return
             call = engine.pending.popleft()
-            member.calls[member.actor.answer.remote(call.requests)] = call
+            member.calls[member.actor.answer.remote(call.taken_by(member.number))] = call
 
     def collect(self, *, timeout: float) -> None:
         """Take what has come within a time: answers, and news of workers."""
@@ -157,6 +157,12 @@ class Crew:
                 self._assign(member, engine)
             self.collect(timeout=PATIENCE)
 
+    def share(self, engine: Workers) -> None:
+        """Send what an engine's jobs need to the workers that hold it already, or are loading it."""
+        for member in self._members:
+            if member.engine is engine:
+                member.actor.share.remote(engine.shared)
+
     def compute(self) -> Mapping[str, str]:
         """Return how the workers compute, as the first that is up says; others that differ are left out."""
         while not any(m.up for m in self._members):
@@ -187,8 +193,8 @@ class Crew:
         on_gpu = self.device.partition(":")[0] == "cuda"
         resources = {"num_cpus": 1 if on_gpu else self._threads, "num_gpus": self._gpus if on_gpu else 0}
         kind = ray.remote(Worker).options(max_restarts=-1, **resources)
-        for number in range(1, self._number + 1):
-            member = _Member(kind.remote(), str(number))
+        for number in range(self._number):
+            member = _Member(kind.remote(), number, str(number + 1))
             self._members.append(member)
             self._expect(member)
 
@@ -202,7 +208,7 @@ class Crew:
         member.starts += 1
         options: dict[str, Any] = {"device": self.device, "threads": self._threads}
         if engine := member.engine:
-            ref = member.actor.load.remote(engine.held, expected=engine.expected, **options)
+            ref = member.actor.load.remote(engine.held, engine.shared, expected=engine.expected, **options)
         else:
             ref = member.actor.start.remote(**options)
         self._coming[ref] = member
@@ -269,17 +275,17 @@ class Crew:
             try:
                 came = ray.get(ref)
             except ray.exceptions.RayError as error:
-                task = call.requests[0].task
+                task = call.taken_by(member.number).task
                 log.warning("a worker died at %s (%s); what it was computing is repeated", task, type(error).__name__)
                 self._deaths[call] += 1
                 came = None
             if came is None:
                 self._died(member, engine)
                 return
-            responses, warnings = came
+            values, warnings = came
             for text in dict.fromkeys(warnings):
                 log.warning("a worker: %s", text)
-            engine.take(call, responses, member.name)
+            engine.take(call, values, member.name)
             del member.calls[ref]
             self._deaths.pop(call, None)
         if engine.closed:
@@ -292,8 +298,7 @@ class Crew:
         if self._deaths[first] < _DEATHS:
             engine.pending.append(first)
         else:
-            reason = f"the worker that computed it died, {_DEATHS} times"
-            engine.take(first, [(i, Response(error=reason)) for i in range(len(first.requests))])
+            engine.take(first, WorkerDiedError(f"the worker that computed it died, {_DEATHS} times"))
         engine.pending.extend(others)
         if engine.closed:
             engine.pending.clear()

@@ -7,15 +7,14 @@ import logging
 import pickle
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from evalkit.engine.base import Engine, ask
-from evalkit.engine.calls import Description, description, load
+from evalkit.engine.base import Engine
+from evalkit.engine.calls import Description, Job, description, load
 from evalkit.engine.compute import compute, set_threads
-from evalkit.types import Request, Response
 
-# The responses to a call by their positions, or what went wrong.
-Responses = list[tuple[int, Response]] | Exception
+# What has come of a job, or what went wrong.
+Values = list[Any] | Exception
 
 
 class Report(NamedTuple):
@@ -30,6 +29,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
+        self._shared: Any = None
         self._warnings = _Warnings()
         logging.getLogger("evalkit").addHandler(self._warnings)
 
@@ -42,10 +42,11 @@ class Worker:
             return _sendable(error)
 
     def load(
-        self, make: Callable[[], Engine], *, expected: Mapping[str, str] | None, device: str, threads: int
+        self, make: Callable[[], Engine], shared: Any, *, expected: Mapping[str, str] | None, device: str, threads: int
     ) -> Report | Exception:
         """Load an engine in place of the one before, which is let go first; return how this worker computes."""
         self.unload()
+        self._shared = shared
         report = self.start(device=device, threads=threads)  # again: Ray may have started this worker anew
         try:
             self._engine = load(make, expected=expected)
@@ -57,7 +58,7 @@ class Worker:
         """Let the engine go, with its memory."""
         if self._engine is None:
             return
-        self._engine = None
+        self._engine = self._shared = None
         gc.collect()
         import torch
 
@@ -69,15 +70,20 @@ class Worker:
         assert self._engine
         return description(self._engine)
 
-    def answer(self, requests: Sequence[Request]) -> tuple[Responses, Sequence[str]] | None:
-        """Return the responses to a call, or what went wrong, and warnings; None if Ray has started this one again."""
-        if self._engine is None:
+    def share(self, shared: Any) -> None:
+        """Keep what all jobs for the engine need."""
+        self._shared = shared
+
+    def answer(self, job: Job) -> tuple[Values, Sequence[str]] | None:
+        """Return what comes of a job, or what went wrong, and warnings; None if Ray has started this one again."""
+        engine = self._engine
+        if engine is None:
             return None
         try:
-            responses: Responses = list(ask(self._engine, requests[0].kind, requests))
+            values: Values = list(job.run(lambda: engine, self._shared))
         except Exception as error:
-            responses = _sendable(error)
-        return responses, self._warnings.taken()
+            values = _sendable(error)
+        return values, self._warnings.taken()
 
 
 class _Warnings(logging.Handler):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from evalkit.engine.base import Engine
 from evalkit.engine.calls import Answer, Call, Description
 from evalkit.engine.cluster import PATIENCE, Crew
-from evalkit.engine.worker import Responses
+from evalkit.engine.worker import Values
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +23,12 @@ class Workers:
 
         self._crew = crew
         self.held = ray.put(make)  # for a worker whenever it loads the engine
+        self.shared: Any = None  # Ray's reference to what all jobs need
         self.expected: Mapping[str, str] | None = None
         self.pending: deque[Call] = deque()
         self.closed = False
         self.error: Exception | None = None
-        self._done: deque[tuple[Call, Responses]] = deque()
+        self._done: deque[tuple[Call, Values]] = deque()
         self._answered: Counter[str] = Counter()
         crew.add(self)
 
@@ -63,18 +65,18 @@ class Workers:
         if self._crew.working(self):
             self._crew.collect(timeout=0)
         while self._done:
-            call, responses = self._done.popleft()
-            if isinstance(responses, Exception):
-                yield Answer.failure(call, responses)
+            call, values = self._done.popleft()
+            if isinstance(values, Exception):
+                yield Answer(call, None, values)
             else:
-                yield from (Answer(call, position, response) for position, response in responses)
+                yield from (Answer(call, value) for value in values)
 
-    def take(self, call: Call, responses: Responses, worker: str = "") -> None:
-        """Take the responses to a call, which a worker has computed."""
+    def take(self, call: Call, values: Values, worker: str = "") -> None:
+        """Take what has come of a call in a worker."""
         if not self.closed:
-            self._done.append((call, responses))
-            if worker:
-                self._answered[worker] += len(call.requests)
+            self._done.append((call, values))
+            if worker and call.job:
+                self._answered[worker] += call.job.size
 
     def fail(self, error: Exception) -> None:
         """Fail the calls that are pending, and those to come: no worker can load the engine."""
@@ -89,6 +91,19 @@ class Workers:
     def expect(self, signature: Mapping[str, str]) -> None:
         """From now on, refuse to load an engine with another signature."""
         self.expected = signature
+
+    def put(self, value: Any) -> Callable[[], Any]:
+        """Put a value where workers get it from, when they need it."""
+        import ray
+
+        return _Put(ray.put(value))
+
+    def share(self, shared: Any) -> None:
+        """Send what all jobs need to the workers that hold the engine, and to others with the engine."""
+        import ray
+
+        self.shared = ray.put(shared)
+        self._crew.share(self)
 
     def compute(self) -> Mapping[str, str]:
         """Return how the workers compute."""
@@ -110,3 +125,16 @@ class Workers:
             total = self._answered.total()
             shares = ", ".join(f"{n / total:.0%}" for n in self._answered.values())
             log.info("%d workers answered %s requests: %s", len(self._answered), f"{total:,}", shares)
+
+
+class _Put:
+    """Gets a value from Ray's store. reference: Ray's."""
+
+    def __init__(self, reference: Any):
+        self._reference = reference
+
+    def __call__(self) -> Any:
+        """Return the value."""
+        import ray
+
+        return ray.get(self._reference)

@@ -12,15 +12,15 @@ import math
 import time
 from collections.abc import Mapping
 
-from evalkit.engine.base import Engine
-from evalkit.engine.calls import ask_all
+from evalkit.engine.base import Engine, ask
 from evalkit.errors import UsageError
 from evalkit.harness.failures import ends_all, explain
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompt_cache import PromptCache
-from evalkit.harness.run import Unit, cells, units
+from evalkit.harness.run import UNIT_TOKENS, cells
 from evalkit.harness.settings import RunSettings
 from evalkit.harness.taskset import TaskSet
+from evalkit.harness.units import Unit, units
 from evalkit.stats.bisection import crossing
 
 log = logging.getLogger(__name__)
@@ -111,9 +111,7 @@ def _measure(engine: Engine, loaded: Loaded, settings: RunSettings, *, count: in
         item.score_baselines()  # once in all evaluations
     began = time.monotonic()
     for items in sound:
-        asked = {unit.call: unit for unit in map(Unit, units(items))}
-        for answer in ask_all(engine, asked):
-            if answer.error:
-                raise answer.error
-            asked[answer.call].take(answer)
+        for unit in map(Unit, units(items, tokens=UNIT_TOKENS)):
+            for position, response in ask(engine, unit.requests[0].kind, unit.requests):
+                unit.take(position, response)
     return time.monotonic() - began

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evalkit import __version__
 from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
-from evalkit.engine.calls import Answer, Call, ask_all
-from evalkit.engine.prefix_tree import common_prefix
+from evalkit.engine.calls import Answer, Call, Here, Job, ask_all
+from evalkit.errors import WorkerDiedError
 from evalkit.files import canonical_json, digest
 from evalkit.harness.aggregate import aggregate
 from evalkit.harness.failures import ends_all, explain
@@ -27,10 +27,12 @@ from evalkit.harness.item import Item
 from evalkit.harness.load import load
 from evalkit.harness.loaded import ImportedTask, Loaded
 from evalkit.harness.prompt_cache import PromptCache
+from evalkit.harness.schedule import Planned, Schedule
 from evalkit.harness.settings import RunSettings
+from evalkit.harness.units import Block, BlockPlan, Evaluator, Nothing, Preparation, Scored, Scoring
 from evalkit.progress import Progress, progress
-from evalkit.runs.store import RunStore
-from evalkit.types import Cell, Record, Result
+from evalkit.runs.store import Finished, RunStore
+from evalkit.types import Cell, Result
 
 __all__ = ["Item", "Loaded", "RunSettings", "cells", "describe", "evaluate", "load", "settings_digest"]
 
@@ -39,9 +41,7 @@ log = logging.getLogger(__name__)
 # Documents whose prompts are built together; bounds memory.
 _CHUNK = 2048
 # Tokens of the documents of a unit, beyond what all of a cell share.
-_UNIT = 32768
-# Records of a unit that are stored together.
-_TOGETHER = 32
+UNIT_TOKENS = 32768
 
 
 def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def answer(
 ) -> None:
     """Score the documents of every cell that the store does not hold yet."""
     plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
-    work = _Work(engine, plan, store, bar, prompts or PromptCache(limit=0), strict=strict)
-    for reply in ask_all(engine, work.calls()):
+    work = _Work(engine, plan, store, bar, prompts, strict=strict)
+    for reply in ask_all(work.place, work.calls()):
         work.take(reply)
 
 
@@ -164,7 +164,7 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
 
 
 class _Work:
-    """The units of a run that are not complete yet, in the order of the plan, and the records that come of them."""
+    """The blocks and units of a run that are not complete yet, and the records that come of them."""
 
     def __init__(
         self,
@@ -172,118 +172,105 @@ class _Work:
         plan: Sequence[tuple[Loaded, Sequence[Cell]]],
         store: RunStore,
         bar: Progress,
-        prompts: PromptCache,
+        prompts: PromptCache | None,
         *,
         strict: bool,
     ):
-        self._engine, self._plan, self._store, self._bar, self._prompts = engine, plan, store, bar, prompts
-        self._strict = strict
-        self._asked: dict[Call, Unit] = {}
+        self.place = engine if isinstance(engine, CachedEngine) else Here(lambda: engine)
+        self._plan, self._store, self._bar, self._strict = plan, store, bar, strict
+        self._cache = engine.cache if isinstance(engine, CachedEngine) else None
+        self._resumed = len(store.done) > 0
+        self._begun: dict[tuple[Block, int], tuple[Planned, float]] = {}
+        blocks = [block for place in range(len(plan)) for block in self._blocks(place)]
+        self._schedule = Schedule(blocks, ordered=self._cache is not None)
+        keys = engine.keys if isinstance(engine, CachedEngine) and self._cache else None
+        tasks = [self.place.put(loaded) for loaded, _ in plan]
+        evaluator = Evaluator(tasks, run=store.run, tokens=UNIT_TOKENS, keys=keys, reader=engine, prompts=prompts)
+        self.place.share(evaluator)
 
-    def calls(self) -> Iterator[Call]:
-        """Yield the calls to an engine; their prompts are built when the call before has been sent."""
-        for loaded, its_cells in self._plan:
-            try:
-                for cell in its_cells:
-                    for items in self._units(loaded, cell):
-                        if loaded.task.name in self._store.failed:
-                            break
-                        unit = Unit(items)
-                        self._asked[unit.call] = unit
-                        yield unit.call
-            except Exception as error:
-                self._fail(loaded.task.name, error)
-
-    def _units(self, loaded: Loaded, cell: Cell) -> Iterator[list[Item]]:
-        for start in range(0, len(loaded.documents), _CHUNK):
-            pairs = loaded.documents[start : start + _CHUNK]
-            if all((cell, document.id) in self._store.done for document, _ in pairs):
-                continue
-            items = self._prompts.build(self._engine, loaded, cell, pairs)
-            self._keep([item.record() for item in items if item.fitted.error])
-            for unit in units([item for item in items if not item.fitted.error]):
-                if not all((cell, item.document.id) in self._store.done for item in unit):
-                    yield unit
+    def calls(self) -> Iterator[Call | None]:
+        """Yield calls, for each of which there is work when a worker takes it; None where there will be more later."""
+        while self._schedule.left:
+            yield Call(self._job) if self._schedule.promise() else None
 
     def take(self, answer: Answer) -> None:
-        """Use an answer, and store records soon after they are complete."""
-        unit = self._asked.get(answer.call)
-        if unit is None:  # its task has failed
-            return
-        cell = unit.items[0].cell
+        """Use what has come of a call, and store records."""
+        job = answer.call.job
         try:
-            if answer.error:
+            if isinstance(job, Scoring) and isinstance(answer.error, WorkerDiedError) and not job.failed:
+                self.place.send(Call.of(replace(job, failed=str(answer.error))))
+            elif answer.error:
                 raise answer.error
-            unit.take(answer)
-            if unit.left and len(unit.ready) < _TOGETHER:
-                return
-            self._keep(unit.ready)
-            unit.ready.clear()
+            elif isinstance(job, Preparation):
+                self._planned(job.block, answer.value)
+            elif isinstance(job, Scoring):
+                self._scored(job, answer.value)
         except Exception as error:
-            unit.left = 0
-            self._fail(cell.task, error)
-        if not unit.left:
-            del self._asked[answer.call]
-            log.debug("%s", cell, extra={"items": len(unit.items), "seconds": round(time.time() - unit.began, 3)})
+            self._give_up(job, error)
 
-    def _keep(self, records: Sequence[Record]) -> None:
-        """Store the records that are new; a unit that is run again must not count a document twice."""
-        new = [record for record in records if record.key not in self._store.done]
-        if new:
-            self._store.append(new)
-            self._bar.advance(len(new), note=new[0].cell.task)
+    def _blocks(self, place: int) -> Iterator[Block]:
+        """Yield the blocks of a task that are not done."""
+        loaded, its_cells = self._plan[place]
+        for cell in its_cells:
+            for start in range(0, len(loaded.documents), _CHUNK):
+                block = Block(place, cell, start, min(start + _CHUNK, len(loaded.documents)))
+                if len(self._done(block, range(block.start, block.stop))) < block.stop - block.start:
+                    yield block
 
-    def _fail(self, task: str, error: Exception) -> None:
+    def _done(self, block: Block, numbers: Iterable[int]) -> frozenset[int]:
+        """Return the documents that an earlier start has stored."""
+        if not self._resumed:
+            return frozenset()
+        documents = self._plan[block.place][0].documents
+        return frozenset(n for n in numbers if (block.cell, documents[n][0].id) in self._store.done)
+
+    def _job(self, worker: int) -> Job:
+        """Return what a worker does next."""
+        work = self._schedule.next(worker)
+        if work is None:
+            return Nothing()
+        if isinstance(work, Block):
+            return Preparation(block=work, skip=self._done(work, range(work.start, work.stop)))
+        self._begun[work.block, work.number] = work, time.time()
+        cached = None if self._cache is None else self._cache.get(work.plan.each_key())
+        skip = self._done(work.block, work.plan.documents)
+        return Scoring(block=work.block, number=work.number, unit=work.plan, cached=cached, skip=skip)
+
+    def _planned(self, block: Block, plan: BlockPlan) -> None:
+        self._keep(plan.failed, block.cell)
+        documents = ((unit, unit.documents) for unit in plan.units)
+        self._schedule.enter(block, [unit for unit, its in documents if len(self._done(block, its)) < len(its)])
+
+    def _scored(self, job: Scoring, scored: Scored) -> None:
+        self._keep(scored.finished, job.block.cell)
+        if not scored.last:
+            return
+        if self._cache is not None and scored.computed:
+            self._cache.put(scored.computed)
+        unit, began = self._begun.pop((job.block, job.number))
+        self._schedule.finish(unit)
+        about = {"items": len(unit.plan.documents), "seconds": round(time.time() - began, 3)}
+        log.debug("%s", job.block.cell, extra=about)
+
+    def _keep(self, finished: Finished, cell: Cell) -> None:
+        if number := len(finished.scores):
+            self._store.write(finished)
+            self._bar.advance(number, note=cell.task)
+
+    def _give_up(self, job: Job | None, error: Exception) -> None:
         """Leave a task out from here on; raise where nothing else could go on, or should."""
+        assert job
+        self._schedule.drop(job.task)
+        if isinstance(job, Scoring) and (begun := self._begun.pop((job.block, job.number), None)):
+            self._schedule.finish(begun[0])
         failed = self._store.failed
-        failure = explain(error, task)
-        if self._strict or ends_all(failure) or (task not in failed and len(failed) + 1 == len(self._plan)):
-            raise failure from error
-        log.debug("%s failed", task, exc_info=error)
-        failed.setdefault(task, str(failure))
-
-
-class Unit:
-    """Items whose requests go to the engine together.
-
-    left: how many of the requests are unanswered. ready: the records that are complete and not stored yet.
-    """
-
-    def __init__(self, items: Sequence[Item]):
-        self.items = items
-        self.began = time.time()
-        self._positions = [(item, i) for item in items for i in range(len(item.requests))]
-        self.call = Call([item.requests[i] for item, i in self._positions])
-        self.left = len(self._positions)
-        self.ready: list[Record] = []
-
-    def take(self, answer: Answer) -> None:
-        """Add a response to its item."""
-        item, i = self._positions[answer.position]
-        item.responses[i] = answer.response
-        self.left -= 1
-        if len(item.responses) == len(item.requests):
-            self.ready.append(item.record())
-
-
-def units(items: Sequence[Item]) -> Iterator[list[Item]]:
-    """Group items into units: the longest first, so that batches need little padding, one passage's together."""
-    contexts = [request.context_ids for item in items for request in item.requests]
-    shared = common_prefix(min(contexts), max(contexts)) if contexts else 0  # read once per unit of any size
-    sized = [(item.tokens_beyond(shared), item) for item in items]
-    longest: dict[str, int] = defaultdict(int)
-    for tokens, item in sized:
-        longest[item.group] = max(longest[item.group], tokens)
-    unit: list[Item] = []
-    room = _UNIT
-    for tokens, item in sorted(sized, key=lambda s: (-longest[s[1].group], s[1].group, -s[0], s[1].document.id)):
-        if unit and tokens > room:
-            yield unit
-            unit, room = [], _UNIT
-        unit.append(item)
-        room -= tokens
-    if unit:
-        yield unit
+        failure = explain(error, job.task)
+        if self._strict or ends_all(failure) or (job.task not in failed and len(failed) + 1 == len(self._plan)):
+            if failure is not error:
+                failure.__cause__ = error
+            raise failure
+        log.debug("%s failed", job.task, exc_info=error)
+        failed.setdefault(job.task, str(failure))
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:

@@ -70,7 +70,7 @@ def test_an_interrupted_step_goes_on(curve, monkeypatch):
         return record(item)
 
     monkeypatch.setattr(Item, "record", dies)
-    monkeypatch.setattr("evalkit.harness.run._UNIT", 20)
+    monkeypatch.setattr("evalkit.harness.run.UNIT_TOKENS", 20)
     with pytest.raises(KeyboardInterrupt):
         curve.add(live(), step=1)
     kept = len((curve.out / "step-1" / "records.jsonl").read_text().splitlines())

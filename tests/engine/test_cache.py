@@ -120,7 +120,7 @@ def test_failures_are_not_kept_nor_is_half_a_call(tmp_path, answer):
     assert len(engine.asked) == 2
     front = cached(counting(), cache)
     next(iter(front.loglikelihood([REQUEST, replace(REQUEST, continuation_ids=(5,))])))
-    assert cache.get([front._keys.of(REQUEST)]) == {}
+    assert cache.get([front.keys.of(REQUEST)]) == {}
 
 
 def test_the_least_recently_used_goes_first(tmp_path):

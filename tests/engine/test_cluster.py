@@ -57,7 +57,7 @@ def cluster():
 
 @pytest.fixture(autouse=True)
 def small_units(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "_UNIT", 400)
+    monkeypatch.setattr(run_module, "UNIT_TOKENS", 400)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EVALKIT_DATA", raising=False)
     return tmp_path
@@ -232,7 +232,7 @@ import sys, time
 from evalkit.cli import main
 from evalkit.engine import open
 from evalkit.harness import run
-run._UNIT = 400
+run.UNIT_TOKENS = 400
 
 def make(path, **options):
     engine = open.load_engine(path)
