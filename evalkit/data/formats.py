@@ -68,7 +68,7 @@ def read_parallel(*languages: str) -> Callable[[Sequence[Path]], Iterator[Row]]:
 
 
 def read_problems(paths: Sequence[Path]) -> Iterator[Row]:
-    """Yield pronoun problems in Rahman and Ng's format: sentence, pronoun, two candidates, the right one, empty line.
+    """Yield pronoun problems in Rahman and Ng's format: sentence, pronoun, candidates, the right one, empty line.
 
     Rows have the columns sentence, pronoun, candidates, label (as the hub's dataset of the same paper) and line.
     """
@@ -79,10 +79,10 @@ def read_problems(paths: Sequence[Path]) -> Iterator[Row]:
         for start in range(0, len(lines), 5):
             sentence, pronoun, candidates, answer, blank = (*lines[start : start + 5], *[""] * 5)[:5]
             options = [option.strip() for option in candidates.split(",")]
-            if blank or not (sentence and pronoun) or answer not in options or len(options) != 2:
+            if blank or not (sentence and pronoun) or answer not in options or not all(options[1:]):
                 raise DataError(
-                    f"{path} line {start + 1}: expected a sentence, its pronoun, two candidates separated by a comma, "
-                    "the right candidate and an empty line"
+                    f"{path} line {start + 1}: expected a sentence, its pronoun, two or more candidates separated by "
+                    "commas, the right candidate and an empty line"
                 )
             yield {
                 "sentence": sentence,
@@ -129,20 +129,23 @@ def _table(path: Path, columns: Mapping[str, str] | Sequence[str], delimiter: st
         raise DataError(f"{path} line {records.line_num}: not a table ({error}); is the file cut?") from None
 
 
-def read_whole(*, size: int) -> Callable[[Sequence[Path]], Iterator[Row]]:
-    """Return a reader of a text file of `size` bytes as one row `text`; a character cut off at the end is dropped.
+def read_whole(*, size: int, part: int) -> Callable[[Sequence[Path]], Iterator[Row]]:
+    """Return a reader of a text file of `size` bytes, or of its last `part`, as one row `text`.
 
-    It raises DataError for a file of another size, or one that is not UTF-8.
+    A character that either end cuts is dropped. It raises DataError for a file of another size, or one that is not
+    UTF-8.
     """
 
     def read(paths: Sequence[Path]) -> Iterator[Row]:
         for path in paths:
             with open_text(path) as file:
                 content = bytes(file.buffer.read())
-            if len(content) != size:
-                raise DataError(f"{path} has {len(content):,} bytes, expected {size:,}; is the file cut?")
+            if len(content) not in (size, part):
+                raise DataError(
+                    f"{path} has {len(content):,} bytes, expected {size:,}, or the last {part:,}; is the file cut?"
+                )
             try:
-                yield {"text": codecs.getincrementaldecoder("utf-8")().decode(content)}
+                yield {"text": codecs.getincrementaldecoder("utf-8")().decode(content.lstrip(_CONTINUATION))}
             except UnicodeDecodeError as error:
                 raise DataError(f"{path} byte {error.start}: not UTF-8 text ({error.reason})") from None
 

@@ -5,6 +5,8 @@ https://arxiv.org/abs/1806.02847, which is what GPT-2 (section 3.4) and GPT-3 us
 Link: https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html. Licence: CC BY 4.0.
 Splits: 273 schemas, no other split, so shots come from the schemas themselves (as in GPT-3). The cluster is the pair of
 candidates, which the twins of a schema share.
+`pdp`: the 60 pronoun disambiguation problems of the first challenge (Davis, Morgenstern and Ortiz 2017,
+https://doi.org/10.1609/aimag.v38i4.2734), from children's books and essays, with two to five candidates.
 `winograd` is partial scoring: the likelihood of what follows the pronoun, after each candidate.
 `winograd_full` is full scoring: the likelihood of the whole sentence with each candidate. GPT-2 plots both.
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +35,19 @@ _POSSESSIVE = {"his", "hers", "its", "their", "my", "your", "our", "her"}
 _SMALL = {"The", "A", "An", "My", "His", "Her", "Its", "Their", "Our", "Your", "This", "That", "These", "Those"}
 
 
-# The release hides that some pronouns were "his" or "her"; then what follows is one of these.
+# The release hides that some pronouns were "his" or "her"; then what follows is one of these (the second part: of PDP).
 _OWNED = frozenset(
     """
     arms back bassinet bathroom bishop boyfriend bunk chest concentration education empty legs place shoulders silence
     toy turn will
+
+    approval berth boss crew everlasting favorite feet financial hair innate shoulder Sunday wing work
     """.split()
 )
 
 
 def _read(paths: Sequence[Path]) -> Iterator[Row]:
-    """Give the 273 problems the hub's columns; [MASK] stands where the pronoun was."""
+    """Give the problems the hub's columns; [MASK] stands where the pronoun was."""
     for row in read_problems(paths):
         following = row["sentence"].partition(row["pronoun"])[2].split()
         owner = bool(following) and following[0].strip(".,") in _OWNED
@@ -77,7 +82,7 @@ def _to_example(document: Document) -> Example:
     if not pronoun or text[place : place + len(pronoun)] != pronoun:
         raise ValueError(f"expected the pronoun {pronoun!r} at character {place} of the text")
     before, after = " ".join(text[:place].split()), " ".join(text[place + len(pronoun) :].split())
-    options = texts_of(row["options"], "options")[:2]
+    options = texts_of(row["options"], "options")
     choices = tuple(_in_place(option.strip(), before=before, pronoun=pronoun) for option in options)
     gold = choice_of(row["label"], choices)
     return choice_example(
@@ -100,12 +105,19 @@ _SOURCE = BenchmarkSource(
 )
 
 
-def _task(name: str, title: str, protocols: Mapping[str, Protocol]) -> Task:
+_PDP = BenchmarkSource(
+    name="pdp",
+    hub=Hub(id="coref-data/davis_pdp_raw", config="davis_pdp", splits={"test": "test"}),
+    releases=released("wsc/PDP.txt", read=_read),
+)
+
+
+def _task(name: str, title: str, protocols: Mapping[str, Protocol], *, source: BenchmarkSource = _SOURCE) -> Task:
     return Task(
         name=name,
         family="commonsense",
         title=title,
-        source=_SOURCE,
+        source=source,
         documents=_documents,
         to_example=_to_example,
         protocols=protocols,
@@ -130,5 +142,11 @@ TASKS = (
         "winograd_full",
         "what a pronoun stands for, full scoring (Levesque et al. 2012)",
         {"gpt2": Protocol(kind="choice", query="", target="{before}{choice}{after}", metrics=("acc", "acc_per_token"))},
+    ),
+    _task(
+        "pdp",
+        "what a pronoun in a story stands for, partial scoring (Davis et al. 2017)",
+        {"gpt2": replace(_PARTIAL, paper_shots=None)},
+        source=_PDP,
     ),
 )

@@ -2,9 +2,9 @@
 
 Source: Mahoney 2006, http://mattmahoney.net/dc/textdata.html: enwik8's text, numbers spelled out.
 Licence: GFDL and CC BY-SA (Wikipedia).
-Splits: the last 5,000,000 of the 100,000,000 characters, as is usual. There are no shots. The file is one line; a
-document is a stretch of whole words of at least 50,000 characters, each with the space before it, named by its
-position. Nothing is de-tokenised; the documents' concatenation is the end of the file.
+Splits: the last 5,000,000 of the 100,000,000 characters, as is usual; a file of these alone (test.txt) will do. There
+are no shots. The file is one line; a document is a stretch of whole words of at least 50,000 characters, each with the
+space before it, named by its position. Nothing is de-tokenised; the documents' concatenation is the end of the file.
 
     document  {"text": " be ejected and hold it there examine the chamber to ensure it is clear ..."}
     prompt    (nothing)
@@ -23,6 +23,7 @@ from evalkit.types import Document, Example
 
 _CHARACTERS = 5_000_000
 # A stretch ends with a word.
+_read = read_whole(size=100_000_000, part=_CHARACTERS)
 _stretches = last_stretches(_CHARACTERS, pattern=r".{50000}[^ ]*|.+")
 
 
@@ -41,7 +42,8 @@ TASKS = (
         source=BenchmarkSource(
             name="text8",
             hub=Hub(id="afmck/text8", splits={"test": "test"}),
-            releases=released("text8/text8", read=read_whole(size=100_000_000)),
+            releases=released("text8/text8", read=_read),
+            samples=released("text8/test.txt", read=_read),
             prepare=_stretches,
         ),
         to_example=_to_example,

@@ -2,6 +2,7 @@
 
 Paper: Clark et al. 2018, "Think you have Solved Question Answering? Try ARC", https://arxiv.org/abs/1803.05457.
 Licence: CC BY-SA 4.0.
+Rows of {"query": "Question: ...", "choices": [...], "gold": 2}, as llm-foundry has them, are read too.
 Splits: test, 2,376 easy and 1,172 challenging questions, or the validation split (570 and 299) if only that is
 there; shots from train (2,251 and 1,119), else from the scored split. Most questions have four options, some three or
 five.
@@ -16,8 +17,10 @@ GPT-3 compares the probability of an answer after the question with that after t
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from evalkit.data.formats import stem_questions
-from evalkit.data.sources import BenchmarkSource, Hub, released
+from evalkit.data.sources import BenchmarkSource, Hub, Row, released
 from evalkit.harness.examples import lettered_question
 from evalkit.harness.task import Protocol, Task
 
@@ -41,6 +44,17 @@ _PROTOCOLS = {
 }
 
 
+def _with_letters(rows: Iterable[Row]) -> Iterator[Row]:
+    """Give bare rows, which have the question as it stands in a prompt and the options as a list, the hub's columns."""
+    for row in rows:
+        if "query" in row and isinstance(row.get("choices"), list):
+            question = str(row["query"]).removeprefix("Question:").removesuffix("Answer:").strip()
+            letters = [str(place) for place in range(len(row["choices"]))]
+            row = {**row, "question": question, "choices": {"text": row["choices"], "label": letters},
+                   "answerKey": str(row.get("gold"))}  # fmt: skip
+        yield row
+
+
 def _task(name: str, part: str) -> Task:
     return Task(
         name=name,
@@ -51,6 +65,7 @@ def _task(name: str, part: str) -> Task:
             hub=Hub(id="allenai/ai2_arc", config=f"ARC-{part}", splits={"test": "test", "shots": "train"}),
             releases=released(f"arc/ARC-{part}-Test.jsonl", shots=f"arc/ARC-{part}-Train.jsonl", read=_read),
             samples=released(f"arc/{part.lower()}-validation.jsonl"),
+            prepare=_with_letters,
         ),
         to_example=lettered_question("question", task="answer the question of school science"),
         protocols=_PROTOCOLS,

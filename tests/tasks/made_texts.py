@@ -23,11 +23,15 @@ def write(folder: Path) -> Path:
         _csv(folder / f"storycloze/cloze_test_{name}.csv", [_cloze(name, i) for i in range(count)])
     for split, count in (("test", 12), ("train", 6)):
         _text(folder / f"dprd/{split}.c.txt", (_problem(i) for i in range(count)))
-    for other, earlier in (("deu", "newstest2015"), ("ron", "newsdev2016")):
-        for name, count in (("newstest2016", 12), (earlier, 6)):
+    for year, other, test, earlier in (
+        (16, "deu", "newstest2016", "newstest2015"), (16, "ron", "newstest2016", "newsdev2016"),
+        (14, "deu", "newstest2014", "newstest2013"),
+    ):  # fmt: skip
+        for name, count in ((test, 12), (earlier, 6)):
             for language in ("eng", other):
                 lines = (f"{name} {language}: {_NAMES[i % 10]}, {i}.\n" for i in range(count))
-                _text(folder / f"wmt16/{other}-eng/{name}.{language}", lines)
+                _text(folder / f"wmt{year}/{other}-eng/{name}.{language}", lines)
+    _text(folder / "wsc/PDP.txt", (_masked(i) for i in range(12)))
     heldout = "1-billion-word-language-modeling-benchmark-r13output/heldout-monolingual.tokenized.shuffled"
     _text(
         folder / heldout / "news.en.heldout-00000-of-00050",
@@ -72,6 +76,13 @@ def _cloze(name: str, index: int) -> Mapping[str, str]:
         "RandomFifthSentenceQuiz2": "The friend, however, had never eaten.",
         "AnswerRightEnding": str(index % 2 + 1),
     }
+
+
+def _masked(index: int) -> str:
+    """A pronoun disambiguation problem as it is handed on: the pronoun hidden, two or three candidates."""
+    candidates = [_NAMES[(index + i) % 10] for i in range(2 + index % 2)]
+    sentence = f"{candidates[0]} met {candidates[1]}, and  [MASK]  was number {index}."
+    return f"{sentence}\n[MASK]\n {' , '.join(candidates)} \n {candidates[-1]} \n\n"
 
 
 def _problem(index: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evalkit import metrics
 from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError
 from evalkit.harness import catalog
@@ -159,8 +160,27 @@ PROBLEM = "The [MASK] fell .\n[MASK]\nThe cup ,The jug\nThe cup\n\n"
 def test_a_broken_problem_is_named(broken: str, tmp_path: Path) -> None:
     path = tmp_path / "wsc273.txt"
     path.write_text(PROBLEM + broken)
-    with pytest.raises(DataError, match=r"wsc273\.txt line 6: expected a sentence, its pronoun, two candidates"):
+    with pytest.raises(DataError, match=r"wsc273\.txt line 6: expected a sentence, its pronoun, two or more"):
         load(TASKS["winograd"], RunSettings(), DataPaths(named={"winograd": path}))
+
+
+def test_pdp_has_two_candidates_or_more(tmp_path: Path) -> None:
+    problems = (
+        "Harry lost  [MASK]  wing.\n[MASK]\n Harry , Ann's father , the captain \n the captain \n\n",
+        "Dora saw the cat near  [MASK].\n[MASK]\n Dora , cat \n Dora \n\n",
+    )
+    path = tmp_path / "PDP.txt"
+    path.write_text("".join(problems))
+    loaded = load(TASKS["pdp"], RunSettings(), DataPaths(named={"pdp": path}))
+    (_, three), (_, two) = sorted(loaded.documents, key=lambda pair: pair[0].id)
+    assert (three.gold, len(three.choices), two.gold, len(two.choices)) == (2, 3, 0, 2)
+    assert pairs(loaded.protocol, three, []) == [
+        (f"Harry lost {name}", " wing.") for name in ("Harry's", "Ann's father's", "the captain's")
+    ]
+    assert metrics.get("acc").chance(three) == pytest.approx(1 / 3)
+    row = _schema("Dora saw Ann and Eve when she left.", "she", "Dora", "Ann") | {"label": 2}
+    row["options"] = [*row["options"], "Eve"]  # as on the hub
+    assert TASKS["pdp"].to_example(Document(id="0", row=row)).output == "Eve"
 
 
 def test_the_273_schemas_have_twins(data_dir: Path) -> None:

@@ -94,10 +94,26 @@ def test_stretches_are_the_end_of_the_text(name: str, end: str, made_data: DataP
     assert 5_000_000 - 3 <= len(kept.encode()) <= 5_000_000
 
 
+@pytest.mark.parametrize(("name", "unit"), [("enwik8", "ab[[é]]\n"), ("text8", " words")])
+def test_a_file_of_the_test_split_alone_gives_the_same_documents(name: str, unit: str, tmp_path: Path) -> None:
+    whole = unit.encode() * (100_000_000 // len(unit.encode()))
+    whole += b"x" * (100_000_000 - len(whole))
+    part = whole[-5_000_000:]
+    assert name == "text8" or part[:1] == "é".encode()[1:]  # the cut leaves half a character
+    for folder, file, content in (("all", name, whole), ("part", "test.txt", part)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_bytes(content)
+    every, last = (
+        [e.input for _, e in load(catalog.bundled()[name], RunSettings(), DataPaths(named={name: path})).documents]
+        for path in (tmp_path / "all", tmp_path / "part")
+    )
+    assert every == last and 80 < len(every) <= 100
+
+
 @pytest.mark.parametrize("name", ["enwik8", "text8"])
 def test_a_file_of_another_size_is_an_error(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("abc\n")
-    with pytest.raises(DataError, match=rf"{name} has 4 bytes, expected 100,000,000; is the file cut"):
+    with pytest.raises(DataError, match=rf"{name} has 4 bytes, expected 100,000,000, or the last 5,000,000; is"):
         load(catalog.bundled()[name], RunSettings(), DataPaths(named={name: tmp_path / name}))
 
 

@@ -66,6 +66,23 @@ def test_wsc_of_the_hub_has_the_spans_beside_the_text(tmp_path: Path) -> None:
         documents("wsc", jsonl(tmp_path / "hub.jsonl", broken))
 
 
+def test_arc_reads_bare_queries(tmp_path: Path) -> None:
+    """As llm-foundry has them: the question as it stands in a prompt, the options, the place of the right one."""
+    bare = jsonl(
+        tmp_path / "arc_easy.jsonl",
+        {"query": "Question: Which is wet?", "choices": ["sand", "rain"], "gold": 1},
+        {"query": "Question: Which is dry?\nAnswer:", "choices": ["sand", "rain", "tea"], "gold": 0},
+        {"query": "Question: Which is loud?", "choices": ["sand", "rain"], "gold": 7},
+    )
+    found = examples("arc_easy", bare)
+    assert [(e.input, e.choices, e.gold) for name, e in found.items() if name != "2"] == [
+        ("Which is wet?", ("sand", "rain"), 1), ("Which is dry?", ("sand", "rain", "tea"), 0),
+    ]  # fmt: skip
+    assert "7" in found["2"].error
+    form = TASKS["arc_easy"].protocols["lm-eval"]
+    assert pairs(form, found["0"], [])[1] == ("Question: Which is wet?\nAnswer:", " rain")
+
+
 @pytest.mark.parametrize("task", ["arc_easy", "openbookqa"])
 def test_the_ai2_release_nests_its_choices(task: str, tmp_path: Path) -> None:
     stem = "question" if task == "arc_easy" else "question_stem"

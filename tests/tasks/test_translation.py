@@ -1,4 +1,4 @@
-"""WMT 2014: two files make pairs, in either direction."""
+"""WMT: two files make pairs, in either direction."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ def test_the_papers_forms(name: str, tmp_path: Path) -> None:
     }
 
 
-def test_every_direction_of_wmt16_reads_its_own_files(made_data: DataPaths) -> None:
-    for other, ending in (("de", "deu"), ("ro", "ron")):
-        for name, source in ((f"wmt16_{other}_en", ending), (f"wmt16_en_{other}", "eng")):
+def test_every_direction_reads_its_own_files(made_data: DataPaths) -> None:
+    for year, other, ending in ((14, "de", "deu"), (16, "de", "deu"), (16, "ro", "ron")):
+        for name, source in ((f"wmt{year}_{other}_en", ending), (f"wmt{year}_en_{other}", "eng")):
             loaded = load(catalog.bundled()[name], RunSettings(shots=(1,)), made_data)
             assert len(loaded.documents) == 12
-            assert {d.id: e for d, e in loaded.documents}["0"].input == f"newstest2016 {source}: Anna, 0."
+            assert {d.id: e for d, e in loaded.documents}["0"].input == f"newstest20{year} {source}: Anna, 0."
             assert len(loaded.pool.groups[""]) == 6
 
 
