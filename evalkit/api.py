@@ -20,32 +20,30 @@ from evalkit.engine.calls import Here, Placing
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
 from evalkit.engine.placing import placing
 from evalkit.errors import DataError, UsageError
-from evalkit.frames import Comparison, Forecasts, Results, Run
+from evalkit.frames import Comparison, Forecasts, Run
 from evalkit.harness.affordable import check_seconds, within
 from evalkit.harness.catalog import TASK_FOLDERS
 from evalkit.harness.draw import drawn
-from evalkit.harness.failures import MAX_FAILED, failed_tasks
+from evalkit.harness.failures import MAX_FAILED
 from evalkit.harness.prompt_cache import PromptCache
-from evalkit.harness.run import describe, settings_digest
-from evalkit.harness.run import evaluate as evaluate_tasks
 from evalkit.harness.settings import RunSettings
 from evalkit.harness.tabletask import task_from_rows
 from evalkit.harness.task import FAMILIES, Task
 from evalkit.harness.taskset import TaskSet, read_tasks
 from evalkit.metrics import METRICS, Metric
-from evalkit.runs.store import RunStore
+from evalkit.sweep import file_label, run_model, run_models
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from evalkit.engine.base import Engine
-    from evalkit.engine.cache import ResponseCache
     from evalkit.forecasts.observations import Target
     from evalkit.report.measurements import ResultReader
 
 __all__ = [
     "compare",
     "evaluate",
+    "file_label",
     "forecast",
     "load_tasks",
     "open_model",
@@ -56,6 +54,7 @@ __all__ = [
     "register_result_reader",
     "register_tasks",
     "run_model",
+    "run_models",
     "task_from_rows",
 ]
 
@@ -160,10 +159,10 @@ def evaluate(
         )  # fmt: skip
     elif (shots, tuple(seeds), limit, protocol, tuple(templates), data) != (None, (1,), None, None, (), None):
         raise UsageError("evaluate: loaded tasks already have settings; pass shots, limit, ... to load_tasks")
-    if seconds is not None:
-        tasks = within_seconds(opened, tasks, seconds)
-    tasks = estimating(tasks, estimate, earlier)
     with placing(workers=workers, address=ray, threads=threads) as place:
+        if seconds is not None:
+            tasks = within_seconds(opened, tasks, seconds, place=place)
+        tasks = estimating(tasks, estimate, earlier)
         run = run_model(
             opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None,
             strict=strict, max_failed=max_failed, place=place,
@@ -182,16 +181,17 @@ def estimating(tasks: TaskSet, estimate: int | None, earlier: Iterable[Run | str
     return tasks
 
 
-def within_seconds(model: Model, tasks: TaskSet, seconds: float) -> TaskSet:
+def within_seconds(model: Model, tasks: TaskSet, seconds: float, *, place: Placing = Here) -> TaskSet:
     """Return the tasks with as many documents as a model answers in a time; chosen once for these tasks and this time.
 
-    Raises UsageError for a time that is not above 0.
+    place: where it answers. Raises UsageError for a time that is not above 0.
     """
     check_seconds(seconds)
     if seconds not in tasks.affordable:
         began = time.monotonic()
-        engine = model.engine(None)  # without a cache, which would make documents look cheap
-        tasks.affordable[seconds] = within(engine, tasks, seconds=seconds, spent=time.monotonic() - began)
+        with closing(model.engine(None, place)) as engine:  # without a cache, which would make documents look cheap
+            spent = time.monotonic() - began
+            tasks.affordable[seconds] = within(engine, tasks, seconds=seconds, spent=spent)
     return tasks.affordable[seconds]
 
 
@@ -211,36 +211,6 @@ def _loaded_once(tasks: Tasks, **settings: Any) -> TaskSet:
         while len(_remembered) > _REMEMBERED:
             _remembered.popitem(last=False)
     return _remembered[key][1]
-
-
-def run_model(
-    model: Model,
-    tasks: TaskSet,
-    *,
-    out: Path | None,
-    cache: ResponseCache | None,
-    strict: bool = False,
-    max_failed: float = MAX_FAILED,
-    training: Mapping[str, object] | None = None,
-    place: Placing = Here,
-) -> Run:
-    """Evaluate one model on tasks that are loaded, with a cache that is open.
-
-    training: what is known of its training, instead of what the model says. place: where the engine answers.
-    """
-    known = model.training if training is None else training
-    with closing(model.engine(cache, place)) as engine:
-        about = describe(engine, tasks.loaded, tasks.settings)
-        folder = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
-        with RunStore(folder, about, training=known) as store:
-            results = evaluate_tasks(engine, tasks.loaded, tasks.settings, store, strict=strict, prompts=tasks.prompts)
-            failed = {**failed_tasks(store.done, allowed=max_failed), **store.failed}
-    return Run(folder=folder, results=Results(results), failed=failed)
-
-
-def file_label(model: Model) -> str:
-    """Return a model's name as a part of a path."""
-    return model.name.replace("/", "-").replace(":", "-")
 
 
 def compare(

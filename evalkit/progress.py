@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -15,11 +15,19 @@ from evalkit.streams import console
 log = logging.getLogger(__name__)
 
 
-class Progress(Protocol):
-    """Counts towards a total; `note` is a short text shown beside the count (a loss, a task's name)."""
+# A short text beside the count (a loss, a task's name); a function is called when the text is shown.
+Note = str | Callable[[], str]
 
-    def advance(self, amount: int, *, note: str = "") -> None:
+
+class Progress(Protocol):
+    """Counts towards a total."""
+
+    def advance(self, amount: int, *, note: Note = "") -> None:
         """Add to the count."""
+        ...
+
+    def skip(self, amount: int) -> None:
+        """Add what was done before; it does not count for the rate."""
         ...
 
 
@@ -46,13 +54,16 @@ class _Bar:
         self._note = ""
         self._rich.start()
 
-    def advance(self, amount: int, *, note: str = "") -> None:
+    def advance(self, amount: int, *, note: Note = "") -> None:
         done = self._rich.tasks[self._task].completed + amount
         count = f"{done:,.0f}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"
         speed = self._rich.tasks[self._task].speed
         rate = f"{speed:,.0f}/s" if speed else ""
-        self._note = note or self._note
+        self._note = _text(note) or self._note
         self._rich.update(self._task, advance=amount, count=count, rate=rate, note=self._note)
+
+    def skip(self, amount: int) -> None:
+        self._rich.tasks[self._task].completed += amount  # unlike update(), without a sample for the speed
 
     def close(self) -> None:
         self._rich.stop()
@@ -63,10 +74,15 @@ class _Lines:
 
     def __init__(self, label: str, total: int, unit: str, start: int, every: float = 10.0):
         self._label, self._total, self._unit, self._every = label, total, unit, every
-        self._count, self._start, self._note = start, start, ""
+        self._count, self._start = start, start
+        self._note: Note = ""
         self._began = self._printed = time.monotonic()
 
-    def advance(self, amount: int, *, note: str = "") -> None:
+    def skip(self, amount: int) -> None:
+        self._count += amount
+        self._start += amount
+
+    def advance(self, amount: int, *, note: Note = "") -> None:
         self._count += amount
         self._note = note or self._note
         if time.monotonic() - self._printed >= self._every:
@@ -78,9 +94,8 @@ class _Lines:
         rate = (self._count - self._start) / spent if spent else 0.0
         remaining = f", {(self._total - self._count) / rate:,.0f} s left" if rate and self._count < self._total else ""
         total = f"/{self._total:,}" if self._total else ""
-        text = (
-            f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, {spent:,.0f} s{remaining} {self._note}"
-        )
+        note = _text(self._note)
+        text = f"{self._label}: {self._count:,}{total} {self._unit}, {rate:,.0f}/s, {spent:,.0f} s{remaining} {note}"
         self._say(text.rstrip(), spent)
 
     def _say(self, text: str, spent: float) -> None:
@@ -103,6 +118,10 @@ class _Cell(_Lines):
         self._shown.update({"text/plain": text}, raw=True)
 
 
+def _text(note: Note) -> str:
+    return note if isinstance(note, str) else note()
+
+
 def _in_notebook() -> bool:
     """Whether this code runs in a notebook's kernel, which can display things."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -112,7 +131,10 @@ def _in_notebook() -> bool:
 class _Nothing:
     """Shows nothing."""
 
-    def advance(self, amount: int, *, note: str = "") -> None:
+    def advance(self, amount: int, *, note: Note = "") -> None:
+        pass
+
+    def skip(self, amount: int) -> None:
         pass
 
     def close(self) -> None:

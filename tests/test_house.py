@@ -24,6 +24,7 @@ LAYERS = [
     {"corpus", "comparison", "report"},
     {"train", "lm_eval"},
     {"frames"},
+    {"sweep"},
     {"api"},
     {"curves"},
     {"commands"},

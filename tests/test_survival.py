@@ -105,8 +105,8 @@ def waiting(out):
     SIGINT is heard even where the tests were started in the background, which a shell lets ignore it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    keep = run_module._Work._keep
-    run_module._Work._keep = lambda *records: (keep(*records), time.sleep(30 * begun(out)))
+    keep = run_module.Work._keep
+    run_module.Work._keep = lambda *records: (keep(*records), time.sleep(30 * begun(out)))
 
 
 def ended(child):

@@ -6,7 +6,9 @@ import argparse
 import gc
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from evalkit.commands import options
 from evalkit.errors import DiskError, EvalkitError, UsageError
 
 if TYPE_CHECKING:
+    from evalkit.engine.open import Model
     from evalkit.frames import Run
     from evalkit.types import Result
 
@@ -88,10 +91,10 @@ def run(arguments: argparse.Namespace) -> int:
     gc.set_threshold(50_000, 20)
     settings = options.settings(arguments)
     allowed = options.share(arguments.max_failed, "--max-failed")
-    names = [name for name in arguments.model.split(",") if name]
+    names = list(dict.fromkeys(filter(None, arguments.model.split(","))))
     for name in names:  # a wrong name is found before the first model has run for hours
         open.find(name)
-    outcome = _Outcome(strict=arguments.strict, allowed=allowed)
+    outcome = _Outcome(names, strict=arguments.strict, allowed=allowed)
     tasks = read_tasks(
         options.tasks(arguments), settings, options.data(arguments),
         trust_code=arguments.trust_task_code, strict=arguments.strict,
@@ -99,24 +102,30 @@ def run(arguments: argparse.Namespace) -> int:
     for name, error in tasks.failed.items():
         outcome.fail(name, error, alone=False)
     tasks = api.estimating(tasks, arguments.estimate, arguments.earlier)
-    cache = options.cache(arguments)
+    cache, several = options.cache(arguments), len(names) > 1
     with placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place:
-        for name in names:
-            try:
-                model = api.open_model(
-                    name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-                    every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
-                )  # fmt: skip
-                folder = arguments.out / api.file_label(model) if arguments.out and len(names) > 1 else arguments.out
-                done = api.run_model(
-                    model, tasks, out=folder, cache=cache, strict=arguments.strict, max_failed=allowed, place=place
-                )
-                outcome.add(model.name, done)
-            except EvalkitError as error:
-                outcome.fail(name, error, alone=len(names) == 1)
+        runs = api.run_models(
+            {name: partial(_open, name, arguments) for name in names}, tasks, cache=cache, strict=arguments.strict,
+            max_failed=allowed, place=place,
+            out=lambda model: arguments.out / api.file_label(model) if several and arguments.out else arguments.out,
+        )  # fmt: skip
+        for name, done in runs:
+            if isinstance(done, EvalkitError):
+                outcome.fail(name, done, alone=not several)
+            else:
+                outcome.runs[name] = done
     outcome.check()
     _print_results(outcome, arguments)
     return 1 if outcome.failures else 0
+
+
+def _open(name: str, arguments: argparse.Namespace) -> Model:
+    from evalkit import api
+
+    return api.open_model(
+        name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
+        every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
+    )  # fmt: skip
 
 
 def _refuse_torchrun() -> None:
@@ -131,30 +140,42 @@ def _refuse_torchrun() -> None:
 
 @dataclass
 class _Outcome:
-    """The outcome of a command: results, their folders, and failures by name of the task or model.
+    """The outcome of a command: the runs of models by name, and failures by name of the task or model.
 
-    allowed: the share of items that may fail.
+    names: of the models, in the order of the table. allowed: the share of items that may fail.
     """
 
+    names: Sequence[str]
     strict: bool
     allowed: float
-    results: list[Result] = field(default_factory=list)
-    folders: list[Path] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     first: EvalkitError | None = None
+
+    @property
+    def results(self) -> list[Result]:
+        """The results of all models."""
+        return [result for name in self.names if name in self.runs for result in self.runs[name].results]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of all models."""
+        return [self.runs[name].folder for name in self.names if name in self.runs]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why tasks and models failed."""
+        ordered = [self.runs[name] for name in self.names if name in self.runs]
+        return self.refused | {
+            f"{run.results[0].model}: {task}": reason for run in ordered for task, reason in run.failed.items()
+        }
 
     def fail(self, name: str, error: EvalkitError, *, alone: bool) -> None:
         """Record an error for the end; raise it where nothing else is left to run, or would fail as well."""
         if self.strict or alone or isinstance(error, DiskError):
             raise error
-        self.failures[name] = str(error)
+        self.refused[name] = str(error)
         self.first = self.first or error
-
-    def add(self, model: str, done: Run) -> None:
-        """Add a model's run."""
-        self.results += done.results
-        self.folders.append(done.folder)
-        self.failures |= {f"{model}: {task}": reason for task, reason in done.failed.items()}
 
     def check(self) -> None:
         """Raise the first error when everything has failed."""

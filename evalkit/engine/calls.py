@@ -179,7 +179,7 @@ class Placing(Protocol):
 class Asking:
     """The calls to one engine, and where they are answered; None among them: no other before an answer has come.
 
-    error: what drawing them raised, if anything. left: whether there may be more of them. paused: whether an answer has
+    error: what ended it early, if anything did. left: whether there may be more calls. paused: whether an answer has
     to come first. stopped: whether the answers that are still to come are ignored.
     """
 
@@ -202,16 +202,15 @@ class Asking:
         except StopIteration:
             self.left = False
         except Exception as error:
-            self.error = error
-            self.stop()
+            self.stop(error)
         else:
             self.paused = call is None
             if call is not None:
                 self.place.send(call)
 
-    def stop(self) -> None:
-        """Ask nothing more."""
-        self.left, self.stopped = False, True
+    def stop(self, error: Exception) -> None:
+        """Ask nothing more, because of an error."""
+        self.error, self.left, self.stopped = error, False, True
 
 
 def ask_in_turn(askings: Iterable[Asking]) -> Iterator[tuple[Asking, Answer | None]]:
@@ -330,7 +329,11 @@ class Here:
 
     def close(self) -> None:
         """Let the engine go, and give the process its number of threads back."""
-        self._engine = None
+        self._engine, self._make, self._shared = None, _closed, None
         if self._before is not None:
             set_threads(self._before)
             self._before = None
+
+
+def _closed() -> Engine:
+    raise RuntimeError("the engine has been let go")

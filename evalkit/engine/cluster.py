@@ -72,7 +72,8 @@ class _Member:
 class Crew:
     """Actors of one kind of device.
 
-    device: cpu, or cuda for GPUs of their own. number, threads, gpus: of actors, and of each.
+    device: cpu, or cuda for GPUs of their own. number, threads, gpus: of actors, and of each. answered: how many
+    requests each has answered, in the order in which they were started.
     """
 
     def __init__(self, *, device: str, number: int, threads: int, gpus: int = 1):
@@ -81,6 +82,7 @@ class Crew:
         self._coming: dict[Any, _Member] = {}
         self._engines: list[Workers] = []
         self._deaths: Counter[Call] = Counter()
+        self.answered: Counter[str] = Counter()
         self._compute: Mapping[str, str] = {}
 
     @property
@@ -178,9 +180,12 @@ class Crew:
             member.refused.discard(engine)
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers; say which share of the requests each of several has answered."""
         import ray
 
+        if (total := self.answered.total()) and len(self.answered) > 1:
+            each = ", ".join(f"{name} {n / total:.0%}" for name, n in self.answered.items())
+            log.info("the workers answered %s requests: %s", f"{total:,}", each)
         for member in self._members:
             ray.kill(member.actor)
         self._members, self._coming = [], {}
@@ -234,7 +239,7 @@ class Crew:
         if isinstance(report, Report):
             if self._compute in ({}, report.compute):
                 self._compute, member.up, member.ready, member.starts = report.compute, True, bool(member.engine), 0
-                member.name = f"{member.name.partition(' ')[0]} ({report.device})"
+                self._name(member, report.device)
                 if member.engine and member.engine.closed:
                     self._unload(member)
                 return
@@ -249,6 +254,11 @@ class Crew:
         if not self._members:
             raise report
         log.warning("continuing without a worker: %s", report)
+
+    def _name(self, member: _Member, device: str) -> None:
+        """Name a worker after its number and device, which may change when Ray starts it again."""
+        before, member.name = member.name, f"{member.name.partition(' ')[0]} on {device}"
+        self.answered[member.name] += self.answered.pop(before, 0)
 
     def _refused(self, member: _Member, error: Exception) -> None:
         """Do without a worker for the engine that it cannot load; the engine fails where no worker can."""
@@ -285,7 +295,8 @@ class Crew:
             values, warnings = came
             for text in dict.fromkeys(warnings):
                 log.warning("a worker: %s", text)
-            engine.take(call, values, member.name)
+            engine.take(call, values)
+            self.answered[member.name] += call.job.size if call.job else 0
             del member.calls[ref]
             self._deaths.pop(call, None)
         if engine.closed:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,8 +10,6 @@ from evalkit.engine.base import Engine
 from evalkit.engine.calls import Answer, Call, Description
 from evalkit.engine.cluster import PATIENCE, Crew
 from evalkit.engine.worker import Values
-
-log = logging.getLogger(__name__)
 
 
 class Workers:
@@ -29,7 +26,6 @@ class Workers:
         self.closed = False
         self.error: Exception | None = None
         self._done: deque[tuple[Call, Values]] = deque()
-        self._answered: Counter[str] = Counter()
         crew.add(self)
 
     @property
@@ -71,12 +67,10 @@ class Workers:
             else:
                 yield from (Answer(call, value) for value in values)
 
-    def take(self, call: Call, values: Values, worker: str = "") -> None:
-        """Take what has come of a call in a worker."""
+    def take(self, call: Call, values: Values) -> None:
+        """Take what has come of a call."""
         if not self.closed:
             self._done.append((call, values))
-            if worker and call.job:
-                self._answered[worker] += call.job.size
 
     def fail(self, error: Exception) -> None:
         """Fail the calls that are pending, and those to come: no worker can load the engine."""
@@ -110,21 +104,15 @@ class Workers:
         return self._crew.compute()
 
     def answered(self) -> Mapping[str, int]:
-        """Return how many requests each worker has answered."""
-        return self._answered
+        """Return how many requests each worker has answered, of all engines."""
+        return self._crew.answered
 
     def close(self) -> None:
-        """Let the workers go on to other engines; say which share of the requests each of several has answered."""
-        if self.closed:
-            return
+        """Let the workers go on to other engines."""
         self.closed = True
         self.pending.clear()
         self._done.clear()
         self._crew.release(self)
-        if len(self._answered) > 1:
-            total = self._answered.total()
-            shares = ", ".join(f"{n / total:.0%}" for n in self._answered.values())
-            log.info("%d workers answered %s requests: %s", len(self._answered), f"{total:,}", shares)
 
 
 class _Put:

@@ -12,12 +12,14 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from evalkit import __version__
 from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
 from evalkit.engine.calls import Answer, Call, Here, Job, ask_all
+from evalkit.engine.shares import shares
 from evalkit.errors import WorkerDiedError
 from evalkit.files import canonical_json, digest
 from evalkit.harness.aggregate import aggregate
@@ -101,12 +103,15 @@ def evaluate(
     """
     began = time.time()
     check_plan(tasks, settings, store)
-    total = sum(len(loaded.documents) * len(list(cells(loaded, settings))) for loaded in tasks)
+    total = count_items(tasks, settings)
     with progress("evaluate", total=total, unit="items", start=len(store.done)) as bar:
         answer(engine, tasks, settings, store, bar=bar, prompts=prompts, strict=strict)
-    results = conclude(tasks, store)
-    store.finish(results, {"started": round(began, 1), "seconds": round(time.time() - began, 2), "items": total})
-    return results
+    return finish(tasks, settings, store, began=began)
+
+
+def count_items(tasks: Sequence[Loaded], settings: RunSettings) -> int:
+    """Return the number of items of a run: the documents of each task in each of its cells."""
+    return sum(len(loaded.documents) * len(list(cells(loaded, settings))) for loaded in tasks)
 
 
 def check_plan(tasks: Sequence[Loaded], settings: RunSettings, store: RunStore) -> None:
@@ -126,8 +131,7 @@ def answer(
     strict: bool = True,
 ) -> None:
     """Score the documents of every cell that the store does not hold yet."""
-    plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
-    work = _Work(engine, plan, store, bar, prompts, strict=strict)
+    work = Work(engine, tasks, settings, store, bar=bar, prompts=prompts, strict=strict)
     for reply in ask_all(work.place, work.calls()):
         work.take(reply)
 
@@ -139,6 +143,14 @@ def conclude(tasks: Sequence[Loaded], store: RunStore) -> list[Result]:
     draws = {t.task.name: t.draw for t in tasks if t.draw}
     results = aggregate(scored, store.settings, own=task_metrics, draws=draws)
     return results + group_results(scored, store.settings, results=results, own=task_metrics)
+
+
+def finish(tasks: Sequence[Loaded], settings: RunSettings, store: RunStore, *, began: float) -> list[Result]:
+    """Aggregate what the store holds, and store the results with the times. began: seconds since the epoch."""
+    results = conclude(tasks, store)
+    spent = round(time.time() - began, 2)
+    store.finish(results, {"started": round(began, 1), "seconds": spent, "items": count_items(tasks, settings)})
+    return results
 
 
 def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
@@ -163,29 +175,34 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
                 )
 
 
-class _Work:
-    """The blocks and units of a run that are not complete yet, and the records that come of them."""
+class Work:
+    """The blocks and units of a run that are not complete yet, and the records that come of them.
+
+    The arguments are those of `answer`. place: where its calls are to be sent.
+    """
 
     def __init__(
         self,
         engine: Engine,
-        plan: Sequence[tuple[Loaded, Sequence[Cell]]],
+        tasks: Sequence[Loaded],
+        settings: RunSettings,
         store: RunStore,
-        bar: Progress,
-        prompts: PromptCache | None,
         *,
-        strict: bool,
+        bar: Progress,
+        prompts: PromptCache | None = None,
+        strict: bool = True,
     ):
         self.place = engine if isinstance(engine, CachedEngine) else Here(lambda: engine)
-        self._plan, self._store, self._bar, self._strict = plan, store, bar, strict
+        self._store, self._bar, self._strict = store, bar, strict
+        self._plan = [(loaded, list(cells(loaded, settings))) for loaded in tasks]
         self._cache = engine.cache if isinstance(engine, CachedEngine) else None
         self._resumed = len(store.done) > 0
         self._begun: dict[tuple[Block, int], tuple[Planned, float]] = {}
-        blocks = [block for place in range(len(plan)) for block in self._blocks(place)]
+        blocks = [block for place in range(len(tasks)) for block in self._blocks(place)]
         self._schedule = Schedule(blocks, ordered=self._cache is not None)
         keys = engine.keys if isinstance(engine, CachedEngine) and self._cache else None
-        tasks = [self.place.put(loaded) for loaded, _ in plan]
-        evaluator = Evaluator(tasks, run=store.run, tokens=UNIT_TOKENS, keys=keys, reader=engine, prompts=prompts)
+        held = [self.place.put(loaded) for loaded in tasks]
+        evaluator = Evaluator(held, run=store.run, tokens=UNIT_TOKENS, keys=keys, reader=engine, prompts=prompts)
         self.place.share(evaluator)
 
     def calls(self) -> Iterator[Call | None]:
@@ -255,7 +272,12 @@ class _Work:
     def _keep(self, finished: Finished, cell: Cell) -> None:
         if number := len(finished.scores):
             self._store.write(finished)
-            self._bar.advance(number, note=cell.task)
+            self._bar.advance(number, note=partial(self._note, cell.task))
+
+    def _note(self, task: str) -> str:
+        """Return what is being evaluated, and which share of the requests each of several workers has answered."""
+        answered = self.place.answered()
+        return f"{task}; {shares(answered)}" if any(answered.values()) else task
 
     def _give_up(self, job: Job | None, error: Exception) -> None:
         """Leave a task out from here on; raise where nothing else could go on, or should."""

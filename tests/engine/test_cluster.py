@@ -9,10 +9,12 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ import yaml
 
 import evalkit
 from evalkit.cli import _parser, main
+from evalkit.engine.calls import Asking, Call, Requests, ask_in_turn
 from evalkit.engine.fake import FakeEngine
 from evalkit.engine.placing import placing
 from evalkit.errors import CheckpointError, StoreError
@@ -30,7 +33,7 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.runs.store import read_records
 from evalkit.tokenizer import Tokenizer
-from evalkit.types import Response
+from evalkit.types import Request, Response
 from tests.conftest import REPOSITORY
 
 KILLS = int(os.environ.get("EVALKIT_KILLS", "5"))
@@ -124,6 +127,92 @@ def engine_of(answer):
     name = f"made-up-{random.random()}".replace(".", "")
     evalkit.register_engine(name, make)
     return f"{name}:x"
+
+
+def engines_of(name):
+    """Made-up engines that refuse to be loaded while another is in the same process."""
+
+    def make(text, *, dtype, device, batch_tokens):
+        import builtins
+        import weakref
+
+        loaded = builtins.__dict__.setdefault("loaded_engines", weakref.WeakSet())
+        if len(loaded):
+            raise CheckpointError(f"{text} is loaded while another engine is")
+        number = int(text[1:])
+
+        def answer(request):
+            time.sleep(0.002)
+            return Response(loglikelihood=-1.0 - (len(request.continuation) * number) % 7, tokens=1, text=text)
+
+        engine = FakeEngine(text, answer)
+        loaded.add(engine)
+        return engine
+
+    evalkit.register_engine(name, make)
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"], ["--workers", "3"]])
+def test_models_tasks_shots_and_seeds_are_one_queue(cluster, workers, small_units, capsys, caplog):
+    engines_of("queued")
+    names = [f"queued:m{number}" for number in range(4)]
+    command = ["run", "--tasks", "world_qa,world_pronouns", "--shots", "0,2", "--seeds", "1,2", "--limit", "8",
+               "--no-cache", "--threads", "1"]  # fmt: skip
+    with caplog.at_level("INFO"):
+        assert main([*command, "--model", ",".join(names), "--out", "all", "--markdown", "all.md", *workers]) == 0
+    assert "stored in all/queued-m0, all/queued-m1, all/queued-m2, all/queued-m3" in capsys.readouterr().out
+    assert "continuing without a worker" not in caplog.text
+    if workers == ["--workers", "3"]:
+        assert "3 workers: " in caplog.text  # the progress
+    for name in names[::3]:
+        assert main([*command, "--model", name, "--out", "alone"]) == 0
+        alone = Path("alone/results.json").read_bytes()
+        assert alone == (Path("all") / name.replace(":", "-") / "results.json").read_bytes()
+        shutil.rmtree("alone")
+
+
+def test_a_worker_goes_on_to_the_next_model_while_another_still_answers(cluster):
+    """The first model has one unit that takes long; the second has all the others computed meanwhile."""
+
+    def answer(request):
+        if request.task == "slow":
+            time.sleep(3)
+        return Response(loglikelihood=-1.0, tokens=1, text="no")
+
+    ended = []
+    with placing(workers=2) as place:
+        places = [place(partial(FakeEngine, name, answer), device="cpu") for name in "ab"]
+
+        def calls(task, number):
+            for _ in range(number):
+                yield Call.of(Requests([Request(kind="generate_until", task=task, doc_id="1", context_ids=(1,))]))
+
+        askings = [Asking(places[0], calls("slow", 1)), Asking(places[1], calls("fast", 20))]
+        for asking, answered in ask_in_turn(askings):
+            if answered is None:
+                ended.append(askings.index(asking))
+    assert ended == [1, 0]
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_others(cluster, checkpoint, capsys):
+    def make(text, **options):
+        raise CheckpointError(f"no weights on {text}")
+
+    evalkit.register_engine("absent", make)
+    command = [
+        "run",
+        "--model",
+        f"{checkpoint},absent:disk,{checkpoint}-2",
+        "--tasks",
+        "world_pronouns",
+        "--limit",
+        "4",
+    ]
+    shutil.copytree(checkpoint, f"{checkpoint}-2", dirs_exist_ok=True)
+    assert main([*command, "--workers", "2", "--out", "out"]) == 1
+    told = capsys.readouterr()
+    assert "failed: absent:disk" in told.out and "no weights on disk" in told.err
+    assert Path("out/tiny/results.json").exists() and Path("out/tiny-2/results.json").exists()
 
 
 def test_a_poisoned_unit_fails_its_items_alone(cluster, tasks):
