@@ -23,6 +23,7 @@ __all__ = [
     "EvalkitError",
     "Example",
     "Forecasts",
+    "Gate",
     "LearningCurve",
     "Metric",
     "Model",
@@ -39,6 +40,7 @@ __all__ = [
     "compare",
     "evaluate",
     "forecast",
+    "gate",
     "load_tasks",
     "open_model",
     "register_engine",
@@ -61,6 +63,8 @@ _HOMES = {
     "evalkit.engine.open": "Model",
     "evalkit.errors": "EvalkitError",
     "evalkit.frames": "Comparison Forecasts Results Run",
+    "evalkit.gates.gate": "gate",
+    "evalkit.gates.outcome": "Gate",
     "evalkit.harness.task": "Protocol Task",
     "evalkit.harness.taskset": "TaskSet",
     "evalkit.metrics.base": "Metric",
@@ -88,6 +92,8 @@ if TYPE_CHECKING:
     from evalkit.engine.open import Model
     from evalkit.errors import EvalkitError
     from evalkit.frames import Comparison, Forecasts, Results, Run
+    from evalkit.gates.gate import gate
+    from evalkit.gates.outcome import Gate
     from evalkit.harness.task import Protocol, Task
     from evalkit.harness.taskset import TaskSet
     from evalkit.metrics.base import Metric

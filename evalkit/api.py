@@ -102,7 +102,7 @@ def load_tasks(
         empty_context=empty_context,
     )  # fmt: skip
     places = DataPaths.from_user([f"{name}={path}" for name, path in (data or {}).items()], os.environ)
-    read = read_tasks(_words(tasks), settings, places, trust_code=trust_task_code, strict=strict)
+    read = read_tasks(task_words(tasks), settings, places, trust_code=trust_task_code, strict=strict)
     return replace(read, prompts=PromptCache())
 
 
@@ -202,7 +202,7 @@ _REMEMBERED = 4
 
 def _loaded_once(tasks: Tasks, **settings: Any) -> TaskSet:
     """Load tasks at the first call with the same names and settings, and return the same ones later."""
-    words = _words(tasks)
+    words = task_words(tasks)
     names = [word if isinstance(word, str) else f"task object {id(word)}" for word in words]
     key = repr([names, sorted(settings.items()), os.environ.get("EVALKIT_DATA")])
     if key not in _remembered:
@@ -331,7 +331,7 @@ def register_result_reader(name: str, read: ResultReader) -> None:
     READERS.add(name, read)
 
 
-def _words(tasks: Tasks) -> list[str | Task]:
+def task_words(tasks: Tasks) -> list[str | Task]:
     """Return what names tasks, one by one; a string may hold several, separated by commas."""
     given = [tasks] if isinstance(tasks, str | Path | Task) else list(tasks)
     words: list[str | Task] = []

@@ -26,7 +26,7 @@ LAYERS = [
     {"frames"},
     {"sweep"},
     {"api"},
-    {"curves"},
+    {"curves", "gates"},
     {"commands"},
     {"cli"},
     {"__main__"},

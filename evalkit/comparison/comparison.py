@@ -87,6 +87,11 @@ class Finding:
         return f"{label(self.task, self.template)} {self.shots}-shot {self.metric}"
 
     @property
+    def extent(self) -> str:
+        """Return how many documents were compared, as it is shown."""
+        return f"{self.documents:,}"
+
+    @property
     def gain(self) -> float:
         """Return the change, above zero if it is an improvement."""
         return self.change if self.higher_is_better else -self.change
@@ -117,6 +122,19 @@ class Comparison:
         """Return the findings that make the comparison fail."""
         bad = ("worse", "undecided") if self.settings.strict else ("worse",)
         return [f for f in self.gating if f.verdict in bad]
+
+    @property
+    def method(self) -> str:
+        """Return in one sentence how the verdicts were reached."""
+        return (
+            f"Paired tests on shared documents; verdicts at a familywise error of {self.settings.alpha:g} "
+            f"(Holm over {len(self.gating)}); change is new - base in points."
+        )
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Return what else is to be said, a line each."""
+        return []
 
     @property
     def verdicts(self) -> dict[str, Verdict]:

@@ -26,7 +26,9 @@ def show(comparison: Comparison, console: Console) -> None:
     console.print(_table(comparison, console))
     if aside := formatting.aside(comparison):
         console.print(Text(f"{aside} (--all-metrics counts them, --json lists them)", style="dim"))
-    console.print(Text(formatting.method(comparison), style="dim"))
+    console.print(Text(comparison.method, style="dim"))
+    for remark in comparison.remarks:
+        console.print(Text(remark))
     console.print(Text(formatting.headline(comparison), style="bold red" if comparison.failing else "bold green"))
 
 
@@ -51,6 +53,7 @@ def _table(comparison: Comparison, console: Console) -> Table | Text:
 def html(comparison: Comparison) -> str:
     """Return the findings and the outcome as HTML, for a notebook."""
     out = [_html_table(comparison.gating), f"<p>{escape(formatting.headline(comparison))}</p>"]
+    out += [f"<p>{escape(remark)}</p>" for remark in comparison.remarks]
     if aside := formatting.aside(comparison):
         out.append(f"<details><summary>{escape(aside)}</summary>\n{_html_table(comparison.others)}\n</details>")
     return "\n".join(out)

@@ -106,6 +106,16 @@ class Evidence:
     evalkit: str
     sheets: Mapping[Key, Sheet]
 
+    @property
+    def digest(self) -> str:
+        """Return a digest of all scores."""
+        total = hashlib.sha256()
+        for key, sheet in self.sheets.items():
+            total.update(str(key).encode())
+            for values in (sheet.ids, sheet.scored, *sheet.statistics.values()):
+                total.update(np.ascontiguousarray(values).tobytes())
+        return total.hexdigest()[:16]
+
 
 @dataclass
 class _Rows:

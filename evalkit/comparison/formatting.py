@@ -26,7 +26,7 @@ def columns(finding: Finding) -> list[str]:
     """Return a finding's columns, as HEADER names them."""
     f = finding
     return [
-        label(f.task, f.template), str(f.shots), f.metric, f"{f.documents:,}", figure(f.base), figure(f.new),
+        label(f.task, f.template), str(f.shots), f.metric, f.extent, figure(f.base), figure(f.new),
         signed(f.change), interval(f), probability(f.p if math.isnan(f.adjusted) else f.adjusted), judgement(f),
     ]  # fmt: skip
 
@@ -116,11 +116,3 @@ def _counted(findings: Sequence[Finding]) -> str:
     """Return how many findings have each verdict."""
     counts = Counter(f.verdict for f in findings)
     return ", ".join(f"{counts[name]} {name}" for name in ("worse", "undecided", "same", "better") if counts[name])
-
-
-def method(comparison: Comparison) -> str:
-    """Return in one sentence how the verdicts were reached."""
-    return (
-        f"Paired tests on shared documents; verdicts at a familywise error of {comparison.settings.alpha:g} "
-        f"(Holm over {len(comparison.gating)}); change is new - base in points."
-    )

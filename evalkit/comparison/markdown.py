@@ -27,7 +27,8 @@ def page(comparison: Comparison, flips: Sequence[Flip]) -> str:
         [*map(markdown, row[:-1]), f"{_MARKS[f.verdict]} {row[-1]}"]
         for f, row in zip(comparison.gating, rows, strict=True)
     ]
-    out += [*_table(header, rows), "", formatting.method(comparison), ""]
+    out += [*_table(header, rows), "", comparison.method, ""]
+    out += [f"- {markdown(remark)}" for remark in comparison.remarks] + [""] * bool(comparison.remarks)
     if aside := formatting.aside(comparison):
         header, rows = formatting.table(comparison.others)
         out += _folded(aside, _table(header, [[markdown(cell) for cell in row] for row in rows]))

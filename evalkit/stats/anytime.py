@@ -36,10 +36,16 @@ _LARGEST = 0.99
 # The log of the evidence for which the smallest bet is made: what a small alpha asks for.
 _WANTED = 5.0
 _STEPS = 40  # of the bisection for the bounds
+_FAR = 1e3  # in standard errors
 
 
 class Evidence(Protocol):
     """What was observed of new - base, in the metric's own units."""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the changes between which an interval lies."""
+        ...
 
     def against_at_most(self, change: float) -> float:
         """Return the log of the e-value against a true change of at most this."""
@@ -64,6 +70,11 @@ class BoundedMean:
     largest: float
     longest: int
     population: int | None = None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the ends of a change of scores between 0 and 1."""
+        return -1.0, 1.0
 
     def against_at_most(self, change: float) -> float:
         """Return the log of the capital won by betting that the true change is above this."""
@@ -99,6 +110,11 @@ class StudentMixture:
     freedom: float
     longest: int
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return changes so far away that they are always refuted."""
+        return self.change - _FAR * self.error, self.change + _FAR * self.error
+
     def against_at_most(self, change: float) -> float:
         """Return the log of the likelihood ratio of effects above this."""
         return self._ratio((self.change - change) / self.error)
@@ -118,12 +134,13 @@ class StudentMixture:
             return _log_mean(ratios - 0.5 * np.log1p(information) + np.log(one_sided))
 
 
-def interval(evidence: Evidence, *, least: float, most: float, level: float = LEVEL) -> tuple[float, float]:
-    """Return a confidence sequence's interval: the changes between `least` and `most` that no side has refuted.
+def interval(evidence: Evidence, *, level: float = LEVEL) -> tuple[float, float]:
+    """Return a confidence sequence's interval: the changes that no side has refuted.
 
     All intervals of one sequence, at whatever looks, cover the true change together with probability `level`.
     """
     needed = math.log(2.0 / (1.0 - level))
+    least, most = evidence.ends
     middle = (least + most) / 2.0
     spread = most - middle
 

@@ -65,8 +65,8 @@ def test_without_replacement_the_rest_of_the_benchmark_counts():
     capital = [math.exp(bounded(order[:4], population=6).against_at_most(0.0)) for order in orders]
     assert np.mean(capital) == pytest.approx(1)
     half = bounded([-1] * 60 + [0] * 60, population=130)
-    assert interval(half, least=-1, most=1)[1] < (-60 + 10) / 130 + 0.02  # the ten that are left can do no more
-    assert interval(bounded([-1] * 60 + [0] * 60), least=-1, most=1)[1] > -0.39
+    assert interval(half)[1] < (-60 + 10) / 130 + 0.02  # the ten that are left can do no more
+    assert interval(bounded([-1] * 60 + [0] * 60))[1] > -0.39
     assert bounded([-1] * 9, population=10).against_at_least(-0.79) == math.inf
 
 
@@ -78,9 +78,9 @@ def test_a_change_outside_the_range_is_refuted_at_once_or_never():
 
 def test_identical_answers_show_little():
     # With none of n documents changed, a share of about 3 / n may still change.
-    low, high = interval(bounded([0.0] * 30), least=-1, most=1)
+    low, high = interval(bounded([0.0] * 30))
     assert low == pytest.approx(-high) and 0.1 < high < 0.2
-    low, high = interval(bounded([0.0] * 1000, longest=1000), least=-1, most=1)
+    low, high = interval(bounded([0.0] * 1000, longest=1000))
     assert 0.003 < high < 0.006
 
 
@@ -98,7 +98,7 @@ def test_bounded_intervals_cover_at_every_look_together(shift):
 
 def test_bounds_are_where_the_evidence_is_just_enough():
     one = bounded([1.0] * 30 + [-1.0] * 10 + [0.0] * 100)
-    low, high = interval(one, least=-1, most=1)
+    low, high = interval(one)
     assert one.against_at_most(low) == pytest.approx(math.log(40), abs=1e-6)
     assert one.against_at_least(high) == pytest.approx(math.log(40), abs=1e-6)
     assert low < 20 / 140 < high and low > 0
@@ -118,7 +118,7 @@ def test_the_mixture_does_not_depend_on_the_unit_of_the_metric():
     large = StudentMixture(change=20.0, error=10.0, size=50, freedom=40, longest=100)
     assert small.against_at_most(-0.1) == pytest.approx(large.against_at_most(-10.0))
     assert small.against_at_most(-0.1) > 0 > small.against_at_least(-0.1)
-    low, high = interval(small, least=-1.0, most=1.4)
+    low, high = interval(small)
     assert low + high == pytest.approx(0.4) and high - 0.2 > 2.02 * 0.1  # wider than the t interval of one look
 
 

@@ -1,0 +1,97 @@
+"""What CI reads of a comparison or a gate: Markdown, JUnit and JSON, and the options for them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.errors import EvalkitError, StoreError
+
+if TYPE_CHECKING:
+    from evalkit.comparison.comparable import Pair
+    from evalkit.comparison.comparison import Comparison
+    from evalkit.comparison.evidence import Evidence
+    from evalkit.comparison.flips import Flip
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is a regression."""
+    parser.add_argument("--alpha", type=float, default=0.05, help="familywise error over all verdicts (default: 0.05)")
+    parser.add_argument(
+        "--margin", action="append", default=[], metavar="[TASK=]POINTS",
+        help="changes within this many points count as the same; for all tasks, or for one",
+    )  # fmt: skip
+    parser.add_argument("--strict", action="store_true", help="also exit 1 if anything stays undecided")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="FIELD",
+        help="compare even if this differs: tasks, documents, seeds, metric, task, protocol, data",
+    )  # fmt: skip
+
+
+def add_files(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name files."""
+    parser.add_argument("--flips", type=int, default=20, metavar="N", help="documents listed in Markdown (default: 20)")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
+
+
+def allowed(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the fields that --allow names."""
+    return tuple(name for words in arguments.allow for name in words.split(","))
+
+
+def flips(
+    arguments: argparse.Namespace, pairs: Sequence[Pair], base: Evidence, new: Evidence, comparison: Comparison
+) -> list[Flip]:
+    """Return the documents to list: those of tasks that got worse come first, the largest losses before the others."""
+    from evalkit.comparison.flips import of_pair
+
+    limit = max(0, arguments.flips) if arguments.markdown or "GITHUB_STEP_SUMMARY" in os.environ else 0
+    bad = {(f.task, f.shots, f.template) for f in comparison.failing}
+    ordered = sorted(pairs, key=lambda pair: (pair.base.task, pair.base.shots, pair.base.template) not in bad)
+    listed = [flip for pair in ordered for flip in of_pair(pair, base=base, new=new, limit=limit)]
+    return sorted(listed, key=lambda flip: ((flip.task, flip.shots, flip.template) not in bad, flip.gain))[:limit]
+
+
+def show(arguments: argparse.Namespace, comparison: Comparison, flips: Sequence[Flip]) -> None:
+    """Print the findings, and write the files."""
+    from evalkit.commands import options
+    from evalkit.comparison import display, junit, markdown
+
+    display.show(comparison, options.console())
+    _write(arguments, page=markdown.page(comparison, flips), xml=junit.suite(comparison))
+    if arguments.json:
+        _save(arguments.json, json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n")
+
+
+def write_failure(arguments: argparse.Namespace, error: EvalkitError) -> None:
+    """Write to the files why there is no comparison."""
+    from evalkit.comparison import junit, markdown
+
+    _write(arguments, page=markdown.failure(str(error)), xml=junit.failure(str(error)))
+
+
+def _write(arguments: argparse.Namespace, *, page: str, xml: str) -> None:
+    """Write what CI reads: Markdown to a file and to the job's summary, JUnit."""
+    if arguments.markdown:
+        _save(arguments.markdown, page)
+    if arguments.junit:
+        _save(arguments.junit, xml)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(page + "\n")
+        except OSError as error:
+            raise StoreError(f"cannot write $GITHUB_STEP_SUMMARY {summary}: {error.strerror}") from error
+
+
+def _save(path: Path, content: str) -> None:
+    from evalkit.files import make_folder, write_atomic
+
+    make_folder(path.parent)
+    write_atomic(path, content)
