@@ -13,6 +13,7 @@ from evalkit.errors import UsageError
 if TYPE_CHECKING:
     from evalkit.curves.learning_curve import LearningCurve
     from evalkit.curves.watching import Gate, Seen
+    from evalkit.engine.calls import Placing
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
   evalkit watch checkpoints/mine --fail-if-worse-than runs/main --from-step 5000    1 where a step is worse
   evalkit watch nanoGPT/out --tokenizer gpt2                       ckpt.pt, each time that it is written
   evalkit watch checkpoints/mine --once                            what is there now: for CI
+  evalkit watch checkpoints/mine --device cuda --workers 2         by two GPUs (needs evalkit[ray])
 
 OUT (FOLDER/eval) holds a run folder for each step, for `evalkit report OUT` and `evalkit compare`, and curve.jsonl
 with a line for each step. The same command goes on after a kill: nothing is evaluated twice.
@@ -57,6 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_trust(parser)
     options.add_begin(parser)
     options.add_engine(parser)
+    options.add_workers(parser)
     options.add_cache(parser)
     parser.set_defaults(resume=True)  # the same command continues
 
@@ -81,6 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evalkit import api
     from evalkit.curves.watching import Watch, follow
     from evalkit.engine.open import check_options
+    from evalkit.engine.placing import placing
     from evalkit.model import resolve
 
     _check(arguments)
@@ -88,11 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
     gate = _gate(arguments)
     tokenizer = resolve.path_of(arguments.tokenizer) if arguments.tokenizer else None
     name = arguments.folder.resolve().name
-    with _curve(arguments) as curve:
+    with (
+        placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place,
+        _curve(arguments, place) as curve,
+    ):
         watch = Watch(
             arguments.folder, curve, gate=gate, tokenizer=tokenizer,
-            open=lambda place, tokenizer: api.open_model(
-                place, name=name, tokenizer=tokenizer, dtype=arguments.dtype, device=arguments.device,
+            open=lambda path, tokenizer: api.open_model(
+                path, name=name, tokenizer=tokenizer, dtype=arguments.dtype, device=arguments.device,
                 batch_tokens=arguments.batch_tokens, every_window=arguments.begin == "every-window",
             ),
         )  # fmt: skip
@@ -136,7 +143,7 @@ def _gate(arguments: argparse.Namespace) -> Gate | None:
     )  # fmt: skip
 
 
-def _curve(arguments: argparse.Namespace) -> LearningCurve:
+def _curve(arguments: argparse.Namespace, place: Placing) -> LearningCurve:
     """Open the curve, with its tasks loaded once for all checkpoints."""
     from dataclasses import replace
 
@@ -151,7 +158,7 @@ def _curve(arguments: argparse.Namespace) -> LearningCurve:
     return LearningCurve(
         arguments.out or arguments.folder / "eval", replace(tasks, prompts=PromptCache()), seconds=arguments.seconds,
         tensorboard=arguments.tensorboard, wandb=arguments.wandb, cache=not arguments.no_cache,
-        max_failed=options.share(arguments.max_failed, "--max-failed"),
+        max_failed=options.share(arguments.max_failed, "--max-failed"), place=place,
     )  # fmt: skip
 
 

@@ -15,12 +15,14 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from evalkit import api
 from evalkit.curves.boards import Line, boards
+from evalkit.engine.calls import Here, Placing
 from evalkit.engine.open import Model, response_cache
 from evalkit.errors import StoreError, UsageError
 from evalkit.files import make_folder, read_json, read_log, write_atomic
@@ -45,7 +47,8 @@ class LearningCurve:
     are loaded already. seconds: score as many documents as fit into about this time, as in evalkit.evaluate; they are
     chosen at the first step and stay the same, after a restart too. tensorboard: write event files to OUT/tensorboard.
     wandb: also log to a run of this project of Weights & Biases. cache: use and keep responses known from other runs;
-    off, because weights that are being trained are never the same again.
+    off, because weights that are being trained are never the same again. place: where models answer, in this process or
+    in workers (evalkit.engine.placing).
 
     In a training of several processes only one may hold a curve. Can be used as a context manager.
 
@@ -63,6 +66,7 @@ class LearningCurve:
         wandb: str | None = None,
         cache: bool = False,
         max_failed: float = MAX_FAILED,
+        place: Placing = Here,
         **settings: Any,
     ):
         if seconds is not None:
@@ -71,7 +75,7 @@ class LearningCurve:
             raise UsageError("LearningCurve: loaded tasks already have settings; pass shots, limit, ... to load_tasks")
         self.out, self.seconds = make_folder(Path(out)), seconds
         self._tasks = tasks if isinstance(tasks, TaskSet) else api.load_tasks(tasks, **settings)
-        self._cache, self._max_failed = cache, max_failed
+        self._cache, self._max_failed, self._place = cache, max_failed, place
         self._about = describe_tasks(self._tasks.loaded, self._tasks.settings) | {"budget": seconds}
         self._chosen = self._read_chosen()
         self._boards = boards(self.out, tensorboard=tensorboard, wandb=wandb)
@@ -113,7 +117,7 @@ class LearningCurve:
             self._set_aside_replaced(folder, opened, step=step)
             run = api.run_model(
                 opened, tasks, out=folder, cache=response_cache() if self._cache else None,
-                max_failed=self._max_failed, training={**opened.training, **facts, "step": step},
+                max_failed=self._max_failed, training={**opened.training, **facts, "step": step}, place=self._place,
             )  # fmt: skip
             self._complete_lines()
         return run
@@ -153,7 +157,8 @@ class LearningCurve:
     def _chosen_tasks(self, model: Model) -> TaskSet:
         """Return the tasks with their documents, which the first step chooses where a time is given."""
         if self._chosen is None:
-            chosen = api.within_seconds(model, self._tasks, self.seconds) if self.seconds else self._tasks
+            within = partial(api.within_seconds, model, self._tasks, place=self._place)
+            chosen = within(self.seconds) if self.seconds else self._tasks
             limits = dict(chosen.settings.limits) if self.seconds else {}
             write_atomic(self.out / ABOUT, json.dumps(self._about | {"limits": limits}, indent=1) + "\n")
             self._chosen = chosen
@@ -164,7 +169,8 @@ class LearningCurve:
         if not (folder / "manifest.json").exists():
             return
         before = read_manifest(folder)["settings"].get("model")
-        now = dict(model.engine(None).signature())
+        with contextlib.closing(model.engine(None, self._place)) as engine:
+            now = dict(engine.signature())
         if not isinstance(before, dict) or before.get("hash") == now["hash"]:
             return
         self._write([line for line in self.lines if line["step"] != step])

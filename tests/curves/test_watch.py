@@ -43,6 +43,21 @@ def steps(training):
     return [line["step"] for line in lines(training)]
 
 
+def test_workers_give_the_same_bytes(training, tmp_path, caplog):
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'evalkit[ray]')")
+    ours(training / "step-20", 20)
+    transformers_checkpoint(training / "checkpoint-7", 7)
+    ours(training, 40)
+    command = words(training, "--once", "--no-cache", "--seconds", "60")
+    with caplog.at_level("INFO"):
+        assert main([*command, "--workers", "2", "--out", str(tmp_path / "two")]) == 0
+    assert "2 workers: " in caplog.text or "1 worker: " in caplog.text
+    assert main([*command, "--threads", "1", "--out", str(tmp_path / "one")]) == 0
+    for step in (7, 20, 40):
+        one, two = ((tmp_path / out / f"step-{step}" / "results.json").read_bytes() for out in ("one", "two"))
+        assert one == two and b'"threads": "1"' in one
+
+
 def test_what_is_there_is_evaluated_once(training, capsys, monkeypatch):
     ours(training / "step-20", 20)
     transformers_checkpoint(training / "checkpoint-7", 7)
