@@ -497,6 +497,7 @@ def test_no_cuda_is_said(checkpoint, capsys):
         (["train", "--size", "nano", "--corpus", "t.txt", "--vocab", "100", "--out", "o"], "need at least 257"),
         (["tasks", "coqua"], "unknown task 'coqua'"),
         (["tasks", "coqa", "--data", "coqua=."], "unknown benchmark in --data 'coqua'; did you mean 'coqa'?"),
+        (["tasks", "--data", "coqua=."], "unknown benchmark in --data 'coqua'; did you mean 'coqa'?"),
         (["models", "nanno"], "unknown model 'nanno'"),
         (["export", "MODEL", "--to", "o", "--dtype", "fp8"], "unknown dtype 'fp8'"),
         (["export", "gpt3-125M", "--to", "o"], "the weights of GPT-3 were never released"),

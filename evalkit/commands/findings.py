@@ -34,7 +34,9 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 
 def add_files(parser: argparse.ArgumentParser) -> None:
     """Add the options that name files."""
-    parser.add_argument("--flips", type=int, default=20, metavar="N", help="documents listed in Markdown (default: 20)")
+    parser.add_argument(
+        "--flips", type=int, default=12, metavar="N", help="changed answers in Markdown, up to 20 (default: 12)"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
@@ -48,14 +50,12 @@ def allowed(arguments: argparse.Namespace) -> tuple[str, ...]:
 def flips(
     arguments: argparse.Namespace, pairs: Sequence[Pair], base: Evidence, new: Evidence, comparison: Comparison
 ) -> list[Flip]:
-    """Return the documents to list: those of tasks that got worse come first, the largest losses before the others."""
-    from evalkit.comparison.flips import of_pair
+    """Return the documents to list, of the tasks that got worse before all others; none where no page is written."""
+    from evalkit.comparison.flips import worst
+    from evalkit.comparison.markdown import FLIPS
 
-    limit = max(0, arguments.flips) if arguments.markdown or "GITHUB_STEP_SUMMARY" in os.environ else 0
-    bad = {(f.task, f.shots, f.template) for f in comparison.failing}
-    ordered = sorted(pairs, key=lambda pair: (pair.base.task, pair.base.shots, pair.base.template) not in bad)
-    listed = [flip for pair in ordered for flip in of_pair(pair, base=base, new=new, limit=limit)]
-    return sorted(listed, key=lambda flip: ((flip.task, flip.shots, flip.template) not in bad, flip.gain))[:limit]
+    written = arguments.markdown or "GITHUB_STEP_SUMMARY" in os.environ
+    return worst(pairs, base, new, comparison, limit=max(0, min(arguments.flips, FLIPS))) if written else []
 
 
 def show(arguments: argparse.Namespace, comparison: Comparison, flips: Sequence[Flip]) -> None:

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     name = arguments.name or "all"
     chosen = catalog.choose([name], trust_code=arguments.trust_task_code)
+    catalog.check_data(options.data(arguments), [task for task, _ in chosen])
     if len(chosen) > 1 or name in catalog.suites() or arguments.verbose or arguments.missing:
         _list([task for task, _ in chosen], arguments)
     else:

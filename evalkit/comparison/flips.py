@@ -9,7 +9,8 @@ import numpy as np
 
 from evalkit import metrics
 from evalkit.comparison.comparable import Pair, pair_up
-from evalkit.comparison.evidence import Evidence, Sheet
+from evalkit.comparison.comparison import Comparison, Finding
+from evalkit.comparison.evidence import Evidence, Key, Sheet
 from evalkit.metrics.base import Array, Metric
 from evalkit.runs.store import read_record
 from evalkit.types import Record
@@ -68,6 +69,30 @@ def of_pair(pair: Pair, *, base: Evidence, new: Evidence, limit: int | None = No
             gold=record.gold if record else "",
             base_prediction=ours.prediction if ours else "", new_prediction=theirs.prediction if theirs else "",
         )  # fmt: skip
+
+
+def worst(pairs: Sequence[Pair], base: Evidence, new: Evidence, comparison: Comparison, *, limit: int) -> list[Flip]:
+    """Return the documents to list, task by task: the worst task first, in each task the largest loss.
+
+    Where several tasks changed they share the places, those that fail the comparison before all others.
+    """
+    failing = {_key(finding) for finding in comparison.failing}
+    ranks: dict[Key, int] = {}
+    for rank, finding in enumerate(comparison.gating):
+        ranks.setdefault(_key(finding), rank)  # of several metrics the worst
+    ranked = sorted(pairs, key=lambda pair: ranks.get(_key(pair.base), len(ranks)))
+    flips = [list(of_pair(pair, base=base, new=new, limit=limit)) for pair in ranked]
+    taken = [0] * len(flips)
+    for fails in (True, False):
+        group = [i for i, pair in enumerate(ranked) if (_key(pair.base) in failing) == fails]
+        while sum(taken) < limit and (open_ := [i for i in group if taken[i] < len(flips[i])]):
+            for i in open_[: limit - sum(taken)]:
+                taken[i] += 1
+    return [flip for own, count in zip(flips, taken, strict=True) for flip in own[:count]]
+
+
+def _key(cell: Finding | Sheet) -> Key:
+    return Key(cell.task, cell.protocol, cell.shots, cell.template)
 
 
 def _document_scores(pair: Pair, metric: Metric) -> tuple[Array, Array]:

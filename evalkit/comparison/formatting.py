@@ -103,16 +103,16 @@ def headline(comparison: Comparison) -> str:
         outcome = "regression"
     else:
         outcome = "not decided (--strict)" if comparison.failing else "no regression found"
-    return f"{outcome}: {_counted(comparison.gating)} of {len(comparison.gating)} compared"
+    return f"{outcome}: {counted(comparison.gating)} of {len(comparison.gating)} compared"
 
 
 def aside(comparison: Comparison) -> str:
     """Return how many metrics do not gate, and how they came out; empty if all do."""
     others = comparison.others
-    return f"{len(others)} metrics do not gate: {_counted(others)}, each by itself" if others else ""
+    return f"{len(others)} metrics do not gate: {counted(others)}, each by itself" if others else ""
 
 
-def _counted(findings: Sequence[Finding]) -> str:
+def counted(findings: Sequence[Finding]) -> str:
     """Return how many findings have each verdict."""
     counts = Counter(f.verdict for f in findings)
     return ", ".join(f"{counts[name]} {name}" for name in ("worse", "undecided", "same", "better") if counts[name])

@@ -7,7 +7,6 @@ from itertools import takewhile
 
 from evalkit.data.sources import DataPaths
 from evalkit.engine.base import TextEncoder
-from evalkit.harness.catalog import check_data
 from evalkit.harness.load import load
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompts import render
@@ -43,7 +42,6 @@ def prompt(
 
     Raises UsageError and DataError as a run would.
     """
-    check_data(data, [task])
     settings = RunSettings(shots=() if shots is None else (shots,), paper_shots=shots is None, protocol=protocol)
     loaded = load(task, settings, data)
     document, example = next(pair for pair in loaded.documents if not pair[1].error)

@@ -73,6 +73,49 @@ def test_markdown_is_rendered_as_tables_and_nothing_in_it_is_markup(elsewhere):
     assert "❌ worse" in head and "95% interval" in head
 
 
+def test_changed_answers_are_spread_over_the_tasks_that_fail(elsewhere):
+    """Three got worse and share the places, in the order of the table; one that only wavers gets what is left."""
+    tasks = {name: Made(scores=binary("1" * 60)) for name in ("a", "b", "c")} | {"d": Made(scores=binary("10" * 30))}
+    worse = {
+        name: Made(scores=binary("0" * lost + "1" * (60 - lost))) for name, lost in (("a", 20), ("b", 3), ("c", 30))
+    }
+    write_run(elsewhere / "x", tasks)
+    write_run(elsewhere / "y", worse | {"d": Made(scores=binary("10" * 29 + "01"))})
+
+    def listed(count, new="y"):
+        run("compare", "x", new, "--markdown", "c.md", "--flips", count)
+        folded = (elsewhere / "c.md").read_text().partition("<details>")[2].splitlines()[4:-2]
+        return [row.split(" | ")[0].removeprefix("| ") for row in folded if row]
+
+    assert listed(7) == ["c"] * 4 + ["a"] * 3
+    assert listed(40) == ["c"] * 10 + ["a"] * 10
+    write_run(elsewhere / "z", {**tasks, "b": worse["b"], "d": Made(scores=binary("10" * 29 + "01"))})
+    assert listed(12, "z") == ["b"] * 3 + ["d"] * 2
+
+
+def test_the_page_has_60_lines_whatever_is_compared(elsewhere):
+    """What has no room is counted, and a column in which nothing stands is left out."""
+    falls, stays = binary("1" * 40), binary("0" * 20 + "1" * 20)
+    names = [f"t{i:02}" for i in range(70)]
+    write_run(elsewhere / "x", {name: Made(scores=falls) for name in names})
+    write_run(
+        elsewhere / "y", {name: Made(scores=stays if i % 2 else falls, data=f"d{i}") for i, name in enumerate(names)}
+    )
+    run("baseline", "save", "x", "x.json"), run("baseline", "save", "y", "y.json")
+    for base, new, columns in (("x", "y", 7), ("x.json", "y.json", 4)):
+        assert run("compare", base, new, "--allow", "data", "--markdown", "c.md", "--flips", 50) == 1
+        lines = (elsewhere / "c.md").read_text().splitlines()
+        assert len(lines) <= 60
+        assert sum("worse" in line for line in lines[10:]) >= 10 and lines[8].startswith("- 65 more differences")
+        [more] = [line for line in lines if line.startswith("and ")]
+        shown = sum(line.startswith("| t") and " acc " in line for line in lines)
+        assert more == f"and {70 - shown} more: {35 - shown} worse, 35 same"
+        [header] = [line for line in lines if " document " in line]
+        assert header.count(" | ") == columns - 1
+    run("compare", "x", "y", "--allow", "data", "--markdown", "c.md", "--flips", 0)
+    assert "Changed" not in (elsewhere / "c.md").read_text()
+
+
 def test_the_summary_of_the_job_is_appended_to(elsewhere, monkeypatch):
     summary = elsewhere / "summary.md"
     summary.write_text("before\n")
