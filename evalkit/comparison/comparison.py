@@ -128,7 +128,7 @@ class Comparison:
         """Return in one sentence how the verdicts were reached."""
         return (
             f"Paired tests on shared documents; verdicts at a familywise error of {self.settings.alpha:g} "
-            f"(Holm over {len(self.gating)}); change is new - base in points."
+            f"(Holm over {sum(not math.isnan(f.p) for f in self.gating)}); change is new - base in points."
         )
 
     @property
@@ -169,10 +169,10 @@ def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparis
     raw = [
         _test(p, name, gates, settings, alpha=settings.alpha / (family if gates else 1)) for p, name, gates in chosen
     ]
-    adjusted = _corrected(raw, [1.0 if math.isnan(f.p) else f.p for f in raw])
-    within = _corrected(raw, [f.equivalence for f in raw])
+    adjusted, within = (_corrected(raw, [getattr(f, name) for f in raw]) for name in ("p", "equivalence"))
+    tested = max(1, sum(not math.isnan(p) for p in adjusted))
     findings = [
-        _judged(replace(f, adjusted=p, equivalence_adjusted=q), settings.alpha, family=family)
+        _judged(replace(f, adjusted=p, equivalence_adjusted=q), settings.alpha, family=tested)
         for f, p, q in zip(raw, adjusted, within, strict=True)
     ]
     comparison = Comparison(
@@ -199,6 +199,8 @@ def _test(pair: Pair, name: str, gates: bool, settings: Settings, *, alpha: floa
     metric = metrics.get(name, pair.base.rules[name])
     units, scale = pair.units(name), metric.scale
     changed = change(metric, units, resamples=settings.resamples, seed=settings.seed)
+    if pair.identical and not changed.differing:
+        changed = replace(changed, low=0.0, high=0.0, method="identical")
     margin = settings.margins.get(pair.base.task, settings.margins.get(""))
     equivalence, needed = math.nan, math.inf
     if margin is not None:
@@ -210,7 +212,7 @@ def _test(pair: Pair, name: str, gates: bool, settings: Settings, *, alpha: floa
         differing=changed.differing, seeds=pair.shared.shape[1], base=changed.base * scale, new=changed.new * scale,
         change=changed.size * scale, low=changed.low * scale, high=changed.high * scale, p=changed.p, adjusted=math.nan,
         equivalence=equivalence, equivalence_adjusted=math.nan, margin=margin, verdict="undecided", needed=needed,
-        method="identical" if pair.identical and not changed.differing else changed.method,
+        method=changed.method,
     )  # fmt: skip
 
 
@@ -225,28 +227,40 @@ def _judged(finding: Finding, alpha: float, *, family: int) -> Finding:
         equivalence=f.equivalence_adjusted if f.gates else f.equivalence,
     )  # fmt: skip
     if decided != "undecided":
-        return replace(f, verdict=decided, needed=None)
+        return replace(f, verdict=decided, needed=None, reason=_reservation(f) if decided != "same" else "")
     family = family if f.gates else 1
     reason = "; ".join(_obstacles(f, alpha, family=family))
     return replace(f, verdict=decided, needed=_needed(f, alpha / family), reason=reason)
 
 
+def _reservation(finding: Finding) -> str:
+    """Return in words why the interval of a significant change of single documents may hold 0; empty if it does not."""
+    f = finding
+    if f.method == "McNemar" or f.units < f.documents or not f.low < 0.0 < f.high:
+        return ""
+    return f"its interval allows for rare {'losses' if f.gain > 0 else 'gains'} that no document shows"
+
+
 def _obstacles(finding: Finding, alpha: float, *, family: int) -> Iterator[str]:
     """Yield in words why a change is undecided, where more than the lack of documents is to be said."""
     f = finding
-    kind = "documents" if f.units == f.documents else "passages"
+    kind = "document" if f.units == f.documents else "passage"
     corrected = f"after Holm's correction over {family}"
     if f.units < LEAST_UNITS:
-        yield f"{f.units} {kind[: -1 if f.units == 1 else None]}: a test needs at least {LEAST_UNITS}"
+        yield f"{_number(f.units, kind)}, a test needs at least {LEAST_UNITS}"
     elif not f.differing:
         yield "no difference seen"
     elif f.p <= alpha:
         yield f"{'better' if f.gain > 0 else 'worse'} by itself (p {f.p:.2g}), but not {corrected} (p {f.adjusted:.2g})"
     elif f.differing < (fewest := verdicts.fewest_differing(f.method, alpha / family)):
-        needs = f"p {alpha:g}" + (f" {corrected}" if family > 1 else "")
-        yield f"{f.differing} {kind} differ, and fewer than {fewest} cannot reach {needs}"
+        level = f"p {alpha:g}" + (f" {corrected}" if family > 1 else "")
+        yield f"{_number(f.differing, f'differing {kind}')}, it takes at least {fewest} to reach {level}"
     if f.equivalence <= alpha / 2.0:
         yield f"within {f.margin:g} by itself, but not {corrected}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _needed(finding: Finding, alpha: float) -> float:

@@ -37,7 +37,7 @@ def judgement(finding: Finding) -> str:
     if f.verdict == "same":
         return "same (identical)" if f.method == "identical" else f"same (within {f.margin:g})"
     if f.needed is None:
-        return f.verdict
+        return f"{f.verdict} ({f.reason})" if f.reason else f.verdict
     estimated = f.units >= LEAST_UNITS
     words = [needed(f.needed, estimated=estimated)] if f.differing or f.margin is not None or not estimated else []
     return f"{f.verdict} ({'; '.join([f.reason] * bool(f.reason) + words)})"
@@ -93,8 +93,9 @@ def side(model: Mapping[str, str]) -> str:
 def figures(finding: Finding) -> str:
     """Return a finding's values, change, interval and p in one line."""
     f = finding
-    p = probability(f.p if math.isnan(f.adjusted) else f.adjusted) + (" (Holm)" if f.gates else "")
-    return f"{figure(f.base)} -> {figure(f.new)}, {signed(f.change)} {interval(f)}, p {p}"
+    change = signed(f.change) if math.isnan(f.low) else f"{signed(f.change)} {interval(f)}"
+    p = f"p {probability(f.adjusted)} (Holm)" if f.gates else f"p {probability(f.p)}"
+    return f"{figure(f.base)} -> {figure(f.new)}, {change}, {p}"
 
 
 def headline(comparison: Comparison) -> str:
@@ -109,7 +110,8 @@ def headline(comparison: Comparison) -> str:
 def aside(comparison: Comparison) -> str:
     """Return how many metrics do not gate, and how they came out; empty if all do."""
     others = comparison.others
-    return f"{len(others)} metrics do not gate: {counted(others)}, each by itself" if others else ""
+    verb = "metric does" if len(others) == 1 else "metrics do"
+    return f"{len(others)} {verb} not gate: {counted(others)}, each by itself" if others else ""
 
 
 def counted(findings: Sequence[Finding]) -> str:

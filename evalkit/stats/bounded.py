@@ -10,6 +10,7 @@ errs more often than its level says, and where nothing is rare it is about as na
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,29 +25,57 @@ _ROUNDING = 1e-10  # of the saddlepoint, in standard deviations
 _CLOSE = 1e-2
 
 
-def tail(gains: Array, sizes: Array, mean: float, *, copies: float = 1.0) -> float:
-    """Return the one-sided p of a true mean gain of `mean` or less.
+@dataclass(frozen=True, kw_only=True)
+class Gains:
+    """What (m,) units gained.
 
-    gains: (m,) per unit, each between -size and size. sizes: (m,) how much each unit weighs in the mean. copies: how
-    often each unit was seen.
+    sizes: how much each unit weighs in the mean. values: the sums of what they gained; a unit of size 1 can gain from
+    least to most.
     """
-    worst = -(1.0 + mean) * float(sizes.max())
-    return _at_most_zero(gains - mean * sizes, worst, copies)
+
+    values: Array
+    sizes: Array
+    least: float = -1.0
+    most: float = 1.0
+
+    @property
+    def mean(self) -> float:
+        """The mean gain of size 1."""
+        return float(self.values.sum() / self.sizes.sum())
+
+    @property
+    def losses(self) -> Gains:
+        """The same with the sign turned."""
+        return Gains(values=-self.values, sizes=self.sizes, least=-self.most, most=-self.least)
 
 
-def interval(gains: Array, sizes: Array, *, level: float) -> tuple[float, float]:
-    """Return the two-sided interval of the mean gain; arguments as for `tail`."""
-    value, error = float(gains.sum() / sizes.sum()), (1.0 - level) / 2.0
-    low = crossing(lambda mean: tail(gains, sizes, mean) <= error, -1.0, value, steps=_STEPS)
-    high = -crossing(lambda mean: tail(-gains, sizes, mean) <= error, -1.0, -value, steps=_STEPS)
-    return low, high
+def tail(gains: Gains, mean: float, *, copies: float = 1.0) -> float:
+    """Return the one-sided p of a true mean gain of `mean` or less. copies: how often each unit was seen."""
+    worst = (gains.least - mean) * float(gains.sizes.max())
+    return _at_most_zero(gains.values - mean * gains.sizes, worst, copies)
 
 
-def copies_needed(gains: Array, sizes: Array, mean: float, *, level: float) -> float:
-    """Return how often each unit must be seen for `tail` to reach a level, where the observed mean is above `mean`."""
+def interval(gains: Gains, *, level: float) -> tuple[float, float]:
+    """Return the two-sided interval of the mean gain."""
+    error = (1.0 - level) / 2.0
+    return _low(gains, error), -_low(gains.losses, error)
+
+
+def _low(gains: Gains, error: float) -> float:
+    """Return the lowest mean gain with a tail above an error."""
+    return crossing(lambda mean: tail(gains, mean) <= error, gains.least, gains.mean, steps=_STEPS)
+
+
+def beyond(gains: Gains, margin: float) -> float:
+    """Return the p of a true mean gain of `margin` or more to either side: two one-sided tests (Schuirmann 1987)."""
+    return max(tail(side, -margin) for side in (gains, gains.losses))
+
+
+def copies_needed(gains: Gains, margin: float, *, level: float) -> float:
+    """Return how often each unit must be seen for `beyond` to reach a level; the observed mean is within the margin."""
 
     def above(doublings: float) -> bool:
-        return tail(gains, sizes, mean, copies=2.0**doublings) > level
+        return max(tail(side, -margin, copies=2.0**doublings) for side in (gains, gains.losses)) > level
 
     return float(2.0 ** crossing(above, -_DOUBLINGS, _DOUBLINGS, steps=_STEPS))
 

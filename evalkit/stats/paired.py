@@ -148,40 +148,45 @@ def interval(metric: Metric, units: Units, *, level: float = LEVEL) -> tuple[flo
     """Return the interval of new - base, NaN for too few units or, without ends of the scores, no difference at all.
 
     Scores between 0 and 1: Tango's where they are right or wrong, else Gaffke's, both of which have a width where no
-    document differs; over passages Student's t, never narrower than if their documents were independent. All other
-    metrics: the jackknife's.
+    document differs; over passages Student's t too, whichever is wider. All other metrics: the wider of the jackknife's
+    and Gaffke's.
     """
     if len(units) < LEAST_UNITS:
         return math.nan, math.nan
-    if not metric.share:
-        return jackknife_interval(metric, units, level=level)
     if metric.binary and units.single:
         return tango(*_flipped(units), n=len(units), level=level)
-    apart = units.documents or units
-    low, high = bounded.interval(apart.gains, apart.sizes, level=level)
-    if units.documents is None:
+    gains = _gains(metric, units.documents or units if metric.share else units)
+    if gains is None:
+        return math.nan, math.nan
+    low, high = bounded.interval(gains, level=level)
+    if metric.share and units.documents is None:
         return low, high
-    below, above = _passages_interval(units, level=level)
+    if metric.share:
+        below, above = _passages_interval(units, level=level)
+    else:
+        below, above = jackknife_interval(metric, units, level=level)
     return min(low, below), max(high, above)
 
 
 def equivalence(metric: Metric, units: Units, margin: float) -> float:
-    """Return the p of a change of at least `margin`, to either side: two one-sided tests (Schuirmann 1987).
+    """Return the p of a change of at least `margin`, to either side.
 
-    margin: in the metric's own units. Scores between 0 and 1: Gaffke's bound over units, which allows for changes that
-    none of them shows. Other metrics: Student's t with the jackknife's error. 1.0 where nothing can be said.
+    margin: in the metric's own units. By Gaffke's bound over units, which allows for changes that none of them shows;
+    for other metrics than scores between 0 and 1 by Student's t as well. 1.0 where nothing can be said.
     """
     base, new = units.values(metric)
     if len(units) < LEAST_UNITS or not (math.isfinite(base) and math.isfinite(new)):
         return 1.0
+    gains = _gains(metric, units)
+    if gains is None:
+        return 1.0
+    p = bounded.beyond(gains, margin)
     if metric.share:
-        return max(bounded.tail(sign * units.gains, units.sizes, -margin) for sign in (1.0, -1.0))
+        return p
     from scipy.special import stdtr
 
     spread = change_noise(metric, units)
-    if not spread.variance > 0:
-        return 1.0
-    return float(stdtr(spread.freedom, (abs(new - base) - margin) / math.sqrt(spread.variance)))
+    return max(p, float(stdtr(spread.freedom, (abs(new - base) - margin) / math.sqrt(spread.variance))))
 
 
 def copies_needed(metric: Metric, units: Units, margin: float, *, level: float) -> float:
@@ -192,28 +197,56 @@ def copies_needed(metric: Metric, units: Units, margin: float, *, level: float) 
     base, new = units.values(metric)
     if not abs(new - base) < margin or len(units) < LEAST_UNITS:  # NaN too
         return math.inf
+    gains = _gains(metric, units)
+    return bounded.copies_needed(gains, margin, level=level) if gains else math.inf
+
+
+def _gains(metric: Metric, units: Units) -> bounded.Gains | None:
+    """Return what each unit adds to the change; None where a metric without ends shows no difference.
+
+    Of a metric of sums: the jackknife's pseudo-values (Tukey 1958). No unit is taken to move the value further than the
+    one that moves it most would with the largest weight.
+    """
     if metric.share:
-        return max(bounded.copies_needed(sign * units.gains, units.sizes, -margin, level=level) for sign in (1.0, -1.0))
-    reach = student(math.inf, level=1.0 - 2.0 * level)
-    return (reach / (margin - abs(new - base))) ** 2 * change_noise(metric, units).variance or math.inf
+        return bounded.Gains(values=units.gains, sizes=units.sizes)
+    base, new = units.values(metric)
+    without = deviations(metric, units.new) - deviations(metric, units.base)
+    moved = -(len(units) - 1.0) * (without - without.mean())
+    weights = metric.weights(units.base[:, :-1], units.base[:, -1])
+    most = int(np.abs(moved).argmax())
+    reach = float(abs(moved[most]) * weights.max() / weights[most])
+    if not 0 < reach < math.inf:
+        return None
+    change = new - base
+    return bounded.Gains(values=change + moved, sizes=np.ones(len(units)), least=change - reach, most=change + reach)
 
 
 def student_p(metric: Metric, units: Units) -> float:
     """Return the two-sided p of Student's t over few units.
 
-    Of scores between 0 and 1 on the units' gains, which may differ in size (Ibragimov and Müller 2010, Journal of
-    Business & Economic Statistics 28), with at least the variance that independent documents would have: the gains of
-    three passages can be alike by chance. Of other metrics on the jackknife's changes.
+    Scores between 0 and 1: of the units' gains, which may differ in size (Ibragimov and Müller 2010, Journal of
+    Business & Economic Statistics 28), and not below what independent documents would have: the gains of three passages
+    can be alike by chance. Other metrics: of the jackknife's changes.
     """
+    if metric.share:
+        return max(_gains_p(part) for part in (units, units.documents or units))
+    base, new = units.values(metric)
+    spread = change_noise(metric, units)
+    return _two_sided(new - base, spread.variance, spread.freedom)
+
+
+def _gains_p(units: Units) -> float:
+    """Return the two-sided p of Student's t over the gains of units."""
+    return _two_sided(float(units.gains.sum()), _variance(units, 0.0), len(units) - 1.0)
+
+
+def _two_sided(change: float, variance: float, freedom: float) -> float:
+    """Return the two-sided p of Student's t."""
     from scipy.special import stdtr
 
-    if metric.share:
-        gain, variance, freedom = float(units.gains.sum()), _variance(units, 0.0), len(units) - 1.0
-    else:
-        base, new = units.values(metric)
-        spread = change_noise(metric, units)
-        gain, variance, freedom = new - base, spread.variance, spread.freedom
-    return float(2.0 * stdtr(freedom, -abs(gain) / math.sqrt(variance))) if variance > 0 else 1.0
+    if variance > 0:
+        return float(2.0 * stdtr(freedom, -abs(change) / math.sqrt(variance)))
+    return 0.0 if change and variance == 0 else 1.0
 
 
 def _passages_interval(units: Units, *, level: float) -> tuple[float, float]:
@@ -229,12 +262,9 @@ def _passages_interval(units: Units, *, level: float) -> tuple[float, float]:
 
 
 def _variance(units: Units, mean: float) -> float:
-    """Return the variance of the sum of gains beyond a mean, at least that of independent documents."""
-    variances = []
-    for part in (units, units.documents or units):
-        rest = part.gains - mean * part.sizes
-        variances.append(len(rest) / (len(rest) - 1.0) * float(((rest - rest.mean()) ** 2).sum()))
-    return max(variances)
+    """Return the variance of the sum of the units' gains beyond a mean."""
+    rest = units.gains - mean * units.sizes
+    return len(rest) / (len(rest) - 1.0) * float(((rest - rest.mean()) ** 2).sum())
 
 
 def _flipped(units: Units) -> tuple[int, int]:
@@ -285,10 +315,8 @@ def change_noise(metric: Metric, units: Units) -> Noise:
 
 
 def jackknife_interval(metric: Metric, units: Units, *, level: float = LEVEL) -> tuple[float, float]:
-    """Return Student's interval of new - base with the jackknife's error; NaN where no unit differs."""
+    """Return Student's interval of new - base with the jackknife's error."""
     base, new = units.values(metric)
     spread = change_noise(metric, units)
-    if not spread.variance > 0:
-        return math.nan, math.nan
     reach = student(spread.freedom, level=level) * math.sqrt(spread.variance)
     return new - base - reach, new - base + reach

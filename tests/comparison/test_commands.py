@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -148,6 +149,25 @@ def test_strict_and_margins(elsewhere, capsys):
     assert [f.get("type") for f in junit("c.xml").iter("failure")] == ["undecided"]
     assert run("compare", "base", "near", "--strict", "--margin", "wavers=7") == 0
     assert "same (within 7)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_nothing_is_cut_on_any_terminal(elsewhere, width):
+    from rich.console import Console
+
+    from evalkit.comparison import display
+    from evalkit.comparison.baseline import read
+    from evalkit.comparison.comparison import Settings, compare
+
+    console = Console(width=width, record=True, file=io.StringIO())
+    display.show(compare(read(elsewhere / "base"), read(elsewhere / "new"), Settings())[0], console)
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width and any("falls" in line for line in lines)
+    text = " ".join(" ".join(lines).split())
+    assert (
+        "-50.00" in text
+        and "1 differing document, it takes at least 6 to reach p 0.05 after Holm's correction over 3" in text
+    )
 
 
 WRONG = {

@@ -234,7 +234,7 @@ def test_too_few_that_differ_say_how_many_it_takes(tmp_path):
     """Four of four lost have p 0.0625 by the mid-p: five it takes, of one task."""
     old, new = (Made(scores=binary(bits + "1" * 36)) for bits in ("1111", "0000"))
     found = against(tmp_path, {"t": new}, {"t": old}).findings[0]
-    assert found.reason == "4 documents differ, and fewer than 5 cannot reach p 0.05" and found.needed == 50
+    assert found.reason == "4 differing documents, it takes at least 5 to reach p 0.05" and found.needed == 50
 
 
 def test_two_passages_say_how_many_it_takes(tmp_path):
@@ -246,7 +246,7 @@ def test_two_passages_say_how_many_it_takes(tmp_path):
     found = against(tmp_path, {"t": new}, {"t": old}, margins={"": 90.0}).findings[0]
     assert (found.verdict, found.units) == ("undecided", 2) and math.isnan(found.low) and found.needed == 45
     assert formatting.judgement(found) == (
-        "undecided (2 passages: a test needs at least 3; at least 45 documents are needed)"
+        "undecided (2 passages, a test needs at least 3; at least 45 documents are needed)"
     )
 
 
