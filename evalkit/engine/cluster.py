@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -133,12 +133,11 @@ class Crew:
             came, _ = ray.wait(coming, num_returns=1, timeout=timeout)
         if not came and timeout and not any(m.up for m in self._members):
             log.warning("waiting for workers: Ray has no room for them (%s)", _room(ray))
-        for ref in came:
-            if ref in self._coming:
-                self._started(ref, self._coming.pop(ref))
+        came = set(came)
+        for ref in self._coming.keys() & came:
+            self._started(ref, self._coming.pop(ref))
         for member in list(self._members):
-            if not member.calls.keys().isdisjoint(came):
-                self._finished(member)
+            self._finished(member, came)
         for engine in self._engines:
             self.distribute(engine)
 
@@ -272,35 +271,35 @@ class Crew:
         else:
             log.warning("continuing without a worker: %s", error)
 
-    def _finished(self, member: _Member) -> None:
-        """Take a worker's answers in order, up to the first that is still to come, or up to its death."""
+    def _finished(self, member: _Member, came: Set[Any]) -> None:
+        """Take a worker's answers that have come in order, up to the first that has not, or up to its death."""
         import ray
 
-        engine = member.engine
-        assert engine
         while member.calls:
             ref, call = next(iter(member.calls.items()))
-            if not ray.wait([ref], timeout=0)[0]:
+            if ref not in came:
                 return
+            engine = member.engine
+            assert engine
             try:
-                came = ray.get(ref)
+                answer = ray.get(ref)
             except ray.exceptions.RayError as error:
                 task = call.taken_by(member.number).task
                 log.warning("a worker died at %s (%s); what it was computing is repeated", task, type(error).__name__)
                 self._deaths[call] += 1
-                came = None
-            if came is None:
+                answer = None
+            if answer is None:
                 self._died(member, engine)
                 return
-            values, warnings = came
+            values, warnings = answer
             for text in dict.fromkeys(warnings):
                 log.warning("a worker: %s", text)
             engine.take(call, values)
             self.answered[member.name] += call.job.size if call.job else 0
             del member.calls[ref]
             self._deaths.pop(call, None)
-        if engine.closed:
-            self._unload(member)
+            if engine.closed:
+                self._unload(member)
 
     def _died(self, member: _Member, engine: Workers) -> None:
         """Send a dead worker's calls to others, unless the one that it was computing has killed too many."""

@@ -1,84 +1,120 @@
-"""What workers cost and gain: a run in one process beside one and two workers, and the queue with made-up engines.
+"""What workers cost and gain: one and two beside a run in one process, and 64 that sleep instead of computing.
 
-    python tests/benchmarks/measure_workers.py run --model micro --limit 300 --workers 1,2
-    python tests/benchmarks/measure_workers.py queue --workers 8 --milliseconds 100 --requests 300 --calls 800
+    python tests/benchmarks/measure_workers.py speed --model micro --limit 300
+    python tests/benchmarks/measure_workers.py scale --actors 64 --requests 10M
     python tests/benchmarks/measure_workers.py plan --documents 20000
 
-`run` prints, for each round, the seconds of the run without starting up, and the processor seconds of this process.
-`queue` sends calls to actors that sleep: efficiency is the time that they slept of the time that they could have.
-`plan` answers at once, and prints what is left: building prompts, scoring, storing.
+`speed` runs the same documents in this process, with one worker and with two, in turns, all loaded before the clock
+starts, and prints the ratios of the medians; on a machine that is busy, the processor's time tells more than the clock.
+`scale` hands units that take a fixed time to actors, stores what a real unit would give, and aggregates: only the
+actors' prompts, network and scores are made up. It prints the efficiency, the time that they slept of the time that
+they could have slept, and what the process that gives out the work takes of a core and of memory.
+`plan` answers at once in this process, and prints what a request costs beside its answer.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import tempfile
 import time
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import evalkit
-from evalkit.engine.calls import Call, ask_all
+from evalkit.engine import cluster
+from evalkit.engine.cached import CachedEngine
+from evalkit.engine.calls import load
 from evalkit.engine.fake import FakeEngine
 from evalkit.engine.placing import placing
+from evalkit.engine.worker import Report, Worker
 from evalkit.errors import program
-from evalkit.types import Request, Response
+from evalkit.harness import run as run_module
+from evalkit.harness.taskset import TaskSet
+from evalkit.harness.units import BlockPlan, Scored, UnitPlan
+from evalkit.progress import progress, silent
+from evalkit.runs.scores import Scores, _Documents
+from evalkit.runs.store import Finished, RunStore, read_records
+from evalkit.types import Record, Response
+
+_CHOICES = ("one", "two", "three", "four")
 
 
-def sleeping(milliseconds: float) -> FakeEngine:
-    """An engine that sleeps before each call."""
+class Sleeper(Worker):
+    """A worker that needs no torch, which takes seconds to import."""
 
-    class Sleeping(FakeEngine):
-        def _respond(self, requests):
-            time.sleep(milliseconds / 1000)
-            return ((i, Response(loglikelihood=-1.0, tokens=10)) for i in range(len(requests)))
+    def start(self, *, device: str, threads: int) -> Report:
+        """Say nothing of how it computes."""
+        return Report({}, "made up")
 
-    return Sleeping("sleeping", lambda _: Response())
+    def load(self, make, shared, *, expected, device, threads):
+        """Make the engine."""
+        self._engine, self._shared = load(make, expected=expected), shared
+        return self.start(device=device, threads=threads)
+
+    def unload(self) -> None:
+        """Let it go."""
+        self._engine = self._shared = None
 
 
-def measure_queue(*, workers: int, milliseconds: float, requests: int, calls: int) -> None:
-    """Print the efficiency of sleeping workers and what the driver needs for them."""
-    context = tuple(range(1000, 1060))
-    asked = [
-        Request(kind="loglikelihood", task="t", doc_id=str(i), context="a question " * 20 + str(i),
-                context_ids=(*context, i), continuation_ids=tuple(range(i, i + 10)))
-        for i in range(requests)
+class MadeUp:
+    """An evaluator whose units take a fixed time. records: of one cell, what a real unit gives."""
+
+    def __init__(self, records: Sequence[Record], *, requests: int, seconds: float):
+        self._records, self._requests, self._seconds = records, requests, seconds
+        self._lines = Finished.of(records, run="made-up").lines.splitlines(keepends=True)
+        self._held: dict[int, Any] = {}
+
+    def plan(self, engine, job):
+        """Cut a block into units of as many documents."""
+        size = len(self._records)
+        starts = range(job.block.start, job.block.stop, size)
+        documents = [tuple(range(start, min(start + size, job.block.stop))) for start in starts]
+        units = [UnitPlan(documents=each, requests=len(each) * self._requests // size) for each in documents]
+        return BlockPlan(units=units, failed=Finished(lines=b"", scores=Scores()))
+
+    def score(self, engine, job):
+        """Sleep, and give the records the names of these documents."""
+        began = time.monotonic()
+        numbers, cell = job.unit.documents, job.block.cell
+        lines = b"".join(
+            line.replace(b'"doc_id":"', b'"doc_id":"%d-' % number)
+            for number, line in zip(numbers, self._lines, strict=False)
+        )
+        if len(numbers) not in self._held:
+            [self._held[len(numbers)]] = Scores(self._records[: len(numbers)])._cells.values()
+        scores = Scores()
+        documents = scores._documents[cell.task] = _Documents()
+        for number in numbers:
+            documents.number(str(number), "", "")
+        scores._cells[cell] = self._held[len(numbers)]
+        time.sleep(max(0.0, self._seconds - (time.monotonic() - began)))
+        yield Scored(finished=Finished(lines=lines, scores=scores), last=True)
+
+
+def questions(documents: int, *, shots: Sequence[int] = (0,), seeds: Sequence[int] = (1,)) -> TaskSet:
+    """Return made-up questions with four short choices each."""
+    rows = [
+        {"question": f"What is question {i} about this thing, and which of the four is right?", "choices": _CHOICES,
+         "answer": i % 4}
+        for i in range(documents)
     ]  # fmt: skip
-    with placing(workers=workers) as place:
-        actors = place(partial(sleeping, milliseconds), device="cpu")
-        for _ in ask_all(actors, [Call(asked[:1]) for _ in range(10 * workers)]):  # until all have started
-            pass
-        while actors.starting:
-            actors.wait()
-        began, processor = time.monotonic(), time.process_time()
-        count = sum(1 for _ in ask_all(actors, (Call(asked) for _ in range(calls))))
-        seconds, processor = time.monotonic() - began, time.process_time() - processor
-        actors.close()
-    assert count == calls * requests
-    print(
-        f"{workers} workers, {calls} calls of {requests} requests and {milliseconds:g} ms: {seconds:.1f} s, efficiency "
-        f"{calls * milliseconds / 1000 / workers / seconds:.1%}, {count / seconds:,.0f} requests/s; driver "
-        f"{processor / seconds:.0%} of a core, {1000 * processor / calls:.2f} ms per call, "
-        f"{_resident() >> 10} MiB"
-    )
+    task = evalkit.task_from_rows("made_up", rows, query="Q: {question}\nA:", choices="choices", answer="answer")
+    return evalkit.load_tasks([task], shots=shots, seeds=seeds)
+
+
+def immediate(text: str = "", **options: object) -> FakeEngine:
+    """An engine that answers at once."""
+    return FakeEngine("made-up", lambda _: Response(loglikelihood=-1.0, tokens=1))
 
 
 def measure_plan(*, documents: int) -> None:
     """Print what a request of a four-way choice costs beside its answer, and a document in memory."""
-    rows = [
-        {"question": f"What is question {i} about this thing, and which of the four is right?", "answer": i % 4}
-        for i in range(documents)
-    ]
-    choices = ("one", "two", "three", "four")
-    task = evalkit.task_from_rows(
-        "made_up", [{**row, "choices": choices} for row in rows], query="Q: {question}\nA:", choices="choices",
-        answer="answer",
-    )  # fmt: skip
-    evalkit.register_engine("immediate", lambda text, **options: sleeping(0))
-    loaded = evalkit.load_tasks([task])
+    evalkit.register_engine("immediate", immediate)
+    loaded = questions(documents)
     with tempfile.TemporaryDirectory() as folder:
         before = _resident()
         processor, began = time.process_time(), time.monotonic()
@@ -87,8 +123,141 @@ def measure_plan(*, documents: int) -> None:
     assert run.results[0].n == documents
     print(
         f"{4 * documents:,} requests in {seconds:.1f} s: {1e6 * processor / documents / 4:.0f} microseconds of a core "
-        f"each; {(_resident() - before) / documents:.1f} KiB per document"
+        f"each; {(_resident() - before) / documents:.2f} KiB per document"
     )
+
+
+def sample_of(tasks: TaskSet, documents: int) -> Sequence[Record]:
+    """Return the records of the first documents in one cell."""
+    evalkit.register_engine("immediate", immediate)
+    with tempfile.TemporaryDirectory() as folder:
+        few = tasks.limited({"made_up": documents})
+        run = evalkit.evaluate("immediate:x", few, out=Path(folder) / "run", cache=False)
+        records = list(read_records(run.folder))
+    return [record for record in records if record.cell == records[0].cell]
+
+
+def measure_scale(*, actors: int, requests: str, per_unit: int, milliseconds: float, documents: int) -> None:
+    """Print the efficiency of sleeping actors, and what the driver needs for them."""
+    total = int(float(requests.removesuffix("M")) * (1e6 if requests.endswith("M") else 1))
+    cells = max(1, round(total / documents / 4))
+    tasks = questions(min(documents, total // 4), shots=(1,), seeds=tuple(range(1, cells + 1)))
+    made_up = MadeUp(sample_of(tasks, per_unit // 4), requests=per_unit, seconds=milliseconds / 1000)
+    cluster.Worker = Sleeper
+    run_module.Evaluator = lambda *args, **options: made_up
+    with placing(workers=actors) as place, tempfile.TemporaryDirectory() as folder:
+        workers = place(immediate, device="cpu")
+        began = time.monotonic()
+        engine = CachedEngine(workers, device="cpu", cache=None, **workers.describe())
+        while workers.starting:
+            workers.wait()
+        print(f"{actors} actors started in {time.monotonic() - began:.0f} s", flush=True)
+        with RunStore(Path(folder) / "run", run_module.describe(engine, tasks.loaded, tasks.settings)) as store:
+            _scale(engine, tasks, store, actors=actors, per_unit=per_unit, seconds=milliseconds / 1000)
+            engine.close()
+
+
+def _scale(engine, tasks, store, *, actors: int, per_unit: int, seconds: float) -> None:
+    """Hand everything out, print the figures, and aggregate."""
+    began, processor, before = time.monotonic(), time.process_time(), _resident()
+    [loaded] = tasks.loaded
+    documents = len(loaded.documents) * len(list(run_module.cells(loaded, tasks.settings)))
+    bar = _Slope(documents)
+    run_module.answer(engine, tasks.loaded, tasks.settings, store, bar=bar)
+    wall, processor = time.monotonic() - began, time.process_time() - processor
+    units = -(-4 * documents // per_unit)
+    print(
+        f"{4 * documents:,} requests in {units:,} units of {seconds * 1000:g} ms: {wall:.1f} s, {units / wall:.0f} "
+        f"units/s, {4 * documents / wall:,.0f} requests/s, efficiency {units * seconds / actors / wall:.1%}"
+    )
+    print(
+        f"driver: {processor / wall:.0%} of a core, {1e6 * processor / units:.0f} microseconds a unit, "
+        f"{_resident() >> 10} MiB at most, {before >> 10} MiB before; {bar}"
+    )
+    began, processor = time.monotonic(), time.process_time()
+    results = run_module.conclude(tasks.loaded, store)
+    store.finish(results, {})
+    print(
+        f"aggregated: {time.monotonic() - began:.1f} s, {time.process_time() - processor:.1f} s of a core, "
+        f"{_resident() >> 10} MiB at most; {results[0].n:,} documents"
+    )
+
+
+class _Slope:
+    """Notes the memory as documents are done."""
+
+    def __init__(self, total: int):
+        self._total, self._done, self._notes = total, 0, list[str]()
+
+    def advance(self, amount: int, *, note: str = "") -> None:
+        """Note it at each quarter."""
+        quarter = 4 * self._done // self._total
+        self._done += amount
+        if 4 * self._done // self._total > quarter:
+            self._notes.append(f"{_resident() >> 10} MiB at {self._done / self._total:.0%}")
+
+    def __str__(self) -> str:
+        return ", ".join(self._notes)
+
+
+def measure_speed(*, model: str, tasks: str, shots: str, limit: int, rounds: int) -> None:
+    """Print the seconds of the same documents in this process, with one worker and with two, in turns."""
+    loaded = evalkit.load_tasks(tasks, shots=[int(k) for k in shots.split(",")], limit=limit)
+    seconds: dict[str, list[float]] = {}
+    spent: dict[str, list[float]] = {}
+    written = set()
+    for number in range(rounds):
+        for name, workers in (("in this process", None), ("one worker", 1), ("two workers", 2)):
+            with _placed(model, workers) as (engine, startup, processors), tempfile.TemporaryDirectory() as folder:
+                about = run_module.describe(engine, loaded.loaded, loaded.settings)
+                with RunStore(Path(folder) / "run", about) as store:
+                    before, began = processors(), time.monotonic()
+                    with silent(), progress("", total=0, unit="") as bar:
+                        run_module.answer(engine, loaded.loaded, loaded.settings, store, bar=bar)
+                    taken = time.monotonic() - began
+                    each = [after - one for after, one in zip(processors(), before, strict=True)]
+                    store.finish(run_module.conclude(loaded.loaded, store), {})
+                written.add((store.folder / "results.json").read_bytes())
+            seconds.setdefault(name, []).append(taken)
+            spent.setdefault(name, []).append(sum(each))
+            shares = ", ".join(f"{one:.2f}" for one in each)
+            print(f"{number + 1}: {name}: {taken:.2f} s; processor {shares} s; start-up {startup:.1f} s", flush=True)
+    assert len(written) == 1, "the results differ"
+    plain, one, two = (statistics.median(each) for each in seconds.values())
+    cpu_plain, cpu_one, cpu_two = (statistics.median(each) for each in spent.values())
+    print(f"medians: {plain:.2f} s in this process, {one:.2f} s with one worker, {two:.2f} s with two")
+    print(
+        f"one worker: {one / plain - 1:+.1%} time, {cpu_one / cpu_plain - 1:+.1%} processor time than in this process"
+    )
+    print(f"two workers: {one / two:.2f} times as fast as one, {cpu_two / cpu_one - 1:+.1%} processor time")
+
+
+@contextmanager
+def _placed(model: str, workers: int | None) -> Iterator[tuple[CachedEngine, float, object]]:
+    """Load an engine; give it, the seconds that this took, and a function for the processor seconds of each process."""
+    began = time.monotonic()
+    with placing(workers=workers, threads=1) as place, nullcontext():
+        places = []
+        engine = evalkit.open_model(model).engine(
+            None, lambda make, device: places.append(place(make, device=device)) or places[0]
+        )
+        at = places[0]
+        at.describe()
+        while workers and at.starting:
+            at.wait()
+
+        def processors() -> list[float]:
+            import ray
+
+            members = at._crew._members if workers else []
+            return [time.process_time(), *ray.get([m.actor.__ray_call__.remote(_processor) for m in members])]
+
+        yield engine, time.monotonic() - began, processors
+        engine.close()
+
+
+def _processor(actor: object) -> float:
+    return time.process_time()
 
 
 def _resident() -> int:
@@ -96,50 +265,28 @@ def _resident() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def measure_run(*, model: str, tasks: str, limit: int, workers: list[int], rounds: int) -> None:
-    """Print the seconds of the same run in this process and with workers, in turns."""
-    loaded = evalkit.load_tasks(tasks, shots=[0, 2], limit=limit)
-    evalkit.evaluate(model, loaded, out=Path(tempfile.mkdtemp()) / "run", cache=False, threads=1)  # builds the prompts
-    seconds: dict[str, list[float]] = {}
-    for number in range(rounds):
-        for name, options in {"plain": {"threads": 1}, **{f"{n} workers": {"workers": n} for n in workers}}.items():
-            with tempfile.TemporaryDirectory() as folder:
-                began = time.process_time()
-                run = evalkit.evaluate(model, loaded, out=Path(folder) / "run", cache=False, **options)
-                processor = time.process_time() - began
-                taken = json.loads((run.folder / "manifest.json").read_text())["timing"]["seconds"]
-                bytes_of = len((run.folder / "results.json").read_bytes())
-            seconds.setdefault(name, []).append(taken)
-            print(f"round {number}: {name}: {taken:.1f} s, driver {processor:.1f} s of processor, {bytes_of} bytes")
-    for name, each in seconds.items():
-        print(f"{name}: median {statistics.median(each):.1f} s, best {min(each):.1f} s")
-
-
 @program
 def main() -> None:
     """Measure what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(required=True, dest="what")
-    run = what.add_parser("run")
-    run.add_argument("--model", default="micro")
-    run.add_argument("--tasks", default="world-quick")
-    run.add_argument("--limit", type=int, default=200)
-    run.add_argument("--workers", default="1,2")
-    run.add_argument("--rounds", type=int, default=3)
-    queue = what.add_parser("queue")
-    queue.add_argument("--workers", type=int, default=8)
-    queue.add_argument("--milliseconds", type=float, default=100)
-    queue.add_argument("--requests", type=int, default=300)
-    queue.add_argument("--calls", type=int, default=800)
+    speed = what.add_parser("speed")
+    speed.add_argument("--model", default="micro")
+    speed.add_argument("--tasks", default="world-quick")
+    speed.add_argument("--shots", default="0,2")
+    speed.add_argument("--limit", type=int, default=200)
+    speed.add_argument("--rounds", type=int, default=5)
+    scale = what.add_parser("scale")
+    scale.add_argument("--actors", type=int, default=64)
+    scale.add_argument("--requests", default="10M", help="such as 500000 or 10M")
+    scale.add_argument("--per-unit", type=int, default=300)
+    scale.add_argument("--milliseconds", type=float, default=100)
+    scale.add_argument("--documents", type=int, default=100_000, help="of the task; they are repeated in several cells")
     plan = what.add_parser("plan")
     plan.add_argument("--documents", type=int, default=20_000)
     words = vars(parser.parse_args())
-    if (chosen := words.pop("what")) == "queue":
-        measure_queue(**words)
-    elif chosen == "plan":
-        measure_plan(**words)
-    else:
-        measure_run(**{**words, "workers": [int(n) for n in words["workers"].split(",")]})
+    measure = {"speed": measure_speed, "scale": measure_scale, "plan": measure_plan}
+    measure[words.pop("what")](**words)
 
 
 if __name__ == "__main__":
