@@ -163,11 +163,18 @@ def read_json(path: Path, error: type[EvalkitError]) -> Any:
     """Read a JSON file. Raises `error`, naming the file and if possible the line, for any fault."""
     check_regular(path, error)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise error(f"{path} is missing") from None
     except OSError as cause:
         raise error(f"cannot read {path}: {cause.strerror or cause}") from cause
+    return parse_json(content, path, error)
+
+
+def parse_json(content: bytes, path: Path, error: type[EvalkitError]) -> Any:
+    """Read the content of a JSON file. Raises `error`, naming the file and if possible the line, for any fault."""
+    try:
+        return json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as cause:
         raise error(f"{path} is not UTF-8 text (byte {cause.start})") from None
     except json.JSONDecodeError as cause:

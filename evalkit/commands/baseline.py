@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from evalkit.commands import options
+from evalkit.commands import history
 
 SUMMARY = "Save a run as a small file to commit; show the trend over many of them."
 EXAMPLES = """examples:
   evalkit baseline save runs/main baselines/main.json
-  evalkit baseline history baselines/*.json --csv trend.csv     in the order given, the oldest first
+  evalkit baseline save runs/main scores/today.json --commit $GITHUB_SHA --date 2026-11-30
+  evalkit baseline history baselines/*.json --csv trend.csv     the same as evalkit history
 """
 
 
@@ -20,23 +22,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     save = actions.add_parser("save", help="write a baseline file from a run")
     save.add_argument("run", type=Path, metavar="RUN", help="run folder")
     save.add_argument("file", type=Path, metavar="FILE", help="the baseline file, for example baselines/main.json")
-    history = actions.add_parser("history", help="the trend of each metric over baselines and runs")
-    history.add_argument("files", type=Path, nargs="+", metavar="FILE", help="baseline files or run folders, in order")
-    history.add_argument("--csv", type=Path, metavar="FILE", help="also write a line per metric and baseline")
-    history.add_argument("--all-metrics", action="store_true", help="every metric, not only each task's first")
+    save.add_argument("--commit", default="", metavar="HASH", help="the commit to record, for a file kept outside git")
+    save.add_argument("--date", default="", metavar="DAY", help="its day to record, for example 2026-11-30")
+    history.configure(actions.add_parser("history", help="the trend of each metric over baselines and runs"))
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Save, or show the history."""
-    from evalkit.comparison import baseline, history
-    from evalkit.files import write_atomic
+    from evalkit.comparison import baseline, versions
 
-    if arguments.action == "save":
-        size = baseline.save(baseline.read(arguments.run), arguments.file)
-        print(f"saved {arguments.run} as {arguments.file} ({size:,} bytes)")
+    if arguments.action == "history":
+        history.run(arguments)
         return
-    past = [baseline.read(path) for path in arguments.files]
-    trends = history.trends(past, all_metrics=arguments.all_metrics)
-    history.show(past, trends, options.console())
-    if arguments.csv:
-        write_atomic(arguments.csv, history.as_csv(past, trends))
+    versions.check_record(arguments.commit, arguments.date)
+    evidence = replace(baseline.read(arguments.run), commit=arguments.commit, date=arguments.date)
+    size = baseline.save(evidence, arguments.file)
+    print(f"saved {arguments.run} as {arguments.file} ({size:,} bytes)")

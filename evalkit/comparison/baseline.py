@@ -18,7 +18,7 @@ import numpy as np
 from evalkit.comparison.evidence import Evidence, Sheet, Value, check_statistics, read_run
 from evalkit.comparison.packing import pack, pack_ids, unpack, unpack_ids
 from evalkit.errors import StoreError
-from evalkit.files import canonical_json, digest, make_folder, read_json, write_atomic
+from evalkit.files import canonical_json, digest, make_folder, parse_json, read_json, write_atomic
 from evalkit.metrics.base import Array
 from evalkit.runs.shapes import check
 
@@ -85,6 +85,8 @@ class _File:
     sheets: Sequence[_Sheet]
     documents: Sequence[_Documents]
     columns: Sequence[str]
+    commit: str = ""
+    date: str = ""
 
 
 def read(path: Path) -> Evidence:
@@ -104,6 +106,8 @@ def save(evidence: Evidence, path: Path) -> int:
         "sheets": sheets,
         "documents": documents.items,
         "columns": columns.items,
+        **({"commit": evidence.commit} if evidence.commit else {}),
+        **({"date": evidence.date} if evidence.date else {}),
     }
     make_folder(path.parent)
     content = json.dumps(body | {"checksum": digest(canonical_json(body))}, indent=1, ensure_ascii=False) + "\n"
@@ -113,7 +117,15 @@ def save(evidence: Evidence, path: Path) -> int:
 
 def read_baseline(path: Path) -> Evidence:
     """Read a baseline file. Raises StoreError for one that is cut, damaged or of a later version, or no baseline."""
-    raw = read_json(path, StoreError)
+    return _evidence(read_json(path, StoreError), path)
+
+
+def parse(content: bytes, path: Path) -> Evidence:
+    """Read the content that a baseline file has or had. Raises StoreError as read_baseline does."""
+    return _evidence(parse_json(content, path, StoreError), path)
+
+
+def _evidence(raw: Any, path: Path) -> Evidence:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise StoreError(f"{path} is neither a run folder nor a baseline file (evalkit baseline save makes one)")
     if raw.get("version") not in _READ:
@@ -132,7 +144,10 @@ def read_baseline(path: Path) -> Evidence:
             raise ValueError("a task appears twice")
         for sheet in sheets:
             check_statistics(sheet)
-        return Evidence(path=path, model=raw["model"], evalkit=raw["evalkit"], sheets=by_key)
+        return Evidence(
+            path=path, model=raw["model"], evalkit=raw["evalkit"], sheets=by_key, commit=raw.get("commit", ""),
+            date=raw.get("date", ""),
+        )  # fmt: skip
     except (TypeError, ValueError) as error:
         raise StoreError(f"{path} is not a whole baseline file ({error}); save it again") from None
 

@@ -99,12 +99,17 @@ class Sheet:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A run or a baseline file. model: its name, hash and dtype. sheets: in the run's order of tasks."""
+    """A run or a baseline file. model: its name, hash and dtype. sheets: in the run's order of tasks.
+
+    commit, date: what a baseline stands for, the commit's digits and a day (2026-11-30); "" where it is not recorded.
+    """
 
     path: Path
     model: Mapping[str, str]
     evalkit: str
     sheets: Mapping[Key, Sheet]
+    commit: str = ""
+    date: str = ""
 
     @property
     def digest(self) -> str:

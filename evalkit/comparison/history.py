@@ -12,9 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evalkit import metrics
 from evalkit.comparison import formatting
 from evalkit.comparison.evidence import Evidence, Key, Sheet, Value, label
+from evalkit.comparison.versions import names
 from evalkit.sinks import csv_cell
+
+# Characters of a column of values, and of those beside them.
+_COLUMN, _BESIDE = 10, 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,21 +71,33 @@ def _rules(sheet: Sheet, metric: str) -> tuple[object, ...]:
     return dict(sheet.signature), sheet.rules[metric], sheet.seeds, sheet.ids.tolist()
 
 
+def higher_is_better(history: Sequence[Evidence], trend: Trend) -> bool:
+    """Return whether more is better, of the rule that the last baseline with the metric has."""
+    last = next(
+        e.sheets[trend.key] for e, point in zip(reversed(history), reversed(trend.points), strict=True) if point
+    )
+    return metrics.get(trend.metric, last.rules[trend.metric]).higher_is_better
+
+
 def show(history: Sequence[Evidence], lines: Sequence[Trend], console: Console) -> None:
     """Print a row per metric and a column per baseline."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "shots", "metric", *(evidence.path.stem for evidence in history), "last - first"):
+    fitting = max(2, (console.width - _BESIDE) // _COLUMN)
+    hidden = max(0, len(history) - fitting)
+    for name in ("task", "shots", "metric", *names(history)[hidden:], "last - first"):
         table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
     for trend in lines:
-        name = _name(trend, lines)
-        cells = [_point(point) for point in trend.points]
-        table.add_row(*map(Text, (name, str(trend.shots), trend.metric, *cells, formatting.signed(trend.change))))
+        cells = [_point(point) for point in trend.points[hidden:]]
+        about = (title(trend, lines), str(trend.shots), trend.metric)
+        table.add_row(*map(Text, (*about, *cells, formatting.signed(trend.change))))
     console.print(table)
+    if hidden:
+        console.print(Text(f"{hidden} older not shown; --out draws all, --csv lists them", style="dim"))
     if any(point and not point[1] for trend in lines for point in trend.points):
         console.print(Text("* documents or version differ from the last: not comparable", style="yellow"))
 
 
-def _name(trend: Trend, lines: Sequence[Trend]) -> str:
+def title(trend: Trend, lines: Sequence[Trend]) -> str:
     """Return the task with its wording, and with its protocol where it was run under several."""
 
     def alike(other: Trend) -> bool:
@@ -101,7 +118,8 @@ def as_csv(history: Sequence[Evidence], lines: Sequence[Trend]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     figures_of = ("value", "low", "high", "documents", "comparable")
-    writer.writerow(["file", "model", "hash", "task", "shots", "metric", *figures_of, "protocol", "template"])
+    about = ("commit", "date", "protocol", "template")
+    writer.writerow(["file", "model", "hash", "task", "shots", "metric", *figures_of, *about])
     for trend in lines:
         for evidence, point in zip(history, trend.points, strict=True):
             if point:
@@ -110,5 +128,6 @@ def as_csv(history: Sequence[Evidence], lines: Sequence[Trend]) -> str:
                 figures = [f"{x:.9g}" if math.isfinite(x) else "" for x in (value.value, value.low, value.high)]
                 documents = int(evidence.sheets[trend.key].scored.any(axis=1).sum())
                 row = [*origin, trend.task, trend.shots, trend.metric, *figures, documents, int(comparable)]
-                writer.writerow(map(csv_cell, map(str, [*row, trend.protocol, trend.template])))
+                about = (evidence.commit, evidence.date, trend.protocol, trend.template)
+                writer.writerow(map(csv_cell, map(str, [*row, *about])))
     return out.getvalue()
