@@ -1,4 +1,5 @@
-# Two commands from nothing: `make run` and `make test`. Both set up a virtual environment in .venv first.
+# Two commands from nothing: `make run` and `make test`. Both set up a virtual environment in .venv first; the second
+# adds what developers need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +11,10 @@ export HF_HUB_OFFLINE ?= 1
 run: $(VENV)/ready
 	$(BIN)/evalkit run --model nano --tasks world --shots 0,1,4
 
-test: $(VENV)/ready lint
+test: $(VENV)/tools lint
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/ready
+lint: $(VENV)/tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -21,7 +22,7 @@ lint: $(VENV)/ready
 # Speeds of the parts; then the engine against lm-evaluation-harness, with EVALKIT_DATA on real documents: about 20
 # quiet minutes.
 LM_EVAL := .venv-lm-eval
-bench: $(VENV)/ready $(LM_EVAL)/ready
+bench: $(VENV)/tools $(LM_EVAL)/ready
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
 	$(BIN)/python -m tests.benchmarks.engine_peer.measure --lm-eval $(LM_EVAL)/bin/python --out reports/engine.md
 	$(BIN)/python -m tests.benchmarks.engine_peer.linear --out reports/engine-linear.svg
@@ -41,19 +42,19 @@ RATES := --muon-lr 0.01 --adam-lr 0.005
 comma := ,
 list = $(subst $() $(),$(comma),$(strip $(1)))
 
-ladder: $(VENV)/ready
+ladder: $(VENV)/tools
 	$(BIN)/evalkit train --size $(call list,$(RUNGS)) --corpus world --tokens 9M $(RATES) --checkpoint-keep 500 \
 	    --out $(LADDER)
 
 # Two more training seeds of the smaller sizes, to show their noise. They are pooled with models of the same corpus.
-ladder-seeds: $(VENV)/ready
+ladder-seeds: $(VENV)/tools
 	$(BIN)/evalkit train --size $(call list,$(SEEDED)) --seed 1,2 --corpus $(LADDER)/corpus --tokens 9M $(RATES) \
 	    --out $(LADDER)
 
 # A ladder on your own text: make books TEXT=FOLDER EVALKIT_DATA=FOLDER (text files; benchmark files).
 BOOK_RUNGS := maxi mini micro nano pico
 BOOKS := checkpoints/books
-books: $(VENV)/ready
+books: $(VENV)/tools
 	$(BIN)/evalkit corpus build $(TEXT) --vocab 8192 --out $(BOOKS)/corpus
 	$(BIN)/evalkit train --size $(call list,$(BOOK_RUNGS)) --corpus $(BOOKS)/corpus --sequences 16 --tokens 7M $(RATES) \
 	    --out $(BOOKS)
@@ -66,7 +67,7 @@ books: $(VENV)/ready
 # equally many tokens. reports/architectures.md compares them, reports/architectures/ has the trends of loss and tasks.
 ARCH_RUNGS := mini micro nano pico
 ARCHS := checkpoints/architectures
-architectures: $(VENV)/ready
+architectures: $(VENV)/tools
 	$(BIN)/evalkit corpus build world --vocab 3000 --out $(ARCHS)/corpus-world
 	$(BIN)/evalkit corpus build $(TEXT) --vocab 8192 --out $(ARCHS)/corpus-books
 	rm -f reports/architectures.md
@@ -91,7 +92,7 @@ architectures: $(VENV)/ready
 	done
 
 # Put the ladder into the package, at half precision.
-zoo: $(VENV)/ready
+zoo: $(VENV)/tools
 	for size in $(RUNGS); do \
 	    rm -rf evalkit/zoo/$$size && $(BIN)/evalkit export $(LADDER)/$$size --to evalkit/zoo/$$size --dtype fp16 || exit 1; \
 	done
@@ -99,15 +100,21 @@ zoo: $(VENV)/ready
 # Evaluate the bundled ladder, and other seeds where there are any; write reports/ladder.md and reports/ladder/.
 MODELS = $(RUNGS) $(wildcard $(LADDER)/*-seed?)
 RUN = $(BIN)/evalkit run --model $(call list,$(MODELS))
-report: $(VENV)/ready
+report: $(VENV)/tools
 	$(RUN) --tasks world --shots 0,1,4 --out runs/ladder
 	$(RUN) --tasks world_patterns --shots 8,16,32 --out runs/ladder-patterns
 	$(BIN)/evalkit report-ladder runs/ladder/* runs/ladder-patterns/* --documents 75000 \
 	    --out reports/ladder.md
 	$(BIN)/evalkit report runs/ladder runs/ladder-patterns --title "The ladder on the generated world" --out reports/ladder
 
+# What a run needs.
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+# Everything else: training, reports, tests.
+$(VENV)/tools: $(VENV)/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 

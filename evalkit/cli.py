@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalkit import __version__
+from evalkit import __version__, extras
 from evalkit.commands import (
     baseline,
     calibration,
@@ -100,6 +100,10 @@ def _run(arguments: argparse.Namespace, farewell: str) -> int:
         return 143 if isinstance(interrupt, Terminated) else 130
     except OSError as error:
         return _fail(_of_system(error))
+    except ImportError as error:
+        if needed := extras.missing(error):
+            return _fail(needed)
+        raise
     except Exception as error:
         if out_of_memory(error):
             return _fail(NoMemoryError(f"out of memory ({str(error).partition(chr(10))[0]})"))

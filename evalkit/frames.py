@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, overload
 
 from evalkit.comparison import comparison, display
 from evalkit.errors import UsageError
+from evalkit.extras import require
 from evalkit.forecasts.observations import Forecast
 from evalkit.forecasts.scoring import Scored
 from evalkit.forecasts.sealed import Sealed
@@ -42,8 +43,7 @@ class Results(Sequence[Result]):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row per result, with the fields of Result as columns."""
-        import pandas as pd
-
+        pd = require("pandas", "data frames")
         return pd.DataFrame([asdict(result) for result in self._results])
 
     def to_markdown(self, *, all_metrics: bool = False, levels: bool = False) -> str:
@@ -69,8 +69,7 @@ class Comparison(comparison.Comparison):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row per finding, with its fields as columns."""
-        import pandas as pd
-
+        pd = require("pandas", "data frames")
         return pd.DataFrame([asdict(finding) for finding in self.findings])
 
     def __repr__(self) -> str:
@@ -126,8 +125,7 @@ class Forecasts(Sequence[Forecast]):
 
         reason: why there is no forecast (the value is then the best guess), else None.
         """
-        import pandas as pd
-
+        pd = require("pandas", "data frames")
         scored = {id(s.forecast): s for s in self.scored}
         rows = [
             {

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evalkit.forecasts.sealed import Sealed
 
+from evalkit.extras import require
+
 log = logging.getLogger(__name__)
 
 SUMMARY = "Report on stored runs: trends, tables, fits and samples, as a page and as files."
@@ -56,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     from evalkit.report.pages import assemble, reference, writing
     from evalkit.report.selection import select
 
+    require("matplotlib", "reports")
     measured, problems = measurements.read(arguments.runs)
     for problem in problems:
         log.warning("left out: %s: %s", problem.path, problem.reason)

@@ -298,7 +298,10 @@ def _train_one(arguments: argparse.Namespace, *, size: str, seed: int, ranks: Ra
         print(f"{config.steps:,} steps of {config.sequences} x {config.length} tokens; {rates}", file=sys.stderr)
     loop.train(config, text, tokenizer, out, resume=resume, start=start, surroundings=surroundings)
     if ranks.first:
-        losses.write(out)
+        try:
+            losses.write(out)
+        except UsageError as error:  # without the package that draws, the training is as good
+            log.warning("no figure of the loss: %s", error)
         shape = config.model
         print(f"{shape.parameters:,} parameters ({shape.block_parameters:,} without embeddings) in {out}")
 

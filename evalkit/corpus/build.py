@@ -28,6 +28,7 @@ from evalkit.corpus.recipe import Recipe
 from evalkit.corpus.sources import Source
 from evalkit.corpus.statistics import Statistics, gather, removed
 from evalkit.errors import DataError, StoreError, UsageError
+from evalkit.extras import require
 from evalkit.files import canonical_json, digest, make_folder, read_json, write_atomic
 from evalkit.progress import progress
 from evalkit.tokenizer import Tokenizer
@@ -82,8 +83,11 @@ class Plan:
 def build(plan: Plan, *, jobs: int | None = None) -> Statistics:
     """Make the corpus, or continue an unfinished one, in `jobs` processes (None: one per core).
 
-    Raises UsageError if the folder holds another corpus or build, DataError for bad sources or no text at all.
+    Raises UsageError if the folder holds another corpus or build, or without the extra [corpus]; DataError for bad
+    sources or no text at all.
     """
+    for package in ("pyarrow", "rensa"):
+        require(package, "corpora", extra="corpus")
     jobs = jobs or os.cpu_count() or 1
     if 0 < sum(source.size for source in plan.sources) < _SMALL:
         jobs = 1  # other processes would take longer to start

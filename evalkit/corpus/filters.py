@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from evalkit.corpus.clean import clean
-from evalkit.corpus.extras import require
 from evalkit.corpus.formats import Raw
 from evalkit.corpus.recipe import Recipe
 from evalkit.errors import UsageError
+from evalkit.extras import require
 
 # A long document's language is identified from this many characters at each of three places.
 _EXCERPT = 1000

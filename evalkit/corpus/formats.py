@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from evalkit.corpus.extras import require
 from evalkit.data.readers import (
     decode_line,
     open_bytes,
@@ -23,6 +22,7 @@ from evalkit.data.readers import (
     read_raw_lines,
 )  # fmt: skip
 from evalkit.errors import DataError
+from evalkit.extras import require
 
 # A longer text file is split into several documents, so that memory stays bounded.
 LONGEST = 16 << 20  # bytes
@@ -177,9 +177,7 @@ def _read_value(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
 
 def read_parquet(path: Path, raw: IO[bytes], naming: Naming) -> Iterator[Raw]:
     """Yield the text column of each row; other columns are not read."""
-    import pyarrow
-    from pyarrow import parquet
-
+    pyarrow, parquet = require("pyarrow", "parquet files"), require("pyarrow.parquet", "parquet files")
     try:
         with parquet.ParquetFile(path) as file:
             columns = file.schema_arrow.names
@@ -256,8 +254,7 @@ def _of_record(record: Any, content: bytes, naming: Naming) -> Raw:
 def read_dataset(identifier: str, config: str | None, split: str, naming: Naming) -> Iterator[Raw]:
     """Yield the text column of a dataset: on the hub, a folder in its layout, or one written by save_to_disk."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    import datasets
-
+    datasets = require("datasets", "datasets of the hub")
     try:
         if (Path(identifier) / "state.json").exists() or (Path(identifier) / "dataset_dict.json").exists():
             stored = datasets.load_from_disk(identifier)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evalkit.errors import StoreError, UsageError
+from evalkit.extras import require
 from evalkit.files import digest, make_folder, read_json, write_atomic
 from evalkit.train.log import board, check_tensorboard
 
@@ -76,11 +77,7 @@ class WeightsAndBiases:
     """
 
     def __init__(self, out: Path, *, project: str):
-        try:
-            import wandb
-        except ImportError:
-            raise UsageError("--wandb needs the package wandb: pip install 'evalkit[wandb]'") from None
-        self._wandb, self._out, self._project = wandb, out, project
+        self._wandb, self._out, self._project = require("wandb", "runs of --wandb"), out, project
         self._sent = out / "wandb.json"
         self._run: Any = None
 

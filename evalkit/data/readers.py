@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from evalkit.errors import DataError
+from evalkit.extras import require
 from evalkit.files import check_regular
 
 Row = Mapping[str, Any]
@@ -27,8 +28,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 def _zstandard(file: Path | IO[bytes]) -> IO[bytes]:
     # Arrow's reader detects a truncated file and continues with a second frame; zstandard.open does neither.
-    import pyarrow
-
+    pyarrow = require("pyarrow", "files ending in .zst")
     return io.BufferedReader(pyarrow.input_stream(file, compression="zstd"))
 
 
@@ -173,9 +173,7 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
         if path.suffix != ".parquet":
             yield from read_jsonl([path])
             continue
-        import pyarrow
-        from pyarrow import parquet
-
+        pyarrow, parquet = require("pyarrow", "parquet files"), require("pyarrow.parquet", "parquet files")
         check_regular(path, DataError)
         try:
             with parquet.ParquetFile(path) as file:
@@ -280,9 +278,7 @@ def count_rows(path: Path) -> int:
         return sum(1 for _ in _read_list(path))
     if path.suffix != ".parquet":
         return sum(1 for _, line in read_lines(path) if line.strip())
-    import pyarrow
-    from pyarrow import parquet
-
+    pyarrow, parquet = require("pyarrow", "parquet files"), require("pyarrow.parquet", "parquet files")
     check_regular(path, DataError)
     try:
         return int(parquet.read_metadata(path).num_rows)

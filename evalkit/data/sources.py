@@ -31,6 +31,7 @@ from evalkit.data.readers import (
     row_place,
 )
 from evalkit.errors import DataError, NoDataError, UsageError
+from evalkit.extras import require
 from evalkit.files import cached_text, canonical_json, digest, hash_files
 
 log = logging.getLogger(__name__)
@@ -285,6 +286,7 @@ class BenchmarkSource:
 
     def _load_hub(self, split: Split) -> Any:
         hub = self.hub
+        require("datasets", f"documents of the hub's {hub.id}")
         try:
             return _hub_dataset(hub.id, hub.config, hub.splits.get(split, hub.splits["test"]), hub.revision)
         except Exception as error:  # the library has no common base class for its failures
@@ -317,8 +319,7 @@ def _hub_dataset(repository: str, config: str | None, split: str, revision: str 
 def open_dataset(path: str, config: str | None, **options: Any) -> Any:
     """Open a dataset with the `datasets` library, whose errors have no common class."""
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    import datasets
-
+    datasets = require("datasets", "datasets of the hub")
     datasets.disable_progress_bars()
     # Its retries say nothing beyond the error that follows them.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

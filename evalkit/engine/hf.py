@@ -18,7 +18,8 @@ from evalkit.engine.generation import Prompt, Reading
 from evalkit.engine.hf_network import Network
 from evalkit.engine.network_reading import reading
 from evalkit.engine.network_scoring import score
-from evalkit.errors import CheckpointError, UsageError
+from evalkit.errors import CheckpointError
+from evalkit.extras import require
 from evalkit.files import check_regular, hash_files
 from evalkit.model import onednn
 from evalkit.model.folder import begin_setting
@@ -102,10 +103,7 @@ def load(
     Raises UsageError if transformers is not installed, CheckpointError for a folder that cannot be read, weights that
     do not match the configuration, and models that are not causal decoders.
     """
-    try:
-        import transformers
-    except ImportError:
-        raise UsageError("hf: models need transformers: pip install evalkit[hf]") from None
+    transformers = require("transformers", "models that transformers runs")
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder / 'config.json'} is missing")
     for path in _decisive(folder):

@@ -19,6 +19,7 @@ from evalkit.engine.cluster import Crew
 from evalkit.engine.compute import check_threads
 from evalkit.engine.workers import Workers
 from evalkit.errors import UsageError
+from evalkit.extras import require
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +68,7 @@ def _connected(address: str | None, *, cpus: int) -> Iterator[Any]:
     # Read when Ray is imported: nobody is told that it is used here, and a worker keeps the devices it can see.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(f"--workers and --ray need Ray: pip install 'evalkit[ray]' ({error})") from None
+    ray = require("ray", "--workers and --ray")
     if ray.is_initialized():
         yield ray
         return

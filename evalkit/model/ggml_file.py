@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import CheckpointError, UsageError
+from evalkit.errors import CheckpointError
+from evalkit.extras import require
 from evalkit.files import check_regular
 from evalkit.model.pieces import Shape
 
@@ -26,7 +27,6 @@ _VERSIONS = (2, 3)
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _LIST = 8, 9
 _ALIGNMENT = 32
-_INSTALL = "reading GGUF needs the gguf package: pip install 'evalkit[gguf]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,7 @@ class File:
     """
 
     def __init__(self, path: Path):
-        try:
-            import gguf
-        except ImportError as error:
-            raise UsageError(f"{path}: {_INSTALL}") from error
-        self._path, self._gguf = path, gguf
+        self._path, self._gguf = path, require("gguf", f"{path}: GGUF files")
         check_regular(path, CheckpointError)
         try:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from evalkit.errors import CheckpointError, unknown
+from evalkit.extras import require
 from evalkit.model import formats, hub
 from evalkit.model.config import GPT3, HUB, LADDER
 
@@ -43,6 +44,7 @@ def path_of(name: str) -> Path:
             return Path(plain)
         if not plain or plain.startswith((".", "/", "~")) or plain.count("/") > 1:
             raise CheckpointError(f"no checkpoint folder {plain} (hf: takes a folder or a hub ID such as owner/name)")
+        require("transformers", f"models that transformers runs, such as {plain},")
         return hub.folder(plain, hub.ANY)
     shipped = bundled()
     if name in shipped:

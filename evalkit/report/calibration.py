@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from evalkit.errors import UsageError
+from evalkit.extras import require
 from evalkit.types import Record
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -83,8 +84,8 @@ def calibrate(answered: Sequence[Answer], *, shares: Sequence[float] = SHARES, g
     """Compare confidence with accuracy. Raises UsageError when there is no answer."""
     if not answered:
         raise UsageError("no answer to calibrate")
-    from sklearn.calibration import calibration_curve
-    from sklearn.metrics import brier_score_loss
+    calibration_curve = require("sklearn.calibration", "calibration curves").calibration_curve
+    brier_score_loss = require("sklearn.metrics", "calibration curves").brier_score_loss
 
     right = [answer.right for answer in answered]
     confidences = [answer.confidence for answer in answered]

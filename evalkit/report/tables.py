@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit import sinks
 from evalkit.data.readers import read_sheet, read_tables
 from evalkit.errors import DataError, UsageError
+from evalkit.extras import require
 from evalkit.files import write_atomic
 from evalkit.report import benchmarks
 from evalkit.report.columns import COLUMNS, is_missing
@@ -255,7 +256,7 @@ def write(path: Path, lines: Sequence[Values]) -> None:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{path}: a table's name ends with {', '.join(SUFFIXES)}")
     if path.suffix == ".parquet":
-        import pandas as pd
+        pd = require("pandas", "tables of results")
 
         frame = pd.DataFrame(lines, columns=list(COLUMNS))
         whole = ("parameters", "tokens", "step", "seed", "shots", "n")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import UsageError
+from evalkit.extras import require
 from evalkit.files import read_log, write_atomic
 
 METRICS = "metrics.jsonl"
@@ -88,10 +88,7 @@ def _cut(path: Path, step: int) -> None:
 
 def check_tensorboard() -> None:
     """Raise UsageError if the package is not installed."""
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        raise UsageError("--tensorboard needs the package tensorboard: pip install 'evalkit[tensorboard]'") from None
+    require("tensorboard", "files of --tensorboard")
 
 
 def board(folder: Path, step: int) -> Any:

@@ -194,7 +194,7 @@ def test_weights_and_biases_are_sent_each_line_once(curve, monkeypatch):
 )
 def test_a_package_that_is_not_installed_is_asked_for_first(tmp_path, monkeypatch, module, option, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UsageError, match=f"needs the package {module}: pip install '{extra}'"):
+    with pytest.raises(UsageError, match=f"need the package {module}: pip install '{extra}'"):
         LearningCurve(tmp_path, [colours()], **option)
 
 

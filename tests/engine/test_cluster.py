@@ -273,7 +273,7 @@ def test_wrong_options_are_named(checkpoint, capsys, monkeypatch):
     assert main([*command, "--workers", "2"]) == 2
     said = capsys.readouterr().err
     assert "--workers must be at least 1, not 0" in said and "--threads must be at least 1, not 0" in said
-    assert "--workers and --ray need Ray: pip install 'evalkit[ray]'" in said
+    assert "--workers and --ray need the package ray: pip install 'evalkit[ray]'" in said
 
 
 def test_torchrun_is_told_what_to_do_instead(checkpoint, monkeypatch, capsys):

@@ -417,7 +417,7 @@ def test_a_model_that_sees_later_tokens_is_refused(tokenizer, tmp_path):
 
 def test_without_transformers_the_error_says_what_to_install(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UsageError, match=r"pip install evalkit\[hf\]"):
+    with pytest.raises(UsageError, match=r"pip install 'evalkit\[hf\]'"):
         load(folders("llama"))
 
 

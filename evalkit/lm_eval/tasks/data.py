@@ -15,6 +15,7 @@ from typing import Any
 
 from evalkit.data.sources import DataPaths, Split, open_dataset
 from evalkit.errors import DataError, NoDataError
+from evalkit.extras import require
 from evalkit.files import canonical_json, digest
 from evalkit.lm_eval.tasks.functions import plain, references
 from evalkit.lm_eval.tasks.taskfile import TaskFile
@@ -182,10 +183,9 @@ def _from_folder(folder: Path, file: TaskFile, options: Mapping[str, Any]) -> Ma
 
 
 def _from_file(path: Path) -> Any:
-    import datasets
-
     from evalkit.data.readers import read_tables
 
+    datasets = require("datasets", "task files of lm-evaluation-harness")
     return datasets.Dataset.from_list([dict(row) for row in read_tables([path])])
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evalkit.extras import require
+
 INK, SOFT, RULE = "#20242b", "#666b75", "#dddfe3"
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
@@ -88,8 +90,7 @@ class Drawn:
 
 def render(figure: Figure) -> Drawn:
     """Draw a figure. The same panels give the same bytes (no dates, fixed ids)."""
-    import matplotlib
-
+    matplotlib = require("matplotlib", "figures")
     # The Agg canvas is requested by name below, so nothing depends on a display or changes the user's backend.
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "svg.hashsalt": figure.name}):
         figure_canvas = _compose(figure.panels)
