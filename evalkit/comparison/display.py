@@ -52,7 +52,7 @@ def _block(finding: Finding) -> Text:
     """Return a finding in two lines."""
     f = finding
     verdict = (formatting.judgement(f), _STYLES[f.verdict])
-    return Text.assemble(f"{f.name}: ", verdict, f"\n  {formatting.figures(f)}, n {f.documents:,}")
+    return Text.assemble(f"{f.name}: ", verdict, f"\n  {formatting.figures(f)}, n {f.extent}")
 
 
 def html(comparison: Comparison) -> str:

@@ -30,7 +30,7 @@ from evalkit.frames import Run
 from evalkit.gates import plan as plans
 from evalkit.gates.outcome import Gate, outcome
 from evalkit.gates.plan import Plan
-from evalkit.gates.reading import Budget
+from evalkit.gates.reading import Budget, Part
 from evalkit.gates.settings import GateSettings, check_weights
 from evalkit.gates.sides import ModelSide, Side, StoredSide
 from evalkit.gates.suite import Suite
@@ -126,8 +126,8 @@ def decide(
 ) -> Decided:
     """Plan, read and decide. asked: the settings of load_tasks. The rest is as of `gate`."""
     plan = _plan(base, new, tasks, seed=settings.seed, asked=asked)
-    check_margins(settings.margins, list(plan.orders))
-    check_weights(settings.weights, list(plan.orders))
+    check_margins(settings.margins, plan.names)
+    check_weights(settings.weights, plan.names)
     about = _about(base, new, plan, settings)
     if isinstance(new, Model) or isinstance(base, Model):
         label = api.file_label(new) if isinstance(new, Model) else new.path.name
@@ -206,15 +206,14 @@ def _pairs(base: Evidence, new: Evidence, plan: Plan, settings: GateSettings) ->
         keys = {(key.task, key.shots, key.template) for key in other.sheets}
         sheets = {
             key: sheet for key, sheet in side.sheets.items()
-            if key.task in plan.orders and (key.task, key.shots, key.template) in keys
+            if Part(key.task, key.shots) in plan.orders and (key.task, key.shots, key.template) in keys
         }  # fmt: skip
         return replace(side, sheets=sheets)
 
     pairs, _ = pair_up(of(base, new), of(new, base), allow=(*settings.allow, "documents"))
-    if missing := plan.orders.keys() - {pair.base.task for pair in pairs}:
-        raise CompareError(
-            f"no document was scored by both of {base.path} and {new.path}: {', '.join(sorted(missing))}"
-        )
+    paired = {Part(pair.base.task, pair.base.shots) for pair in pairs}
+    if missing := [str(part) for part in plan.orders if part not in paired]:
+        raise CompareError(f"no document was scored by both of {base.path} and {new.path}: {', '.join(missing)}")
     return pairs
 
 
@@ -231,7 +230,7 @@ def _about(base: Source, new: Source, plan: Plan, settings: GateSettings) -> dic
         name: dict(side.engine(None).signature()) if isinstance(side, Model) else {**side.model, "scores": side.digest}
         for name, side in (("base", base), ("new", new))
     }
-    orders = {name: settings_digest({"ids": order.ids.tolist()}) for name, order in plan.orders.items()}
+    orders = {str(part): settings_digest({"ids": order.ids.tolist()}) for part, order in plan.orders.items()}
     about: dict[str, Any] = json.loads(json.dumps({"gate": rules | {"orders": orders}, **sides}))  # as it is read again
     return about
 

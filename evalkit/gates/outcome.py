@@ -39,8 +39,8 @@ class GateFinding(Finding):
 class Gate(Comparison):
     """What a gate decided. suite: one verdict for all tasks. soonest: the tasks that would have told it soonest.
 
-    documents, total: of all tasks, read and in all. waves: how often there was a look. failed: tasks with too many
-    failed items. spent: whether the budget ended it. folder: where it is stored, if it is.
+    documents, total: of all tasks and numbers of shots, read and in all. waves: how often there was a look. failed:
+    tasks with too many failed items. spent: whether the budget ended it. folder: where it is stored, if it is.
     """
 
     suite: Verdict
@@ -104,11 +104,11 @@ def outcome(
         for track, claim, corrected in zip(suite.tracks, claims, suite.corrected, strict=True)
     ]
     verdict = verdict_of(claims)
-    orders = {track.key.task: track for track in suite.tracks}.values()
+    parts = {track.part: track for track in suite.tracks}.values()
     return Gate(
         base=base, new=new, findings=findings, notes=notes, settings=settings, suite=verdict,
-        soonest=suite.soonest(verdict), documents=sum(track.order.documents(track.read) for track in orders),
-        total=sum(len(track.order.ids) for track in orders), waves=waves, failed=failed, spent=spent, folder=folder,
+        soonest=suite.soonest(verdict), documents=sum(track.order.documents(track.read) for track in parts),
+        total=sum(len(track.order.ids) for track in parts), waves=waves, failed=failed, spent=spent, folder=folder,
     )  # fmt: skip
 
 

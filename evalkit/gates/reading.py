@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,23 @@ from evalkit.stats.bisection import crossing
 
 # Units of the first wave; from then on each look sees this many times the units of the one before.
 FIRST = 20
-GROWTH = 1.25
+GROWTH = 1.2
 
 _UNITS_OF_TIME = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS_OF_NUMBER = {"k": 1e3, "M": 1e6}
 # Of the bisection that fits a wave into what is left of a budget.
 _STEPS = 40
+
+
+class Part(NamedTuple):
+    """A task at one number of shots: what is read, and left off, by itself."""
+
+    task: str
+    shots: int
+
+    def __str__(self) -> str:
+        """Return the name in messages and files."""
+        return f"{self.task} {self.shots}-shot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +90,7 @@ def shuffled(
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a gate may spend: documents over all tasks, or seconds of one start."""
+    """What a gate may spend: documents over all tasks and numbers of shots, or seconds of one start."""
 
     documents: int | None = None
     seconds: float | None = None
@@ -102,15 +114,15 @@ class Budget:
         return cls(seconds=value) if unit in _UNITS_OF_TIME else cls(documents=int(value))
 
 
-def next_wave(orders: Mapping[str, Order], read: Mapping[str, int], *, room: float) -> dict[str, int]:
-    """Return how many units of each task are to be read after the next wave.
+def next_wave(orders: Mapping[Part, Order], read: Mapping[Part, int], *, room: float) -> dict[Part, int]:
+    """Return how many units of each part are to have been read after the next wave.
 
-    orders: of the tasks that are undecided. read: units that each has read. room: the documents that may still be read;
-    a wave that does not fit is made smaller for all tasks alike. Tasks that would read nothing are left out.
+    orders: of the parts that are undecided. read: units that each has read. room: the documents that may still be read;
+    a wave that does not fit is made smaller for all parts alike. Parts that would read nothing are left out.
     """
     steps = {name: _next(read[name], order.units) - read[name] for name, order in orders.items()}
 
-    def wave(share: float) -> dict[str, int]:
+    def wave(share: float) -> dict[Part, int]:
         sizes = {name: read[name] + math.floor(share * step) for name, step in steps.items()}
         return {name: size for name, size in sizes.items() if size > read[name]}
 

@@ -12,6 +12,7 @@ from evalkit.comparison.evidence import Evidence, read_run
 from evalkit.engine.cache import ResponseCache
 from evalkit.engine.calls import Placing
 from evalkit.engine.open import Model
+from evalkit.gates.reading import Part
 from evalkit.harness.failures import failed_tasks
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.run import answer, check_plan, conclude, describe
@@ -23,8 +24,8 @@ from evalkit.runs.store import RunStore
 class Side(Protocol):
     """A model's scores, as far as they are known."""
 
-    def read(self, wave: Mapping[str, slice], *, bar: Progress) -> None:
-        """Score these documents of each task, given by their places in the order of reading."""
+    def read(self, wave: Mapping[Part, slice], *, bar: Progress) -> None:
+        """Score these documents, given by their places in the order of reading."""
         ...
 
     def evidence(self) -> Evidence:
@@ -42,7 +43,7 @@ class StoredSide:
 
     stored: Evidence
 
-    def read(self, wave: Mapping[str, slice], *, bar: Progress) -> None:
+    def read(self, wave: Mapping[Part, slice], *, bar: Progress) -> None:
         """Do nothing: all is known."""
 
     def evidence(self) -> Evidence:
@@ -57,8 +58,9 @@ class StoredSide:
 class ModelSide:
     """A model that scores documents as they are read, into a run folder; use as a context manager.
 
-    tasks: with their documents in the order of reading. allowed: the share of a task's items that may fail.
-    settings: of the gate, for the run's manifest: documents read until a decision are no ordinary sample.
+    tasks: with their documents in the order of reading, each at one number of shots. allowed: the share of a task's
+    items that may fail. settings: of the gate, for the run's manifest: documents read until a decision are no ordinary
+    sample.
 
     Raises StoreError for a folder that holds another run.
     """
@@ -91,9 +93,10 @@ class ModelSide:
     def __exit__(self, *exception: object) -> None:
         self._stack.__exit__(None, None, None)
 
-    def read(self, wave: Mapping[str, slice], *, bar: Progress) -> None:
+    def read(self, wave: Mapping[Part, slice], *, bar: Progress) -> None:
         """Score these documents; those that the folder holds already are not asked again."""
-        chosen = [_slice(loaded, wave[loaded.task.name]) for loaded in self._tasks.loaded if loaded.task.name in wave]
+        parts = [(Part(loaded.task.name, loaded.shots[0]), loaded) for loaded in self._tasks.loaded]
+        chosen = [_slice(loaded, wave[part]) for part, loaded in parts if part in wave]
         answer(self._engine, chosen, self._tasks.settings, self._store, bar=bar, prompts=self._tasks.prompts)
 
     def evidence(self) -> Evidence:

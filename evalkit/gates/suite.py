@@ -13,7 +13,7 @@ from evalkit import metrics
 from evalkit.comparison.comparable import Pair
 from evalkit.comparison.evidence import label
 from evalkit.comparison.verdicts import Verdict, holm
-from evalkit.gates.reading import Order
+from evalkit.gates.reading import Order, Part
 from evalkit.gates.settings import GateSettings
 from evalkit.gates.track import Claim, Track, units_read
 
@@ -25,25 +25,25 @@ class Suite:
         self.tracks, self._alpha = tracks, alpha
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], orders: Mapping[str, Order], settings: GateSettings) -> Suite:
-        """Follow the primary metric of each pair. orders: of each task's documents, by its name."""
-        resamples = settings.resamples_for(len(pairs))
-        tracks = [
-            Track(
-                key=pair.base.key, family=pair.base.family, weight=settings.weights.get(pair.base.task, 1.0),
-                metric=metrics.get(pair.metrics[0], pair.base.rules[pair.metrics[0]]), order=orders[pair.base.task],
-                margin=settings.margins.get(pair.base.task, settings.margins.get("")), seeds=pair.shared.shape[1],
-                resamples=resamples,
-            )
-            for pair in pairs
-        ]  # fmt: skip
-        return cls(tracks, alpha=settings.alpha)
+    def of(cls, pairs: Sequence[Pair], orders: Mapping[Part, Order], settings: GateSettings) -> Suite:
+        """Follow the primary metric of each pair. orders: of the documents of each part."""
 
-    def look(self, pairs: Iterable[Pair], read: Mapping[str, int]) -> None:
-        """Take in what has been read. read: units of each task; those of tasks that are not named stay as they are."""
+        def follow(pair: Pair) -> Track:
+            key, name = pair.base.key, pair.metrics[0]
+            return Track(
+                key=key, family=pair.base.family, metric=metrics.get(name, pair.base.rules[name]),
+                margin=settings.margins.get(key.task, settings.margins.get("")),
+                weight=settings.weights.get(key.task, 1.0), order=orders[Part(key.task, key.shots)],
+                seeds=pair.shared.shape[1], resamples=settings.resamples_for(len(pairs)),
+            )  # fmt: skip
+
+        return cls([follow(pair) for pair in pairs], alpha=settings.alpha)
+
+    def look(self, pairs: Iterable[Pair], read: Mapping[Part, int]) -> None:
+        """Take in what has been read. read: units of each part; the others stay as they are."""
         by_key = {pair.base.key: pair for pair in pairs}
         for track in self.tracks:
-            if (units := read.get(track.key.task, track.read)) > track.read:
+            if (units := read.get(track.part, track.read)) > track.read:
                 pair = by_key[track.key]
                 first, documents = units_read(pair, track.metric.name, track.order, read=units)
                 track.look(first, read=units, documents=documents, alpha=self._alpha, identical=pair.identical)
@@ -70,10 +70,10 @@ class Suite:
         ]
 
     @property
-    def undecided(self) -> set[str]:
-        """Return the tasks of which more is to be read and could matter."""
+    def undecided(self) -> set[Part]:
+        """Return the parts of which more is to be read and could matter."""
         pairs = zip(self.tracks, self.claims, strict=True)
-        return {track.key.task for track, claim in pairs if not track.whole and not track.settled(claim)}
+        return {track.part for track, claim in pairs if not track.whole and not track.settled(claim)}
 
     def soonest(self, verdict: Verdict, *, count: int = 3) -> list[tuple[str, int]]:
         """Return the tracks that would have led to a verdict soonest, each by itself -> with the documents it took.

@@ -15,7 +15,7 @@ import numpy as np
 
 from evalkit.comparison.comparable import Pair
 from evalkit.comparison.evidence import Key
-from evalkit.gates.reading import Order
+from evalkit.gates.reading import Order, Part
 from evalkit.metrics.base import Metric
 from evalkit.stats import anytime
 from evalkit.stats.anytime import BoundedMean, StudentMixture
@@ -53,6 +53,11 @@ class Track:
     read: int = 0
     method: str = ""
     _refuted: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("up", "down", "above", "below"), 0.0))
+
+    @property
+    def part(self) -> Part:
+        """Return what is read for it."""
+        return Part(self.key.task, self.key.shots)
 
     @property
     def whole(self) -> bool:

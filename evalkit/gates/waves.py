@@ -12,14 +12,14 @@ from typing import Any
 
 from evalkit.errors import UsageError
 from evalkit.files import canonical_json
-from evalkit.gates.reading import Budget, Order, next_wave
+from evalkit.gates.reading import Budget, Order, Part, next_wave
 from evalkit.runs.journal import Journal, seal
 
 
 class Waves:
-    """Plans waves. orders: of all tasks. journal: open; None where nothing is kept, because nothing is computed."""
+    """Plans waves. orders: of all parts. journal: open; None where nothing is kept, because nothing is computed."""
 
-    def __init__(self, orders: Mapping[str, Order], budget: Budget, journal: Journal | None = None):
+    def __init__(self, orders: Mapping[Part, Order], budget: Budget, journal: Journal | None = None):
         self._orders, self._budget, self._journal = orders, budget, journal
         lines = list(journal.recover(_parsed)) if journal else []
         self._earlier = [
@@ -34,11 +34,11 @@ class Waves:
 
     @property
     def documents(self) -> int:
-        """Return how many documents of all tasks have been planned up to now."""
+        """Return how many documents of all parts have been planned up to now."""
         return sum(order.documents(self.read[name]) for name, order in self._orders.items())
 
-    def next(self, undecided: set[str]) -> dict[str, int]:
-        """Return how many units of each task are to be read now; none where all is decided or the budget is spent."""
+    def next(self, undecided: set[Part]) -> dict[Part, int]:
+        """Return how many units of each part are to be read by then; none if all is decided or the budget is spent."""
         if not undecided:
             return {}
         wave = self._again() if self._earlier else self._planned(undecided)
@@ -47,19 +47,24 @@ class Waves:
         self.spent = not wave
         return wave
 
-    def _again(self) -> dict[str, int]:
+    def _again(self) -> dict[Part, int]:
         """Return what an earlier start read next; none where it ended with a budget that this one has too."""
-        return dict(self._earlier.pop(0).get("read", {}))
+        read = self._earlier.pop(0).get("read", {})
+        return {part: read[str(part)] for part in self._orders if str(part) in read}
 
-    def _planned(self, undecided: set[str]) -> dict[str, int]:
+    def _planned(self, undecided: set[Part]) -> dict[Part, int]:
         before = self.documents
         orders = {name: order for name, order in self._orders.items() if name in undecided}
         wave = next_wave(orders, self.read, room=self._room())
         if not self.count and len(wave) < len(orders):
-            raise UsageError(f"--budget {self._budget}: too small for a document of each of {len(orders)} tasks")
+            raise UsageError(
+                f"--budget {self._budget}: too small for a document of each of {len(orders)} tasks and shots"
+            )
         after = sum(self._orders[name].documents(units) for name, units in (self.read | wave).items())
         self._new += after - before
-        self._note({"read": wave} if wave else {"budget": str(self._budget)})
+        self._note(
+            {"read": {str(part): units for part, units in wave.items()}} if wave else {"budget": str(self._budget)}
+        )
         return wave
 
     def _room(self) -> float:

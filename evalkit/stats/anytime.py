@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -152,6 +153,7 @@ def interval(evidence: Evidence, *, level: float = LEVEL) -> tuple[float, float]
     return at(low), at(high)
 
 
+@cache
 def scales(longest: int) -> Array:
     """Return the shares that bets are of the largest one, and effects of a unit's spread: a grid of half octaves.
 

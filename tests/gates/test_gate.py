@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from itertools import count
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import evalkit
+from evalkit.comparison import display
 from evalkit.errors import CompareError, StoreError, UsageError
 from evalkit.gates import sides, waves
 from evalkit.gates.gate import gate
@@ -48,6 +51,15 @@ def test_stored_runs_are_read_as_far_as_it_takes(runs, tmp_path):
     assert not list(tmp_path.glob("gate*"))
 
 
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_table_fits_any_terminal(runs, width):
+    out = io.StringIO()
+    display.show(gate(*runs, margin=5, budget=100), Console(file=out, width=width))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width and "…" not in out.getvalue()
+    assert "/600" in out.getvalue() and "about" in out.getvalue() and "suite: worse" in out.getvalue()
+
+
 def test_only_the_tasks_that_are_named_are_read(runs):
     assert [f.task for f in gate(*runs, "kept", margin=5).findings] == ["kept"]
     with pytest.raises(UsageError, match=r"task of both runs 'kep'.*kept"):
@@ -63,7 +75,7 @@ def test_a_budget_of_documents_ends_it(runs):
     assert found.documents <= 100 and found.spent
     undecided = next(f for f in found.findings if f.task == "kept")
     assert undecided.verdict == "undecided" and undecided.reason == "the budget is spent" and undecided.needed > 50
-    with pytest.raises(UsageError, match="--budget 1: too small for a document of each of 2 tasks"):
+    with pytest.raises(UsageError, match="--budget 1: too small for a document of each of 2 tasks and shots"):
         gate(*runs, budget=1)
 
 
@@ -100,12 +112,12 @@ def test_models_are_asked_in_waves_and_a_rerun_asks_nothing(tmp_path, monkeypatc
 
 
 def test_a_gate_that_was_killed_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
-    asked = {"margin": 10, "cache": False, "seed": 3}
+    asked = {"margin": 10, "cache": False, "seed": 3, "shots": [0, 1]}
     gate("pico", "nano", parity(), out=tmp_path / "whole", **asked)
     read, reads = sides.ModelSide.read, count()
 
     def dies(self, *words, **more):
-        if next(reads) == 5:
+        if next(reads) == 7:
             raise KeyboardInterrupt
         read(self, *words, **more)
 
@@ -123,7 +135,7 @@ def test_a_stored_base_says_what_is_asked(tmp_path):
     [finding] = found.findings
     assert (finding.shots, finding.total, finding.change) == (1, 60, 0.0)
     assert finding.base == finding.new and finding.verdict == "undecided"  # there is no margin
-    with pytest.raises(CompareError, match="has no parity at these numbers of shots"):
+    with pytest.raises(CompareError, match="has no parity at 0 shots"):
         gate(base, "nano", [parity()], shots=[0], out=tmp_path / "other")
 
 

@@ -10,7 +10,7 @@ import pytest
 from evalkit import metrics
 from evalkit.comparison.evidence import Key
 from evalkit.errors import UsageError
-from evalkit.gates.reading import Order
+from evalkit.gates.reading import Order, Part
 from evalkit.gates.settings import GateSettings, parse_weights
 from evalkit.gates.suite import Suite, verdict_of
 from evalkit.gates.track import SHARE, Track
@@ -58,7 +58,7 @@ def test_what_has_been_shown_stays_shown():
 def test_identical_answers_are_the_same_only_once_there_are_enough():
     one = track(2000)
     look(one, [1] * 60, [1] * 60)
-    assert alone(one).claims == [None] and alone(one).undecided == {"task"}
+    assert alone(one).claims == [None] and alone(one).undecided == {Part("task", 0)}
     # The largest bet wins the margin each time, and is one of several.
     needed = (math.log(len(scales(2000))) - math.log(SHARE * 0.05)) / 0.05
     look(one, [1] * int(0.9 * needed), [1] * int(0.9 * needed))
@@ -76,7 +76,7 @@ def test_without_a_margin_nothing_is_the_same():
 def test_a_change_within_the_margin_is_not_the_end():
     one = track(1000, margin=20.0)
     look(one, [0] * 100, [1] * 15 + [0] * 85)
-    assert alone(one).claims == ["better"] and alone(one).undecided == {"task"}
+    assert alone(one).claims == ["better"] and alone(one).undecided == {Part("task", 0)}
     look(one, [0] * 900, [1] * 130 + [0] * 770)
     assert alone(one).claims == ["same"] and alone(one).undecided == set()
 
