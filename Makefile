@@ -106,6 +106,8 @@ report: $(VENV)/tools
 	$(BIN)/evalkit report-ladder runs/ladder/* runs/ladder-patterns/* --documents 75000 \
 	    --out reports/ladder.md
 	$(BIN)/evalkit report runs/ladder runs/ladder-patterns --title "The ladder on the generated world" --out reports/ladder
+	$(BIN)/evalkit audit runs/ladder --shots 0 --levels --out reports/audit/ladder \
+	    --title "The tasks of the generated world, audited on the ladder"
 
 # What a run needs.
 $(VENV)/ready: pyproject.toml constraints.txt

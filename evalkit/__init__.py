@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "Audit",
     "Comparison",
     "Decoding",
     "Document",
@@ -37,6 +38,7 @@ __all__ = [
     "Task",
     "TaskSet",
     "__version__",
+    "audit",
     "compare",
     "evaluate",
     "forecast",
@@ -55,14 +57,14 @@ __all__ = [
 # Where each name comes from.
 _HOMES = {
     "evalkit.api": (
-        "compare evaluate forecast load_tasks open_model register_engine register_family register_metric "
+        "audit compare evaluate forecast load_tasks open_model register_engine register_family register_metric "
         "register_model register_result_reader register_tasks task_from_rows"
     ),
     "evalkit.curves.learning_curve": "LearningCurve",
     "evalkit.engine.base": "Engine",
     "evalkit.engine.open": "Model",
     "evalkit.errors": "EvalkitError",
-    "evalkit.frames": "Comparison Forecasts Results Run",
+    "evalkit.frames": "Audit Comparison Forecasts Results Run",
     "evalkit.gates.gate": "gate",
     "evalkit.gates.outcome": "Gate",
     "evalkit.harness.task": "Protocol Task",
@@ -74,6 +76,7 @@ _PLACES = {name: module for module, names in _HOMES.items() for name in names.sp
 
 if TYPE_CHECKING:
     from evalkit.api import (
+        audit,
         compare,
         evaluate,
         forecast,
@@ -91,7 +94,7 @@ if TYPE_CHECKING:
     from evalkit.engine.base import Engine
     from evalkit.engine.open import Model
     from evalkit.errors import EvalkitError
-    from evalkit.frames import Comparison, Forecasts, Results, Run
+    from evalkit.frames import Audit, Comparison, Forecasts, Results, Run
     from evalkit.gates.gate import gate
     from evalkit.gates.outcome import Gate
     from evalkit.harness.task import Protocol, Task

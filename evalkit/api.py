@@ -20,7 +20,7 @@ from evalkit.engine.calls import Here, Placing
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
 from evalkit.engine.placing import placing
 from evalkit.errors import DataError, UsageError
-from evalkit.frames import Comparison, Forecasts, Run
+from evalkit.frames import Audit, Comparison, Forecasts, Run
 from evalkit.harness.affordable import check_seconds, within
 from evalkit.harness.catalog import TASK_FOLDERS
 from evalkit.harness.draw import drawn
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from evalkit.report.measurements import ResultReader
 
 __all__ = [
+    "audit",
     "compare",
     "evaluate",
     "file_label",
@@ -245,6 +246,31 @@ def compare(
     before, after = (baseline.read(side.folder if isinstance(side, Run) else Path(side)) for side in (base, new))
     found, _ = comparison.compare(before, after, settings)
     return Comparison(**{name: getattr(found, name) for name in found.__dataclass_fields__})
+
+
+def audit(
+    runs: Run | str | Path | Iterable[Run | str | Path],
+    *,
+    last: int = 5,
+    near: int | None = None,
+    tasks: Sequence[str] = (),
+    shots: Sequence[int] = (),
+    levels: bool = False,
+) -> Audit:
+    """Judge which benchmarks can tell models of a size apart: signal, noise, agreement, documents, metrics.
+
+    runs: runs, their folders, folders of them, or results of other tools, of several sizes, seeds or checkpoints. last:
+    how many of each training's last checkpoints count. near: only models from a third of this many parameters to three
+    times as many. tasks, shots: only these. levels: judge the levels of tasks too. docs/audit.md explains the figures.
+
+    Raises UsageError for a path that is absent and for what no run has, DataError where no run holds a result.
+    """
+    from evalkit.audits.audit import audit as judge
+
+    given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
+    folders = [run.folder if isinstance(run, Run) else Path(run) for run in given]
+    found = judge(folders, last=last, near=near, tasks=tasks, shots=shots, levels=levels)
+    return Audit(**{name: getattr(found, name) for name in found.__dataclass_fields__})
 
 
 def forecast(

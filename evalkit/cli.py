@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evalkit import __version__, extras
 from evalkit.commands import (
+    audit,
     baseline,
     calibration,
     compare,
@@ -58,6 +59,7 @@ _COMMANDS = {
     "baseline": baseline,
     "history": history,
     "power": power,
+    "audit": audit,
     "calibration": calibration,
     "corpus": corpus,
     "train": train,

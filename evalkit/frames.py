@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from evalkit.audits import audit, page, texts
 from evalkit.comparison import comparison, display
 from evalkit.errors import UsageError
 from evalkit.extras import require
@@ -150,6 +151,24 @@ class Forecasts(Sequence[Forecast]):
     def _repr_html_(self) -> str:
         shown = self.to_pandas().drop(columns=["weights"], errors="ignore")
         return str(shown.to_html(index=False)) if self._forecasts else f"<p>{self!r}</p>"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Audit(audit.Audit):
+    """An audit that shows itself as the tables of `evalkit audit`."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row per task, metric, level and number of shots, with the columns of audit.csv."""
+        import pandas as pd
+
+        return pd.DataFrame([texts.line(finding) for finding in self.findings])
+
+    def to_markdown(self, *, title: str = "Audit of benchmarks") -> str:
+        """Return the page that `evalkit audit --out` writes, without its figure."""
+        return page.markdown(self, title=title, command="evalkit.audit")
+
+    def __repr__(self) -> str:
+        return _printed(lambda console: page.show(self, console))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,163 @@
+"""The audit of benchmarks: all findings about stored runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from evalkit.audits import findings, items
+from evalkit.audits.boards import Board, Trajectory, boards
+from evalkit.audits.findings import Finding
+from evalkit.audits.items import Answered, Answers, Asked, Doubtful
+from evalkit.audits.telling import Tells, tells
+from evalkit.errors import DataError, UsageError, unknown
+from evalkit.report import measurements
+from evalkit.report.identity import tell_apart
+from evalkit.report.measurements import Measurement, Problem, last_checkpoints
+from evalkit.report.selection import nest
+
+# How many of the last checkpoints count: of 5, as for the small models of Heineman et al. (2025).
+LAST = 5
+# Models are near a size from a third of it to three times it.
+NEAR = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """What records say of a task at one number of shots. large: the models that a doubtful gold is judged by.
+
+    answered: by level, "" for all documents.
+    """
+
+    task: str
+    shots: int | None
+    template: str
+    models: int
+    answered: Mapping[str, Answered]
+    doubtful: Sequence[Doubtful]
+    large: Sequence[str]
+    tells: Sequence[Tells]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """findings: by task, metric and number of shots. items: of tasks whose records are stored. last: checkpoints."""
+
+    findings: Sequence[Finding]
+    items: Sequence[Items]
+    problems: Sequence[Problem]
+    notes: Sequence[str]
+    last: int
+
+    @property
+    def main(self) -> list[Finding]:
+        """The findings of each task's first metric, over all documents."""
+        first: dict[tuple[object, ...], Finding] = {}
+        for f in self.findings:
+            if not f.key.level:
+                first.setdefault((f.key.task, f.key.shots, f.key.template), f)
+        return list(first.values())
+
+
+def audit(
+    paths: Iterable[Path],
+    *,
+    last: int = LAST,
+    near: int | None = None,
+    tasks: Sequence[str] = (),
+    shots: Sequence[int] = (),
+    levels: bool = False,
+) -> Audit:
+    """Audit the benchmarks of run folders, folders of them, and results of other tools.
+
+    last: how many of each training's last checkpoints count. near: only models from a third of this many parameters to
+    three times as many. tasks, shots: only these. levels: also judge each level of a task.
+
+    Raises UsageError for a path that is absent, a task or number of shots that no run has, and where no model is near
+    the size; DataError where no run holds a result.
+    """
+    if last < 1:
+        raise UsageError(f"--last must be at least 1, not {last}")
+    measured, problems = measurements.read(paths)
+    if not measured:
+        reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
+        raise DataError(f"none of the given runs holds a result ({reasons})")
+    measured = _chosen(measured, near, tasks, shots)
+    identified = tell_apart(measured)
+    made = boards(nest(identified.measurements), levels=levels)
+    ends = last_checkpoints(m.model for m in identified.measurements)
+    return Audit(
+        findings=[findings.find(board, last=last) for board in made], items=_items(made, ends), problems=problems,
+        notes=identified.notes, last=last,
+    )  # fmt: skip
+
+
+def _chosen(
+    measured: Sequence[Measurement], near: int | None, tasks: Sequence[str], shots: Sequence[int]
+) -> list[Measurement]:
+    known = {m.task for m in measured}
+    for task in tasks:
+        if task not in known:
+            raise unknown("task in the runs", task, known)
+    counts = {m.shots for m in measured if m.shots is not None}
+    if absent := [number for number in shots if number not in counts]:
+        raise UsageError(f"--shots {absent[0]}: the runs have {', '.join(map(str, sorted(counts)))}")
+    chosen = [m for m in measured if (not tasks or m.task in tasks) and (not shots or m.shots in shots)]
+    if near is not None:
+        chosen = [m for m in chosen if m.model.parameters and near / NEAR <= m.model.parameters <= near * NEAR]
+        if not chosen:
+            raise UsageError(f"--near {near:,}: no model has between a third and three times as many parameters")
+    return chosen
+
+
+def _items(made: Sequence[Board], ends: set[tuple[tuple[str, str, int | None], int]]) -> list[Items]:
+    """Return what the records say of each task, by its first metric's board."""
+    first: dict[tuple[object, ...], Board] = {}
+    for board in made:
+        if not board.key.level:
+            first.setdefault((board.key.task, board.key.shots, board.key.template), board)
+    found = [_of_board(board, ends) for board in first.values()]
+    return [each for each in found if each]
+
+
+def _of_board(board: Board, ends: set[tuple[tuple[str, str, int | None], int]]) -> Items | None:
+    whole = [t for t in board.trajectories if t.end.model.checkpoint in ends and _answers(t.end)]
+    of_each = [answers for t in whole if (answers := _answers(t.end))]
+    if not of_each:
+        return None
+    levels = sorted({answer.level for answer in of_each[0].documents.values()} - {""})
+    large = _large(whole)
+    return Items(
+        task=board.key.task, shots=board.key.shots, template=board.key.template, models=len(of_each),
+        answered={level: items.answered(of_each, level=level) for level in ("", *levels)},
+        doubtful=list(items.doubtful([answers for t in large if (answers := _answers(t.end))])),
+        large=[t.model for t in large], tells=tells(_pairs(board)),
+    )  # fmt: skip
+
+
+def _answers(point: Measurement) -> Answers | None:
+    """Return the answers behind a score, if its records are stored."""
+    folder = point.origin
+    if point.shots is None or not (folder / "records.jsonl").is_file():
+        return None
+    return items.read_answers(folder).get(Asked(point.task_in_run or point.task, point.shots, point.template))
+
+
+def _large(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return the trainings of the largest size, and those of the next ones until there are two at least."""
+    sized = [t for t in trajectories if t.parameters is not None]
+    large: list[Trajectory] = []
+    for size in sorted({t.parameters or 0 for t in sized}, reverse=True):
+        if len(large) < 2:
+            large += [t for t in sized if t.parameters == size]
+    return large if len(large) > 1 else []
+
+
+def _pairs(board: Board) -> list[tuple[Answers, Answers]]:
+    """Return the answers of neighbouring sizes; of a single size those of a training's neighbouring checkpoints."""
+    longest = max(board.trajectories, key=lambda t: len(t.points))
+    points = list(findings.pairs_of_sizes(board)) or list(pairwise(longest.points))
+    pairs = [(_answers(worse), _answers(better)) for worse, better in points]
+    return [(worse, better) for worse, better in pairs if worse and better]
