@@ -165,14 +165,18 @@ def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparis
     chosen = [(p, name, settings.all_metrics or name == p.metrics[0]) for p in pairs for name in p.metrics]
     family = sum(gates for _, _, gates in chosen)
     # A p by resampling is never below 1 / resamples; it must be able to pass the strictest step of Holm's correction.
-    settings = replace(settings, resamples=max(settings.resamples, math.ceil(10 * family / settings.alpha)))
+    resamples = max(settings.resamples, math.ceil(10 * family / settings.alpha))
     raw = [
-        _test(p, name, gates, settings, alpha=settings.alpha / (family if gates else 1)) for p, name, gates in chosen
+        _test(
+            pair, name, gates, replace(settings, resamples=resamples), alpha=settings.alpha / (family if gates else 1)
+        )
+        for pair, name, gates in chosen
     ]
-    adjusted, within = (_corrected(raw, [getattr(f, name) for f in raw]) for name in ("p", "equivalence"))
-    tested = max(1, sum(not math.isnan(p) for p in adjusted))
+    adjusted = _corrected([f.p if f.gates else math.nan for f in raw])
+    within = _corrected([f.equivalence if f.gates else math.nan for f in raw])
+    tests, margins = (sum(not math.isnan(p) for p in ps) for ps in (adjusted, within))
     findings = [
-        _judged(replace(f, adjusted=p, equivalence_adjusted=q), settings.alpha, family=tested)
+        _judged(replace(f, adjusted=p, equivalence_adjusted=q), settings.alpha, tests=tests, margins=margins)
         for f, p, q in zip(raw, adjusted, within, strict=True)
     ]
     comparison = Comparison(
@@ -185,10 +189,10 @@ def compare(base: Evidence, new: Evidence, settings: Settings) -> tuple[Comparis
     return comparison, pairs
 
 
-def _corrected(findings: Sequence[Finding], ps: Sequence[float]) -> list[float]:
-    """Correct the p values of findings that gate by Holm's method; NaN for all others, and where there is no test."""
-    places = [i for i, f in enumerate(findings) if f.gates and not math.isnan(ps[i])]
-    corrected = [math.nan] * len(ps)
+def _corrected(ps: Sequence[float]) -> list[float]:
+    """Correct p values by Holm's method; NaN, where there is no test, takes no part."""
+    places = [i for i, p in enumerate(ps) if not math.isnan(p)]
+    corrected = list(ps)
     for i, p in zip(places, verdicts.holm([ps[i] for i in places]), strict=True):
         corrected[i] = p
     return corrected
@@ -216,8 +220,11 @@ def _test(pair: Pair, name: str, gates: bool, settings: Settings, *, alpha: floa
     )  # fmt: skip
 
 
-def _judged(finding: Finding, alpha: float, *, family: int) -> Finding:
-    """Add the verdict. A metric that does not gate is judged by its own p values."""
+def _judged(finding: Finding, alpha: float, *, tests: int, margins: int) -> Finding:
+    """Add the verdict. A metric that does not gate is judged by its own p values.
+
+    tests, margins: how many p values of each kind were corrected together.
+    """
     f = finding
     if f.method == "not finite":  # a likelihood of zero or NaN: nothing to test, but the outcome is clear
         broken = math.isfinite(f.base) and not math.isfinite(f.new)
@@ -228,9 +235,9 @@ def _judged(finding: Finding, alpha: float, *, family: int) -> Finding:
     )  # fmt: skip
     if decided != "undecided":
         return replace(f, verdict=decided, needed=None, reason=_reservation(f) if decided != "same" else "")
-    family = family if f.gates else 1
-    reason = "; ".join(_obstacles(f, alpha, family=family))
-    return replace(f, verdict=decided, needed=_needed(f, alpha / family), reason=reason)
+    tests, margins = (max(1, tests), margins) if f.gates else (1, 1)
+    reason = "; ".join(_obstacles(f, alpha, tests=tests, margins=margins))
+    return replace(f, verdict=decided, needed=_needed(f, alpha / tests), reason=reason)
 
 
 def _reservation(finding: Finding) -> str:
@@ -241,22 +248,22 @@ def _reservation(finding: Finding) -> str:
     return f"its interval allows for rare {'losses' if f.gain > 0 else 'gains'} that no document shows"
 
 
-def _obstacles(finding: Finding, alpha: float, *, family: int) -> Iterator[str]:
+def _obstacles(finding: Finding, alpha: float, *, tests: int, margins: int) -> Iterator[str]:
     """Yield in words why a change is undecided, where more than the lack of documents is to be said."""
     f = finding
     kind = "document" if f.units == f.documents else "passage"
-    corrected = f"after Holm's correction over {family}"
+    corrected = f"after Holm's correction over {tests}"
     if f.units < LEAST_UNITS:
         yield f"{_number(f.units, kind)}, a test needs at least {LEAST_UNITS}"
     elif not f.differing:
         yield "no difference seen"
     elif f.p <= alpha:
         yield f"{'better' if f.gain > 0 else 'worse'} by itself (p {f.p:.2g}), but not {corrected} (p {f.adjusted:.2g})"
-    elif f.differing < (fewest := verdicts.fewest_differing(f.method, alpha / family)):
-        level = f"p {alpha:g}" + (f" {corrected}" if family > 1 else "")
+    elif f.differing < (fewest := verdicts.fewest_differing(f.method, alpha / tests)):
+        level = f"p {alpha:g}" + (f" {corrected}" if tests > 1 else "")
         yield f"{_number(f.differing, f'differing {kind}')}, it takes at least {fewest} to reach {level}"
     if f.equivalence <= alpha / 2.0:
-        yield f"within {f.margin:g} by itself, but not {corrected}"
+        yield f"within {f.margin:g} by itself, but not after Holm's correction over {margins}"
 
 
 def _number(count: int, noun: str) -> str:

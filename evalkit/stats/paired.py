@@ -120,7 +120,7 @@ def change(metric: Metric, units: Units, *, level: float = LEVEL, resamples: int
     base, new = units.values(metric)
     p, method = p_value(metric, units, resamples=resamples, seed=seed)
     low = high = math.nan
-    if not math.isnan(p):
+    if math.isfinite(base) and math.isfinite(new):
         low, high = interval(metric, units, level=level)
     return Change(base=base, new=new, low=low, high=high, p=p, method=method, differing=units.differing)
 
@@ -140,7 +140,7 @@ def p_value(metric: Metric, units: Units, *, resamples: int = 10_000, seed: int 
     if metric.binary and units.single:
         return mcnemar(*_flipped(units)), "McNemar"
     if len(units) < FEW_UNITS:
-        return student_p(metric, units), "Student"
+        return _student_p(metric, units), "Student"
     return randomisation(metric, units, resamples=resamples, seed=seed)
 
 
@@ -221,15 +221,17 @@ def _gains(metric: Metric, units: Units) -> bounded.Gains | None:
     return bounded.Gains(values=change + moved, sizes=np.ones(len(units)), least=change - reach, most=change + reach)
 
 
-def student_p(metric: Metric, units: Units) -> float:
+def _student_p(metric: Metric, units: Units) -> float:
     """Return the two-sided p of Student's t over few units.
 
-    Scores between 0 and 1: of the units' gains, which may differ in size (Ibragimov and Müller 2010, Journal of
-    Business & Economic Statistics 28), and not below what independent documents would have: the gains of three passages
-    can be alike by chance. Other metrics: of the jackknife's changes.
+    Scores between 0 and 1: of the gains of passages, which may differ in size (Ibragimov and Müller 2010, Journal of
+    Business & Economic Statistics 28). Gains of three passages can be alike by chance, so that p is at least that of
+    their documents, and this at least the mid-p of exchanging documents that all change alike. Other metrics: of the
+    jackknife's changes.
     """
     if metric.share:
-        return max(_gains_p(part) for part in (units, units.documents or units))
+        documents = units.documents or units
+        return max(_gains_p(units), _gains_p(documents), 2.0**-documents.differing)
     base, new = units.values(metric)
     spread = change_noise(metric, units)
     return _two_sided(new - base, spread.variance, spread.freedom)

@@ -164,8 +164,14 @@ def test_passages_that_are_alike_by_chance_have_the_spread_of_their_documents():
     """Three of ten questions lost on each of three passages: t over passages alone would be infinite."""
     base, new = np.ones(30), np.tile([0.0] * 3 + [1.0] * 7, 3)
     found = change(metrics.get("acc"), units(base, new, np.repeat(range(3), 10)))
-    assert found.method == "Student" and found.p == pytest.approx(ttest_1samp(new - base, 0.0).pvalue)
+    assert found.method == "Student" and found.p == 2**-9 > ttest_1samp(new - base, 0.0).pvalue
     assert found.low < -0.49 and found.high > -0.16
+
+
+def test_three_documents_that_lose_alike_are_no_proof():
+    """Their variance is zero; a fair coin each falls alike in one of four samples, half of which the mid-p counts."""
+    assert p_value(metrics.get("f1"), units([1.0] * 3, [0.5] * 3)) == (0.125, "Student")
+    assert p_value(metrics.get("f1"), units([1.0] * 9, [0.5] * 9))[0] == 2**-9
 
 
 @pytest.mark.parametrize("m", [3, 5, 8])
@@ -204,6 +210,7 @@ def test_only_shared_scores_count():
 
 def test_not_finite():
     broken = change(metrics.get("ppl"), units([-1.0, -2.0, -1.0], [-1.0, -math.inf, -1.0]))
+    assert change(metrics.get("ppl"), units([-math.inf] * 3, [-math.inf] * 3)).method == "no difference"
     assert broken.method == "not finite" and math.isnan(broken.p) and broken.new == math.inf
 
 
