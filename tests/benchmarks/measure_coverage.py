@@ -1,9 +1,9 @@
-"""How often the 95% intervals hold the true value: of a run's values, of changes, of groups, of means over seeds.
+"""How often the 95% intervals hold the true value: of a run's values, of groups, of means over seeds.
 
     python tests/benchmarks/measure_coverage.py [--samples 1000] [--seed 0] [--only bleu]
 
 Each sample draws units (documents, or passages with their questions) from a population whose value is known, or
-measured on some 100,000 units, and takes the interval that `evalkit run`, `compare` and `report` show. Prints the share
+measured on some 100,000 units, and takes the interval that `evalkit run` and `report` show. Prints the share
 of samples whose interval holds the true value, in percent, as Markdown. Lower than 95 claims too much. Where values are
 few and coarse (a share of 0.02 of five documents) no interval can do without covering more often. The share of
 independent documents that are right is not drawn: its coverage is the exact sum over all that can be drawn.
@@ -23,7 +23,6 @@ from scipy.stats import binom
 from evalkit import metrics
 from evalkit.metrics.base import Array
 from evalkit.stats import intervals as stats
-from evalkit.stats.paired import LEAST_UNITS, change, gather
 from evalkit.stats.seeds import with_seeds
 
 UNITS = (2, 3, 5, 10, 20, 60, 200)
@@ -182,21 +181,6 @@ def values(name: str, population: Population, m: int, samples: int, rng: Rng) ->
     return inside / samples
 
 
-def changes(name: str, population: Population, m: int, samples: int, rng: Rng) -> float:
-    """Return the share of intervals of `compare` that hold the true change, nought, where half the answers are alike.
-
-    Of populations whose passages have equal numbers of questions.
-    """
-    metric, inside = metrics.get(name), 0
-    for _ in range(samples):
-        (rows, unit), (other, _) = population(rng, m), population(rng, m)
-        new = np.where((rng.random(len(rows)) < 0.5)[:, None], rows, other)
-        units = gather(rows[:, None], new[:, None], np.ones((len(rows), 1), dtype=np.bool_), unit)
-        found = change(metric, units, resamples=100)
-        inside += found.low <= 0 <= found.high
-    return inside / samples
-
-
 def groups(m: int, samples: int, rng: Rng) -> float:
     """Return the share of intervals of a mean of three tasks, one with twice the documents, that hold it."""
     metric, inside = metrics.get("acc"), 0
@@ -235,17 +219,6 @@ def rows(samples: int, seed: int, only: str) -> Iterator[list[str]]:
             sizes = [m for m in UNITS if m >= metrics.get(name).fewest]
             found = [f"{100 * values(name, population, m, samples, rng):.1f}" for m in sizes]
             yield [label, *["none"] * (len(UNITS) - len(found)), *found]
-    for label in (
-        "acc 0.5, passages of 20",
-        "f1, documents",
-        "perplexity of last words",
-        "bleu 26, documents",
-    ):
-        if only in f"change of {label}":
-            rng = np.random.default_rng(seed)
-            shares = (changes(*POPULATIONS[label], m, samples, rng) for m in UNITS if m >= LEAST_UNITS)
-            found = [f"{100 * share:.1f}" for share in shares]
-            yield [f"change of {label}", *["none"] * (len(UNITS) - len(found)), *found]
     if only in (label := "group of three tasks, acc"):
         rng = np.random.default_rng(seed)
         yield [label, *(f"{100 * groups(m, samples, rng):.1f}" for m in UNITS)]
