@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from evalkit.errors import out_of_memory
 from evalkit.types import Request, RequestKind, Response
+
+log = logging.getLogger(__name__)
 
 
 class TextEncoder(Protocol):
@@ -91,16 +95,39 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Frugal(Protocol):
+    """An engine that can do with less memory."""
+
+    def halve_batches(self) -> bool:
+        """From now on read half as many tokens at once; return False if that is impossible."""
+        ...
+
+
 def ask(engine: Engine, kind: RequestKind, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-    """Send requests of one kind to an engine; a response whose score is not finite becomes a failed one."""
+    """Send requests of one kind to an engine; a response whose score is not finite becomes a failed one.
+
+    Where memory runs out, what is not answered yet is sent again with smaller batches.
+    """
     methods = {
         "loglikelihood": engine.loglikelihood,
         "loglikelihood_rolling": engine.loglikelihood_rolling,
         "generate_until": engine.generate_until,
     }
     dtype = engine.signature().get("dtype", "")
-    for place, response in methods[kind](requests):
-        yield place, sound(response, dtype=dtype)
+    missing = list(range(len(requests)))
+    while True:
+        answered: set[int] = set()
+        try:
+            for place, response in methods[kind]([requests[i] for i in missing]):
+                answered.add(place)
+                yield missing[place], sound(response, dtype=dtype)
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or not isinstance(engine, Frugal) or not engine.halve_batches():
+                raise
+            log.warning("out of memory: continuing with smaller batches")
+        missing = [i for place, i in enumerate(missing) if place not in answered]
 
 
 def sound(response: Response, *, dtype: str) -> Response:

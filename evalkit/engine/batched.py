@@ -80,6 +80,15 @@ class BatchedEngine(ABC):
     def _reading(self, prompts: Sequence[Prompt]) -> Reading:
         """Return the object that reads these prompts and continues them."""
 
+    def halve_batches(self) -> bool:
+        """From now on read half as many tokens at once; return False at a single one."""
+        if self._batch_tokens == 1:
+            return False
+        self._batch_tokens //= 2
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        return True
+
     def _context(self, request: Request) -> tuple[int, ...]:
         """Return the tokens that a request is conditioned on."""
         ids = request.context_ids

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _DEPTH = 2
 # A call that killed its worker this many times is not tried again.
 _DEATHS = 3
+# How often a worker that dies for want of memory begins again with batches of half the size.
+_HALVINGS = 8
 # How often a worker may die while it starts, or loads an engine.
 _STARTS = 5
 # Seconds without any worker after which the user is told.
@@ -42,7 +44,7 @@ class _Member:
 
     engine: what it holds, or is loading. ready: whether that is loaded. calls: what it has to answer, in order, by
     Ray's reference. refused: engines that it could not load. starts: how often it has been started since it was last
-    ready.
+    ready. report: what it has last said of itself. halvings: of its batches, for want of memory.
     """
 
     actor: Any
@@ -54,6 +56,8 @@ class _Member:
     calls: dict[Any, Call] = field(default_factory=dict)
     refused: set[Workers] = field(default_factory=set)
     starts: int = 0
+    report: Report | None = None
+    halvings: int = 0
 
     def holds(self, engine: Workers) -> bool:
         """Whether it can be asked for this engine."""
@@ -203,16 +207,17 @@ class Crew:
             self._expect(member)
 
     def _assign(self, member: _Member, engine: Workers) -> None:
-        member.engine, member.starts = engine, 0
+        member.engine, member.starts, member.halvings = engine, 0, 0
         self._expect(member)
 
-    def _expect(self, member: _Member) -> None:
-        """Let a worker load its engine, or start; again if it dies while it does."""
+    def _expect(self, member: _Member, *, died: Report | None = None) -> None:
+        """Let a worker load its engine, or start; again if it dies while it does. died: what it was before it died."""
         member.ready = False
         member.starts += 1
         options: dict[str, Any] = {"device": self.device, "threads": self._threads}
         if engine := member.engine:
-            ref = member.actor.load.remote(engine.held, engine.shared, expected=engine.expected, **options)
+            options |= {"expected": engine.expected, "halvings": member.halvings, "died": died}
+            ref = member.actor.load.remote(engine.held, engine.shared, **options)
         else:
             ref = member.actor.start.remote(**options)
         self._coming[ref] = member
@@ -238,6 +243,7 @@ class Crew:
         if isinstance(report, Report):
             if self._compute in ({}, report.compute):
                 self._compute, member.up, member.ready, member.starts = report.compute, True, bool(member.engine), 0
+                member.report, member.halvings = report, report.halvings
                 self._name(member, report.device)
                 if member.engine and member.engine.closed:
                     self._unload(member)
@@ -286,8 +292,8 @@ class Crew:
             except ray.exceptions.RayError as error:
                 task = call.taken_by(member.number).task
                 log.warning("a worker died at %s (%s); what it was computing is repeated", task, type(error).__name__)
-                self._deaths[call] += 1
                 answer = None
+                self._blame(member, call)
             if answer is None:
                 self._died(member, engine)
                 return
@@ -301,6 +307,13 @@ class Crew:
             if engine.closed:
                 self._unload(member)
 
+    def _blame(self, member: _Member, call: Call) -> None:
+        """Count a death against the call that was being computed, unless smaller batches may prevent the next."""
+        if member.halvings < _HALVINGS and member.report and killed_for_memory(member.report.process):
+            member.halvings += 1
+        else:
+            self._deaths[call] += 1
+
     def _died(self, member: _Member, engine: Workers) -> None:
         """Send a dead worker's calls to others, unless the one that it was computing has killed too many."""
         first, *others = member.calls.values()
@@ -313,7 +326,20 @@ class Crew:
         if engine.closed:
             engine.pending.clear()
             member.engine = None
-        self._expect(member)
+        self._expect(member, died=member.report)
+
+
+def killed_for_memory(process: str) -> bool:
+    """Whether Ray ended a process because its machine was running out of memory. process: Ray's name of it."""
+    from ray._private.state import state
+    from ray.core.generated import common_pb2, gcs_pb2
+
+    try:
+        rows = map(gcs_pb2.WorkerTableData.FromString, state._connect_and_get_accessor().get_worker_table())
+        ended = next(row for row in rows if row.worker_address.worker_id.hex() == process)
+        return bool(ended.exit_type == common_pb2.WorkerExitType.NODE_OUT_OF_MEMORY)
+    except Exception:  # Ray's own tables, which another version may keep elsewhere
+        return False
 
 
 def _named(report: Mapping[str, str]) -> str:

@@ -62,6 +62,13 @@ class GPTEngine(BatchedEngine):
             every_window=self._every_window,
         )  # fmt: skip
 
+    def halve_batches(self) -> bool:
+        """From now on read half as many tokens at once; return False at a single one."""
+        if self._budget.tokens == 1:
+            return False
+        self._budget = Budget(self._budget.tokens // 2)
+        return super().halve_batches()
+
     @torch.inference_mode()
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         """Read the spans as a tree of prefixes, each node once; a batch holds what it shares with the one before."""

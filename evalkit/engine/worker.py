@@ -7,21 +7,35 @@ import logging
 import pickle
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from evalkit.engine.base import Engine
+from evalkit.engine.base import Engine, Frugal
 from evalkit.engine.calls import Description, Job, description, load
 from evalkit.engine.compute import compute, set_threads
+
+log = logging.getLogger(__name__)
 
 # What has come of a job, or what went wrong.
 Values = list[Any] | Exception
 
 
 class Report(NamedTuple):
-    """How a worker computes (see compute), and on which device of which machine, for people."""
+    """How a worker computes (see compute), and on which device of which machine, for people.
+
+    process: Ray's name of it. kills: how many processes the machine's kernel has killed because memory ran out.
+    halvings: how often the batches of the engine have been halved for want of memory.
+    """
 
     compute: Mapping[str, str]
     device: str
+    process: str = ""
+    kills: int = 0
+    halvings: int = 0
+
+    def lost_to_kernel(self, now: Report) -> bool:
+        """Whether this process may have been killed for its memory, given what another says later."""
+        return self.device == now.device and self.kills < now.kills
 
 
 class Worker:
@@ -37,14 +51,26 @@ class Worker:
         """Set the threads; return how this worker computes."""
         try:
             set_threads(threads)
-            return Report(compute(device, threads), _device(device))
+            return Report(compute(device, threads), _device(device), _process(), _kills())
         except Exception as error:
             return _sendable(error)
 
     def load(
-        self, make: Callable[[], Engine], shared: Any, *, expected: Mapping[str, str] | None, device: str, threads: int
+        self,
+        make: Callable[[], Engine],
+        shared: Any,
+        *,
+        expected: Mapping[str, str] | None,
+        device: str,
+        threads: int,
+        halvings: int = 0,
+        died: Report | None = None,
     ) -> Report | Exception:
-        """Load an engine in place of the one before, which is let go first; return how this worker computes."""
+        """Load an engine in place of the one before, which is let go first; return how this worker computes.
+
+        halvings: how often its batches are halved, because memory ran out before. died: what this worker was before it
+        died.
+        """
         self.unload()
         self._shared = shared
         report = self.start(device=device, threads=threads)  # again: Ray may have started this worker anew
@@ -52,7 +78,17 @@ class Worker:
             self._engine = load(make, expected=expected)
         except Exception as error:
             return _sendable(error)
-        return report
+        if not isinstance(report, Report):
+            return report
+        halvings += bool(died and died.lost_to_kernel(report))
+        self._halve(halvings)
+        return report._replace(halvings=halvings)
+
+    def _halve(self, halvings: int) -> None:
+        if halvings and isinstance(self._engine, Frugal):
+            for _ in range(halvings):
+                self._engine.halve_batches()
+            log.warning("memory ran out and ended a worker: continuing with batches %d times smaller", 2**halvings)
 
     def unload(self) -> None:
         """Let the engine go, with its memory."""
@@ -118,3 +154,19 @@ def _device(device: str) -> str:
 
     gpus = ",".join(map(str, ray.get_gpu_ids())) if device.partition(":")[0] == "cuda" else ""
     return f"{socket.gethostname()} gpu {gpus}" if gpus else socket.gethostname()
+
+
+def _process() -> str:
+    """Return Ray's name of this process."""
+    import ray
+
+    return str(ray.get_runtime_context().get_worker_id())
+
+
+def _kills() -> int:
+    """Return how many processes of this machine have been killed because memory ran out; 0 where it is unknown."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:  # not Linux
+        return 0
+    return int(dict(line.split() for line in lines).get("oom_kill", 0))

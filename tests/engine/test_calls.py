@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.engine.base import ask
 from evalkit.engine.calls import Answer, Asking, Call, Here, Requests, ask_all, ask_in_turn
 from evalkit.engine.fake import FakeEngine
 from evalkit.types import Request, Response
@@ -150,3 +151,32 @@ def test_a_pause_ends_with_the_next_answer_and_a_job_is_decided_on_when_it_is_ta
     assert tokens == [(1,), (2,), (3,)] and decided == [0, 0, 0]
     call = Call(choose)
     assert call.taken_by(5) is call.taken_by(6) and decided[3:] == [5]
+
+
+class Frugal(FakeEngine):
+    """Has memory for a number of requests; batches are never larger than `batch`."""
+
+    batch, memory = 8, 2
+
+    def halve_batches(self):
+        self.batch //= 2
+        return self.batch >= 1
+
+    def _respond(self, requests):
+        for start in range(0, len(requests), self.batch):
+            if len(requests[start : start + self.batch]) > self.memory:
+                raise MemoryError
+            for i, response in super()._respond(requests[start : start + self.batch]):
+                yield start + i, response
+
+
+def test_what_does_not_fit_in_memory_is_sent_again_in_smaller_batches_and_only_that(caplog):
+    engine = Frugal("x", lambda r: Response(text=str(r.continuation_ids[0])))
+    requests = [request(token) for token in range(9)]  # at first the last alone would fit
+    responses = list(ask(engine, "loglikelihood", requests))
+    assert sorted((i, r.text) for i, r in responses) == [(i, str(i)) for i in range(9)]
+    assert len(engine.asked) == 9 and engine.batch == 2
+    assert caplog.messages == ["out of memory: continuing with smaller batches"] * 2
+    engine.memory = 0
+    with pytest.raises(MemoryError):
+        list(ask(engine, "loglikelihood", requests))

@@ -26,6 +26,7 @@ from evalkit.cli import _parser, main
 from evalkit.engine.calls import Asking, Call, Requests, ask_in_turn
 from evalkit.engine.fake import FakeEngine
 from evalkit.engine.placing import placing
+from evalkit.engine.worker import Report
 from evalkit.errors import CheckpointError, StoreError
 from evalkit.harness import run as run_module
 from evalkit.model import weights
@@ -232,6 +233,35 @@ def test_a_poisoned_unit_fails_its_items_alone(cluster, tasks):
         assert {record.error for record in failed} == {"the worker that computed it died, 3 times"}
         written.add(re.sub(rb"made-up-[0-9e]+", b"", results(run)))
     assert len(written) == 1
+
+
+def test_a_worker_that_dies_for_its_memory_goes_on_with_smaller_batches(cluster, monkeypatch, caplog):
+    class Hungry(FakeEngine):
+        batch = 64
+
+        def halve_batches(self):
+            self.batch //= 2
+            return True
+
+        def _respond(self, requests):
+            if self.batch > 4:
+                os.kill(os.getpid(), 9)
+            return super()._respond(requests)
+
+    name = f"hungry-{random.random()}".replace(".", "")
+    answer = Response(loglikelihood=-1.0, tokens=1)
+    evalkit.register_engine(name, lambda text, **options: Hungry("hungry", lambda _: answer))
+    monkeypatch.setattr("evalkit.engine.cluster.killed_for_memory", lambda process: bool(process))
+    run = evalkit.evaluate(f"{name}:x", "world_pronouns", limit=5, out="run", workers=1)
+    assert not run.failed and not any(record.error for record in read_records(run.folder))
+    assert "a worker: memory ran out and ended a worker: continuing with batches 16 times smaller" in caplog.messages
+
+
+def test_what_is_known_of_a_death():
+    now = Report({}, "a gpu 0", "new", kills=3)
+    assert Report({}, "a gpu 0", "old", kills=2).lost_to_kernel(now)
+    assert not Report({}, "a gpu 0", "old", kills=3).lost_to_kernel(now)
+    assert not Report({}, "b gpu 0", "old", kills=2).lost_to_kernel(now)  # started again on another machine
 
 
 def test_an_error_of_the_engine_is_its_tasks_and_the_others_go_on(cluster):
