@@ -9,6 +9,7 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from evalkit.errors import UsageError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
+
+# Modules of users' files under names of our own, which no other process can import: it gets their code.
+FILE_MODULES: list[ModuleType] = []
 
 
 class Later(NamedTuple):

@@ -10,6 +10,7 @@ from evalkit.engine.base import Engine
 from evalkit.engine.calls import Answer, Call, Description
 from evalkit.engine.cluster import PATIENCE, Crew
 from evalkit.engine.worker import Values
+from evalkit.plugins import FILE_MODULES
 
 
 class Workers:
@@ -90,6 +91,8 @@ class Workers:
         """Put a value where workers get it from, when they need it."""
         import ray
 
+        for module in FILE_MODULES:
+            ray.cloudpickle.register_pickle_by_value(module)
         return _Put(ray.put(value))
 
     def share(self, shared: Any) -> None:

@@ -36,6 +36,7 @@ from evalkit.runs.store import read_records
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Request, Response
 from tests.conftest import REPOSITORY
+from tests.lm_eval.made import write
 
 KILLS = int(os.environ.get("EVALKIT_KILLS", "5"))
 TASKS = "world_qa,world_pronouns,world_lastword,world_lm"
@@ -214,6 +215,15 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others(cluster, checkpoint, ca
     told = capsys.readouterr()
     assert "failed: absent:disk" in told.out and "no weights on disk" in told.err
     assert Path("out/tiny/results.json").exists() and Path("out/tiny-2/results.json").exists()
+
+
+def test_the_code_of_a_task_file_goes_to_the_workers(cluster, small_units):
+    (small_units / "code.py").write_text("def scores(doc, results):\n    return {'first': float(doc['word'] < 'rb')}\n")
+    more = "process_results: !function code.scores\nmetric_list: [{metric: first}]\n"
+    file = str(write(small_units, "own.yaml", more=more))
+    model = engine_of(lambda _: Response(loglikelihood=-1.0, tokens=1))
+    runs = [evalkit.evaluate(model, file, trust_task_code=True, out=f"run{n}", workers=n) for n in (1, None)]
+    assert [[(r.metric, r.value) for r in run.results] for run in runs] == [[("first", 0.5)]] * 2
 
 
 def test_a_poisoned_unit_fails_its_items_alone(cluster, tasks):

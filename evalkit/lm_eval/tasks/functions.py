@@ -15,6 +15,7 @@ from typing import Any
 
 from evalkit.errors import DataError, UsageError
 from evalkit.files import digest
+from evalkit.plugins import FILE_MODULES
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def _module(path: Path) -> ModuleType:
     except BaseException:
         del sys.modules[name]
         raise
+    FILE_MODULES.append(module)
     return module
 
 
