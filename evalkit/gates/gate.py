@@ -245,8 +245,7 @@ def _journal(out: Path, about: Mapping[str, Any]) -> Journal:
             raise StoreError(f"{out} holds a gate with other settings ({'; '.join(changed[:4])}); choose another --out")
     elif set(out.iterdir()) - set(leftovers(out, ABOUT)):
         raise StoreError(f"{out} is not empty and holds no gate (no {ABOUT}); choose another --out")
-    else:
-        _write(out, about)
+    _write(out, about)  # an earlier outcome is none of this start's
     return Journal(out / WAVES, run=settings_digest(about))
 
 

@@ -139,6 +139,32 @@ def test_a_stored_base_says_what_is_asked(tmp_path):
         gate(base, "nano", [parity()], shots=[0], out=tmp_path / "other")
 
 
+def test_too_many_failed_items_are_told(tmp_path):
+    unlabelled = parity(rows=[{**row, "a": "neither"} if i % 8 == 0 else row for i, row in enumerate(ROWS)])
+    found = gate("pico", "nano", unlabelled, cache=False, out=tmp_path / "gate")
+    assert set(found.failed) == {"base: parity", "new: parity"} and "items failed at 0 shots" in repr(found)
+    assert gate("pico", "nano", unlabelled, cache=False, out=tmp_path / "gate", max_failed=0.5).failed == {}
+
+
+def test_a_task_of_which_nothing_was_scored_cannot_be_gated(runs, tmp_path):
+    lost = write_run(tmp_path / "failed", {"kept": Made(scores=dict.fromkeys(bits(np.random.default_rng(0), 9, 1)))})
+    with pytest.raises(CompareError, match=r"kept 0-shot: .* share no scored document"):
+        gate(runs[0], lost)
+
+
+def test_a_damaged_journal_is_read_as_far_as_it_is_whole(tmp_path):
+    asked = {"cache": False, "out": tmp_path / "gate"}
+    found = gate("pico", "nano", parity(), budget=40, **asked)
+    path = tmp_path / "gate" / "waves.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before[:-20])
+    assert gate("pico", "nano", parity(), budget=40, **asked).to_json() == found.to_json()
+    assert path.read_bytes() == before
+    (tmp_path / "gate" / "gate.json").write_text("[]")
+    with pytest.raises(StoreError, match="holds a gate with other settings"):
+        gate("pico", "nano", parity(), budget=40, **asked)
+
+
 def test_a_larger_budget_goes_on(tmp_path):
     asked = {"cache": False, "out": tmp_path / "gate"}
     assert gate("pico", "nano", parity(), budget=30, **asked).documents == 30
