@@ -106,11 +106,13 @@ def header(columns: Columns) -> list[str]:
 
 
 def figure(value: float) -> str:
-    """Return a value with one decimal between 10 and 1,000, two below, none above."""
+    """Return a value with one decimal between 10 and 1,000, two below, none above; two digits from ten million on."""
     if math.isnan(value):
         return "-"
     if math.isinf(value):
         return "inf"
+    if abs(value) >= 1e7:  # the upper bound of a perplexity on a handful of documents
+        return f"{value:.1e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

@@ -133,3 +133,8 @@ def test_shots_stand_below_each_other_where_they_do_not_fit_and_counts_that_diff
     assert lines[2].split() == ["model", "shots", "score", "n"]
     assert [line.split()[0] for line in lines[3:6]] == ["nano", "1", "4"]
     assert lines[3].split()[-1] == "7" and lines[6].split()[-1] == "12,630"
+
+
+def test_figures_stay_short() -> None:
+    values = (math.nan, math.inf, 0.4567, 45.67, 4567.8, 9_999_999.0, 2.569e24)
+    assert [*map(run_table.figure, values)] == ["-", "inf", "0.46", "45.7", "4,568", "9,999,999", "2.6e+24"]
