@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> None:
                 raise UsageError("torchrun trains one size and seed at a time")
             _train_several(arguments, sizes=sizes, seeds=seeds)
             return
+        if (arguments.workers, arguments.ray) != (None, None):
+            raise UsageError("--workers and --ray are for several sizes or seeds; torchrun distributes one training")
         with distributed.ranks(arguments.device) as ranks:
             _train_one(arguments, size=sizes[0], seed=seeds[0], ranks=ranks)
     except StoppedError as stopped:
@@ -124,6 +126,8 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
     for name in ("jobs", "context", "limit"):
         if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
             raise UsageError(f"--{name} must be at least 1, not {getattr(arguments, name)}")
+    if arguments.jobs and (arguments.workers or arguments.ray):
+        raise UsageError("--jobs is for this process, --workers for Ray: give one of them")
     if arguments.optimizer == "adamw" and arguments.muon_lr:
         raise UsageError("--muon-lr needs --optimizer muon")
     check_device(arguments.device)
@@ -310,7 +314,7 @@ def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds
     """Build one corpus for all, then train the largest first, so that the small ones fill the gaps at the end."""
     from evalkit.corpus.prepare import built_corpus
     from evalkit.model.config import SIZES
-    from evalkit.train import checkpoints, ladder
+    from evalkit.train import checkpoints, ladder, ladder_workers
 
     order = sorted(sizes, key=lambda size: SIZES[size].block_parameters, reverse=True)
     names = {ladder.name_of(size, seed): (size, seed) for size in order for seed in seeds}
@@ -322,10 +326,20 @@ def _train_several(arguments: argparse.Namespace, *, sizes: Sequence[str], seeds
     largest_budget = max(_tokens(arguments, size) for size in sizes)
     _prepare(arguments, tokens=largest_budget, reuse=resuming is not False)
     corpus = built_corpus(arguments.corpus) or arguments.out / "corpus"
-    shared = dict.fromkeys(("vocab", "tokenizer", "column", "jobs")) | {"corpus": [str(corpus)], "skip_bad": False}
-    trainings = {
-        name: _words(arguments, size=size, seed=str(seed), out=arguments.out / name, **shared)
-        for name, (size, seed) in names.items()
-    }
-    ladder.train_all(trainings, jobs=arguments.jobs or os.cpu_count() or 1)
+    shared = dict.fromkeys(("vocab", "tokenizer", "column", "jobs", "workers", "ray"))
+    shared |= {"corpus": [str(corpus)], "skip_bad": False}
+
+    def trainings(**changes: Any) -> dict[str, list[str]]:
+        return {
+            name: _words(arguments, size=size, seed=str(seed), out=arguments.out / name, **shared, **changes)
+            for name, (size, seed) in names.items()
+        }
+
+    if arguments.workers is None and arguments.ray is None:
+        ladder.train_all(trainings(), jobs=arguments.jobs or os.cpu_count() or 1)
+    else:
+        with ladder_workers.workers(
+            trainings(), trainings(resume=-1), number=arguments.workers, address=arguments.ray, device=arguments.device
+        ) as (number, start):
+            ladder.train_all(trainings(), jobs=number, start=start)
     print(f"{', '.join(reversed(names))} in {arguments.out}")

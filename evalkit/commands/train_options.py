@@ -81,6 +81,16 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, help="trainings at a time, if there are several (default: the number of cores)"
     )
     parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="trainings at a time as tasks of Ray, if there are several; one whose worker dies goes on from its "
+        "checkpoint (needs evalkit[ray])",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ray", metavar="ADDRESS",
+        help="train on this running cluster of Ray (auto: this machine's), whose machines share the file system; "
+        "without --workers one training per GPU, or per machine",
+    )  # fmt: skip
+    parser.add_argument(
         "--dtype",
         type=options.dtype,
         help="bf16 or fp32: of the matrix products; weights stay fp32 (default: bf16 where the hardware multiplies it "

@@ -44,15 +44,12 @@ def placing(*, workers: int | None = None, address: str | None = None, threads: 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
     threads = threads or 1
-    with _connected(address, cpus=(workers or 1) * threads) as ray:
+    with connected(address, cpus=(workers or 1) * threads):
         crews: dict[str, Crew] = {}
 
         def place(make: Callable[[], Engine], /, *, device: str) -> Workers:
             if device not in crews:
-                resources = ray.cluster_resources()
-                on_gpu = device.partition(":")[0] == "cuda"
-                number = workers or int(resources.get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
-                crews[device] = Crew(device=device, number=number, threads=threads)
+                crews[device] = Crew(device=device, number=workers or number_for(device), threads=threads)
             return Workers(crews[device], make)
 
         try:
@@ -62,9 +59,21 @@ def placing(*, workers: int | None = None, address: str | None = None, threads: 
                 crew.close()
 
 
+def number_for(device: str) -> int:
+    """Return how many workers a cluster has room for: one per GPU, or per machine."""
+    import ray
+
+    on_gpu = device.partition(":")[0] == "cuda"
+    return int(ray.cluster_resources().get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
+
+
 @contextmanager
-def _connected(address: str | None, *, cpus: int) -> Iterator[Any]:
-    """Connect to a cluster, or start one on this machine; leave one that the user has connected to as it is."""
+def connected(address: str | None, *, cpus: int) -> Iterator[Any]:
+    """Connect to a cluster, or start one on this machine; leave one that the user has connected to as it is.
+
+    cpus: of a cluster that is started here. Raises UsageError where Ray is not installed or its address does not
+    answer.
+    """
     # Read when Ray is imported: nobody is told that it is used here, and a worker keeps the devices it can see.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

@@ -1,4 +1,4 @@
-"""Several trainings on one corpus, some at a time, each in its own process.
+"""Several trainings on one corpus, some at a time, each in its own process, here or in workers (ladder_workers.py).
 
 Two processes of one thread are faster than one process of two threads: small models leave a second thread waiting.
 """
@@ -12,10 +12,35 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from evalkit.errors import EvalkitError
 from evalkit.train.stopping import StoppedError, StopSignals
+
+# Ends when the process ends that holds the other end of its standard input, however that ends.
+_COMMAND = """
+import os, sys, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+from evalkit.cli import main
+sys.exit(main(["train", *sys.argv[1:]]))
+"""
+
+
+class Process(Protocol):
+    """A training in a process of its own, as subprocess has it."""
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to save its state and end."""
+        ...
+
+    def wait(self) -> object:
+        """Wait for its end."""
+        ...
 
 
 class TrainingFailedError(EvalkitError):
@@ -27,15 +52,22 @@ def name_of(size: str, seed: int) -> str:
     return size if seed == 0 else f"{size}-seed{seed}"
 
 
-def train_all(trainings: Mapping[str, Sequence[str]], *, jobs: int) -> None:
+def train_all(
+    trainings: Mapping[str, Sequence[str]], *, jobs: int, start: Callable[[str], Process] | None = None
+) -> None:
     """Run `evalkit train` with each training's arguments, in order, `jobs` at a time.
 
-    Every process gets its share of the cores. Raises TrainingFailedError for the first that fails, after stopping the
-    others, and StoppedError after SIGTERM or SIGINT; either way they save their state and can continue with --resume.
+    start: starts a training by its name (default: here, with its share of the cores). Raises TrainingFailedError for
+    the first that fails, after stopping the others, and StoppedError after SIGTERM or SIGINT; either way they save
+    their state and can continue with --resume.
     """
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    waiting, running = list(trainings.items()), dict[str, subprocess.Popen[str]]()
+
+    def start_here(name: str) -> Process:
+        process = start_process(trainings[name], threads=share_of_cores(jobs))
+        threading.Thread(target=_forward, args=(process,), daemon=True).start()
+        return process
+
+    waiting, running = list(trainings), dict[str, Process]()
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
         stack.callback(_end, running)
@@ -44,15 +76,22 @@ def train_all(trainings: Mapping[str, Sequence[str]], *, jobs: int) -> None:
                 name = signal.Signals(stop.number).name
                 raise StoppedError(f"stopped by {name}; every training has saved its state", stop.number)
             while waiting and len(running) < jobs:
-                name, arguments = waiting.pop(0)
-                running[name] = _start(arguments, environment)
+                name = waiting.pop(0)
+                running[name] = (start or start_here)(name)
             time.sleep(0.2)
-            for name in [name for name, process in running.items() if process.poll() is not None]:
-                if code := running.pop(name).returncode:
+            ended = {name: code for name, process in running.items() if (code := process.poll()) is not None}
+            for name, code in ended.items():
+                del running[name]
+                if code:
                     raise TrainingFailedError(f"the training of {name} ended with exit code {code}")
 
 
-def _end(running: Mapping[str, subprocess.Popen[str]]) -> None:
+def share_of_cores(jobs: int) -> int:
+    """Return the threads of each of several trainings at a time on this machine."""
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
+def _end(running: Mapping[str, Process]) -> None:
     """Ask the running trainings to save and end, and wait for them."""
     for process in running.values():
         process.terminate()
@@ -60,21 +99,21 @@ def _end(running: Mapping[str, subprocess.Popen[str]]) -> None:
         process.wait()
 
 
-def _start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start a training and forward its plain progress lines, so that several do not overwrite each other."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "evalkit.cli", "train", *arguments],
-        env=dict(environment),
+def start_process(arguments: Sequence[str], *, threads: int) -> subprocess.Popen[str]:
+    """Start a training that ends with this process; its plain progress lines are its standard output."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _COMMAND, *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    threading.Thread(target=_forward, args=(process,), daemon=True).start()
-    return process
 
 
 def _forward(process: subprocess.Popen[str]) -> None:
-    assert process.stdout
-    with process.stdout as lines:
-        for line in lines:
+    """Print a training's lines, so that several do not overwrite each other."""
+    with process:  # waits for its end before its standard input is closed
+        for line in process.stdout or ():
             print(line, end="", file=sys.stderr, flush=True)
+        process.wait()
