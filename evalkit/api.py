@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.data.sources import DataPaths
+from evalkit.engine.cache import response_cache
 from evalkit.engine.calls import Here, Placing
-from evalkit.engine.open import ENGINES, MODELS, Model, open_model, response_cache
+from evalkit.engine.open import ENGINES, MODELS, Model, open_model
 from evalkit.engine.placing import placing
 from evalkit.errors import DataError, UsageError
 from evalkit.frames import Audit, Comparison, Forecasts, Run
@@ -31,6 +32,8 @@ from evalkit.harness.tabletask import task_from_rows
 from evalkit.harness.task import FAMILIES, Task
 from evalkit.harness.taskset import TaskSet, read_tasks
 from evalkit.metrics import METRICS, Metric
+from evalkit.runs.remote import fetch
+from evalkit.runs.remote import place as place_of
 from evalkit.sweep import file_label, run_model, run_models
 
 if TYPE_CHECKING:
@@ -136,8 +139,9 @@ def evaluate(
     model answers in about this time: the first call measures how long they take, and every later call with these tasks
     scores the same documents, whatever the model, so that steps of a training can be compared in pairs. estimate: score
     this many documents of each task, chosen by the runs of other models in `earlier`, and estimate the values of all:
-    results whose source is "estimate" (docs/estimates.md). out: the run folder (default: runs/MODEL-SETTINGS). cache:
-    use responses that are known from other runs, and keep new ones.
+    results whose source is "estimate" (docs/estimates.md). out: the run folder, or its URL such as s3://BUCKET/RUN
+    (docs/cluster.md; default: runs/MODEL-SETTINGS). cache: use responses that are known from other runs, and keep new
+    ones.
     strict: the first task that fails is an error; otherwise its error is recorded in Run.failed and the rest continue.
     max_failed: a task of whose items a larger share failed (a prompt too long, a score that is no number) has failed.
     workers: how many processes hold the model and answer (default: this one alone); they need Ray. ray: the address of
@@ -165,16 +169,16 @@ def evaluate(
             tasks = within_seconds(opened, tasks, seconds, place=place)
         tasks = estimating(tasks, estimate, earlier)
         run = run_model(
-            opened, tasks, out=None if out is None else Path(out), cache=response_cache() if cache else None,
+            opened, tasks, out=None if out is None else place_of(out), cache=response_cache() if cache else None,
             strict=strict, max_failed=max_failed, place=place,
         )  # fmt: skip
     unread = {name: str(error) for name, error in tasks.failed.items()}
-    return Run(folder=run.folder, results=run.results, failed={**unread, **run.failed})
+    return replace(run, failed={**unread, **run.failed})
 
 
 def estimating(tasks: TaskSet, estimate: int | None, earlier: Iterable[Run | str | Path]) -> TaskSet:
     """Return the tasks with the documents that their values are estimated from, if they are to be estimated."""
-    folders = [run.folder if isinstance(run, Run) else Path(run) for run in earlier]
+    folders = [run.folder if isinstance(run, Run) else fetch(place_of(run)) for run in earlier]
     if estimate is not None:
         return drawn(tasks, count=estimate, earlier=folders)
     if folders:
@@ -243,7 +247,7 @@ def compare(
         alpha=alpha, margins=margins, allow=tuple(allow), all_metrics=all_metrics, strict=strict,
         resamples=resamples, seed=seed,
     )  # fmt: skip
-    before, after = (baseline.read(side.folder if isinstance(side, Run) else Path(side)) for side in (base, new))
+    before, after = (baseline.read(side.folder if isinstance(side, Run) else place_of(side)) for side in (base, new))
     found, _ = comparison.compare(before, after, settings)
     return Comparison(**{name: getattr(found, name) for name in found.__dataclass_fields__})
 
@@ -302,7 +306,7 @@ def forecast(
         found, problems = tables.from_frame(runs), list[measurements.Problem]()
     else:
         given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-        found, problems = measurements.read([run.folder if isinstance(run, Run) else Path(run) for run in given])
+        found, problems = measurements.read([run.folder if isinstance(run, Run) else place_of(run) for run in given])
     if not found:
         reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
         raise DataError(f"none of the given runs holds a result ({reasons})")

@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
     {
         "accelerate": "hf",
         "datasets": "hub",
+        "fsspec": "s3",
         "gguf": "gguf",
         "lxml_html_clean": "corpus",
         "matplotlib": "report",

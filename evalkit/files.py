@@ -12,7 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evalkit.errors import DataError, EvalkitError, StoreError, cannot
+from evalkit.errors import DataError, EvalkitError, StoreError, UsageError, cannot
+
+# Kinds of file systems that several machines may mount, as Linux names them.
+_NETWORK_DISKS = frozenset(
+    ("afs", "beegfs", "ceph", "cifs", "fuse.glusterfs", "fuse.juicefs", "fuse.sshfs", "glusterfs", "gpfs", "lustre",
+     "nfs", "nfs4", "orangefs", "panfs", "smb3", "smbfs", "wekafs")
+)  # fmt: skip
 
 
 def canonical_json(value: Any) -> str:
@@ -73,10 +79,26 @@ def make_private(path: Path) -> None:
 
 
 def cache_folder() -> Path | None:
-    """Return the folder for data cached across runs (EVALKIT_CACHE); None if the user turned it off."""
+    """Return the folder for data cached across runs (EVALKIT_CACHE); None if the user turned it off.
+
+    Raises UsageError for a URL.
+    """
     place = os.environ.get("EVALKIT_CACHE", "")
+    if "://" in place:
+        raise UsageError(f"EVALKIT_CACHE={place}: the cache is a database; give a folder of this machine, or off")
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  (never fails)
     return None if place == "off" else Path(place or Path(home) / "evalkit")
+
+
+def network_disk(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """Return the kind of network file system that a folder is on; empty for any other, and where it cannot be told."""
+    with contextlib.suppress(OSError):
+        rows = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+        places = {row[1].replace("\\040", " "): row[2] for row in rows if len(row) > 2}
+        path = folder.absolute()
+        kinds = [places[str(parent)] for parent in [path, *path.parents] if str(parent) in places]
+        return kinds[0] if kinds and kinds[0] in _NETWORK_DISKS else ""
+    return ""
 
 
 def cached_text(name: str, key: str, make: Callable[[], str]) -> str:

@@ -173,11 +173,15 @@ class Audit(audit.Audit):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A stored run of one model. failed: tasks that could not be scored, and why."""
+    """A stored run of one model. failed: tasks that could not be scored, and why.
+
+    url: where the run is kept if that is no folder of this machine; `folder` is then a copy that goes with the process.
+    """
 
     folder: Path
     results: Results
     failed: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
 
     def records(self, *, task: str | None = None, shots: int | None = None) -> Iterator[Record]:
         """Yield what was asked and answered, one record per document, seed, control and wording.

@@ -22,6 +22,7 @@ from evalkit.harness.failures import MAX_FAILED, failed_tasks
 from evalkit.harness.run import Work, check_plan, count_items, describe, finish, settings_digest
 from evalkit.harness.taskset import TaskSet
 from evalkit.progress import Progress, progress
+from evalkit.runs.remote import RemoteFolder, Url
 from evalkit.runs.store import RunStore
 
 
@@ -29,7 +30,7 @@ def run_model(
     model: Model,
     tasks: TaskSet,
     *,
-    out: Path | None,
+    out: Path | Url | None,
     cache: ResponseCache | None,
     strict: bool = False,
     max_failed: float = MAX_FAILED,
@@ -54,7 +55,7 @@ def run_models(
     models: Mapping[str, Callable[[], Model]],
     tasks: TaskSet,
     *,
-    out: Callable[[Model], Path | None],
+    out: Callable[[Model], Path | Url | None],
     cache: ResponseCache | None,
     strict: bool = False,
     max_failed: float = MAX_FAILED,
@@ -63,8 +64,9 @@ def run_models(
 ) -> Iterator[tuple[str, Run | EvalkitError]]:
     """Evaluate models on tasks that are loaded, with a cache that is open; yield each run, or why there is none.
 
-    models: by name, each opened when it is its turn. out: the run folder of a model; None for its usual place. place:
-    where engines answer. The rest is as in evalkit.evaluate. A run may end before those of earlier models.
+    models: by name, each opened when it is its turn. out: the run folder of a model, or its URL; None for the usual
+    folder. place: where engines answer. The rest is as in evalkit.evaluate. A run may end before those of earlier
+    models.
     """
     failures: list[tuple[str, EvalkitError]] = []
     running: dict[Asking, _Running] = {}
@@ -121,7 +123,7 @@ class _Running:
         model: Model,
         tasks: TaskSet,
         *,
-        out: Path | None,
+        out: Path | Url | None,
         cache: ResponseCache | None,
         strict: bool,
         training: Mapping[str, object] | None,
@@ -133,9 +135,13 @@ class _Running:
         with ExitStack() as stack:
             engine = stack.enter_context(closing(model.engine(cache, place)))
             about = describe(engine, loaded, settings)
-            folder = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
+            self._at = out or Path("runs") / f"{file_label(model)}-{settings_digest(about)}"
+            remote = stack.enter_context(RemoteFolder(self._at)) if isinstance(self._at, Url) else None
+            folder = remote.folder if remote else Path(str(self._at))
             known = model.training if training is None else training
             self._store = stack.enter_context(RunStore(folder, about, training=known))
+            if remote:
+                remote.follow()
             check_plan(loaded, settings, self._store)
             bar().skip(len(self._store.done))
             self._work = Work(engine, loaded, settings, self._store, bar=bar(), prompts=tasks.prompts, strict=strict)
@@ -161,7 +167,8 @@ class _Running:
                 failed = {**failed_tasks(store.done, allowed=max_failed), **store.failed}
         except EvalkitError as error:
             return self._name, error
-        return self._name, Run(folder=store.folder, results=Results(results), failed=failed)
+        url = str(self._at) if isinstance(self._at, Url) else ""
+        return self._name, Run(folder=store.folder, results=Results(results), failed=failed, url=url)
 
 
 def file_label(model: Model) -> str:

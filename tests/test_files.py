@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit import files
+from evalkit.engine import cache as cache_module
+from evalkit.errors import UsageError
 from evalkit.files import cached_text
 
 
@@ -52,3 +55,26 @@ def test_where_nothing_can_be_kept_it_is_made(cache: Path, monkeypatch: pytest.M
     assert _made("one") == (["one"], "one")
     monkeypatch.setenv("EVALKIT_CACHE", "off")
     assert _made("two") == (["two"], "two")
+
+
+def test_network_disks(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/vda / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\n/dev/vdb /home/me/fast xfs rw 0 0\n"
+        "tank /my\\040data lustre rw 0 0\ntorn\n"
+    )
+    kinds = {"/home/me/.cache": "nfs4", "/home/me/fast/x": "", "/my data/x": "lustre", "/tmp": "", "/homes": ""}
+    assert {path: files.network_disk(Path(path), mounts) for path in kinds} == kinds
+    assert files.network_disk(Path("/x"), tmp_path / "absent") == ""
+
+
+def test_a_cache_at_a_url_or_on_a_network_disk(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EVALKIT_CACHE", "s3://bucket/cache")
+    with pytest.raises(UsageError, match="the cache is a database"):
+        files.cache_folder()
+    monkeypatch.setenv("EVALKIT_CACHE", str(tmp_path))
+    assert cache_module.response_cache() is not None
+    monkeypatch.setattr(cache_module, "network_disk", lambda folder: "nfs4")
+    assert cache_module.response_cache() is None and "network disk (nfs4)" in caplog.text

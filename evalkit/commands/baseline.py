@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalkit.commands import history
+from evalkit.runs.remote import place
 
 SUMMARY = "Save a run as a small file to commit; show the trend over many of them."
 EXAMPLES = """examples:
@@ -20,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the two actions."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="save|history")
     save = actions.add_parser("save", help="write a baseline file from a run")
-    save.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    save.add_argument("run", type=place, metavar="RUN", help="run folder")
     save.add_argument("file", type=Path, metavar="FILE", help="the baseline file, for example baselines/main.json")
     save.add_argument("--commit", default="", metavar="HASH", help="the commit to record, for a file kept outside git")
     save.add_argument("--date", default="", metavar="DAY", help="its day to record, for example 2026-11-30")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from evalkit.commands import findings
 from evalkit.errors import EvalkitError
+from evalkit.runs.remote import place
 
 SUMMARY = "Test whether one run is worse than another: paired tests, verdicts, an exit code for CI."
 EXAMPLES = """examples:
@@ -18,8 +18,8 @@ EXAMPLES = """examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("base", type=Path, metavar="BASE", help="run folder or baseline file")
-    parser.add_argument("new", type=Path, metavar="NEW", help="run folder or baseline file")
+    parser.add_argument("base", type=place, metavar="BASE", help="run folder (or its URL), or baseline file")
+    parser.add_argument("new", type=place, metavar="NEW", help="run folder (or its URL), or baseline file")
     findings.add_rules(parser)
     parser.add_argument("--all-metrics", action="store_true", help="every metric counts, not only each task's first")
     parser.add_argument(

@@ -242,7 +242,7 @@ def engine(name: str, arguments: argparse.Namespace) -> BatchedEngine:
 
 def cache(arguments: argparse.Namespace) -> ResponseCache | None:
     """Open the cache of responses; None for --no-cache and EVALKIT_CACHE=off."""
-    from evalkit.engine.open import response_cache
+    from evalkit.engine.cache import response_cache
 
     return None if arguments.no_cache else response_cache()
 

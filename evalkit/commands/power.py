@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
+from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.comparison.planning import Plan
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--task", required=True, help="the task to compare on")
     parser.add_argument("--effect", required=True, help="points of the metric, for example 1pp or 0.5")
-    parser.add_argument("--run", action="append", default=[], type=Path, help="run or baseline; twice: BASE and NEW")
+    parser.add_argument("--run", action="append", default=[], type=place, help="run or baseline; twice: BASE and NEW")
     parser.add_argument("--discordance", type=float, help="share of documents that differ, if not taken from runs")
     parser.add_argument("--metric", help="a 0/1 metric, or one of the runs' (default: the task's first)")
     parser.add_argument("--shots", type=int, help="number of shots in the runs (default: the fewest)")

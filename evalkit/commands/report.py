@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.runs.remote import place
+
 if TYPE_CHECKING:
     from evalkit.forecasts.sealed import Sealed
 
@@ -30,7 +32,7 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="run folders, folders of them, lm-evaluation-harness results"
+        "runs", nargs="+", type=place, metavar="RUN", help="run folders, folders of them, lm-evaluation-harness results"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--title", default="Evaluation report", help="heading of the report")

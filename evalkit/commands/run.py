@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.commands import options
 from evalkit.errors import DiskError, EvalkitError, UsageError
+from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.engine.open import Model
@@ -61,7 +62,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     options.add_max_failed(parser)
     options.add_trust(parser)
-    parser.add_argument("--out", type=Path, help="run folder (default: runs/MODEL-SETTINGS)")
+    parser.add_argument(
+        "--out", type=place, help="run folder, or its URL such as s3://BUCKET/RUN (default: runs/MODEL-SETTINGS)"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in --out (giving the same command again does so too)"
     )
@@ -158,9 +161,9 @@ class _Outcome:
         return [result for name in self.names if name in self.runs for result in self.runs[name].results]
 
     @property
-    def folders(self) -> list[Path]:
-        """The folders of all models."""
-        return [self.runs[name].folder for name in self.names if name in self.runs]
+    def places(self) -> list[str]:
+        """The folders of all models, or their URLs."""
+        return [run.url or str(run.folder) for name in self.names if (run := self.runs.get(name))]
 
     @property
     def failures(self) -> dict[str, str]:
@@ -190,7 +193,7 @@ def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     columns = {"all_metrics": arguments.all_metrics, "levels": arguments.levels, "allowed": outcome.allowed}
     run_terminal.show(outcome.results, options.console(), **columns)
     failed = f"failed: {', '.join(outcome.failures)}\n" if outcome.failures else ""
-    print(f"{failed}stored in {', '.join(map(str, outcome.folders))}")
+    print(f"{failed}stored in {', '.join(outcome.places)}")
     if arguments.markdown:
         body = run_table.markdown(outcome.results, **columns)
         write_atomic(arguments.markdown, body + failed)

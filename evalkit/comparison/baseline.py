@@ -20,6 +20,7 @@ from evalkit.comparison.packing import pack, pack_ids, unpack, unpack_ids
 from evalkit.errors import StoreError
 from evalkit.files import canonical_json, digest, make_folder, parse_json, read_json, write_atomic
 from evalkit.metrics.base import Array
+from evalkit.runs.remote import Url, fetch
 from evalkit.runs.shapes import check
 
 T = TypeVar("T")
@@ -89,8 +90,9 @@ class _File:
     date: str = ""
 
 
-def read(path: Path) -> Evidence:
-    """Read a run folder or a baseline file. Raises StoreError for anything else."""
+def read(at: Path | Url) -> Evidence:
+    """Read a run folder, also at a URL, or a baseline file. Raises StoreError for anything else."""
+    path = fetch(at)
     return read_run(path) if path.is_dir() or not path.exists() else read_baseline(path)
 
 

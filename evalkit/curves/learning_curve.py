@@ -22,8 +22,9 @@ from typing import Any
 
 from evalkit import api
 from evalkit.curves.boards import Line, boards
+from evalkit.engine.cache import response_cache
 from evalkit.engine.calls import Here, Placing
-from evalkit.engine.open import Model, response_cache
+from evalkit.engine.open import Model
 from evalkit.errors import StoreError, UsageError
 from evalkit.files import make_folder, read_json, read_log, write_atomic
 from evalkit.frames import Results, Run

@@ -24,7 +24,8 @@ from operator import or_
 from pathlib import Path
 from typing import TypeVar
 
-from evalkit.files import make_private
+from evalkit.errors import UsageError
+from evalkit.files import cache_folder, make_private, network_disk
 from evalkit.types import Response
 
 log = logging.getLogger(__name__)
@@ -289,3 +290,26 @@ def _shrink(db: sqlite3.Connection, *, share: float) -> None:
         rows = int(db.execute("SELECT count(*) FROM responses").fetchone()[0] * share) + 1
         db.execute("DELETE FROM responses WHERE key IN (SELECT key FROM responses ORDER BY used LIMIT ?)", (rows,))
     db.execute("PRAGMA incremental_vacuum").fetchall()
+
+
+def response_cache() -> ResponseCache | None:
+    """Open the cache of responses, in EVALKIT_CACHE or its usual place; None if that is "off"."""
+    folder = cache_folder()
+    if folder is not None and (disk := network_disk(folder)):
+        log.warning(
+            "continuing without the cache of responses: %s is on a network disk (%s), where its locks are not safe; "
+            "set EVALKIT_CACHE to a folder of this machine's own disk", folder, disk,
+        )  # fmt: skip
+        return None
+    return None if folder is None else ResponseCache(folder, limit=_bytes(os.environ.get("EVALKIT_CACHE_SIZE", "1G")))
+
+
+def _bytes(text: str) -> int:
+    """Parse 500M, 2G or a plain number of bytes."""
+    power = "KMG".find(text[-1:].upper()) + 1 if text else 0
+    try:
+        return int(float(text[:-1] if power else text) * 1024**power)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"EVALKIT_CACHE_SIZE={text!r}: expected a size such as 500M, 2G or a number of bytes"
+        ) from None

@@ -7,7 +7,6 @@ request that the cache cannot answer.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,6 @@ from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
 from evalkit.engine.calls import Description, Here, Placing, description
 from evalkit.errors import UsageError, unknown
-from evalkit.files import cache_folder
 from evalkit.model.precision import DTYPES, default_dtype, short_dtype
 from evalkit.plugins import Registry
 
@@ -370,25 +368,6 @@ def check_device(device: str) -> None:
 def _default_dtype(checkpoint: Checkpoint | None, device: str) -> str:
     """Return the number format in which a model is evaluated if none is requested; None: transformers runs it."""
     return default_dtype(checkpoint.config, device) if checkpoint else "fp32"
-
-
-def response_cache() -> ResponseCache | None:
-    """Open the cache of responses, in EVALKIT_CACHE or its usual place; None if that is "off"."""
-    from evalkit.engine.cache import ResponseCache
-
-    folder = cache_folder()
-    return None if folder is None else ResponseCache(folder, limit=_bytes(os.environ.get("EVALKIT_CACHE_SIZE", "1G")))
-
-
-def _bytes(text: str) -> int:
-    """Parse 500M, 2G or a plain number of bytes."""
-    power = "KMG".find(text[-1:].upper()) + 1 if text else 0
-    try:
-        return int(float(text[:-1] if power else text) * 1024**power)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"EVALKIT_CACHE_SIZE={text!r}: expected a size such as 500M, 2G or a number of bytes"
-        ) from None
 
 
 def _label(name: str, path: Path) -> str:

@@ -20,9 +20,9 @@ from evalkit.comparison import baseline
 from evalkit.comparison.comparable import Pair, differences, pair_up
 from evalkit.comparison.evidence import Evidence
 from evalkit.comparison.verdicts import check_margins
-from evalkit.engine.cache import ResponseCache
+from evalkit.engine.cache import ResponseCache, response_cache
 from evalkit.engine.calls import Here, Placing
-from evalkit.engine.open import Model, open_model, response_cache
+from evalkit.engine.open import Model, open_model
 from evalkit.engine.placing import placing
 from evalkit.errors import CompareError, StoreError
 from evalkit.files import leftovers, make_folder, read_json, write_atomic

@@ -15,6 +15,7 @@ from evalkit.errors import EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.plugins import Registry, later
 from evalkit.report import published
+from evalkit.runs.remote import Url, fetch
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.stats.intervals import NORMAL, binomial
@@ -189,14 +190,15 @@ TABLES: Registry[TableReader] = Registry(
 )
 
 
-def read(paths: Iterable[Path]) -> tuple[list[Measurement], list[Problem]]:
+def read(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]]:
     """Read run folders, folders of them, results files of lm-evaluation-harness, and long tables (by their own paths).
 
-    Broken and half-written ones are left out and listed among the problems. Raises UsageError where a path is absent.
+    Runs may be at URLs. Broken and half-written ones are left out and listed among the problems. Raises UsageError
+    where a path is absent.
     """
     measurements: list[Measurement] = []
     problems: list[Problem] = []
-    for path in paths:
+    for path in map(fetch, places):
         if not path.exists():
             raise UsageError(f"{path}: no such run folder or results file")
         unread: list[Problem] = []
