@@ -26,7 +26,9 @@ NEAR = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Items:
-    """What records say of a task at one number of shots. large: the models that a doubtful gold is judged by.
+    """What records say of a task at one number of shots.
+
+    large: the models that a doubtful gold is judged by; none where they answer less than half of the documents rightly.
 
     answered: by level, "" for all documents.
     """
@@ -129,6 +131,8 @@ def _of_board(board: Board, ends: set[tuple[tuple[str, str, int | None], int]]) 
         return None
     levels = sorted({answer.level for answer in of_each[0].documents.values()} - {""})
     large = _large(whole)
+    if not all(items.is_judge(answers) for t in large if (answers := _answers(t.end))):
+        large = []
     return Items(
         task=board.key.task, shots=board.key.shots, template=board.key.template, models=len(of_each),
         answered={level: items.answered(of_each, level=level) for level in ("", *levels)},

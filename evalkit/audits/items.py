@@ -24,8 +24,10 @@ from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.text.units import count_bytes
 
-# The probability from which an answer counts as confident.
+# The probability from which an answer counts as confident, and the share of right answers from which a model is one to
+# judge by: small models that guess agree on many wrong answers.
 CONFIDENT = 0.8
+RELIABLE = 0.5
 
 _BRIER, _PROBABILITY, _BITS = "brier", "gold_probability", "answer_bits_per_byte"
 _DERIVED: Mapping[str, Metric] = {
@@ -175,7 +177,7 @@ class Doubtful:
 def doubtful(answers: Sequence[Answers], *, confident: float = CONFIDENT) -> Iterator[Doubtful]:
     """Yield the documents that all these models answer in the same wrong way, with this probability at least.
 
-    answers: of the large models; with fewer than two there is nothing to agree.
+    answers: of the large models; fewer than two cannot agree.
     """
     if len(answers) < 2:
         return
@@ -188,6 +190,12 @@ def doubtful(answers: Sequence[Answers], *, confident: float = CONFIDENT) -> Ite
             yield Doubtful(
                 document=name, level=first.level, gold=first.gold, answer=first.answer, confidence=least
             )  # fmt: skip
+
+
+def is_judge(answers: Answers) -> bool:
+    """Whether a model's answers and their probabilities are known, and enough of them right to doubt a gold."""
+    known = [answer for answer in answers.documents.values() if not math.isnan(answer.confidence)]
+    return bool(known) and sum(bool(answer.right) for answer in known) >= RELIABLE * len(answers.documents)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,9 @@ _SIGNAL = (
     "they are not full."
 )
 _ITEMS = (
-    "Any, all: documents that some and every model answers rightly. Gold?: documents whose gold looks wrong, as "
-    "every large model confidently gives the same other answer. Tells soonest: the metric with which fewest documents "
-    "tell neighbouring sizes apart (paired, 5%, power 80%)."
+    "Any, all: documents that some and every model answers rightly. Gold?: documents whose gold looks wrong, as every "
+    "large model confidently gives the same other answer (- where these are right on less than half). Tells soonest: "
+    "the metric with which fewest documents tell neighbouring sizes apart (paired, 5%, power 80%)."
 )
 
 

@@ -118,15 +118,15 @@ def test_a_gold_that_was_made_wrong_is_found(ladder, tmp_path):
     result = evalkit.audit(tmp_path, tasks=["world_cloze"])
     [cloze] = result.items
     assert {d.gold for d in cloze.doubtful} == {"wrong"}
-    assert len(cloze.doubtful) > 20 and {d.level for d in cloze.doubtful} <= {"sense", "thing", "friend"}
+    assert len(cloze.doubtful) >= 10 and {d.level for d in cloze.doubtful} == {"sense"}
 
 
 def spoil(source, target):
-    """Copy a run with the gold of every document of one level replaced, so that right answers count as wrong."""
+    """Copy a run with the gold of a quarter of a level's documents replaced, so that right answers count as wrong."""
     stored = open_run(source)
     with RunStore(target, stored.settings, training=stored.training) as store:
         for record in stored.records():
-            if record.cell.task == "world_cloze" and record.level == "sense" and not record.cell.variant:
+            if record.level == "sense" and not record.cell.variant and record.doc_id[-1] in "0123":
                 record = replace(record, gold="wrong", scores=dict.fromkeys(record.scores, (0.0,)))
             store.append([record])
         store.finish(stored.results, {})

@@ -68,6 +68,13 @@ def test_a_gold_is_doubtful_only_where_every_large_model_gives_the_same_confiden
     assert list(items.doubtful([answers(first)])) == []  # one model agrees with itself
 
 
+def test_models_that_are_mostly_wrong_are_no_judges():
+    assert items.is_judge(answers({"a": ("gold", 0.9), "b": ("x", 0.9)}))
+    assert not items.is_judge(answers({"a": ("gold", 0.9), "b": ("x", 0.9), "c": ("x", 0.9)}))
+    assert not items.is_judge(answers({"a": ("gold", math.nan)}))
+    assert not items.is_judge(scored(acc=[1, 1]))
+
+
 def test_metrics_that_follow_from_likelihoods():
     options, likelihoods = ["red hat", "blue hat"], [math.log(0.3), math.log(0.1)]
     chances = items._probabilities(options, likelihoods)
