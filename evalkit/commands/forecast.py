@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.commands import options
 from evalkit.errors import DataError, UsageError
+from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.forecasts.scoring import Scored
@@ -71,7 +73,7 @@ def _forecast(arguments: argparse.Namespace) -> None:
         raise UsageError("give --at N=SIZE,D=TOKENS, the model to forecast, or --hold-out MODELS")
     if arguments.out and arguments.out.exists():
         raise UsageError(f"--out {arguments.out} exists already; a sealed forecast is never overwritten")
-    selection = _selection(arguments.runs, arguments, hold_out=_names(arguments.hold_out))
+    selection = _selection(arguments.runs, arguments, hold_out=options.names(arguments.hold_out))
     targets += forecasting.held_out(selection)
     content = forecasting.forecast_of(selection, targets, command=_command(arguments))
     print(forecast_terminal.forecasts(content, selection.tasks))
@@ -107,13 +109,16 @@ def _selection(paths: Sequence[str], arguments: argparse.Namespace, *, hold_out:
     from evalkit.report import measurements
     from evalkit.report.selection import select
 
-    found, problems = measurements.read([Path(path) for path in paths])
+    found, problems = measurements.read([place(path) for path in paths])
     for problem in problems:
         log.warning("left out: %s: %s", problem.path, problem.reason)
     if not found:
         raise DataError("none of the given runs holds a result")
     selection = select(
-        found, families=_names(arguments.family), metrics=_names(arguments.metric), predict=hold_out or None
+        found,
+        families=options.names(arguments.family),
+        metrics=options.names(arguments.metric),
+        predict=hold_out or None,
     )
     for note in selection.notes:
         log.warning("%s", note)
@@ -136,10 +141,6 @@ def _draw(path: Path, content: Sealed, scored: Sequence[Scored], tasks: Sequence
     drawn = canvas.render(figure)
     write_atomic(path, drawn.png if path.suffix == ".png" else drawn.svg)
     print(f"drew {len(figure.panels)} panels in {path}")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.errors import DataError, UsageError
+from evalkit.runs.remote import Url, place
 
 if TYPE_CHECKING:
     from evalkit.report.layout import Layout
@@ -30,7 +31,7 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE",
+        "files", nargs="+", type=place, metavar="FILE",
         help="tables (.csv, .tsv, .parquet), lm-evaluation-harness results, run folders, folders of these two",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the table: .csv, .tsv or .parquet")
@@ -72,14 +73,14 @@ def run(arguments: argparse.Namespace) -> None:
     print(_summary(rows, arguments.out))
 
 
-def _read(paths: Sequence[Path], layout: Layout) -> list[Measurement]:
+def _read(paths: Sequence[Path | Url], layout: Layout) -> list[Measurement]:
     """Read all files; tables by the layout. Raises DataError where a cell is wrong or a file cannot be read."""
     from evalkit.report import measurements, tables
 
     found: list[Measurement] = []
     faults: list[str] = []
     for path in paths:
-        if path.suffix.lower() in tables.SUFFIXES and path.is_file():
+        if isinstance(path, Path) and path.suffix.lower() in tables.SUFFIXES and path.is_file():
             of_table, wrong = tables.read(path, layout)
             found += of_table
             faults += wrong

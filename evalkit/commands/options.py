@@ -30,6 +30,11 @@ def integers(text: str, option: str) -> tuple[int, ...]:
         raise UsageError(f"{option} {text!r}: expected whole numbers separated by commas, for example 0,1,4") from None
 
 
+def names(text: str) -> list[str]:
+    """Parse names separated by commas; empty ones are left out."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def share(text: str, option: str) -> float:
     """Parse a share such as 5% or 0.05. Raises UsageError unless it is between 0 and 1."""
     try:

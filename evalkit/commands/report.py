@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.commands import options
+from evalkit.extras import require
 from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.forecasts.sealed import Sealed
-
-from evalkit.extras import require
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ def run(arguments: argparse.Namespace) -> int | None:
         raise DataError("none of the given runs holds a result")
     selection = select(
         measured,
-        families=_names(arguments.family),
-        metrics=_names(arguments.metric),
-        predict=_names(arguments.predict),
+        families=options.names(arguments.family),
+        metrics=options.names(arguments.metric),
+        predict=options.names(arguments.predict),
         references=reference.printed(),
         labels=_labels(arguments.label),
     )
@@ -115,10 +115,6 @@ def _labels(texts: Sequence[str]) -> dict[Path, str]:
         if labels.setdefault(Path(path), name.strip()) != name.strip():
             raise UsageError(f"--label names {path} twice: {labels[Path(path)]} and {name.strip()}")
     return labels
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _command(arguments: argparse.Namespace) -> str:

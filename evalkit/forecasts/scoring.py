@@ -12,6 +12,7 @@ from evalkit.forecasts.observations import Forecast, Observation, Target
 from evalkit.forecasts.predictive import Predictive
 from evalkit.forecasts.sealed import Question, Sealed, SealedSeries, ends
 
+FORECASTS, NONE, BOTH = _KINDS = ("forecasts", "no forecast", "both")
 NEAR = 0.1  # how far size and tokens of a measured model may be from the target's: a name says 12B of 11.8
 
 
@@ -59,7 +60,7 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Means over forecasts of one kind. points: errors are in points, else in percent of the value."""
+    """Means over forecasts of one kind: of FORECASTS, NONE or BOTH. points: in points, else in percent of the value."""
 
     of: str
     points: bool
@@ -115,11 +116,15 @@ def nearest(target: Target, candidates: Sequence[Observation]) -> Observation | 
 
 
 def summaries(scored: Sequence[Scored]) -> list[Summary]:
-    """Return the means: of forecasts in points and in percent of the value, and of those that say "no forecast"."""
+    """Return the means: of forecasts, of those that say "no forecast" and, where there are such, of both; by unit."""
     groups: dict[tuple[str, bool], list[Scored]] = {}
     for s in scored:
-        of = "forecasts" if s.forecast.reason is None else "no forecast"
-        groups.setdefault((of, s.series.ceiling is not None), []).append(s)
+        points = s.series.ceiling is not None
+        groups.setdefault((FORECASTS if s.forecast.reason is None else NONE, points), []).append(s)
+        groups.setdefault((BOTH, points), []).append(s)
+    for points in (True, False):
+        if len(groups.get((FORECASTS, points), ())) == len(groups.get((BOTH, points), ())):
+            groups.pop((BOTH, points), None)
     return [
         Summary(
             of=of, points=points, count=len(group),
@@ -129,7 +134,7 @@ def summaries(scored: Sequence[Scored]) -> list[Summary]:
             half_width=fmean((s.forecast.high - s.forecast.low) / 2 / s.unit for s in group),
             crps=fmean(s.crps / s.unit for s in group), brier=fmean(s.brier for s in group),
         )
-        for (of, points), group in sorted(groups.items(), key=lambda item: (item[0][0], not item[0][1]))
+        for (of, points), group in sorted(groups.items(), key=lambda item: (_KINDS.index(item[0][0]), not item[0][1]))
     ]  # fmt: skip
 
 

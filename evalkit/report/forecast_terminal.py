@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from evalkit import sinks
 from evalkit.forecasts.observations import Forecast, Target
-from evalkit.forecasts.scoring import Scored, Summary, summaries
+from evalkit.forecasts.scoring import BOTH, FORECASTS, NONE, Scored, Summary, summaries
 from evalkit.forecasts.sealed import Sealed
 from evalkit.report.forecasting import short, target_name
 from evalkit.report.run_table import figure
@@ -22,18 +22,18 @@ def forecasts(content: Sealed, tasks: Sequence[str]) -> str:
         own = [f for series in content.series for f in series.forecasts if f.target == target and f.task in tasks]
         if not own:
             continue
-        lines += [*_wrapped(_heading(target, own, content)), ""]
+        lines += [*wrapped(_heading(target, own, content)), ""]
         rows = [
             (_name(f), f"{figure(f.value)} {_band(f)}", figure(f.same), f"{100 * _probability(content, f):.0f}%")
             for f in own
             if f.reason is None
         ]
-        lines += _table(("task, metric, shots", f"forecast, {100 * own[0].level:.0f}% band", "same", "better"), rows)
+        lines += table(("task, metric, shots", f"forecast, {100 * own[0].level:.0f}% band", "same", "better"), rows)
         lines += _without(own)
         hidden = sum(f.target == target for series in content.series for f in series.forecasts) - len(own)
         lines += [f"({hidden} more series, parts of these tasks, are in the file)"] if hidden else []
         lines.append("")
-    lines += _wrapped(
+    lines += wrapped(
         "same: the value of the largest model observed. better: the probability that the new model beats it by more "
         "than the noise of measuring both."
     )
@@ -47,7 +47,7 @@ def outcome(scored: Sequence[Scored], tasks: Sequence[str]) -> str:
         own = [s for s in scored if s.forecast.target == target and s.series.key.task in tasks]
         if not own:
             continue
-        lines += [*_wrapped(f"{target_name(target)}: measured {own[0].actual.model}"), ""]
+        lines += [*wrapped(f"{target_name(target)}: measured {own[0].actual.model}"), ""]
         rows = [
             (
                 _name(s.forecast) + ("" if s.forecast.reason is None else " *"),
@@ -56,8 +56,8 @@ def outcome(scored: Sequence[Scored], tasks: Sequence[str]) -> str:
             )
             for s in own
         ]  # fmt: skip
-        lines += [*_table(("task, metric, shots", "forecast, band", "actual", "error", "same's"), rows), ""]
-    lines += [line for summary in summaries(scored) for line in _wrapped(sentence(summary))]
+        lines += [*table(("task, metric, shots", "forecast, band", "actual", "error", "same's"), rows), ""]
+    lines += [line for summary in summaries(scored) for line in wrapped(sentence(summary))]
     marks = {"!": any(not s.inside for s in scored), "*": any(s.forecast.reason is not None for s in scored)}
     notes = [
         text for mark, text in (("!", "! outside its band."), ("*", "* no forecast: the best guess.")) if marks[mark]
@@ -68,7 +68,7 @@ def outcome(scored: Sequence[Scored], tasks: Sequence[str]) -> str:
 def sentence(s: Summary) -> str:
     """Return the means of a summary in words."""
     unit = "points" if s.points else "% of the value"
-    what = "forecasts" if s.of == "forecasts" else 'that said "no forecast" (their best guess)'
+    what = {FORECASTS: "forecasts", NONE: 'that said "no forecast" (their best guess)', BOTH: "of both"}[s.of]
     return (
         f"{s.count} {what}: mean |error| {s.error:.2f} {unit}, of 'same' {s.same_error:.2f}; {100 * s.coverage:.0f}% "
         f"in their {100 * s.level:.0f}% bands, half width {s.half_width:.2f} on average; CRPS {s.crps:.2f} ('same': "
@@ -100,7 +100,7 @@ def _signed(value: float) -> str:
     return f"{'+' if value >= 0 else '-'}{figure(abs(value))}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows of at most WIDTH; a name that leaves too little room has a line of its own."""
     if not rows:
         return []
@@ -110,7 +110,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = []
     for name, *cells in (header, *rows):
         if len(name) > name_width:
-            lines += _wrapped(name)
+            lines += wrapped(name)
             name = ""
         texts = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         lines.append("  ".join([f"{name:<{name_width}}", *texts]).rstrip())
@@ -123,8 +123,9 @@ def _without(own: Sequence[Forecast]) -> Iterator[str]:
         if f.reason is not None:
             reasons.setdefault(f.reason, []).append(f"{_name(f)} (same: {figure(f.same)})")
     for reason, names in reasons.items():
-        yield from _wrapped(f"no forecast: {', '.join(names)}: {reason}")
+        yield from wrapped(f"no forecast: {', '.join(names)}: {reason}")
 
 
-def _wrapped(text: str) -> list[str]:
+def wrapped(text: str) -> list[str]:
+    """Return a text as lines of at most WIDTH."""
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=True)

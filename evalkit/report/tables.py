@@ -19,7 +19,7 @@ from evalkit import sinks
 from evalkit.data.readers import read_sheet, read_tables
 from evalkit.errors import DataError, UsageError
 from evalkit.extras import require
-from evalkit.files import write_atomic
+from evalkit.files import digest, write_atomic
 from evalkit.report import benchmarks
 from evalkit.report.columns import COLUMNS, is_missing
 from evalkit.report.layout import Cell, Layout, Row, columns_of, long_rows, patterns_of
@@ -230,8 +230,18 @@ def _measurement(values: Values, most: float | None, path: Path) -> Measurement:
         higher_is_better=scale.higher_is_better if higher is None else higher,
         scale=100.0 if ceiling == 100 else 1.0, ceiling=ceiling,
         # Below the file, so that trainings of one file are told apart as those of several are.
-        origin=path / re.sub(r"[/\\]", "-", values["model"] + ("" if seed is None else f"-seed{seed}")),
+        origin=path / _as_path(values["model"] + ("" if seed is None else f"-seed{seed}")),
     )  # fmt: skip
+
+
+def _as_path(name: str) -> str:
+    """Return a name as the name of a file, different ones for different names.
+
+    >>> _as_path("org/m 1"), _as_path("m-1b")
+    ('org-m-1-5c09b698', 'm-1b')
+    """
+    safe = re.sub(r"[^\w.+@-]", "-", name)[:80]
+    return safe if safe == name and safe.strip(".") else f"{safe}-{digest(name, length=8)}"
 
 
 def rows(measurements: Iterable[Measurement]) -> list[Values]:

@@ -176,8 +176,9 @@ def test_the_means_separate_units_and_what_had_no_forecast():
         actual(48.0), actual(30.0, parameters=2e9, tokens=4e10),
         replace(points[0], model="new", parameters=1e9, tokens=2e10, value=25.0),
     ]  # fmt: skip
-    first, ppl, none = scoring.summaries(scoring.score(both, measured))
+    first, ppl, none, both_kinds = scoring.summaries(scoring.score(both, measured))
     assert (first.of, first.points, first.count, first.error, first.same_error) == ("forecasts", True, 1, 2.0, 8.0)
     assert (ppl.points, ppl.error, ppl.same_error, ppl.coverage) == (False, 20.0, 60.0, 0.0)  # percent of 25
     assert (none.of, none.error, none.half_width) == ("no forecast", 20.0, 4.5)
+    assert (both_kinds.of, both_kinds.count, both_kinds.error, both_kinds.coverage) == ("both", 2, 11.0, 0.5)
     assert scoring.as_json(both, scoring.score(both, measured))["seal"] == both.seal

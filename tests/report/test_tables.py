@@ -249,6 +249,18 @@ def test_two_trainings_of_one_size_in_one_table_stay_two(tmp_path):
     assert len(select(tables.measured(written(tmp_path / "t.csv", text))).final) == 2
 
 
+@pytest.mark.parametrize("name", ["..", "a/b", "a\\b", "x" * 300, "nul\0", "=1+1", "ü m"])
+def test_any_name_of_a_model_will_do(tmp_path, name):
+    frame = pd.DataFrame(
+        [{"model": n, "parameters": 10, "task": "t", "metric": "acc", "value": 0.5} for n in (name, "b")]
+    )
+    found = tables.from_frame(frame)
+    assert [m.model.name for m in select(found).final] == [name, "b"]
+    tables.write(tmp_path / "t.csv", tables.rows(found))
+    again = measurements.read([tmp_path / "t.csv"])[0]
+    assert again[0].model.name == name.replace("\0", "\N{REPLACEMENT CHARACTER}") and len(again) == 2
+
+
 def test_the_documentation_lists_every_column():
     page = (Path(__file__).parents[2] / "docs" / "forecasts.md").read_text(encoding="utf-8")
     for column in COLUMNS.values():

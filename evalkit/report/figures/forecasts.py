@@ -12,6 +12,7 @@ from evalkit.forecasts.scoring import Scored
 from evalkit.forecasts.sealed import Sealed, SealedSeries
 from evalkit.report.figures import canvas
 from evalkit.report.measurements import by_shots
+from evalkit.report.run_table import figure as figure_of
 from evalkit.stats.intervals import NORMAL
 
 MOST = 12  # panels of one figure
@@ -83,6 +84,20 @@ def _panel(series: SealedSeries, scored: Sequence[Scored], axes: Any) -> None:
     if not series.higher_is_better and canvas.wide([p.value for p in series.points]):
         canvas.log_scores(axes, [*(p.value for p in series.points), *value])
     canvas.label_ends(axes, ends)
+    axes.set_xlabel(f"{axes.get_xlabel()}\n{verdict(series, scored)}", labelpad=0.0, loc="left", fontsize=7.5)
+
+
+def verdict(series: SealedSeries, scored: Sequence[Scored]) -> str:
+    """Return in words how the farthest forecast turned out, or what it says before anything was measured."""
+    if scored:
+        last = max(scored, key=lambda s: s.forecast.target.flops or s.forecast.target.parameters)
+        guess = (
+            "no forecast" if last.forecast.reason is not None else "in its band" if last.inside else "outside its band"
+        )
+        return f"{guess}: off by {figure_of(abs(last.error))}, same by {figure_of(abs(last.same_error))}"
+    if all(f.reason is not None for f in series.forecasts):
+        return "no forecast"
+    return f"better than same: {100 * series.questions[-1].probability:.0f}%"
 
 
 def _by_compute(series: SealedSeries) -> bool:

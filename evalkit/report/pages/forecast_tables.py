@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evalkit.forecasts.observations import Forecast
-from evalkit.forecasts.scoring import Scored, Summary, score, summaries
+from evalkit.forecasts.scoring import BOTH, FORECASTS, NONE, Scored, Summary, score, summaries
 from evalkit.forecasts.sealed import Sealed
 from evalkit.report.forecasting import target_name
 from evalkit.report.observed import all_metrics
@@ -66,7 +66,7 @@ def errors(selection: Selection, scored: Sequence[Scored]) -> Grid:
         for part in ("all", *whole, selection.labels.get(s.actual.model, s.actual.model)):
             groups.setdefault(part, []).append(s)
     every = [(part, summary) for part, group in groups.items() for summary in summaries(group)]
-    every.sort(key=lambda item: (item[1].of, not item[1].points))
+    every.sort(key=lambda item: (list(_OF).index(item[1].of), not item[1].points))
     return Grid(
         name="errors",
         title="How good the forecasts are",
@@ -77,7 +77,7 @@ def errors(selection: Selection, scored: Sequence[Scored]) -> Grid:
         header=["of", "in", "forecasts", *_MEANS],
         rows=[
             [
-                words(part if summary.of == "forecasts" else f"{part}: no forecast, the best guess"),
+                words(f"{part}{_OF[summary.of]}"),
                 words("points" if summary.points else "% of the value"),
                 number(summary.count, str(summary.count)), *_means(summary),
             ]
@@ -86,6 +86,7 @@ def errors(selection: Selection, scored: Sequence[Scored]) -> Grid:
     )  # fmt: skip
 
 
+_OF = {FORECASTS: "", NONE: ": no forecast, the best guess", BOTH: ": both"}
 _MEANS = ("mean |error|", "mean |error| of 'same'", "in their bands", "half width", "CRPS", "Brier")
 
 
@@ -107,7 +108,7 @@ def ledger(selection: Selection, files: Sequence[tuple[Path, Sealed]]) -> Grid:
             words(path.name), Entry(text=content.made[:10], key=content.made), words(content.seal[:12]),
             words("; ".join(map(target_name, content.targets))), number(count, f"{count:,}"),
         ]  # fmt: skip
-        made = [s for s in summaries(scored) if s.of == "forecasts"]
+        made = [s for s in summaries(scored) if s.of == FORECASTS]
         rows += [[*about, words(_count(s)), *_means(s)] for s in made]
         rows += [] if made else [[*about, words("none yet"), *[EMPTY] * len(_MEANS)]]
     return Grid(
