@@ -29,6 +29,9 @@ _RIDGE = 4.0
 _GROUPS = 8
 _LEAST_SPREAD = 0.5
 
+# Decimals of what is predicted.
+_DIGITS = 6
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -121,8 +124,7 @@ def predict(metric: Metric, rungs: Sequence[Array], levels: Sequence[str]) -> Pr
     if len(rungs) == 1:
         halfway = (rungs[0] + rungs[0].mean(axis=0)) / 2
         errors = _effects(metric, rungs[0], around=halfway)
-        spread = np.full(len(halfway), _root_mean_square(errors))
-        return Prediction(expected=_counted(halfway), score=_scores(metric, halfway), spread=spread)
+        return _prediction(metric, halfway, np.full(len(halfway), _root_mean_square(errors)))
     learned, applied = rungs[:-1], rungs[1:]  # as many of them, so that the features mean the same
     columns = [
         _regression(_features(learned, j, slices), rungs[-1][:, j], _features(applied, j, slices))
@@ -130,9 +132,13 @@ def predict(metric: Metric, rungs: Sequence[Array], levels: Sequence[str]) -> Pr
     ]
     fitted, expected = (np.column_stack([column[side] for column in columns]) for side in (0, 1))
     errors = _effects(metric, rungs[-1], around=fitted)
-    score = _scores(metric, expected)
-    spread = _spread(_scores(metric, fitted), errors, score)
-    return Prediction(expected=_counted(expected), score=score, spread=spread)
+    return _prediction(metric, expected, _spread(_scores(metric, fitted), errors, _scores(metric, expected)))
+
+
+def _prediction(metric: Metric, expected: Array, spread: Array) -> Prediction:
+    """Round the figures, so that the draw and its digest do not depend on a machine's last bits."""
+    rounded = [np.round(each, _DIGITS) + 0.0 for each in (expected, _scores(metric, expected), spread)]
+    return Prediction(expected=_counted(rounded[0]), score=rounded[1], spread=rounded[2])
 
 
 def _indicators(levels: Sequence[str]) -> Array:
