@@ -32,10 +32,11 @@ class Observation:
     """One measured value. Raises DataError for one that cannot be.
 
     model: its name. family: the ladder or recipe of its training; laws go through models of one family alone.
-    parameters: N. tokens: D, seen in training. compute: C in FLOPs. step, seed: of the training; a model's checkpoints
-    share name, parameters and seed. value: in the metric's unit (accuracies in points, say); stderr: its standard error
-    in the same unit, None where unknown. n: documents, None where unknown. loss: the model's own, in nats, of one text
-    for all models. chance: the value of a guess. ceiling: the best possible value, None where there is none.
+    parameters: N. tokens: D, seen in training, and compute: C in FLOPs, both 0 before it. step, seed: of the training;
+    a model's checkpoints share name, parameters and seed. value: in the metric's unit (accuracies in points, say);
+    stderr: its standard error in the same unit, None where unknown. n: documents, None where unknown. loss: the
+    model's own, in nats, of one text for all models. chance: the value of a guess. ceiling: the best possible value,
+    None where there is none.
     """
 
     model: str
@@ -59,9 +60,9 @@ class Observation:
 
     def __post_init__(self) -> None:
         where = f"{self.task or 'a task without a name'} of {self.model or 'a model without a name'}"
-        for name in ("parameters", "tokens", "compute", "loss"):
+        for name in ("parameters", "loss"):
             _check(where, name, getattr(self, name), above=0.0)
-        for name in ("stderr", "n"):
+        for name in ("tokens", "compute", "step", "stderr", "n"):
             _check(where, name, getattr(self, name), least=0.0)
         for name in ("value", "chance", "ceiling"):
             _check(where, name, getattr(self, name))
@@ -125,7 +126,7 @@ class Forecast:
     """A forecast of one series at one target, in the metric's unit.
 
     value, low, high: the forecast and its band at `level`, for a new measurement with the noise of those observed.
-    same: the baseline, "the same as the largest observed". weights: each predictor's share in the value.
+    same: the baseline, "the same as the largest observed". predictions: what each predictor says; weights: its share.
     sizes: how many models it rests on. reason: why there is no forecast, in words; None where there is one. Where there
     is none, value and band are still the best guess, for those who need a number. notes: what widened the band.
     """
@@ -141,6 +142,7 @@ class Forecast:
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)
     reason: str | None = None
     notes: tuple[str, ...] = ()
+    predictions: Mapping[str, float] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def family(self) -> str:

@@ -16,8 +16,9 @@ PLAIN = Observation(model="m", parameters=1e8, tokens=1e9, task="t", metric="acc
 @pytest.mark.parametrize(
     ("field", "number"),
     [
-        ("parameters", 0), ("parameters", math.inf), ("tokens", -1), ("compute", math.nan), ("value", math.nan),
-        ("stderr", -1), ("n", -1), ("loss", 0), ("value", 101), ("chance", 100), ("model", ""), ("task", ""),
+        ("parameters", 0), ("parameters", math.inf), ("tokens", -1), ("compute", math.nan), ("step", -1),
+        ("value", math.nan), ("value", 101), ("stderr", -1), ("n", -1), ("loss", 0), ("chance", 100), ("model", ""),
+        ("task", ""),
     ],
 )  # fmt: skip
 def test_an_impossible_observation_is_refused(field, number):
