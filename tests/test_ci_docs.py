@@ -170,8 +170,10 @@ def test_the_action_passes_its_inputs_on(project):
 
 
 def test_a_model_that_cannot_be_read_leaves_nothing_to_comment_on(project):
-    job = project.pull(WITH_ACTION, "better-docs", model="checkpoints/gone")
+    job = project.pull(WITH_ACTION, "better-docs", model="checkpoints/gone", extras="hub,hf")
     assert job.failed and job.ran == ["Install", "Evaluate"]
+    constraints = REPOSITORY / "constraints.txt"
+    assert f"pip install --constraint {constraints} {REPOSITORY}[hub,hf]" in project.notes.read_text()
 
 
 def test_the_action_says_what_it_takes():

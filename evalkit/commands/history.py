@@ -74,13 +74,11 @@ def _write(folder: Path, past: Sequence[Evidence], trends: Sequence[Trend], tabl
     from evalkit.report.figures import history as figures
 
     badge = _badge(past, trends)
-    drawn = canvas.render(figures.figure(versions.names(past), _scores(past, trends)))
-    files: dict[str, str | bytes] = {
-        "history.svg": drawn.svg, "history.png": drawn.png, "history.csv": table, "badge.svg": badge.svg(),
-        "badge.json": badge.endpoint(),
-    }  # fmt: skip
-    for name, content in files.items():
+    for name, content in (("history.csv", table), ("badge.svg", badge.svg()), ("badge.json", badge.endpoint())):
         write_atomic(folder / name, content)
+    drawn = canvas.render(figures.figure(versions.names(past), _scores(past, trends)))
+    write_atomic(folder / "history.svg", drawn.svg)
+    write_atomic(folder / "history.png", drawn.png)
 
 
 def _scores(past: Sequence[Evidence], trends: Sequence[Trend]) -> list[Scores]:
