@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from evalkit.report.identity import tell_apart
 from evalkit.report.measurements import Measurement, Problem, last_checkpoints
 from evalkit.report.selection import nest
 
+# Runs whose records are held at a time.
+_HELD = 32
+
+_Read = Callable[[Path], Mapping[Asked, Answers]]
+
 # How many of the last checkpoints count: of 5, as for the small models of Heineman et al. (2025).
 LAST = 5
 # Models are near a size from a third of it to three times it.
@@ -29,7 +35,6 @@ class Items:
     """What records say of a task at one number of shots.
 
     large: the models that a doubtful gold is judged by; none where they answer less than half of the documents rightly.
-
     answered: by level, "" for all documents.
     """
 
@@ -120,48 +125,53 @@ def _items(made: Sequence[Board], ends: set[tuple[tuple[str, str, int | None], i
     for board in made:
         if not board.key.level:
             first.setdefault((board.key.task, board.key.shots, board.key.template), board)
-    found = [_of_board(board, ends) for board in first.values()]
+    read = lru_cache(maxsize=_HELD)(items.read_answers)
+    found = [_of_board(board, ends, read) for board in first.values()]
     return [each for each in found if each]
 
 
-def _of_board(board: Board, ends: set[tuple[tuple[str, str, int | None], int]]) -> Items | None:
-    whole = [t for t in board.trajectories if t.end.model.checkpoint in ends and _answers(t.end)]
-    of_each = [answers for t in whole if (answers := _answers(t.end))]
-    if not of_each:
+def _of_board(board: Board, ends: set[tuple[tuple[str, str, int | None], int]], read: _Read) -> Items | None:
+    whole = {
+        i: answers
+        for i, t in enumerate(board.trajectories)
+        if t.end.model.checkpoint in ends and (answers := _answers(t.end, read))
+    }
+    if not whole:
         return None
+    of_each = list(whole.values())
     levels = sorted({answer.level for answer in of_each[0].documents.values()} - {""})
-    large = _large(whole)
-    if not all(items.is_judge(answers) for t in large if (answers := _answers(t.end))):
+    large = _large({i: board.trajectories[i] for i in whole})
+    if not all(items.is_judge(whole[i]) for i in large):
         large = []
     return Items(
         task=board.key.task, shots=board.key.shots, template=board.key.template, models=len(of_each),
         answered={level: items.answered(of_each, level=level) for level in ("", *levels)},
-        doubtful=list(items.doubtful([answers for t in large if (answers := _answers(t.end))])),
-        large=[t.model for t in large], tells=tells(_pairs(board)),
+        doubtful=list(items.doubtful([whole[i] for i in large])),
+        large=[board.trajectories[i].model for i in large], tells=tells(_pairs(board, read)),
     )  # fmt: skip
 
 
-def _answers(point: Measurement) -> Answers | None:
+def _answers(point: Measurement, read: _Read) -> Answers | None:
     """Return the answers behind a score, if its records are stored."""
     folder = point.origin
     if point.shots is None or not (folder / "records.jsonl").is_file():
         return None
-    return items.read_answers(folder).get(Asked(point.task_in_run or point.task, point.shots, point.template))
+    return read(folder).get(Asked(point.task_in_run or point.task, point.shots, point.template))
 
 
-def _large(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+def _large(trajectories: Mapping[int, Trajectory]) -> list[int]:
     """Return the trainings of the largest size, and those of the next ones until there are two at least."""
-    sized = [t for t in trajectories if t.parameters is not None]
-    large: list[Trajectory] = []
-    for size in sorted({t.parameters or 0 for t in sized}, reverse=True):
+    sizes = {i: t.parameters for i, t in trajectories.items() if t.parameters is not None}
+    large: list[int] = []
+    for size in sorted(set(sizes.values()), reverse=True):
         if len(large) < 2:
-            large += [t for t in sized if t.parameters == size]
+            large += [i for i, of_model in sizes.items() if of_model == size]
     return large if len(large) > 1 else []
 
 
-def _pairs(board: Board) -> list[tuple[Answers, Answers]]:
+def _pairs(board: Board, read: _Read) -> list[tuple[Answers, Answers]]:
     """Return the answers of neighbouring sizes; of a single size those of a training's neighbouring checkpoints."""
     longest = max(board.trajectories, key=lambda t: len(t.points))
     points = list(findings.pairs_of_sizes(board)) or list(pairwise(longest.points))
-    pairs = [(_answers(worse), _answers(better)) for worse, better in points]
+    pairs = [(_answers(worse, read), _answers(better, read)) for worse, better in points]
     return [(worse, better) for worse, better in pairs if worse and better]

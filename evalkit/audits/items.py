@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,9 +34,6 @@ _DERIVED: Mapping[str, Metric] = {
     _BRIER: MeanValue(_BRIER, higher_is_better=False),
     _PROBABILITY: MeanValue(_PROBABILITY, scale=100.0),
 }
-
-# Runs whose records are held at a time.
-_HELD = 32
 
 
 class Asked(NamedTuple):
@@ -77,7 +73,6 @@ class Answers:
         return np.asarray([self.documents[name].statistics[metric] for name in names], dtype=np.float64)
 
 
-@lru_cache(maxsize=_HELD)
 def read_answers(folder: Path) -> Mapping[Asked, Answers]:
     """Read the records of a run: of several seeds of a document the first. Raises StoreError for a broken run."""
     run = open_run(folder)

@@ -130,12 +130,7 @@ def _items(rows: Sequence[Items]) -> Iterator[str]:
         for i in rows for t in i.tells
     ]  # fmt: skip
     if told:
-        yield from [
-            "### Which metric tells soonest",
-            "",
-            "Documents to tell neighbouring sizes apart (the median).",
-            "",
-        ]
+        yield from ["### Which metric tells soonest", "", "Documents to tell neighbours apart, the median.", ""]
         yield from texts.table(["task", "shots", "metric", "documents", "pairs in order"], told, left=3)
     levels = [
         [i.task, texts.shots_of(i.shots), level, f"{a.documents:,}", f"{a.some / a.documents:.0%}",
