@@ -65,6 +65,17 @@ class Scale:
     most: float
     higher_is_better: bool
 
+    @property
+    def share(self) -> bool:
+        """Whether raw values lie between 0 and 1, and shown ones are percentages."""
+        return (self.factor, self.least, self.most) == (100.0, 0.0, 1.0)
+
+    @property
+    def ceiling(self) -> float | None:
+        """The best possible shown value of a metric that lies between 0 and it; None for others."""
+        bounded = self.higher_is_better and self.least == 0 and math.isfinite(self.most)
+        return self.most * self.factor if bounded else None
+
 
 def scale(metric: str, *, ours: bool) -> Scale:
     """Return how a metric of this name counts. ours: a name of evalkit's own metrics means that metric."""
@@ -76,6 +87,15 @@ def scale(metric: str, *, ours: bool) -> Scale:
         return Scale(factor=100.0, least=0.0, most=1.0, higher_is_better=higher)
     least, most = _RANGES.get(metric, (-math.inf, math.inf))
     return Scale(factor=1.0, least=least, most=most, higher_is_better=higher)
+
+
+def plain(metric: str) -> str:
+    """Return a metric's name without the filter that follows it.
+
+    >>> plain("exact_match (strict)"), plain("exact_match,strict")
+    ('exact_match', 'exact_match')
+    """
+    return metric.partition(" (")[0].partition(",")[0]
 
 
 def family_of(task: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evalkit.files import hash_files
 from evalkit.forecasts.observations import Observation
+from evalkit.report import benchmarks
 from evalkit.report.measurements import Measurement
 from evalkit.report.selection import Selection
 
@@ -42,11 +43,13 @@ def _usable(m: Measurement) -> bool:
 def observation(m: Measurement) -> Observation:
     """Return a measurement of a model whose size is known as an observation."""
     assert m.model.parameters
+    # BLEU is no share, but has a best value too.
+    ceiling = benchmarks.scale(benchmarks.plain(m.metric), ours=True).ceiling if m.ceiling is None else m.ceiling
     return Observation(
         model=m.model.name, family=m.model.family, parameters=m.model.parameters, tokens=m.model.tokens,
         compute=m.model.flops, step=m.model.step, seed=m.model.seed, task=m.task, protocol=m.protocol, metric=m.metric,
         shots=m.shots, value=m.value, stderr=None if math.isnan(m.stderr) else m.stderr, n=m.n or None,
-        loss=m.model.loss or None, chance=m.chance, ceiling=m.ceiling, higher_is_better=m.higher_is_better,
+        loss=m.model.loss or None, chance=m.chance, ceiling=ceiling, higher_is_better=m.higher_is_better,
     )  # fmt: skip
 
 

@@ -188,25 +188,16 @@ def _measurements(
 
 def _usual_ceiling(metric: str, highest: float, *, percent: bool) -> float | None:
     """Return the best possible value of a known share, in the file's unit; None for another metric."""
-    if benchmarks.scale(plain(metric), ours=True).factor != 100:
+    if not benchmarks.scale(benchmarks.plain(metric), ours=True).share:
         return None
     return 1.0 if highest <= 1 and not percent else 100.0
-
-
-def plain(metric: str) -> str:
-    """Return a metric's name without the filter that follows it.
-
-    >>> plain("exact_match (strict)"), plain("exact_match,strict")
-    ('exact_match', 'exact_match')
-    """
-    return metric.partition(" (")[0].partition(",")[0]
 
 
 def _measurement(values: Values, most: float | None, path: Path) -> Measurement:
     """Return a row's measurement; a share from 0 to 1 is shown in percent."""
     factor = 100.0 if most == 1 else 1.0
     ceiling = None if most is None else most * factor
-    scale = benchmarks.scale(plain(values["metric"]), ours=True)
+    scale = benchmarks.scale(benchmarks.plain(values["metric"]), ours=True)
     value, n = values["value"] * factor, values.get("n") or 0
     chance = values.get("chance")
     stderr = values.get("stderr")

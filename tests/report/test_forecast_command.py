@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ import evalkit
 from evalkit.cli import main
 from evalkit.errors import UsageError
 from evalkit.forecasts import sealed
-from evalkit.report import forecasting, measurements
+from evalkit.report import forecasting, measurements, observed
 from evalkit.report.selection import select
 
 SMALLER = ("atto", "femto", "pico", "nano")
@@ -129,6 +130,13 @@ def test_a_data_frame_is_forecast_like_the_table_it_came_from(runs, tmp_path):
         for source in (tmp_path / "t.csv", pd.read_csv(tmp_path / "t.csv"))
     ]
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_bleu_has_a_best_value_although_it_is_no_share():
+    model = measurements.ModelFacts(name="m", parameters=10)
+    one = measurements.Measurement(model=model, task="t", family="translation", metric="bleu", value=30.0)
+    assert (one.ceiling, observed.observation(one).ceiling) == (None, 100.0)
+    assert observed.observation(replace(one, metric="ppl")).ceiling is None
 
 
 def test_what_is_held_out_is_forecast_without_it(runs):

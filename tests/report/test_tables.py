@@ -105,6 +105,11 @@ def test_shares_are_percentages_where_a_value_is_above_one_or_the_ceiling_says_s
     assert (points.value, points.ceiling, points.scale) == (7.5, 10.0, 1.0)
 
 
+def test_a_metric_that_may_be_negative_is_no_share(tmp_path):
+    table = written(tmp_path / "m.csv", "model,task,metric,value\na,t,mcc,-0.1\nb,t,mcc,0.4\n")
+    assert [(m.value, m.ceiling) for m in tables.measured(table)] == [(-0.1, None), (0.4, None)]
+
+
 WIDE = """"Name","params","train/tokens","eval/arc_easy/acc","eval/arc_easy/acc_stderr","eval/hellaswag/acc_norm","lr"
 "small","10M","1B",0.30,0.02,0.26,0.1
 "large","20M","2B",0.40,0.01,,0.1
