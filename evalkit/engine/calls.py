@@ -59,10 +59,12 @@ class Call:
     """A job that a worker will do; a call equals itself only.
 
     choose: decides on the job when a worker takes the call, given the worker's number. job: what it has decided on.
+    patient: whether it waits for a worker that has nothing to do, as the last calls should.
     """
 
     choose: Callable[[int], Job]
     job: Job | None = None
+    patient: bool = False
 
     @classmethod
     def of(cls, job: Job) -> Call:

@@ -101,6 +101,8 @@ class Crew:
     def room(self, engine: Workers) -> bool:
         """Whether a worker can take another call, or load the engine for one."""
         self._start()
+        if any(call.patient for call in engine.pending):
+            return False
         return any(m.may_load(engine) or (m.holds(engine) and len(m.calls) < _DEPTH) for m in self._members)
 
     def working(self, engine: Workers) -> bool:
@@ -119,7 +121,7 @@ class Crew:
             holding = [m for m in self._members if m.holds(engine) and len(m.calls) < _DEPTH]
             member = min(holding, key=lambda m: len(m.calls)) if holding else None
             # One call for each worker that is loading waits for it, rather than behind another call.
-            if not member or (member.calls and len(engine.pending) <= loading):
+            if not member or (member.calls and (len(engine.pending) <= loading or engine.pending[0].patient)):
                 return
             call = engine.pending.popleft()
             member.calls[member.actor.answer.remote(call.taken_by(member.number))] = call

@@ -208,7 +208,8 @@ class Work:
     def calls(self) -> Iterator[Call | None]:
         """Yield calls, for each of which there is work when a worker takes it; None where there will be more later."""
         while self._schedule.left:
-            yield Call(self._job) if self._schedule.promise() else None
+            scarce = self._schedule.scarce
+            yield Call(self._job, patient=scarce) if self._schedule.promise() else None
 
     def take(self, answer: Answer) -> None:
         """Use what has come of a call, and store records."""

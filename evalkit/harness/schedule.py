@@ -1,9 +1,9 @@
 """Schedule: which block or unit a worker does next, for any number of workers.
 
-A worker gets the units of the blocks that it has planned, whose prompts it holds; then a block that nobody has planned;
-then units of others, which it takes from the end. With a cache, a unit that shares a request with an earlier one waits
-for it, and blocks enter in order: so which requests go together does not depend on the number of workers, or on which
-of them was fastest.
+A worker gets the units of the blocks that it has planned, whose prompts it holds; then a block that nobody has planned,
+of the task that it has at hand if there is one; then units of others, which it takes from the end. With a cache, a unit
+that shares a request with an earlier one waits for it, and blocks enter in order: so which requests go together does
+not depend on the number of workers, or on which of them was fastest.
 """
 
 from __future__ import annotations
@@ -51,10 +51,14 @@ class Schedule:
     """Hands out blocks and units. ordered: whether blocks enter in order, as a cache needs it."""
 
     def __init__(self, blocks: Iterable[Block], *, ordered: bool):
-        self._fresh = deque(blocks)
+        self._fresh: dict[str, deque[Block]] = {}
+        for block in blocks:
+            self._fresh.setdefault(block.cell.task, deque()).append(block)
         self._ordered = ordered
+        self._at_hand: dict[int, str] = {}  # the task of the block that each worker has begun last
         self._open: dict[Block, _Open] = {}
         self._promised = 0
+        self._workers: set[int] = set()
         self._askers: dict[bytes, Planned] = {}  # the last unit that needs a key, of those that are not done
 
     @property
@@ -64,26 +68,48 @@ class Schedule:
 
     def promise(self) -> bool:
         """Whether there is something for one more worker than before; `next` will return it."""
-        ready = len(self._fresh) + sum(len(state.ready) for state in self._open.values())
-        if ready <= self._promised:
+        if self._unpromised <= 0:
             return False
         self._promised += 1
         return True
 
+    @property
+    def scarce(self) -> bool:
+        """Whether less is left than there are workers, so that none of it should wait behind something else."""
+        return self._unpromised < len(self._workers)
+
+    @property
+    def _unpromised(self) -> int:
+        fresh, ready = self._fresh.values(), (state.ready for state in self._open.values())
+        return sum(map(len, fresh)) + sum(map(len, ready)) - self._promised
+
     def next(self, worker: int) -> Block | Planned | None:
         """Return what a worker should do, as promised; None if that has been dropped since."""
         self._promised -= 1
+        self._workers.add(worker)
         own = next((block for block, state in self._open.items() if state.worker == worker and state.ready), None)
         if own:
             return self._hand_out(own, self._open[own].ready.popleft())
         if self._fresh:
-            block = self._fresh.popleft()
-            self._open[block] = _Open(worker)
-            return block
+            return self._begin(worker)
         longest = max(self._open, key=lambda block: len(self._open[block].ready), default=None)
         if longest is None or not self._open[longest].ready:
             return None
         return self._hand_out(longest, self._open[longest].ready.pop())
+
+    def _begin(self, worker: int) -> Block:
+        """Open a block: of the task that this worker has at hand, or one that no worker has, or else the first."""
+        task = next(iter(self._fresh))
+        if not self._ordered:
+            own, others = self._at_hand.get(worker), set(self._at_hand.values())
+            free = next((name for name in self._fresh if name not in others), task)
+            task = own if own in self._fresh else free
+        self._at_hand[worker] = task
+        block = self._fresh[task].popleft()
+        if not self._fresh[task]:
+            del self._fresh[task]
+        self._open[block] = _Open(worker)
+        return block
 
     def enter(self, block: Block, plans: Sequence[UnitPlan]) -> None:
         """Take the units of a block that are to be done."""
@@ -108,7 +134,7 @@ class Schedule:
 
     def drop(self, task: str) -> None:
         """Leave out what has not been handed out of a task."""
-        self._fresh = deque(block for block in self._fresh if block.cell.task != task)
+        self._fresh.pop(task, None)
         for block in [block for block in self._open if block.cell.task == task]:
             state = self._open.pop(block)
             for unit in state.ready:

@@ -1,6 +1,6 @@
 """What workers cost and gain: one and two beside a run in one process, and 64 that sleep instead of computing.
 
-    python tests/benchmarks/measure_workers.py speed --model micro --limit 300
+    python tests/benchmarks/measure_workers.py speed --model micro
     python tests/benchmarks/measure_workers.py scale --actors 64 --requests 10M
     python tests/benchmarks/measure_workers.py plan --documents 20000
 
@@ -19,8 +19,8 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -202,26 +202,28 @@ class _Slope:
 
 def measure_speed(*, model: str, tasks: str, shots: str, limit: int, rounds: int) -> None:
     """Print the seconds of the same documents in this process, with one worker and with two, in turns."""
-    loaded = evalkit.load_tasks(tasks, shots=[int(k) for k in shots.split(",")], limit=limit)
     seconds: dict[str, list[float]] = {}
     spent: dict[str, list[float]] = {}
     written = set()
     for number in range(rounds):
         for name, workers in (("in this process", None), ("one worker", 1), ("two workers", 2)):
-            with _placed(model, workers) as (engine, startup, processors), tempfile.TemporaryDirectory() as folder:
-                about = run_module.describe(engine, loaded.loaded, loaded.settings)
-                with RunStore(Path(folder) / "run", about) as store:
-                    before, began = processors(), time.monotonic()
-                    with silent(), progress("", total=0, unit="") as bar:
-                        run_module.answer(engine, loaded.loaded, loaded.settings, store, bar=bar)
-                    taken = time.monotonic() - began
-                    each = [after - one for after, one in zip(processors(), before, strict=True)]
-                    store.finish(run_module.conclude(loaded.loaded, store), {})
-                written.add((store.folder / "results.json").read_bytes())
+            loaded = evalkit.load_tasks(tasks, shots=[int(k) for k in shots.split(",")], limit=limit)
+            began = time.monotonic()
+            with _placed(model, workers) as (engine, processors):
+                few = loaded.limited({task.task.name: 10 for task in loaded.loaded})
+                for _ in range(1 + (workers or 0)):  # what is imported and allocated at first is start-up
+                    _answered(engine, few)
+                before, start = processors(), time.monotonic()
+                results = _answered(engine, loaded)
+                taken = time.monotonic() - start
+                each = [after - one for after, one in zip(processors(), before, strict=True)]
+            written.add(results)
             seconds.setdefault(name, []).append(taken)
             spent.setdefault(name, []).append(sum(each))
             shares = ", ".join(f"{one:.2f}" for one in each)
-            print(f"{number + 1}: {name}: {taken:.2f} s; processor {shares} s; start-up {startup:.1f} s", flush=True)
+            print(
+                f"{number + 1}: {name}: {taken:.2f} s; processor {shares} s; start-up {start - began:.1f} s", flush=True
+            )
     assert len(written) == 1, "the results differ"
     plain, one, two = (statistics.median(each) for each in seconds.values())
     cpu_plain, cpu_one, cpu_two = (statistics.median(each) for each in spent.values())
@@ -232,27 +234,37 @@ def measure_speed(*, model: str, tasks: str, shots: str, limit: int, rounds: int
     print(f"two workers: {one / two:.2f} times as fast as one, {cpu_two / cpu_one - 1:+.1%} processor time")
 
 
+def _answered(engine: CachedEngine, tasks: TaskSet) -> str:
+    """Score the documents of tasks; return the results."""
+    with tempfile.TemporaryDirectory() as folder:
+        about = run_module.describe(engine, tasks.loaded, tasks.settings)
+        with RunStore(Path(folder) / "run", about) as store, silent(), progress("", total=0, unit="") as bar:
+            run_module.answer(engine, tasks.loaded, tasks.settings, store, bar=bar)
+            return repr(run_module.conclude(tasks.loaded, store))
+
+
 @contextmanager
-def _placed(model: str, workers: int | None) -> Iterator[tuple[CachedEngine, float, object]]:
-    """Load an engine; give it, the seconds that this took, and a function for the processor seconds of each process."""
-    began = time.monotonic()
-    with placing(workers=workers, threads=1) as place, nullcontext():
-        places = []
-        engine = evalkit.open_model(model).engine(
-            None, lambda make, device: places.append(place(make, device=device)) or places[0]
-        )
-        at = places[0]
-        at.describe()
-        while workers and at.starting:
-            at.wait()
+def _placed(model: str, workers: int | None) -> Iterator[tuple[CachedEngine, Callable[[], list[float]]]]:
+    """Load an engine; give it, and a function for the processor seconds of each process, this one first."""
+    places: list[Any] = []
+    with placing(workers=workers, threads=1) as place:
+
+        def noted(make, /, *, device):
+            places.append(place(make, device=device))
+            return places[0]
+
+        engine = evalkit.open_model(model).engine(None, noted)
+        places[0].describe()
+        while workers and places[0].starting:
+            places[0].wait()
 
         def processors() -> list[float]:
+            members = places[0]._crew._members if workers else []
             import ray
 
-            members = at._crew._members if workers else []
             return [time.process_time(), *ray.get([m.actor.__ray_call__.remote(_processor) for m in members])]
 
-        yield engine, time.monotonic() - began, processors
+        yield engine, processors
         engine.close()
 
 
@@ -272,9 +284,9 @@ def main() -> None:
     what = parser.add_subparsers(required=True, dest="what")
     speed = what.add_parser("speed")
     speed.add_argument("--model", default="micro")
-    speed.add_argument("--tasks", default="world-quick")
+    speed.add_argument("--tasks", default="world")
     speed.add_argument("--shots", default="0,2")
-    speed.add_argument("--limit", type=int, default=200)
+    speed.add_argument("--limit", type=int, default=600)
     speed.add_argument("--rounds", type=int, default=5)
     scale = what.add_parser("scale")
     scale.add_argument("--actors", type=int, default=64)

@@ -86,6 +86,29 @@ def test_a_worker_does_the_blocks_that_it_has_planned_and_then_takes_from_the_en
     assert not schedule.left and not schedule.promise()
 
 
+def test_a_worker_stays_with_a_task_while_there_are_others():
+    blocks = [block(number, task=task) for number, task in enumerate("aabbc")]
+
+    def begun(workers, *, ordered):
+        schedule = Schedule(blocks, ordered=ordered)
+        return "".join(schedule.next(worker).cell.task for worker in workers if schedule.promise())
+
+    assert begun((0, 1, 1, 0, 2), ordered=False) == "abbac"
+    assert begun((0, 1, 2, 3, 3), ordered=False) == "abcab"
+    assert begun((0, 1, 1, 0, 2), ordered=True) == "aabbc"
+
+
+def test_the_last_units_are_scarce():
+    schedule = Schedule([block(0), block(1)], ordered=False)
+    assert not schedule.scarce and schedule.promise()
+    begun = schedule.next(0)
+    assert not schedule.scarce and schedule.promise()
+    schedule.next(1)
+    assert schedule.scarce  # nothing for two workers, as far as is known
+    schedule.enter(begun, plans([[1], [2], [3]], keyed=False))
+    assert [(schedule.scarce, schedule.promise()) for _ in range(3)] == [(False, True), (False, True), (True, True)]
+
+
 def test_what_is_promised_is_not_promised_twice_and_may_be_dropped():
     schedule = Schedule([block(0), block(1, task="other")], ordered=False)
     assert [schedule.promise() for _ in range(3)] == [True, True, False]
@@ -97,7 +120,7 @@ def test_what_is_promised_is_not_promised_twice_and_may_be_dropped():
 
 
 def test_a_unit_waits_for_an_earlier_one_and_a_dropped_task_holds_nobody_up():
-    blocks = [block(0), block(1, task="bad"), block(2)]
+    blocks = [block(0), block(1, task="bad"), block(2, task="u")]
     schedule = Schedule(blocks, ordered=True)
     for _ in blocks:
         schedule.promise()
