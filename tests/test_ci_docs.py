@@ -126,11 +126,11 @@ def test_a_pull_request_that_changes_nothing_passes(workflow, project):
     assert {"--edit-last", "--create-if-none", "--body-file"} <= set(comment.split())
     page = project.home / "clone" / comment.split()[-1]
     assert page.read_text().startswith("### evalkit: no regression found")
-    uses = {name.partition("@")[0]: given for name, given in job.uses}  # pip's files and answers are cached
-    assert uses["actions/setup-python"]["cache"] == "pip"
-    assert uses["actions/cache"]["path"] == "~/.cache/evalkit"
-    assert uses["actions/cache"]["key"] == "evalkit-Linux-0123abc"
-    assert uses["actions/cache"]["key"].startswith(uses["actions/cache"]["restore-keys"])
+    cached = {given["path"]: given for name, given in job.uses if name.startswith("actions/cache@")}
+    answers = cached["~/.cache/evalkit"]
+    assert answers["key"] == "evalkit-Linux-0123abc" and answers["key"].startswith(answers["restore-keys"])
+    [python] = [given for name, given in job.uses if name.startswith("actions/setup-python@")]
+    assert python.get("cache") == "pip" or cached["~/.cache/pip"]["key"] == "evalkit-pip-Linux-3.11-"
 
 
 @WORKFLOWS
