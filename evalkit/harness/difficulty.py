@@ -103,19 +103,22 @@ def _read(run: StoredRun) -> Earlier:
 def rungs_of(runs: Sequence[Earlier], asked: Asked, metric: str, ids: Sequence[str]) -> list[Array]:
     """Return the (M, k) statistics of each rung's models, averaged over them; the smallest rung comes first.
 
-    A document that a rung lacks has the mean of the others. Runs that hold fewer than half of the documents are left
-    out.
+    A document that a model lacks has the mean of its others. Runs that hold fewer than half of the documents are left
+    out, and those whose statistics are not as many as the largest model's.
     """
     tables: dict[tuple[int, int], list[Array]] = {}
-    for run in runs:
+    widths: list[int] = []
+    for run in reversed(runs):
         documents = run.statistics.get(asked, {})
         rows = [documents.get(name, {}).get(metric) for name in ids]
         width = next((len(row) for row in rows if row is not None), 0)
         if width and sum(row is not None for row in rows) * 2 >= len(ids):
             table = np.asarray([[np.nan] * width if row is None else row for row in rows], dtype=np.float64)
-            tables.setdefault(run.rung, []).append(np.where(np.isfinite(table), table, np.nanmean(table, axis=0)))
-    ordered = [np.mean(tables[rung], axis=0) for rung in sorted(tables)]
-    return [table for table in ordered if table.shape == ordered[-1].shape]
+            widths.append(width)
+            if width == widths[0]:
+                whole = np.where(np.isfinite(table), table, np.nanmean(table, axis=0))
+                tables.setdefault(run.rung, []).append(whole)
+    return [np.mean(tables[rung], axis=0) for rung in sorted(tables)]
 
 
 def predict(metric: Metric, rungs: Sequence[Array], levels: Sequence[str]) -> Prediction:

@@ -163,3 +163,23 @@ def test_a_single_earlier_run_is_believed_halfway():
     prediction = difficulty.predict(ACC, [scores], [""] * 4)
     assert prediction.expected[:, 0].tolist() == [0.875, 0.875, 0.375, 0.875]
     assert len(set(prediction.spread.tolist())) == 1
+
+
+def earlier(name, parameters, rows):
+    return difficulty.Earlier(
+        name=name, rung=(parameters, 0), levels={}, statistics={("t", 0, ""): {k: {"m": v} for k, v in rows.items()}}
+    )  # fmt: skip
+
+
+def test_runs_that_lack_documents_or_count_otherwise():
+    whole = earlier("whole", 2, {"a": [1.0], "b": [0.0], "c": [1.0], "d": [1.0]})
+    twin = earlier("twin", 2, {"a": [0.0], "b": [0.0], "c": [0.0], "d": [1.0]})
+    half = earlier("half", 1, {"a": [1.0], "b": [0.0]})
+    few = earlier("few", 1, {"a": [1.0]})
+    other = earlier("other", 1, {name: [1.0, 2.0] for name in "abcd"})
+    asked = ("t", 0, "")
+    runs = [few, half, other, whole, twin]
+    small, large = difficulty.rungs_of(runs, asked, "m", "abcd")
+    assert small[:, 0].tolist() == [1.0, 0.0, 0.5, 0.5]  # the mean stands in for what is missing
+    assert large[:, 0].tolist() == [0.5, 0.0, 0.5, 1.0]  # the mean of the two models
+    assert difficulty.rungs_of(runs, asked, "other", "abcd") == []
