@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evalkit.commands import history
+from evalkit.errors import UsageError
 from evalkit.runs.remote import place
 
 SUMMARY = "Save a run as a small file to commit; show the trend over many of them."
@@ -30,12 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Save, or show the history."""
-    from evalkit.comparison import baseline, versions
+    from evalkit.comparison import baseline
 
     if arguments.action == "history":
         history.run(arguments)
         return
-    versions.check_record(arguments.commit, arguments.date)
+    if wrong := baseline.wrong_record(arguments.commit, arguments.date):
+        raise UsageError(f"--{wrong}")
     evidence = replace(baseline.read(arguments.run), commit=arguments.commit, date=arguments.date)
     size = baseline.save(evidence, arguments.file)
     print(f"saved {arguments.run} as {arguments.file} ({size:,} bytes)")

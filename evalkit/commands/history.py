@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.commands import options
 from evalkit.errors import CompareError, UsageError, unknown
+from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.comparison.badge import Badge
@@ -28,7 +29,7 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE",
+        "files", type=place, nargs="+", metavar="FILE",
         help="baseline files and run folders, by their days or else in this order; of one file in git all versions",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write the figure, the table and the badge there")
@@ -92,8 +93,8 @@ def _scores(past: Sequence[Evidence], trends: Sequence[Trend]) -> list[Scores]:
         panel = (title(trend, trends), trend.metric)
         better[panel] = higher_is_better(past, trend)
         panels.setdefault(panel, {})[f"{trend.shots}-shot"] = [
-            Point(place=place, value=value.value, low=value.low, high=value.high, comparable=comparable)
-            for place, (value, comparable) in ((i, point) for i, point in enumerate(trend.points) if point)
+            Point(place=i, value=value.value, low=value.low, high=value.high, comparable=comparable)
+            for i, (value, comparable) in ((i, point) for i, point in enumerate(trend.points) if point)
         ]
     return [
         Scores(title=name, metric=metric, higher_is_better=better[name, metric], lines=lines)

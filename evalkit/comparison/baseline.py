@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ FORMAT = "evalkit baseline"
 VERSION = 2
 # In version 1, a sheet's protocol and wording are in its signature only.
 _READ = (1, 2)
+
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,15 @@ class _File:
     date: str = ""
 
 
+def wrong_record(commit: str, date: str) -> str:
+    """Return what is wrong with a commit or a day that a baseline is to record; empty where both can be."""
+    if commit and not _COMMIT.fullmatch(commit):
+        return f"commit {commit!r:.60}: expected 7 to 64 hexadecimal digits"
+    if date and not _DAY.fullmatch(date):
+        return f"date {date!r:.60}: expected a day such as 2026-11-30"
+    return ""
+
+
 def read(at: Path | Url) -> Evidence:
     """Read a run folder, also at a URL, or a baseline file. Raises StoreError for anything else."""
     path = fetch(at)
@@ -144,6 +157,8 @@ def _evidence(raw: Any, path: Path) -> Evidence:
         by_key = {sheet.key: sheet for sheet in sheets}
         if len(by_key) < len(sheets):
             raise ValueError("a task appears twice")
+        if wrong := wrong_record(raw.get("commit", ""), raw.get("date", "")):
+            raise ValueError(wrong)
         for sheet in sheets:
             check_statistics(sheet)
         return Evidence(

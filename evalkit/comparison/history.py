@@ -85,7 +85,7 @@ def show(history: Sequence[Evidence], lines: Sequence[Trend], console: Console) 
     fitting = max(2, (console.width - _BESIDE) // _COLUMN)
     hidden = max(0, len(history) - fitting)
     for name in ("task", "shots", "metric", *names(history)[hidden:], "last - first"):
-        table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
+        table.add_column(Text(name), justify="left" if name in ("task", "metric") else "right", no_wrap=True)
     for trend in lines:
         cells = [_point(point) for point in trend.points[hidden:]]
         about = (title(trend, lines), str(trend.shots), trend.metric)

@@ -7,7 +7,6 @@ change is its own history. git is only read.
 from __future__ import annotations
 
 import logging
-import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,22 +14,22 @@ from pathlib import Path
 
 from evalkit.comparison import baseline
 from evalkit.comparison.evidence import Evidence
-from evalkit.errors import StoreError, UsageError
+from evalkit.errors import StoreError
+from evalkit.runs.remote import Url
 
 log = logging.getLogger(__name__)
 
 _SHORT = 7  # digits of a commit that are shown
-_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def follow(paths: Sequence[Path], *, last: int) -> list[Evidence]:
+def follow(paths: Sequence[Path | Url], *, last: int) -> list[Evidence]:
     """Read baselines and runs, the oldest first; of a single file that is in git the `last` committed versions.
 
     Several are sorted by their days if every one has a day, and stay in the order given otherwise. Raises StoreError
     for a file that cannot be read; an older version that cannot is left out with a warning.
     """
-    if len(paths) == 1 and paths[0].is_file() and (versions := _versions(paths[0], last=last)):
+    files = [path for path in paths if isinstance(path, Path) and path.is_file()]
+    if files and len(paths) == 1 and (versions := _versions(files[0], last=last)):
         return versions
     history = [_dated(baseline.read(path)) for path in paths]
     if all(evidence.date for evidence in history):
@@ -44,14 +43,6 @@ def names(history: Sequence[Evidence]) -> list[str]:
     if len(set(stems)) == len(stems) or not any(evidence.commit for evidence in history):
         return stems
     return [evidence.commit[:_SHORT] or "now" for evidence in history]
-
-
-def check_record(commit: str, date: str) -> None:
-    """Raise UsageError for a commit or a day that a baseline cannot record."""
-    if commit and not _COMMIT.fullmatch(commit):
-        raise UsageError(f"--commit {commit!r}: expected 7 to 64 hexadecimal digits")
-    if date and not _DAY.fullmatch(date):
-        raise UsageError(f"--date {date!r}: expected a day such as 2026-11-30")
 
 
 def _versions(path: Path, *, last: int) -> list[Evidence]:
@@ -88,7 +79,7 @@ def _commits(path: Path, *, last: int) -> list[tuple[str, str]]:
 
 def _git(path: Path, *words: str) -> bytes:
     """Return what git prints in a file's folder; nothing where there is no git, no repository or no such thing."""
-    command = ["git", "-C", str(path.absolute().parent), "--no-pager", *words]
+    command = ["git", "-C", str(path.absolute().parent), "--no-pager", "--literal-pathspecs", *words]
     try:
         return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):

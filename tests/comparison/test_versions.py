@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -168,3 +169,10 @@ def test_wrong_words(words, message, repository, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_a_record_that_is_none_is_a_damaged_file(repository):
+    """A file of others may say anything there."""
+    save(replace(read(repository / "runs" / "1"), commit="[red]0000000"), repository / "x.json")
+    with pytest.raises(StoreError, match=r"x\.json is not a whole baseline file \(commit '\[red\]0000000': expected 7"):
+        read(repository / "x.json")
