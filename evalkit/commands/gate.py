@@ -83,7 +83,7 @@ def _decide(arguments: argparse.Namespace) -> Any:
     asked = _asked(arguments)
     opened = partial(
         api.open_model, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-        every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
+        gpus=arguments.gpus_per_worker, every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
     )  # fmt: skip
     with placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place:
         return decide(

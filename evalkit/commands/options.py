@@ -203,6 +203,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         "or per machine",
     )  # fmt: skip
     parser.add_argument(
+        "--gpus-per-worker", type=int, default=1, metavar="N",
+        help="split the model of each worker over N GPUs, for hf: models and registered engines (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--threads", type=int, metavar="N",
         help="threads of matrix products, which decide the last bits: recorded in the results (default: 1 per worker; "
         "without workers torch's own number, not recorded)",

@@ -127,7 +127,7 @@ def _open(name: str, arguments: argparse.Namespace) -> Model:
 
     return api.open_model(
         name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-        every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
+        gpus=arguments.gpus_per_worker, every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
     )  # fmt: skip
 
 

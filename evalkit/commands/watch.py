@@ -100,7 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.folder, curve, gate=gate, tokenizer=tokenizer,
             open=lambda path, tokenizer: api.open_model(
                 path, name=name, tokenizer=tokenizer, dtype=arguments.dtype, device=arguments.device,
-                batch_tokens=arguments.batch_tokens, every_window=arguments.begin == "every-window",
+                batch_tokens=arguments.batch_tokens, gpus=arguments.gpus_per_worker,
+                every_window=arguments.begin == "every-window",
             ),
         )  # fmt: skip
         failed, before = False, len(curve.lines)

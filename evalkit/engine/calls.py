@@ -172,8 +172,8 @@ class Place(Calls, Protocol):
 class Placing(Protocol):
     """Decides where engines answer: in this process, or in workers of a cluster."""
 
-    def __call__(self, make: Callable[[], Engine], /, *, device: str) -> Place:
-        """Return the place that loads an engine with `make`, once or in each of its workers."""
+    def __call__(self, make: Callable[[], Engine], /, *, device: str, gpus: int = 1) -> Place:
+        """Return the place that loads an engine with `make`, once or in each of its workers. gpus: of each."""
         ...
 
 
@@ -261,10 +261,11 @@ def ask_all(engine: Engine | Calls, calls: Iterable[Call | None]) -> Iterator[An
 class Here:
     """Answers calls in this process, each when its answers are read.
 
-    make: called for the engine at the first call. threads: of its matrix products; None leaves them as they are.
+    make: called for the engine at the first call. gpus: an engine sees all of this process. threads: of its matrix
+    products; None leaves them as they are.
     """
 
-    def __init__(self, make: Callable[[], Engine], *, device: str = "cpu", threads: int | None = None):
+    def __init__(self, make: Callable[[], Engine], *, device: str = "cpu", gpus: int = 1, threads: int | None = None):
         self._make, self._device, self._threads = make, device, threads
         self._engine: Engine | None = None
         self._sent: deque[Call] = deque()

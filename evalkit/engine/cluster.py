@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.engine.calls import Call, Description
@@ -216,7 +217,9 @@ class Crew:
         """Let a worker load its engine, or start; again if it dies while it does. died: what it was before it died."""
         member.ready = False
         member.starts += 1
-        options: dict[str, Any] = {"device": self.device, "threads": self._threads}
+        options: dict[str, Any] = {
+            "device": self.device, "threads": self._threads, "folder": str(Path.cwd())
+        }  # fmt: skip
         if engine := member.engine:
             options |= {"expected": engine.expected, "halvings": member.halvings, "died": died}
             ref = member.actor.load.remote(engine.held, engine.shared, **options)

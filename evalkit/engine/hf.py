@@ -97,13 +97,18 @@ def load(
     device: str = "cpu",
     batch_tokens: int | None = None,
     every_window: bool = False,
+    split: bool = False,
 ) -> HFEngine:
     """Load a folder in transformers' layout into an engine; code that comes with a model is never run.
+
+    split: distribute the layers over all GPUs that this process sees (accelerate's device_map), instead of `device`.
 
     Raises UsageError if transformers is not installed, CheckpointError for a folder that cannot be read, weights that
     do not match the configuration, and models that are not causal decoders.
     """
     transformers = require("transformers", "models that transformers runs")
+    if split:
+        require("accelerate", "models that are split over GPUs")
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder / 'config.json'} is missing")
     for path in _decisive(folder):
@@ -117,8 +122,9 @@ def load(
             check_rules(rules)
         fast = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, trust_remote_code=False, output_loading_info=True
-        )
+            folder, config=config, dtype=dtype, trust_remote_code=False, output_loading_info=True,
+            **({"device_map": "auto"} if split else {}),
+        )  # fmt: skip
     except CheckpointError:
         raise
     except Exception as error:  # the library raises many kinds of errors for broken files
@@ -127,7 +133,7 @@ def load(
     if report["missing_keys"]:
         raise CheckpointError(f"{folder}: the weights lack {', '.join(sorted(report['missing_keys'])[:3])}")
     return HFEngine(
-        model.to(device).requires_grad_(False),
+        (model if split else model.to(device)).requires_grad_(False),
         _tokenizer(fast, folder),
         name=name,
         content_hash=hash_files(*_decisive(folder))[:16],

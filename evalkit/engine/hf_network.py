@@ -26,6 +26,8 @@ class Network:
     several tokens at once; false for sliding windows, state spaces and compressed keys. packs: it splits, continues and
     obeys a View; false for windows of any kind, and where distances are counted in the row (ALiBi).
 
+    The layers may be on several devices: what goes in and comes out is on the first one, a layer's cache on its own.
+
     Raises CheckpointError for a model that sees later tokens.
     """
 
@@ -45,9 +47,9 @@ class Network:
                 raise CheckpointError(f"{type(model).__name__} sees later tokens: not a causal language model")
             self.vocabulary = logits_BTV.shape[2]
             # Bit for bit: a wrong "no" is safe, only slower.
-            self.splits = self._head is not None and torch.equal(
-                self._head(model.base_model(input_ids=tokens_BT, use_cache=False)[0]).float(), logits_BTV.float()
-            )
+            if self._head is not None:
+                states_BTD = model.base_model(input_ids=tokens_BT, use_cache=False)[0]
+                self.splits = torch.equal(self._head(states_BTD).float().to(self.device), logits_BTV.float())
             self.continues = self._continues(tokens_BT, logits_BTV)
             self.packs = self.splits and self.continues and self._packs(tokens_BT, logits_BTV)
 
@@ -103,19 +105,20 @@ class Network:
             options["logits_to_keep"] = 1
         output = (self.model.base_model if self.splits else self.model)(input_ids=tokens_BT, **options)
         states_BTD = output[0] if self.splits else output.logits
+        states_BTD = (states_BTD[:, -1:] if last else states_BTD).to(self.device)
         new_cache = getattr(output, "past_key_values", None)
-        return states_BTD[:, -1:] if last else states_BTD, new_cache if hasattr(new_cache, "reorder_cache") else None
+        return states_BTD, new_cache if hasattr(new_cache, "reorder_cache") else None
 
     def hidden(self, tokens_BT: Tensor) -> Tensor:
         """Return states (B, T, D) without keeping a cache."""
         output = (self.model.base_model if self.splits else self.model)(input_ids=tokens_BT, use_cache=False)
         states_BTD: Tensor = output[0] if self.splits else output.logits
-        return states_BTD
+        return states_BTD.to(self.device)
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states into logits."""
         logits: Tensor = self._head(hidden) if self.splits else hidden
-        return logits
+        return logits.to(self.device)
 
     def positions(self, cache: Any) -> int:
         """Return the number of positions of a cache, S."""
@@ -123,11 +126,11 @@ class Network:
 
     def gathered(self, cache: Any, places_RS: Tensor) -> Any:
         """Return a new cache whose row r holds these positions of the one row of a cache, which is not changed."""
-        return _changed(cache, lambda kept_1HSD: kept_1HSD[0][:, places_RS].transpose(0, 1))
+        return _changed(cache, lambda kept_1HSD: kept_1HSD[0][:, places_RS.to(kept_1HSD.device)].transpose(0, 1))
 
     def selected(self, cache: Any, rows_R: Tensor, *, start: int = 0) -> Any:
         """Return a new cache of some rows of this one, without the positions before `start`."""
-        return _changed(cache, lambda kept_BHSD: kept_BHSD[rows_R, :, start:])
+        return _changed(cache, lambda kept_BHSD: kept_BHSD[rows_R.to(kept_BHSD.device), :, start:])
 
     def joined(self, first: Any, second: Any) -> Any:
         """Return a cache with the rows of both, the shorter ones padded on the left; the first is consumed."""

@@ -88,6 +88,7 @@ def open_model(
     dtype: str | None = None,
     device: str = "cpu",
     batch_tokens: int | None = None,
+    gpus: int = 1,
     every_window: bool = False,
     context_length: int | None = None,
     end_of_text: str | int | None = None,
@@ -110,6 +111,7 @@ def open_model(
     (default: bf16 if the hardware multiplies it faster and the model is large enough, else fp32). device: cpu or cuda.
     batch_tokens: tokens in a batch, which affects speed and memory, never a score. every_window: whether the token that
     begins a document is repeated before each window of a document longer than the context, not only before the first.
+    gpus: over how many the layers of a model that transformers runs are split, in each worker or in this process.
 
     Raises UsageError for a source that cannot be opened, CheckpointError for files that are missing or damaged.
     """
@@ -124,20 +126,20 @@ def open_model(
         if str(source) in MODELS and (registered := MODELS[str(source)]()) is not source:
             return open_model(
                 registered, tokenizer=tokenizer, name=name or str(source), dtype=dtype, device=device,
-                batch_tokens=batch_tokens, every_window=every_window,
+                batch_tokens=batch_tokens, gpus=gpus, every_window=every_window,
             )  # fmt: skip
         if _engine_of(str(source)):
             if every_window:
                 raise UsageError(f"{source}: this engine chooses its own windows; omit --begin every-window")
             if tokenizer is not None:
                 raise UsageError(f"{source}: this engine has its own tokenizer")
-            return _of_engine(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens)
+            return _of_engine(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, gpus=gpus)
         return _named(
-            str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, every_window=every_window,
-            tokenizer=tokenizer,
+            str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, gpus=gpus,
+            every_window=every_window, tokenizer=tokenizer,
         )  # fmt: skip
-    if dtype is not None or device != "cpu":
-        raise UsageError("dtype and device: a live module is evaluated in its own dtype and on its own device")
+    if dtype is not None or device != "cpu" or gpus != 1:
+        raise UsageError("dtype, device and gpus: a live module is evaluated in its own dtype and on its own device")
     if tokenizer is None:
         raise UsageError(f"open_model({type(source).__name__}, ...): a live module needs its tokenizer: tokenizer=...")
     return _live(
@@ -201,13 +203,15 @@ def _engine_of(name: str) -> str:
     return prefix if colon and prefix in ENGINES else ""
 
 
-def _of_engine(name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None) -> Model:
+def _of_engine(
+    name: str, label: str | None, *, dtype: str | None, device: str, batch_tokens: int | None, gpus: int
+) -> Model:
     """Open a model with a registered engine."""
     make = ENGINES[_engine_of(name)]
     load = Loader(partial(make, name.partition(":")[2], dtype=dtype, device=device, batch_tokens=batch_tokens))
 
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
-        at = place(load, device=device)
+        at = place(load, device=device, gpus=gpus)
         return CachedEngine(at, device=device.partition(":")[0], cache=cache, **at.describe())
 
     return Model(name=label or name, engine=engine, training={})
@@ -220,6 +224,7 @@ def _named(
     dtype: str | None,
     device: str,
     batch_tokens: int | None,
+    gpus: int,
     every_window: bool,
     tokenizer: Any,
 ) -> Model:
@@ -229,18 +234,25 @@ def _named(
     check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
     path = resolve.path_of(name)
     checkpoint, _ = native(name, path, tokenizer=tokenizer)
+    if gpus < 1:
+        raise UsageError(f"--gpus-per-worker must be at least 1, not {gpus}")
+    if gpus > 1 and (checkpoint or device.partition(":")[0] != "cuda"):
+        raise UsageError(
+            f"{name}: evalkit's own engine computes on one GPU; hf:{name} is split over {gpus}" if checkpoint else
+            f"{name}: {gpus} GPUs per worker need --device cuda"
+        )  # fmt: skip
     result_name = label or _label(name, path)
     chosen = dtype or _default_dtype(checkpoint, device)
 
     load = Loader(
         partial(
             load_engine, name, label=result_name, dtype=chosen, device=device, batch_tokens=batch_tokens,
-            every_window=every_window, tokenizer=tokenizer,
+            every_window=every_window, tokenizer=tokenizer, split=gpus > 1,
         )
     )  # fmt: skip
 
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
-        at = place(load, device=device)
+        at = place(load, device=device, gpus=gpus)
         by_files = checkpoint and _described_by_files(checkpoint, result_name, chosen, every_window)
         return CachedEngine(at, device=device.partition(":")[0], cache=cache, **(by_files or at.describe()))
 
@@ -311,10 +323,12 @@ def load_engine(
     batch_tokens: int | None = None,
     every_window: bool = False,
     tokenizer: Any = None,
+    split: bool = False,
 ) -> BatchedEngine:
     """Load a named model with its weights: into our own GPT if it is one, else with transformers (see `native`).
 
-    The options and errors are those of open_model.
+    split: over all GPUs that this process sees, for models that transformers runs. The other options and errors are
+    those of open_model.
     """
     from evalkit.model import resolve
 
@@ -333,8 +347,9 @@ def load_engine(
         if reason:
             log.info("%s; transformers runs it", reason)
         return hf.load(
-            path, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window
-        )
+            path, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window,
+            split=split,
+        )  # fmt: skip
     model, own = weights.build(checkpoint, dtype=torch_dtype, device=device)
     return GPTEngine(
         onednn.packed(model) if onednn.suits(model) else model, own, name=label,

@@ -45,12 +45,14 @@ def placing(*, workers: int | None = None, address: str | None = None, threads: 
         raise UsageError(f"--workers must be at least 1, not {workers}")
     threads = threads or 1
     with connected(address, cpus=(workers or 1) * threads):
-        crews: dict[str, Crew] = {}
+        crews: dict[tuple[str, int], Crew] = {}
 
-        def place(make: Callable[[], Engine], /, *, device: str) -> Workers:
-            if device not in crews:
-                crews[device] = Crew(device=device, number=workers or number_for(device), threads=threads)
-            return Workers(crews[device], make)
+        def place(make: Callable[[], Engine], /, *, device: str, gpus: int = 1) -> Workers:
+            kind = device, gpus
+            if kind not in crews:
+                number = workers or number_for(device, gpus=gpus)
+                crews[kind] = Crew(device=device, number=number, threads=threads, gpus=gpus)
+            return Workers(crews[kind], make)
 
         try:
             yield place
@@ -59,12 +61,12 @@ def placing(*, workers: int | None = None, address: str | None = None, threads: 
                 crew.close()
 
 
-def number_for(device: str) -> int:
-    """Return how many workers a cluster has room for: one per GPU, or per machine."""
+def number_for(device: str, *, gpus: int = 1) -> int:
+    """Return how many workers a cluster has room for: one per `gpus` GPUs, or per machine."""
     import ray
 
     on_gpu = device.partition(":")[0] == "cuda"
-    return int(ray.cluster_resources().get("GPU", 0) if on_gpu else len(ray.nodes())) or 1
+    return (int(ray.cluster_resources().get("GPU", 0)) // gpus if on_gpu else len(ray.nodes())) or 1
 
 
 @contextmanager

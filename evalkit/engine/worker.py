@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import pickle
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,10 +49,12 @@ class Worker:
         self._warnings = _Warnings()
         logging.getLogger("evalkit").addHandler(self._warnings)
 
-    def start(self, *, device: str, threads: int) -> Report | Exception:
-        """Set the threads; return how this worker computes."""
+    def start(self, *, device: str, threads: int, folder: str) -> Report | Exception:
+        """Set the threads, go into a folder, if it is here, for relative paths; return how this worker computes."""
         try:
             set_threads(threads)
+            with suppress(OSError):
+                os.chdir(folder)
             return Report(compute(device, threads), _device(device), _process(), _kills())
         except Exception as error:
             return _sendable(error)
@@ -63,6 +67,7 @@ class Worker:
         expected: Mapping[str, str] | None,
         device: str,
         threads: int,
+        folder: str,
         halvings: int = 0,
         died: Report | None = None,
     ) -> Report | Exception:
@@ -73,7 +78,9 @@ class Worker:
         """
         self.unload()
         self._shared = shared
-        report = self.start(device=device, threads=threads)  # again: Ray may have started this worker anew
+        report = self.start(
+            device=device, threads=threads, folder=folder
+        )  # again: Ray may have started this worker anew
         try:
             self._engine = load(make, expected=expected)
         except Exception as error:

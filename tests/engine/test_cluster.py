@@ -24,10 +24,11 @@ import yaml
 import evalkit
 from evalkit.cli import _parser, main
 from evalkit.engine.calls import Asking, Call, Requests, ask_in_turn
+from evalkit.engine.cluster import Crew
 from evalkit.engine.fake import FakeEngine
 from evalkit.engine.placing import placing
 from evalkit.engine.worker import Report
-from evalkit.errors import CheckpointError, StoreError
+from evalkit.errors import CheckpointError, ClusterError, StoreError
 from evalkit.harness import run as run_module
 from evalkit.model import weights
 from evalkit.model.config import GPTConfig
@@ -97,6 +98,12 @@ def test_a_run_goes_on_with_another_number_of_workers(cluster, checkpoint, tasks
         assert results(evalkit.evaluate(checkpoint, tasks, out="begun", **options)) == results(whole)
     with pytest.raises(StoreError, match=r"compute\.threads"):
         evalkit.evaluate(checkpoint, tasks, out="begun", threads=2)
+
+
+def test_a_relative_path_is_that_of_the_command(cluster, checkpoint, small_units):
+    shutil.copytree(checkpoint, "here")
+    few = evalkit.load_tasks("world_pronouns", limit=4)
+    assert results(evalkit.evaluate("here", few, out="run", workers=1))
 
 
 def test_a_live_module_is_sent_to_the_workers(cluster, tasks):
@@ -314,6 +321,37 @@ def test_wrong_options_are_named(checkpoint, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert "--workers must be at least 1, not 0" in said and "--threads must be at least 1, not 0" in said
     assert "--workers and --ray need the package ray: pip install 'evalkit[ray]'" in said
+
+
+def test_several_gpus_per_worker_are_refused_where_they_cannot_be(checkpoint, capsys, monkeypatch):
+    command = ["run", "--model", str(checkpoint), "--tasks", "world_qa", "--limit", "2", "--gpus-per-worker"]
+    assert main([*command, "2"]) == 2
+    assert f"{checkpoint}: evalkit's own engine computes on one GPU; hf:{checkpoint} is split over 2" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, "0"]) == 2
+    assert "--gpus-per-worker must be at least 1, not 0" in capsys.readouterr().err
+    assert main([word.replace(str(checkpoint), f"hf:{checkpoint}") for word in command] + ["2"]) == 2
+    assert "2 GPUs per worker need --device cuda" in capsys.readouterr().err
+
+
+def test_a_worker_asks_ray_for_its_gpus(monkeypatch):
+    """Without GPUs here: what the actors would be started with."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'evalkit[ray]')")
+    asked = []
+
+    class Kind:
+        def options(self, **options):
+            asked.append(options)
+            return self
+
+        def remote(self):
+            raise ClusterError("no GPU here")
+
+    monkeypatch.setattr(ray, "remote", lambda kind: Kind())
+    with pytest.raises(ClusterError):
+        Crew(device="cuda", number=1, threads=4, gpus=2).compute()
+    assert asked[0] | {"num_gpus": 2, "num_cpus": 1} == asked[0]
 
 
 def test_torchrun_is_told_what_to_do_instead(checkpoint, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import shutil
@@ -429,3 +430,25 @@ def test_the_signature_tells_what_ran(folders, tokenizer):
     assert signature["library"] == f"transformers {transformers.__version__}"
     assert len({load(folders(name)).signature()["hash"] for name in ("opt", "llama", "mamba")}) == 3
     assert signature["first"] == str(tokenizer.end_of_text)
+
+
+def test_layers_on_devices_of_their_own_give_the_same_answers(tokenizer, tmp_path):
+    """As accelerate distributes them, with its hooks at every layer; here all devices are the one processor."""
+    accelerate = pytest.importorskip("accelerate")
+    model = transformers.LlamaForCausalLM(CONFIGS["llama"](tokenizer.size)).eval()
+    whole = hf.HFEngine(copy.deepcopy(model), tokenizer, name="x", content_hash="0", positions=CONTEXT)
+    parts = ["model.embed_tokens", "model.rotary_emb", "model.layers.0", "model.layers.1", "model.norm", "lm_head"]
+    split = accelerate.dispatch_model(model, dict.fromkeys(parts, "cpu"), main_device="cpu", force_hooks=True)
+    engine = hf.HFEngine(split, tokenizer, name="x", content_hash="0", positions=CONTEXT)
+    assert (engine._network.splits, engine._network.packs) == (whole._network.splits, whole._network.packs)
+    text = tuple(tokenizer.encode("the cat sat on a mat"))
+    asked = [
+        Request(kind="loglikelihood", task="t", doc_id=str(i), context_ids=text[:3], continuation_ids=text[3 : 4 + i])
+        for i in range(3)
+    ]
+    scored = [dict(each.loglikelihood(asked)) for each in (whole, engine)]
+    for i in range(3):
+        assert scored[0][i].loglikelihood == pytest.approx(scored[1][i].loglikelihood, abs=1e-4)
+    decode = [Request(kind="generate_until", task="t", doc_id="1", context_ids=text, decoding=Decoding(max_tokens=5))]
+    texts = [dict(each.generate_until(decode))[0].text for each in (whole, engine)]
+    assert texts[0] == texts[1]
