@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -19,10 +18,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 import evalkit
-from evalkit.cli import _parser, main
+from evalkit.cli import main
 from evalkit.engine.calls import Asking, Call, Requests, ask_in_turn
 from evalkit.engine.cluster import Crew
 from evalkit.engine.fake import FakeEngine
@@ -36,7 +34,6 @@ from evalkit.model.gpt import GPT
 from evalkit.runs.store import read_records
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Request, Response
-from tests.conftest import REPOSITORY
 from tests.lm_eval.made import write
 
 KILLS = int(os.environ.get("EVALKIT_KILLS", "5"))
@@ -380,18 +377,6 @@ def test_threads_are_given_back(checkpoint):
     few = evalkit.load_tasks("world_pronouns", limit=3)
     evalkit.evaluate(checkpoint, few, out="run", threads=before + 1)
     assert torch.get_num_threads() == before
-
-
-def test_the_files_for_clusters_are_sound():
-    folder = REPOSITORY / "examples" / "cluster"
-    subprocess.run(["bash", "-n", str(folder / "slurm.sh")], check=True)
-    job = yaml.safe_load((folder / "kuberay.yaml").read_text())
-    spec = job["spec"]["rayClusterSpec"]
-    assert job["kind"] == "RayJob" and spec["headGroupSpec"]["template"]["spec"]["containers"]
-    assert all(group["template"]["spec"]["containers"] for group in spec["workerGroupSpecs"])
-    for text in ((folder / "slurm.sh").read_text().partition(" -- ")[2], job["spec"]["entrypoint"]):
-        words = shlex.split(text.replace("\\\n", " "))
-        assert words[0] == "evalkit" and _parser().parse_args(words[1:]).ray == "auto"
 
 
 DRIVER = """
