@@ -1,8 +1,9 @@
 """One metric of one task at one number of shots, followed while its documents are read.
 
-Two kinds of evidence make one p value for each claim. Looks before the end have SHARE of alpha, by e-processes that are
-valid however often one looks (stats.anytime). The last look, at the whole benchmark, has the rest, for the test that
-`evalkit compare` makes of it: a task that needs all of its documents is judged almost as if it had been read at once.
+Two kinds of evidence make one p value for each claim. Looks before the end have a share of alpha, by e-processes that
+are valid however often one looks (stats.anytime). The last look, at the whole benchmark, has the rest, for the test
+that `evalkit compare` makes of it: a task that needs all of its documents is judged almost as if it had been read at
+once.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from evalkit.gates.reading import Order, Part
 from evalkit.metrics.base import Metric
 from evalkit.stats import anytime
 from evalkit.stats.anytime import BoundedMean, StudentMixture
-from evalkit.stats.paired import Units, change_noise, equivalence, gather, p_value
+from evalkit.stats.paired import Units, change_noise, equivalence, gather, interval, p_value
 
-# Of alpha, for the looks before the end.
-SHARE = 0.2
-# An error estimated from fewer units that differ says nothing.
-_DIFFERING = 10
+# Of alpha, for the looks before the end: of claims of a change, and of none. A comparison tests each side of the margin
+# at half of alpha, although both have to be rejected, so that the other half is free for the looks.
+SHARE, SHARE_OF_SAME = 0.2, 0.5
+# Sums wait for so many units that differ: fewer may lack the few that change most, and then the error that they show is
+# too small.
+_DIFFERING = 100
 
 Claim = Literal["better", "same", "worse"]
 
@@ -112,14 +115,16 @@ class Track:
     def interval(self, *, population: bool = False) -> tuple[float, float]:
         """Return the interval of the change in points, NaN where there is none; those of all looks cover it together.
 
-        population: of the change that all documents would show, where that can be said.
+        population: of the change that all documents would show, where that can be said. A whole benchmark that is too
+        small for the evidence of a sum has the interval of a comparison.
         """
-        evidence = None
-        if self.units is not None and (self.metric.share or not population):
-            evidence = self._of_change(self.units, population=self.order.units if population else None)
-        if evidence is None:
+        if self.units is None or (population and not self.metric.share):
             return math.nan, math.nan
-        low, high = anytime.interval(evidence)
+        evidence = self._of_change(self.units, population=self.order.units if population else None)
+        if evidence is not None:
+            low, high = anytime.interval(evidence)
+        else:
+            low, high = interval(self.metric, self.units) if self.whole else (math.nan, math.nan)
         return low * self.metric.scale, high * self.metric.scale
 
     def _of_change(self, units: Units, *, population: int | None = None) -> BoundedMean | StudentMixture | None:
@@ -159,10 +164,10 @@ class Track:
         better, worse = ("up", "down") if self.metric.higher_is_better else ("down", "up")
         self._lower("better", 2.0 * math.exp(-self._refuted[better]) / SHARE)
         self._lower("worse", 2.0 * math.exp(-self._refuted[worse]) / SHARE)
-        self._lower("same", math.exp(-min(self._refuted["above"], self._refuted["below"])) / SHARE)
+        self._lower("same", math.exp(-min(self._refuted["above"], self._refuted["below"])) / SHARE_OF_SAME)
 
     def _test(self, units: Units, *, identical: bool) -> None:
-        """Lower the p values by the tests of the whole benchmark; each side of the margin has half of alpha there."""
+        """Lower the p values by the tests of the whole benchmark."""
         if identical:
             self.method, self.p["same"] = "identical", 0.0
             return
@@ -172,7 +177,7 @@ class Track:
         self._lower("better" if gain > 0 else "worse", p / (1.0 - SHARE))
         if self.margin is not None:
             beyond = equivalence(self.metric, units, self.margin / self.metric.scale)
-            self._lower("same", 2.0 * beyond / (1.0 - SHARE))
+            self._lower("same", beyond / (1.0 - SHARE_OF_SAME))
 
     def _lower(self, claim: Claim, p: float) -> None:
         self.p[claim] = min(self.p[claim], p)  # NaN, which is no test, stays out

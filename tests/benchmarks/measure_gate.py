@@ -21,7 +21,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -41,7 +41,7 @@ from evalkit.gates.suite import Suite
 from evalkit.gates.track import Track
 from evalkit.metrics.base import Array
 from evalkit.report.figures import canvas
-from evalkit.stats.paired import Units
+from evalkit.stats.paired import Units, p_value
 
 # task, metric, units of the benchmark, passages, mean score
 TASKS = (
@@ -129,7 +129,7 @@ def _hurt(metric: str, statistics: Array) -> Array:
     return np.zeros_like(statistics)
 
 
-def track(one: Population, benchmark: Units, *, margin: float) -> Track:
+def track(one: Population, benchmark: Units, *, margin: float | None) -> Track:
     """Follow a simulated benchmark."""
     sizes = benchmark.base[:, -1].astype(int)
     order = Order(ids=np.arange(sizes.sum(), dtype=np.uint64), ranks=np.repeat(np.arange(len(sizes)), sizes))
@@ -193,6 +193,27 @@ def errors(part: str, *, pairs: int, alpha: float, seed: int) -> None:
             f"false {by_task[one.name] / pairs:6.2%}  right {claims[one.name] / pairs:4.0%}"
         )
     print(f"  units read {share:.0%}; {time.time() - began:.0f} s")
+
+
+def skewed(*, pairs: int, alpha: float, seed: int) -> None:
+    """Print false alarms where few documents lose much and all others gain a little: the perplexity does not change."""
+    equal = population(*TASKS[-1], worse=False, seed=0)
+    half = len(equal.base) // 2
+    for share in (0.1, 0.03):
+        base, new = equal.base[:half], equal.new[:half].copy()
+        hurt = np.random.default_rng(1).random(len(base)) < share
+        new[hurt, :-1] = _hurt(equal.metric.name, new[hurt, :-1])
+        new[~hurt, 0] += (base[:, 0].sum() - new[:, 0].sum()) * new[~hurt, 1] / new[~hurt, 1].sum()
+        one = replace(equal, base=base, new=new)
+        rng, alarms, fixed = np.random.default_rng(seed), 0, 0
+        for _ in range(pairs):
+            units = one.sample(rng)
+            alarms += run([track(one, units, margin=None)], [units], alpha=alpha) != [None]
+            fixed += p_value(one.metric, units, resamples=999)[0] <= alpha
+        print(
+            f"{one.name}, {one.units} documents, of which {share:.0%} lose: change {abs(one.change):.3f}, false alarms "
+            f"{alarms / pairs:.1%}, of the comparison in full {fixed / pairs:.1%}"
+        )
 
 
 def savings(*, pairs: int, alpha: float, seed: int) -> None:
@@ -329,7 +350,7 @@ def main() -> None:
     """Simulate or replay, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=2000)
-    parser.add_argument("--part", choices=("equal", "margin", "savings"), help="only this (default: all three)")
+    parser.add_argument("--part", choices=("equal", "margin", "skewed", "savings"), help="only this (default: all)")
     parser.add_argument("--replay", nargs="+", type=Path, metavar="RUN", help="stored runs of models, smallest first")
     parser.add_argument("--margin", type=float, default=2.0, help="of --replay, in points")
     parser.add_argument("--out", type=Path, help="folder for the figure of --replay")
@@ -348,6 +369,8 @@ def main() -> None:
     for part in ("equal", "margin"):
         if arguments.part in (None, part):
             errors(part, pairs=arguments.pairs, alpha=arguments.alpha, seed=arguments.seed)
+    if arguments.part in (None, "skewed"):
+        skewed(pairs=arguments.pairs, alpha=arguments.alpha, seed=arguments.seed)
     if arguments.part in (None, "savings"):
         savings(pairs=max(1, arguments.pairs // 2), alpha=arguments.alpha, seed=arguments.seed)
 

@@ -37,6 +37,10 @@ def runs(tmp_path):
     return write_run(tmp_path / "base", tasks, model="old"), write_run(tmp_path / "new", worse, model="new")
 
 
+def test_it_is_a_function_of_the_package():
+    assert evalkit.gate is gate and "gate" in dir(evalkit)
+
+
 def test_stored_runs_are_read_as_far_as_it_takes(runs, tmp_path):
     found = gate(*runs, margin=5)
     assert found.verdicts == {"kept 0-shot acc": "same", "lost 0-shot acc": "worse"}
@@ -179,3 +183,15 @@ def test_a_time_ends_it_and_the_next_start_ends_there_too(tmp_path, monkeypatch)
     assert found.spent and 20 < found.documents < 60
     clock = count(0.0, 0.001)
     assert gate("pico", "nano", parity(), budget="25s", cache=False, out=tmp_path / "gate").to_json() == found.to_json()
+
+
+def test_a_perplexity_that_overflows_is_worse(tmp_path):
+    likelihood = {f"doc-{i}": {"ppl": (-3.0 - i / 50,)} for i in range(50)}
+    overflowing = {name: {"ppl": (-9000.0,)} for name in likelihood}
+    base, new = (
+        write_run(tmp_path / name, {"lm": Made(scores=scores, metrics=("ppl",))})
+        for name, scores in (("base", likelihood), ("new", overflowing))
+    )
+    found = gate(base, new, margin=1)
+    assert found.suite == "worse" and found.findings[0].method == "not finite" and found.findings[0].documents < 50
+    assert gate(new, new).suite == "undecided" and gate(new, base).suite == "undecided"

@@ -13,9 +13,9 @@ from evalkit.errors import UsageError
 from evalkit.gates.reading import Order, Part
 from evalkit.gates.settings import GateSettings, parse_weights
 from evalkit.gates.suite import Suite, verdict_of
-from evalkit.gates.track import SHARE, Track
+from evalkit.gates.track import SHARE, SHARE_OF_SAME, Track
 from evalkit.stats.anytime import scales
-from evalkit.stats.paired import Units
+from evalkit.stats.paired import Units, interval
 
 
 def track(n=400, *, name="task", metric="acc", margin=5.0, weight=1.0):
@@ -60,7 +60,7 @@ def test_identical_answers_are_the_same_only_once_there_are_enough():
     look(one, [1] * 60, [1] * 60)
     assert alone(one).claims == [None] and alone(one).undecided == {Part("task", 0)}
     # The largest bet wins the margin each time, and is one of several.
-    needed = (math.log(len(scales(2000))) - math.log(SHARE * 0.05)) / 0.05
+    needed = (math.log(len(scales(2000))) - math.log(SHARE_OF_SAME * 0.05)) / 0.05
     look(one, [1] * int(0.9 * needed), [1] * int(0.9 * needed))
     assert alone(one).claims == [None]
     look(one, [1] * int(1.1 * needed), [1] * int(1.1 * needed))
@@ -104,13 +104,25 @@ def test_identical_responses_of_all_documents_are_the_same():
 
 def test_lower_is_better_for_a_perplexity_and_infinite_is_worse():
     rng = np.random.default_rng(0)
-    likelihood = -3 - rng.random(60)
+    likelihood = -3 - rng.random(110)
     one = track(500, metric="ppl", margin=1.0)
-    look(one, likelihood, likelihood + 0.3 + 0.05 * rng.random(60))
+    look(one, likelihood[:90], likelihood[:90] + 0.3)
+    assert alone(one).claims == [None]  # too few to know the spread
+    look(one, likelihood, likelihood + 0.3 + 0.05 * rng.random(110))
     assert alone(one).claims == ["better"] and one.method == "Student mixture" and one.change < 0
     broken = track(500, metric="ppl")
     look(broken, likelihood, [*likelihood[:-1], -math.inf])
     assert alone(broken).claims == ["worse"] and broken.method == "not finite"
+
+
+def test_a_small_benchmark_of_sums_has_the_interval_of_a_comparison():
+    rng = np.random.default_rng(2)
+    likelihood = -3 - rng.random(60)
+    early, late = track(120, metric="ppl"), track(60, metric="ppl")
+    for one in (early, late):
+        look(one, likelihood, likelihood + 0.3 + 0.05 * rng.random(60))
+    assert np.isnan(early.interval()).all()
+    assert late.interval() == interval(late.metric, late.units) and late.interval()[1] < 0
 
 
 def test_sums_are_the_same_only_at_the_end():
