@@ -18,8 +18,7 @@ from evalkit.comparison.evidence import Evidence, Key, Sheet, Value, label
 from evalkit.comparison.versions import names
 from evalkit.sinks import csv_cell
 
-# Characters of a column of values, and of those beside them.
-_COLUMN, _BESIDE = 10, 50
+_UNLIMITED = 1_000_000  # characters of a line, to measure a table that is not cut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,21 +79,29 @@ def higher_is_better(history: Sequence[Evidence], trend: Trend) -> bool:
 
 
 def show(history: Sequence[Evidence], lines: Sequence[Trend], console: Console) -> None:
-    """Print a row per metric and a column per baseline."""
+    """Print a row per metric and a column per baseline, the last ones that fit."""
+    hidden, table = 0, _table(history, lines, 0)
+    unlimited = console.options.update(width=_UNLIMITED)
+    while console.measure(table, options=unlimited).maximum > console.width and hidden < len(history) - 2:
+        hidden += 1
+        table = _table(history, lines, hidden)
+    console.print(table)
+    if hidden:
+        console.print(Text(f"{hidden} older not shown; --out draws all, --csv lists them", style="dim"))
+    if any(point and not point[1] for trend in lines for point in trend.points):
+        console.print(Text("* documents or version differ from the last: not comparable", style="yellow"))
+
+
+def _table(history: Sequence[Evidence], lines: Sequence[Trend], hidden: int) -> Table:
+    """Return the table without the first columns of values. hidden: how many."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    fitting = max(2, (console.width - _BESIDE) // _COLUMN)
-    hidden = max(0, len(history) - fitting)
     for name in ("task", "shots", "metric", *names(history)[hidden:], "last - first"):
         table.add_column(Text(name), justify="left" if name in ("task", "metric") else "right", no_wrap=True)
     for trend in lines:
         cells = [_point(point) for point in trend.points[hidden:]]
         about = (title(trend, lines), str(trend.shots), trend.metric)
         table.add_row(*map(Text, (*about, *cells, formatting.signed(trend.change))))
-    console.print(table)
-    if hidden:
-        console.print(Text(f"{hidden} older not shown; --out draws all, --csv lists them", style="dim"))
-    if any(point and not point[1] for trend in lines for point in trend.points):
-        console.print(Text("* documents or version differ from the last: not comparable", style="yellow"))
+    return table
 
 
 def title(trend: Trend, lines: Sequence[Trend]) -> str:

@@ -149,11 +149,14 @@ def test_a_badge_is_xml_whatever_it_says():
 
 def test_a_narrow_terminal_shows_the_last_versions(repository):
     past = versions.follow([Path(f"runs/{i}") for i in (1, 2, 3, 4, 1, 2)], last=9)
-    file = io.StringIO()
-    history.show(past, history.trends(past), Console(width=80, file=file))
-    out = file.getvalue()
-    assert max(map(len, out.splitlines())) <= 80 and "3 older not shown" in out
-    assert out.splitlines()[1].split() == ["a", "0", "acc", "0.00", "50.00", "75.00", "+25.00"]
+    for width, shown in ((100, 6), (60, 3), (20, 2)):
+        file = io.StringIO()
+        history.show(past, history.trends(past), Console(width=width, file=file))
+        out = file.getvalue()
+        assert (f"{6 - shown} older not shown" in out) == (shown < 6)
+        if width > 20:
+            values = ["50.00", "75.00", "100.00", "0.00", "50.00", "75.00"][-shown:]
+            assert out.splitlines()[1].split() == ["a", "0", "acc", *values, "+25.00"]
 
 
 @pytest.mark.parametrize(
