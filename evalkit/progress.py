@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from evalkit.streams import console
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +33,16 @@ class Progress(Protocol):
         """Add what was done before; it does not count for the rate."""
         ...
 
+    def doing(self, what: str) -> None:
+        """Show what is being done until the count moves again."""
+        ...
+
 
 class _Bar:
     """A rich progress bar with rate and time left."""
 
     def __init__(self, label: str, total: int, unit: str, start: int):
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
         self._rich = RichProgress(
@@ -44,8 +51,7 @@ class _Bar:
             TextColumn("{task.fields[count]}", markup=False),
             TextColumn("{task.fields[rate]}", markup=False),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _time_left(),
             TextColumn("{task.fields[note]}", markup=False),
             console=console(stderr=True),
         )
@@ -62,11 +68,26 @@ class _Bar:
         self._note = _text(note) or self._note
         self._rich.update(self._task, advance=amount, count=count, rate=rate, note=self._note)
 
+    def doing(self, what: str) -> None:
+        self._rich.update(self._task, note=what)
+
     def skip(self, amount: int) -> None:
         self._rich.tasks[self._task].completed += amount  # unlike update(), without a sample for the speed
 
     def close(self) -> None:
         self._rich.stop()
+
+
+def _time_left() -> ProgressColumn:
+    """Return a column that is empty until the rate is known."""
+    from rich.progress import Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class Left(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            return Text() if task.time_remaining is None else Text.assemble("left ", super().render(task))
+
+    return Left()
 
 
 class _Lines:
@@ -87,6 +108,9 @@ class _Lines:
         self._note = note or self._note
         if time.monotonic() - self._printed >= self._every:
             self._print()
+
+    def doing(self, what: str) -> None:
+        pass
 
     def _print(self) -> None:
         self._printed = time.monotonic()
@@ -114,6 +138,9 @@ class _Cell(_Lines):
         super().__init__(label, total, unit, start, every=0.5)
         self._shown = display({"text/plain": label}, raw=True, display_id=True)
 
+    def doing(self, what: str) -> None:
+        self._say(f"{self._label}: {what}", 0.0)
+
     def _say(self, text: str, spent: float) -> None:
         self._shown.update({"text/plain": text}, raw=True)
 
@@ -137,11 +164,15 @@ class _Nothing:
     def skip(self, amount: int) -> None:
         pass
 
+    def doing(self, what: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
 
 _silent: ContextVar[bool] = ContextVar("silent", default=False)
+_shown: ContextVar[Progress] = ContextVar("shown", default=_Nothing())  # noqa: B039
 
 
 @contextmanager
@@ -161,7 +192,14 @@ def progress(label: str, *, total: int, unit: str, start: int = 0) -> Iterator[P
     if not _silent.get():
         kind = _Cell if _in_notebook() else _Bar if sys.stderr.isatty() else _Lines
         bar = kind(label, total, unit, start)
+    token = _shown.set(bar)
     try:
         yield bar
     finally:
+        _shown.reset(token)
         bar.close()
+
+
+def doing(what: str) -> None:
+    """Show beside the bar, if there is one, what is being done until its count moves: the loading of a model."""
+    _shown.get().doing(what)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
 from evalkit.engine.base import Engine, TextEncoder, ask
 from evalkit.engine.compute import compute, set_threads
 from evalkit.errors import CheckpointError
+from evalkit.progress import doing
 from evalkit.types import Request, Response
 
 
@@ -104,6 +105,7 @@ def description(engine: Engine) -> Description:
 
 def load(make: Callable[[], Engine], *, expected: Mapping[str, str] | None) -> Engine:
     """Load an engine. Raises CheckpointError if it has not the signature that is expected, where one is."""
+    doing(f"loading {expected['model'] if expected else 'the model'}")
     engine = make()
     if expected is not None and dict(engine.signature()) != dict(expected):
         raise CheckpointError(f"the files of {expected['model']} have changed since the run began")

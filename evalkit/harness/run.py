@@ -204,6 +204,7 @@ class Work:
         held = [self.place.put(loaded) for loaded in tasks]
         evaluator = Evaluator(held, run=store.run, tokens=UNIT_TOKENS, keys=keys, reader=engine, prompts=prompts)
         self.place.share(evaluator)
+        bar.doing("building prompts")
 
     def calls(self) -> Iterator[Call | None]:
         """Yield calls, for each of which there is work when a worker takes it; None where there will be more later."""

@@ -189,6 +189,9 @@ class _Slope:
     def __init__(self, total: int):
         self._total, self._done, self._notes = total, 0, list[str]()
 
+    def doing(self, what: str) -> None:
+        pass
+
     def advance(self, amount: int, *, note: str = "") -> None:
         """Note it at each quarter."""
         quarter = 4 * self._done // self._total
