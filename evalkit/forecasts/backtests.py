@@ -43,7 +43,8 @@ PREDICTORS: Mapping[Unit, Mapping[str, Predictor]] = {
     "plain": _fading(PLAIN),
 }
 AHEAD = 2  # sizes that are predicted from all smaller ones
-_FEWEST = 2  # sizes that they are predicted from
+_ENOUGH = 3  # sizes that they are predicted from; of a ladder that has no more itself, FEWEST
+_FEWEST = 2
 _EXACT = 1e-4  # no series is more exact, in the unit of a link
 
 
@@ -140,7 +141,7 @@ def backtests(ladders: Sequence[Ladder]) -> list[Backtest]:
 def _split(ladder: Ladder, depth: int) -> tuple[Ladder, Indices, Indices] | None:
     """Return the models of all but the `depth` largest sizes, and those of the next ones; None where few are left."""
     sizes = np.unique(ladder.size)
-    if len(sizes) - depth < _FEWEST:
+    if len(sizes) - depth < max(_FEWEST, min(_ENOUGH, len(sizes) - 1)):
         return None
     limit = sizes[-depth]
     fitted = np.flatnonzero(ladder.size < limit)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evalkit.forecasts.ladders import score, units
+from evalkit.forecasts.ladders import score
 from evalkit.forecasts.links import LINKS, Array, Unit
-from evalkit.forecasts.observations import Observation
+from evalkit.forecasts.observations import Observation, SeriesKey
 from evalkit.forecasts.shrunken import Hypothesis, curves, evidence
 
 LATE = 0.3  # of a training: what comes before says little about its end
@@ -31,8 +31,10 @@ _DRIFTS = tuple(
 )
 
 
-def ends(observations: Sequence[Observation]) -> tuple[list[Observation], list[float]]:
+def ends(observations: Sequence[Observation], kinds: Mapping[SeriesKey, Unit]) -> tuple[list[Observation], list[float]]:
     """Return the last observation of each training in each series, and the score that stands for each (NaN: its own).
+
+    kinds: the unit of each series.
 
     Left out are models that were not trained (no tokens, no compute), and series in which a training was not measured
     at its end: an early checkpoint is not a smaller model.
@@ -45,7 +47,6 @@ def ends(observations: Sequence[Observation]) -> tuple[list[Observation], list[f
             last[o.training] = max(o.progress, last.get(o.training, 0.0))
     chosen = [sorted(history, key=lambda o: o.progress) for history in histories.values()]
     chosen = [history for history in chosen if history[-1].progress == last[history[-1].training]]
-    kinds = units([history[-1] for history in chosen])
     scores = np.full(len(chosen), np.nan)
     for unit in ("share", "ratio"):
         places = [i for i, history in enumerate(chosen) if kinds[history[-1].series] == unit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -21,7 +22,8 @@ from evalkit.forecasts.verdicts import reasons
 
 _OTHER_RECIPE = 0.1  # sd, in the unit of a link, by which another recipe is taken to move a score
 _UNLIKE = 0.7  # ln D / N beyond those of the ladder from which on it is said
-_FAR = 3.0  # e-folds of C
+_FAR = 3.0  # e-folds of C beyond the ladder that are said where the ladder is no longer itself
+_MOST = 100.0  # e-folds, in words
 
 
 def forecast(observations: Iterable[Observation], *, targets: Sequence[Target]) -> list[Forecast]:
@@ -33,8 +35,8 @@ def forecast(observations: Iterable[Observation], *, targets: Sequence[Target]) 
     if not targets:
         raise UsageError("a forecast needs at least one target")
     given = checked(observations)
-    last, smoothed = ends(given)
-    kinds = units(last)
+    kinds = units(given)
+    last, smoothed = ends(given, kinds)
     groups: dict[Unit, dict[str, list[int]]] = {}
     for i, o in enumerate(last):
         groups.setdefault(kinds[o.series], {}).setdefault(o.family, []).append(i)
@@ -116,6 +118,8 @@ def _notes(guess: Guess, target: Target, k: int) -> Iterator[str]:
     if target.family not in ("", ladder.family):
         yield f"another recipe ({target.family}) than that of the models observed ({ladder.family or 'unnamed'})"
     if guess.distance[k] > max(_FAR, np.log(ladder.place.compute.max() / ladder.place.compute.min())):
-        yield f"{np.exp(guess.distance[k]):.3g} times the largest compute observed: farther than the ladder is long"
+        times = math.exp(min(guess.distance[k], _MOST))
+        yield f"{times:.3g} times the largest compute observed: farther than the ladder is long"
     if guess.turn[k] > _UNLIKE:
-        yield f"tokens per parameter are off those of the models observed, by a factor of {np.exp(guess.turn[k]):.2g}"
+        times = math.exp(min(guess.turn[k], _MOST))
+        yield f"tokens per parameter are off those of the models observed, by a factor of {times:.2g}"

@@ -103,12 +103,12 @@ def mean_of_present(values: Array) -> Array:
     return np.where(count > 0, np.where(present, values, 0.0).sum(axis=-1) / np.maximum(count, 1), np.nan)
 
 
-def units(ends: Sequence[Observation]) -> dict[SeriesKey, Unit]:
+def units(observations: Sequence[Observation]) -> dict[SeriesKey, Unit]:
     """Return the unit of each series: a share where there is a ceiling, a ratio where all values are above 0."""
     chosen: dict[SeriesKey, Unit] = {}
-    for end in ends:
-        unit: Unit = "share" if end.ceiling is not None else "ratio" if end.value > 0 else "plain"
-        chosen[end.series] = unit if chosen.get(end.series, unit) == unit else "plain"
+    for o in observations:
+        unit: Unit = "share" if o.ceiling is not None else "ratio" if o.value > 0 else "plain"
+        chosen[o.series] = unit if chosen.get(o.series, unit) == unit else "plain"
     return chosen
 
 

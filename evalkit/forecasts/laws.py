@@ -24,6 +24,7 @@ FADING = 4.0  # e-folds of C over which trends of abilities, losses and ratios f
 _FEW = 3  # series that an ability needs
 _LOSS_ERROR = 0.003  # of ln loss
 _ROUNDS = 30
+_ALIKE = 1e-6  # abilities that differ by no more are those of one model
 _EXACT = 0.02  # no series is more exact as a measure of ability, in the unit of a link
 
 # An ability is scaled to grow as much as ln C does over the ladder.
@@ -98,7 +99,7 @@ def _by_ability(
     parts: Sequence[Part], measured: Sequence[tuple[Array, Array] | None], *, link: Link
 ) -> list[Predicted | None]:
     """Predict by abilities and their standard errors, each (M,), of the parts that have them."""
-    usable = [i for i, abilities in enumerate(measured) if abilities is not None and np.ptp(abilities[0]) > 0]
+    usable = [i for i, abilities in enumerate(measured) if abilities is not None and np.ptp(abilities[0]) > _ALIKE]
     results: list[Predicted | None] = [None] * len(parts)
     if not usable:
         return results

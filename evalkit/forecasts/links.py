@@ -23,6 +23,7 @@ Unit = Literal["share", "ratio", "plain"]
 
 OFFSET = 0.2
 _TINY = 1e-9  # a share is never closer to 1
+_FARTHEST = 100.0  # what lies farther out on a scale counts as this, so that nothing overflows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +41,14 @@ def _odds(share: Array) -> Array:
 
 
 def _share_of_odds(odds: Array) -> Array:
-    odds = np.exp(np.minimum(odds, 50.0))
+    odds = np.exp(np.minimum(odds, _FARTHEST))
     return np.asarray(np.maximum(0.0, (odds - OFFSET) / (1 + odds)))
 
 
 ERROR = Link(
     name="power law",
     to=lambda share: np.asarray(-np.log(np.maximum(1 - share, _TINY))),
-    back=lambda y: np.asarray(1 - np.exp(-y)),
+    back=lambda y: np.asarray(1 - np.exp(np.minimum(-y, _FARTHEST))),
     slope=lambda share: np.asarray(1 / np.maximum(1 - share, _TINY)),
 )
 ODDS = Link(
@@ -59,7 +60,7 @@ ODDS = Link(
 RATIO = Link(
     name="power law",
     to=lambda ratio: np.asarray(np.log(ratio)),
-    back=lambda y: np.asarray(np.exp(np.clip(y, -300, 300))),
+    back=lambda y: np.asarray(np.exp(np.clip(y, -_FARTHEST, _FARTHEST))),
     slope=lambda ratio: np.asarray(1 / ratio),
 )
 PLAIN = Link(name="line", to=np.asarray, back=np.asarray, slope=lambda score: np.ones_like(score))

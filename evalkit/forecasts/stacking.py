@@ -22,7 +22,7 @@ from evalkit.forecasts.links import Array, Unit
 
 RIDGE = 30.0
 # What weights are held near: where they are not 1, of (series with a trend, series without one).
-_FIRST: Mapping[str, tuple[float, float]] = {SAME: (0.5, 0.5), "least squares": (0.5, 0.0), "three largest": (0.5, 0.0)}
+_FIRST: Mapping[str, tuple[float, float]] = {SAME: (0.5, 0.5), "least squares": (0.0, 0.0), "three largest": (0.5, 0.0)}
 _CLEAR = 3.0  # standard errors of a slope at which a series counts half as one with a trend
 _EXACT = 0.01  # no measurement is taken to be more exact, in the unit of a link
 _HUBER = 1.5  # typical errors beyond which an error counts less

@@ -23,8 +23,12 @@ from evalkit.forecasts.shrunken import Hypothesis, curves, evidence
 from tests.benchmarks.simulated_ladders import ladder as simulated
 
 
+def ends_of(observations):
+    return ends(observations, units(observations))
+
+
 def of(observations) -> Ladder:
-    last, smoothed = ends(observations)
+    last, smoothed = ends_of(observations)
     [unit] = set(units(last).values())
     return ladder(unit, last, smoothed)
 
@@ -121,7 +125,7 @@ def training(values, *, task="t", model="m", parameters=1e8) -> list[Observation
 def test_late_checkpoints_take_the_noise_off_the_last_one():
     rng = np.random.default_rng(0)
     observations = [o for i in range(30) for o in training(50 + rng.normal(size=12), task=f"t{i}")]
-    last, smoothed = ends(observations)
+    last, smoothed = ends_of(observations)
     raw = np.array([score(o, "share")[0] for o in last])
     assert [o.tokens for o in last] == [12e10] * 30
     assert np.abs(np.array(smoothed) - 0.5).mean() < 0.6 * np.abs(raw - 0.5).mean()
@@ -130,13 +134,13 @@ def test_late_checkpoints_take_the_noise_off_the_last_one():
 def test_an_annealed_end_is_left_as_it_is():
     rng = np.random.default_rng(0)
     observations = [o for i in range(30) for o in training([*(50 + rng.normal(size=11)), 56.0], task=f"t{i}")]
-    assert np.isnan(ends(observations)[1]).all()
+    assert np.isnan(ends_of(observations)[1]).all()
 
 
 def test_models_that_were_not_trained_and_early_checkpoints_are_no_ends():
     untrained = replace(training([25.0])[0], tokens=0)
     early = training([30.0], task="u")
-    last, _ = ends([untrained, *training([40.0, 50.0, 55.0]), *early])
+    last, _ = ends_of([untrained, *training([40.0, 50.0, 55.0]), *early])
     assert [(o.task, o.value) for o in last] == [("t", 55.0)]
 
 
@@ -145,9 +149,10 @@ def test_backtests_go_from_the_largest_size_down_and_see_smaller_sizes_alone():
     whole = of(observed)
     tests = backtests([whole])
     sizes = sorted({o.parameters for o in observed})
-    assert [len(test.guess.ladder.sizes) for test in tests] == list(range(len(sizes) - 1, 1, -1))
-    for test in tests:
-        assert test.guess.ladder.place.parameters.max() < sizes[-1]
+    assert [len(test.guess.ladder.sizes) for test in tests] == list(range(len(sizes) - 1, 2, -1))
+    assert all(test.guess.ladder.place.parameters.max() < sizes[-1] for test in tests)
+    three = backtests([whole.only(np.flatnonzero(whole.size <= sizes[2]))])
+    assert [len(test.guess.ladder.sizes) for test in three] == [2]
     larger = {o.model for o in observed if o.parameters == sizes[-1]}
     changed = backtests([of([replace(o, value=1.0) if o.model in larger else o for o in observed])])
     for test, again in pairwise([tests[0], changed[0]]):
