@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 
 import numpy as np
 
@@ -49,7 +49,8 @@ class Outcome:
     """What a plan is worth: means over worlds and series.
 
     half_width, error: in points, of metrics with a ceiling; ratio_half_width, ratio_error: in percent of the value, of
-    others; NaN where there are none. coverage: bands that hold the target's simulated value.
+    others; NaN where there are none. spread: standard error of the half width shown first, over the worlds. coverage:
+    bands that hold the target's simulated value.
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Outcome:
     error: float
     ratio_half_width: float
     ratio_error: float
+    spread: float
     coverage: float
 
 
@@ -155,7 +157,8 @@ def _further(best: Plan, target: Target) -> Iterator[tuple[str, Plan, float]]:
     yield "twice the documents", best, 2.0
 
 
-Shown = list[tuple[Forecast, Observation]]  # forecasts of the target, and what it scores
+Pairs = list[tuple[Forecast, Observation]]  # forecasts of the target, each with what it scores
+Shown = list[Pairs]  # by world
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,11 +179,12 @@ class _Trial:
         for sample in samples:
             # Every plan meets the same worlds, with noise of its own.
             worlds = [drawn(laws, np.random.default_rng((self.seed, sample, i))) for i, laws in enumerate(self.laws)]
-            shown += self._in_world(worlds, plan, np.random.default_rng((self.seed, sample, _NOISE)), documents)
+            rng = np.random.default_rng((self.seed, sample, _NOISE))
+            shown.append(self._in_world(worlds, plan, rng, documents))
             advance(1)
         return shown
 
-    def _in_world(self, worlds: Sequence[World], plan: Plan, rng: np.random.Generator, documents: float) -> Shown:
+    def _in_world(self, worlds: Sequence[World], plan: Plan, rng: np.random.Generator, documents: float) -> Pairs:
         actual = {o.series: o for world in worlds for o in observed(world, [self.target], rng, documents=1.0)}
         new = [o for world in worlds if plan.rungs for o in observed(world, plan.rungs, rng, documents=documents)]
         forecasts = self.predict([*self.existing, *new], targets=[self.target])
@@ -201,14 +205,19 @@ def _error(f: Forecast, actual: Observation) -> float:
 
 
 def _outcome(plan: Plan, shown: Shown) -> Outcome:
-    def mean(of: Callable[[Forecast, Observation], float], *, points: bool) -> float:
-        numbers = [of(f, o) / _unit(o) for f, o in shown if (o.ceiling is not None) == points]
+    pairs = [pair for world in shown for pair in world]
+    first = any(o.ceiling is not None for _, o in pairs)
+
+    def mean(of: Callable[[Forecast, Observation], float], *, points: bool, of_pairs: Pairs = pairs) -> float:
+        numbers = [of(f, o) / _unit(o) for f, o in of_pairs if (o.ceiling is not None) == points]
         return fmean(numbers) if numbers else math.nan
 
+    by_world = [mean(_half_width, points=first, of_pairs=world) for world in shown]
     return Outcome(
         plan=plan, half_width=mean(_half_width, points=True), error=mean(_error, points=True),
         ratio_half_width=mean(_half_width, points=False), ratio_error=mean(_error, points=False),
-        coverage=fmean(f.low <= o.value <= f.high for f, o in shown),
+        spread=stdev(by_world) / math.sqrt(len(by_world)),
+        coverage=fmean(f.low <= o.value <= f.high for f, o in pairs),
     )  # fmt: skip
 
 
@@ -217,7 +226,7 @@ def _order(trials: Sequence[Shown]) -> list[int]:
     widths: list[dict[object, float]] = []
     for shown in trials:
         by_series: dict[object, list[float]] = {}
-        for f, actual in shown:
+        for f, actual in (pair for world in shown for pair in world):
             by_series.setdefault(f.series, []).append(_half_width(f, actual) / _unit(actual))
         widths.append({key: fmean(values) for key, values in by_series.items()})
     usual = {key: fmean(width[key] for width in widths) or 1.0 for key in widths[0]}

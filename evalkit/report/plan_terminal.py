@@ -57,7 +57,7 @@ def _worth(outcome: Outcome, points: bool) -> tuple[str, str, str]:
     width, error = (
         (outcome.half_width, outcome.error) if points else (outcome.ratio_half_width, outcome.ratio_error)
     )  # fmt: skip
-    return figure(width), figure(error), f"{100 * outcome.coverage:.0f}%"
+    return f"{figure(width)} ± {figure(outcome.spread)}", figure(error), f"{100 * outcome.coverage:.0f}%"
 
 
 def as_json(advice: Advice) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def as_json(advice: Advice) -> dict[str, Any]:
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
-    names = ("half_width", "error", "ratio_half_width", "ratio_error", "coverage")
+    names = ("half_width", "error", "ratio_half_width", "ratio_error", "spread", "coverage")
     numbers = {name: getattr(outcome, name) for name in names}
     rungs: Sequence[dict[str, Any]] = [
         {"parameters": round(r.parameters), "tokens": round(r.tokens or 0), "compute": r.flops}

@@ -65,7 +65,8 @@ def errors(selection: Selection, scored: Sequence[Scored]) -> Grid:
         whole = ["whole tasks alone"] if s.series.key.task in selection.tasks else []
         for part in ("all", *whole, selection.labels.get(s.actual.model, s.actual.model)):
             groups.setdefault(part, []).append(s)
-    every = [(part, summary) for part, group in groups.items() for summary in summaries(group)]
+    parts = {part: group for part, group in groups.items() if part == "all" or len(group) < len(scored)}
+    every = [(part, summary) for part, group in parts.items() for summary in summaries(group)]
     every.sort(key=lambda item: (list(_OF).index(item[1].of), not item[1].points))
     return Grid(
         name="errors",
@@ -86,7 +87,7 @@ def errors(selection: Selection, scored: Sequence[Scored]) -> Grid:
     )  # fmt: skip
 
 
-_OF = {FORECASTS: "", NONE: ": no forecast, the best guess", BOTH: ": both"}
+_OF = {BOTH: ", best guesses included", FORECASTS: "", NONE: ", no forecast: the best guess"}
 _MEANS = ("mean |error|", "mean |error| of 'same'", "in their bands", "half width", "CRPS", "Brier")
 
 
