@@ -91,11 +91,11 @@ def side(model: Mapping[str, str]) -> str:
 
 
 def figures(finding: Finding) -> str:
-    """Return a finding's values, change, interval and p in one line."""
+    """Return a finding's values, change, interval and p, those that it has, in one line."""
     f = finding
     change = signed(f.change) if math.isnan(f.low) else f"{signed(f.change)} {interval(f)}"
     p = f"p {probability(f.adjusted)} (Holm)" if f.gates else f"p {probability(f.p)}"
-    return f"{figure(f.base)} -> {figure(f.new)}, {change}, {p}"
+    return ", ".join([f"{figure(f.base)} -> {figure(f.new)}", change] + [p] * (not math.isnan(f.p)))
 
 
 def headline(comparison: Comparison) -> str:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import permutation_test, ttest_1samp
+from scipy.stats import binom, permutation_test, ttest_1samp
 
 from evalkit import metrics
 from evalkit.stats import paired
@@ -220,6 +220,18 @@ def test_few_documents_are_covered(n):
     rng, metric = np.random.default_rng(0), metrics.get("f1")
     found = (jackknife_interval(metric, units(np.zeros(n), rng.normal(0.1, 0.1, size=n))) for _ in range(600))
     assert 0.93 <= sum(low <= 0.1 <= high for low, high in found) / 600 <= 0.975
+
+
+@pytest.mark.parametrize("tasks", [1, 20])
+@pytest.mark.parametrize("n", [10, 100, 400])
+def test_systems_at_the_margin_are_hardly_ever_called_the_same(n, tasks):
+    """Of right or wrong documents, 5% of which are lost: the sum over all numbers of losses, for 1 and for 20 tasks."""
+    losses = np.arange(n + 1)
+    called = [
+        equivalence(metrics.get("acc"), units(np.ones(n), (np.arange(n) >= lost).astype(float)), 0.05) <= 0.025 / tasks
+        for lost in losses.tolist()
+    ]
+    assert binom.pmf(losses, n, 0.05) @ called <= 0.025 / tasks
 
 
 @pytest.mark.parametrize("n", [10, 30])
