@@ -23,7 +23,7 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alpha", type=float, default=0.05, help="familywise error over all verdicts (default: 0.05)")
     parser.add_argument(
         "--margin", action="append", default=[], metavar="[TASK=]POINTS",
-        help="changes within this many points count as the same; for all tasks, or for one",
+        help="a change shown to be within this many points is the same; for all tasks, or for one",
     )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="also exit 1 if anything stays undecided")
     parser.add_argument(

@@ -125,6 +125,18 @@ def test_a_whole_checksum_over_half_a_file_is_not_enough(file, key):
         read(file)
 
 
+def test_a_baseline_without_a_digest_of_its_answers_cannot_show_that_they_are_identical(run, file):
+    from evalkit.files import canonical_json, digest
+
+    raw = json.loads(file.read_text())
+    del raw["checksum"]
+    for sheet in raw["sheets"]:
+        del sheet["answers"]
+    file.write_text(json.dumps(raw | {"checksum": digest(canonical_json(raw))}))
+    found = compare(read(file), read(run), Settings())[0].findings
+    assert {(f.verdict, f.method) for f in found if f.units > 2} == {("undecided", "no difference")}
+
+
 @pytest.mark.parametrize("columns", [[[]], [[{}]], [[True]], [{}], [[-1]], [[99]], []])
 def test_columns_that_are_none_are_refused(file, columns):
     from evalkit.files import canonical_json, digest
