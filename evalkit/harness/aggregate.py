@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit import __version__, metrics
 from evalkit.metrics.values import Listed, MeanValue
-from evalkit.runs.scores import Ints, Sample, Scores
+from evalkit.runs.scores import Sample, Scores
 from evalkit.runs.signature import Signature
 from evalkit.stats.intervals import Interval, interval
 from evalkit.stats.sampling import LEAST_DRAWN
@@ -78,7 +79,7 @@ def _of_metric(
     make = partial(_result, metric, key, settings=settings)
     plain = samples[""]
     yield make(plain)
-    for level in sorted({*plain.levels} - {""}):
+    for level in sorted(plain.levels.keys() - {""}):
         yield make(plain, level=level)
     for variant, sample in samples.items():
         if variant:
@@ -94,7 +95,7 @@ def _estimates(
     if not draw.predicts(metric.name, shots=key[2], template=key[3]):
         log.warning("%s: %s cannot be estimated from a part of the documents", key[0], metric.name)
         return
-    counts = Counter(sample.levels)
+    counts = sample.levels
     for level in ("", *sorted(level for level in counts if level and counts[level] >= LEAST_DRAWN)):
         yield _result(metric, key, sample, settings=settings, source="estimate", level=level, draw=draw)
 
@@ -115,10 +116,10 @@ def _result(
     chanced, chances = sample.chances(metric.name)
     failed, truncated = sample.failed, sample.truncated
     if level:
-        chosen = np.asarray([each == level for each in sample.levels])
+        chosen = sample.at_level(level)
         table, chances = table[chosen[scored]], chances[chosen[chanced]]
         scored, chanced, failed, truncated = (places[chosen[places]] for places in (scored, chanced, failed, truncated))
-    guesses, weights = chances[np.isin(chanced, scored), 0].tolist(), None
+    guesses, weights = chances[np.isin(chanced, scored), 0], None
     if draw:
         names = [sample.id(place) for place in scored.tolist()]
         weights = [draw.weights[name] for name in names]
@@ -127,7 +128,8 @@ def _result(
         value = metric.score(sample.values(metric.name, scored))
         estimate = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(scored))
     else:
-        estimate = interval(metric, table, _units(sample, scored))
+        several = len(np.unique(sample.seeds[scored])) > 1
+        estimate = interval(metric, table, sample.units(scored) if several else sample.passages(scored))
     scale = metric.scale
     return Result(
         model=settings["model"]["model"],
@@ -144,25 +146,17 @@ def _result(
         n=sample.count(scored),
         failed=sample.count(failed),
         truncated=sample.count(truncated),
-        chance=_mean(guesses, weights) * scale if guesses else None,
+        chance=_mean(guesses, weights) * scale if len(guesses) else None,
         signature=str(_signature(metric, key, settings)),
         template=template,
         units=estimate.units,
     )
 
 
-def _mean(values: Sequence[float], weights: Sequence[float] | None) -> float:
+def _mean(values: NDArray[np.float64], weights: Sequence[float] | None) -> float:
     if weights is None:
-        return sum(values) / len(values)
+        return float(np.add.accumulate(values)[-1]) / len(values)  # one by one: a pairwise sum has other last bits
     return float(np.average(values, weights=weights))
-
-
-def _units(sample: Sample, places: Ints) -> Sequence[str]:
-    """Return the names of the units of these records; "" where a document is one by itself."""
-    units = sample.units(places)
-    if len(np.unique(sample.seeds[places])) > 1:
-        return units
-    return [unit if cluster else "" for unit, cluster in zip(units, sample.clusters(places), strict=True)]
 
 
 def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -> Signature:

@@ -12,7 +12,7 @@ from evalkit import metrics
 from evalkit.data.sources import DataPaths
 from evalkit.engine.base import TextEncoder
 from evalkit.harness import task as tasks
-from evalkit.harness.prompts import Fitted, Pool
+from evalkit.harness.prompts import Fitted, Pool, packed, unpacked
 from evalkit.harness.requests import EmptyContext
 from evalkit.harness.settings import RunSettings
 from evalkit.types import Cell, Document, Example, Response
@@ -77,6 +77,12 @@ class Loaded:
     first: bool = False
     empty: EmptyContext = "end"
     draw: Draw | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"documents": packed(self.documents)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, documents=unpacked(state["documents"]))
 
     def group(self, document: Document) -> str:
         """Return the group whose shots suit a document."""

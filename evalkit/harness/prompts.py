@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from operator import attrgetter
+from typing import Any
 
 from evalkit.engine.base import TextEncoder
 from evalkit.errors import PromptError, PromptTooLongError, UsageError, unknown
@@ -53,6 +55,33 @@ class Pool:
             where = f" of the group {group!r}" if group else ""
             raise UsageError(f"--shots {count}: {self.task} has only {len(chosen)} other examples{where} to draw from")
         return chosen[::-1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"task": self.task, "groups": {group: packed(pairs) for group, pairs in self.groups.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, groups={group: unpacked(rows) for group, rows in state["groups"].items()})
+
+
+_OF_DOCUMENT, _OF_EXAMPLE = ([each.name for each in fields(kind)] for kind in (Document, Example))
+
+
+def packed(pairs: Sequence[tuple[Document, Example]]) -> list[tuple[Any, ...]]:
+    """Return documents and examples as plain tuples, which are pickled several times as fast."""
+    document_row, example_row = attrgetter(*_OF_DOCUMENT), attrgetter(*_OF_EXAMPLE)
+    return [(*document_row(document), *example_row(example)) for document, example in pairs]
+
+
+def unpacked(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Document, Example]]:
+    """Return what was packed."""
+    cut = len(_OF_DOCUMENT)
+    return [
+        (
+            Document(**dict(zip(_OF_DOCUMENT, row[:cut], strict=True))),
+            Example(**dict(zip(_OF_EXAMPLE, row[cut:], strict=True))),
+        )
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ of its statistics and about twenty more per cell; its id, passage and level are 
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -129,9 +130,16 @@ class Sample:
         return self._at([held.truncated for _, held in self._parts])
 
     @property
-    def levels(self) -> list[str]:
-        """The level of each place."""
-        return [self._documents.levels[number] for number in self.numbers.tolist()]
+    def levels(self) -> Counter[str]:
+        """How many places have a document of each level."""
+        counts: Counter[str] = Counter()
+        for number, count in zip(*np.unique(self.numbers, return_counts=True), strict=True):
+            counts[self._documents.levels[number]] += int(count)
+        return counts
+
+    def at_level(self, level: str) -> NDArray[np.bool_]:
+        """Return whether the document of each place has this level."""
+        return np.asarray([each == level for each in self._documents.levels])[self.numbers]
 
     @property
     def baselines(self) -> set[str]:
@@ -148,14 +156,20 @@ class Sample:
         """Return the id of the document at a place."""
         return self._documents.ids[int(self.numbers[place])]
 
-    def units(self, places: Ints) -> list[str]:
+    def units(self, places: Ints) -> Sequence[str]:
         """Return the name of the independent unit at each place."""
         documents = self._documents
-        return [unit_name(documents.clusters[n], documents.ids[n]) for n in self.numbers[places].tolist()]
+        return self._named(places, map(unit_name, documents.clusters, documents.ids))
 
-    def clusters(self, places: Ints) -> list[str]:
-        """Return the passage at each place, or "" without one."""
-        return [self._documents.clusters[number] for number in self.numbers[places].tolist()]
+    def passages(self, places: Ints) -> Sequence[str]:
+        """Return the name of the passage at each place, or "" without one."""
+        return self._named(places, (unit_name(cluster, "") if cluster else "" for cluster in self._documents.clusters))
+
+    def _named(self, places: Ints, names: Iterable[str]) -> Sequence[str]:
+        """Return the names of the documents at these places; each is one object, wherever it stands."""
+        by_document = np.array([*names, ""], dtype=object)
+        named: list[str] = by_document[self.numbers[places]].tolist()
+        return named
 
     def _joined(self, columns: Sequence[_Column | None]) -> tuple[Ints, Table]:
         joined = [

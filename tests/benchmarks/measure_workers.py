@@ -46,14 +46,14 @@ _CHOICES = ("one", "two", "three", "four")
 class Sleeper(Worker):
     """A worker that needs no torch, which takes seconds to import."""
 
-    def start(self, *, device: str, threads: int) -> Report:
+    def start(self, **options) -> Report:
         """Say nothing of how it computes."""
         return Report({}, "made up")
 
-    def load(self, make, shared, *, expected, device, threads):
+    def load(self, make, shared, *, expected, **options):
         """Make the engine."""
         self._engine, self._shared = load(make, expected=expected), shared
-        return self.start(device=device, threads=threads)
+        return self.start()
 
     def unload(self) -> None:
         """Let it go."""

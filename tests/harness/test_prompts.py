@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from evalkit.data.sources import DataPaths, Split
 from evalkit.engine.fake import ByteEncoder, constant
 from evalkit.errors import PromptTooLongError, UsageError
-from evalkit.harness.prompts import Fitted, Pool, fit, pairs, shot_text
+from evalkit.harness.prompts import Fitted, Pool, fit, packed, pairs, shot_text, unpacked
 from evalkit.harness.run import Item, RunSettings, cells, load
 from evalkit.harness.task import Protocol, Task
 from evalkit.tokenizer import Tokenizer
@@ -239,3 +240,12 @@ def test_partial_scoring_varies_the_context() -> None:
     example = Example(task="t", input="He saw", output="Ann", choices=("Ann", "Bob"), gold=0)
     assert pairs(protocol, example, []) == [("He saw Ann", " is tall"), ("He saw Bob", " is tall")]
     assert shot_text(protocol, example) == "He saw Ann is tall"
+
+
+def test_documents_and_pools_are_sent_as_they_are() -> None:
+    pool = _pool(3)
+    assert len(pool.examples[""]) == 3  # what is derived is not sent
+    document = Document(id="1", row={"a": [1, None]}, cluster="c", level="l")
+    example = Example(task="t", input="i", output="o", parts={"p": "q"}, choices=("x", "y"), gold=1, error="e")
+    assert pickle.loads(pickle.dumps(pool)) == pool
+    assert unpacked(pickle.loads(pickle.dumps(packed([(document, example)])))) == [(document, example)]
