@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,18 @@ _OF_GROUPS = ("protocol", "shots", "seeds", "limit", "model", "dtype", "evalkit"
 
 _Own = Mapping[str, Mapping[str, metrics.Metric]]
 _Chosen = Mapping[tuple[str, int], Sample]  # by task and shots
-_Changes = Mapping[str, tuple[float, float]]  # by unit: change of the group's mean without it, its weight
+
+
+class _Changes(NamedTuple):
+    """What one task, or all on the same data, do to the group's mean.
+
+    units: name -> the change of the mean without it, and its weight. added: the changes without the documents that
+    stats.estimate adds. shift: how far these move the mean.
+    """
+
+    units: Mapping[str, tuple[float, float]]
+    added: Sequence[float] = ()
+    shift: float = 0.0
 
 
 def groups_of(tasks: Sequence[Task]) -> dict[str, Any]:
@@ -117,29 +128,38 @@ def _bounds(
         samples.setdefault(settings["tasks"][result.task]["data"], []).append(_changes(metric, sample, weight))
         ends.add((metric.least * metric.scale, metric.most * metric.scale))
     joined = [_joined(tasks) for tasks in samples.values()]
-    fewest, units = min(len(units) for units in joined), sum(len(units) for units in joined)
+    fewest, units = min(len(sample.units) for sample in joined), sum(len(sample.units) for sample in joined)
     if fewest < 2:
         return math.nan, math.nan, min(units, fewest)
-    noise = stats.pooled([stats.noise(*np.asarray(list(units.values())).T) for units in joined])
     lower_end, upper_end = ends.pop() if len(ends) == 1 else (-math.inf, math.inf)
-    return *stats.bounds(value, noise, least=lower_end, most=upper_end), units
+    middle = value + sum(sample.shift for sample in joined)
+    low, high = stats.bounds(middle, stats.pooled([_noise(s) for s in joined]), least=lower_end, most=upper_end)
+    return min(low, value), max(high, value), units  # NaN stays
 
 
 def _changes(metric: metrics.Metric, sample: Sample, weight: float) -> _Changes:
     """Return how leaving each unit out changes the group's mean through one task, and its share of that task."""
     places, statistics = sample.statistics(metric.name)
     names, table = stats.tabled(statistics, sample.units(places))
-    changes = weight * metric.scale * stats.deviations(metric, table)
+    middle, changes = stats.estimate(metric, table)
+    changes *= weight * metric.scale
     worth = metric.weights(table[:, :-1], table[:, -1])
     shares = weight * worth / (worth.sum() or 1.0)
-    return dict(zip(names, zip(changes.tolist(), shares.tolist(), strict=True), strict=True))
+    units = dict(zip(names, zip(changes[: len(names)].tolist(), shares.tolist(), strict=True), strict=True))
+    value = float(stats.score_sums(metric, table.sum(axis=0)))
+    return _Changes(units, changes[len(names) :].tolist(), weight * metric.scale * (middle - value))
+
+
+def _noise(sample: _Changes) -> stats.Noise:
+    changes, weights = np.asarray(list(sample.units.values())).T
+    return stats.noise(np.concatenate([changes, sample.added]), weights)
 
 
 def _joined(tasks: Sequence[_Changes]) -> _Changes:
     """Sum a unit's changes over several tasks."""
     sums: dict[str, tuple[float, float]] = {}
     for task in tasks:
-        for name, (change, share) in task.items():
+        for name, (change, share) in task.units.items():
             before = sums.get(name, (0.0, 0.0))
             sums[name] = before[0] + change, before[1] + share
-    return sums
+    return _Changes(sums, [change for task in tasks for change in task.added], sum(task.shift for task in tasks))

@@ -93,7 +93,8 @@ def interval(
     if metric.binary and len(table) == len(statistics):
         low, high = binomial(value, size=len(table), level=level)
     else:
-        middle, spread = _estimate(metric, table)
+        middle, changes = estimate(metric, table)
+        spread = noise(changes, metric.weights(table[:, :-1], table[:, -1]))
         method = "jackknife"
         low, high = bounds(middle, spread, least=metric.least, most=metric.most, level=level)
         low, high = min(low, value), max(high, value)  # NaN stays
@@ -102,18 +103,21 @@ def interval(
     return Interval(value=value, low=low, high=high, method=method, units=len(table))
 
 
-def _estimate(metric: Metric, table: Array) -> tuple[float, Noise]:
-    """Return the value around which the interval of (m, k + 1) units lies, and its noise."""
-    weights = metric.weights(table[:, :-1], table[:, -1])
+def estimate(metric: Metric, table: Array) -> tuple[float, Array]:
+    """Return the value around which the interval of (m, k + 1) units lies, and the changes of it for `noise`.
+
+    The changes are those without each unit, and behind them those without each of the documents that are added to
+    counts of outcomes.
+    """
     outcomes = metric.outcomes(table.shape[1] - 1)
-    if outcomes is None:
-        return float(score_sums(metric, table.sum(axis=0))), noise(deviations(metric, table), weights)
-    share = _ADDED / len(outcomes)
-    table = np.concatenate([table, share * _counted(outcomes)])
+    if outcomes is not None:
+        share = _ADDED / len(outcomes)
+        table = np.concatenate([table, share * _counted(outcomes)])
     changes = deviations(metric, table)
-    # Without a whole such document the value would change 1 / share times as much, and there is a share of one.
-    changes[-len(outcomes) :] /= math.sqrt(share)
-    return float(score_sums(metric, table.sum(axis=0))), noise(changes, weights)
+    if outcomes is not None:
+        # Without a whole such document the value would change 1 / share times as much, and there is a share of one.
+        changes[-len(outcomes) :] /= math.sqrt(share)
+    return float(score_sums(metric, table.sum(axis=0))), changes
 
 
 def too_few(units: int, documents: int) -> str:
