@@ -24,7 +24,7 @@ from evalkit.engine.cache import ResponseCache, response_cache
 from evalkit.engine.calls import Here, Placing
 from evalkit.engine.open import Model, open_model
 from evalkit.engine.placing import placing
-from evalkit.errors import CompareError, StoreError
+from evalkit.errors import CompareError, StoreError, UsageError
 from evalkit.files import leftovers, make_folder, read_json, write_atomic
 from evalkit.frames import Run
 from evalkit.gates import plan as plans
@@ -155,7 +155,9 @@ def _side(
 
 def _plan(base: Source, new: Source, tasks: api.Tasks | None, *, seed: int, asked: Mapping[str, Any]) -> Plan:
     if isinstance(base, Evidence) and isinstance(new, Evidence):
-        return plans.of_stored(base, new, tasks, seed=seed)
+        if useless := [name for name, value in asked.items() if value and name != "shots"]:
+            raise UsageError(f"{', '.join(useless)}: two stored runs are not asked anything")
+        return plans.of_stored(base, new, tasks, shots=asked.get("shots"), seed=seed)
     stored = base if isinstance(base, Evidence) else new if isinstance(new, Evidence) else None
     return plans.of_models(stored, tasks, seed=seed, **asked)
 

@@ -41,8 +41,10 @@ class Plan:
         }
 
 
-def of_stored(base: Evidence, new: Evidence, tasks: api.Tasks | None, *, seed: int) -> Plan:
-    """Plan to read two stored runs, or some tasks of theirs. Raises UsageError for a name that they do not share."""
+def of_stored(
+    base: Evidence, new: Evidence, tasks: api.Tasks | None, *, shots: api.Shots | None = None, seed: int
+) -> Plan:
+    """Plan to read two stored runs, or some tasks and shots of both. Raises UsageError for a name that one lacks."""
     theirs = {_part(sheet) for sheet in new.sheets.values()}
     parts = [part for part in dict.fromkeys(map(_part, base.sheets.values())) if part in theirs]
     shared = list(dict.fromkeys(part.task for part in parts))
@@ -50,8 +52,9 @@ def of_stored(base: Evidence, new: Evidence, tasks: api.Tasks | None, *, seed: i
     for name in names:
         if name not in shared:
             raise unknown("task of both runs", name, shared)
+    numbers = {part.shots for part in parts} if shots is None else {shots} if isinstance(shots, int | str) else {*shots}
     orders = {}
-    for part in (part for part in parts if part.task in names):
+    for part in (part for part in parts if part.task in names and part.shots in numbers):
         sheets = [sheet for side in (base, new) for sheet in side.sheets.values() if _part(sheet) == part]
         ids = _scored_in_all(sheets)
         if not len(ids):
@@ -60,7 +63,7 @@ def of_stored(base: Evidence, new: Evidence, tasks: api.Tasks | None, *, seed: i
         places, ranks = shuffled(ids, sheets[0].clusters[rows].tolist(), seed=seed)
         orders[part] = Order(ids=ids[places], ranks=ranks)
     if not orders:
-        raise CompareError(f"{base.path} and {new.path} share no task")
+        raise CompareError(f"{base.path} and {new.path} share no task at these numbers of shots")
     return Plan(orders=orders)
 
 

@@ -42,7 +42,7 @@ def parse_weights(words: Sequence[str]) -> dict[str, float]:
             weights[task] = float(number)
         except ValueError:
             weights[task] = math.nan
-        if not task or not 0 < weights[task] < math.inf:
+        if not task or math.isnan(weights[task]):
             raise UsageError(f"--weight {word!r}: expected TASK=NUMBER, a number above 0")
     return weights
 

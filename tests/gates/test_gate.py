@@ -68,6 +68,11 @@ def test_only_the_tasks_that_are_named_are_read(runs):
     assert [f.task for f in gate(*runs, "kept", margin=5).findings] == ["kept"]
     with pytest.raises(UsageError, match=r"task of both runs 'kep'.*kept"):
         gate(*runs, ["kep"])
+    assert len(gate(*runs, shots=[0]).findings) == 2
+    with pytest.raises(CompareError, match="share no task at these numbers of shots"):
+        gate(*runs, shots=4)
+    with pytest.raises(UsageError, match="limit, seeds: two stored runs are not asked anything"):
+        gate(*runs, limit=5, seeds=[2])
     with pytest.raises(UsageError, match="--weight"):
         gate(*runs, weights={"nothing": 2})
     with pytest.raises(UsageError, match="--margin"):

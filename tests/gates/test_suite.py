@@ -173,11 +173,12 @@ def test_which_tasks_would_have_told_soonest():
 
 def test_weights_are_read_and_checked():
     assert parse_weights(["qa=2", "a=b=0.5"]) == {"qa": 2.0, "a=b": 0.5}
-    for word in ("qa", "qa=", "=2", "qa=0", "qa=-1", "qa=nan", "qa=inf"):
+    for word in ("qa", "qa=", "=2", "qa=two", "qa=nan"):
         with pytest.raises(UsageError, match="--weight"):
             parse_weights([word])
-    with pytest.raises(UsageError, match="--weight qa=0"):
-        GateSettings(weights={"qa": 0.0})
+    for weight in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(UsageError, match="--weight qa="):
+            GateSettings(weights={"qa": weight})
 
 
 def test_false_alarms_and_false_claims_of_no_change_are_rare_over_many_looks():
