@@ -77,20 +77,14 @@ def run_models(
         def bar() -> Progress:
             return stack.enter_context(progress("evaluate", total=total, unit="items"))
 
+        start = functools.partial(
+            _Running, tasks=tasks, cache=cache, strict=strict, training=training, place=place, bar=bar
+        )
+
         def begin(name: str) -> Asking | None:
             try:
                 model = models[name]()
-                run = _Running(
-                    name,
-                    model,
-                    tasks,
-                    out=out(model),
-                    cache=cache,
-                    strict=strict,
-                    training=training,
-                    place=place,
-                    bar=bar,
-                )
+                run = start(name, model, out=out(model))
             except EvalkitError as error:
                 failures.append((name, error))
                 return None
@@ -121,8 +115,8 @@ class _Running:
         self,
         name: str,
         model: Model,
-        tasks: TaskSet,
         *,
+        tasks: TaskSet,
         out: Path | Url | None,
         cache: ResponseCache | None,
         strict: bool,

@@ -79,6 +79,7 @@ def _decide(arguments: argparse.Namespace) -> Any:
         alpha=arguments.alpha, margins=verdicts.parse_margins(arguments.margin), allow=findings.allowed(arguments),
         strict=arguments.strict, weights=parse_weights(arguments.weight), seed=arguments.seed,
     )  # fmt: skip
+    options.refuse_torchrun("gate")
     budget = Budget() if arguments.budget is None else Budget.parse(arguments.budget)
     asked = _asked(arguments)
     opened = partial(

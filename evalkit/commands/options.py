@@ -213,6 +213,23 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def refuse_torchrun(command: str) -> None:
+    """Raise UsageError in a process of torchrun: each would evaluate everything, and write the same folder."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and size != "1":
+        raise UsageError(
+            f"torchrun started {size} processes that would all do the same; give evalkit {command} --workers {size} "
+            "(on several machines --ray ADDRESS) without torchrun: docs/cluster.md"
+        )
+
+
+def folder(text: str) -> Path:
+    """Parse the folder of an output that cannot be at a URL."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text}: a URL; expected a folder (only evalkit run writes to URLs)")
+    return Path(text)
+
+
 def add_tokenizer(parser: argparse.ArgumentParser) -> None:
     """Add the option for the tokenizer of a checkpoint that has none."""
     parser.add_argument(

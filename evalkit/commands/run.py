@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
-from evalkit.errors import DiskError, EvalkitError, UsageError
+from evalkit.errors import DiskError, EvalkitError
 from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evalkit.engine.placing import placing
     from evalkit.harness.taskset import read_tasks
 
-    _refuse_torchrun()
+    options.refuse_torchrun("run")
     # Records live until the end: scanning them for cycles again and again takes a fifth of a cached run.
     gc.set_threshold(50_000, 20)
     settings = options.settings(arguments)
@@ -129,16 +128,6 @@ def _open(name: str, arguments: argparse.Namespace) -> Model:
         name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
         gpus=arguments.gpus_per_worker, every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
     )  # fmt: skip
-
-
-def _refuse_torchrun() -> None:
-    """Raise UsageError in a process of torchrun: each would evaluate everything, and write the same folder."""
-    size = os.environ.get("WORLD_SIZE", "1")
-    if "TORCHELASTIC_RUN_ID" in os.environ and size != "1":
-        raise UsageError(
-            f"torchrun started {size} processes that would all do the same run; give evalkit run --workers {size} (on "
-            "several machines --ray ADDRESS) without torchrun: docs/cluster.md"
-        )
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from evalkit.commands import options
 
@@ -31,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-bad", action="store_true", help="skip and count rows without text instead of ending at the first"
     )
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--out", type=options.folder, required=True, help="checkpoint folder")
     parser.add_argument(
         "--resume", nargs="?", type=int, const=-1, metavar="STEP",
         help="continue the training in --out, or go back to a step kept by --keep-last; more --tokens extend it",

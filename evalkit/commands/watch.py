@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="time between two looks (60)")
     parser.add_argument("--once", action="store_true", help="evaluate what is there, then end")
     parser.add_argument("--until", type=int, metavar="STEP", help="end when this step or a later one is evaluated")
-    parser.add_argument("--out", type=Path, help="folder of the curve (default: FOLDER/eval)")
+    parser.add_argument("--out", type=options.folder, help="folder of the curve (default: FOLDER/eval)")
     _add_gate(parser)
     parser.add_argument("--tensorboard", action="store_true", help="also write event files, into OUT/tensorboard")
     parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases (WANDB_MODE=offline: to OUT)")
@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evalkit.engine.placing import placing
     from evalkit.model import resolve
 
+    options.refuse_torchrun("watch")
     _check(arguments)
     check_options(dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
     gate = _gate(arguments)

@@ -354,10 +354,11 @@ def test_a_worker_asks_ray_for_its_gpus(monkeypatch):
 def test_torchrun_is_told_what_to_do_instead(checkpoint, monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert main(["run", "--model", str(checkpoint)]) == 2
-    assert (
-        "give evalkit run --workers 4 (on several machines --ray ADDRESS) without torchrun" in capsys.readouterr().err
-    )
+    for command in (["run", "--model", str(checkpoint)], ["watch", str(checkpoint)],
+                    ["gate", "--base", str(checkpoint), "--model", str(checkpoint)]):  # fmt: skip
+        assert main(command) == 2
+        told = f"give evalkit {command[0]} --workers 4 (on several machines --ray ADDRESS) without torchrun"
+        assert told in capsys.readouterr().err
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert main(["run", "--model", str(checkpoint), "--tasks", "world_pronouns", "--limit", "2"]) == 0
 
@@ -425,15 +426,19 @@ def test_workers_and_drivers_killed_at_any_moment(checkpoint, small_units, capsy
     script = small_units / "driver.py"
     script.write_text(DRIVER)
     rng = random.Random(KILLS)
-    command = [sys.executable, str(script), "run", "--model", f"slow:{checkpoint}", "--tasks", TASKS, "--shots", "0,2",
-               "--limit", "20", "--out"]  # fmt: skip
+    other = small_units / "other"
+    shutil.copytree(checkpoint, other)
+    command = [sys.executable, str(script), "run", "--model", f"slow:{checkpoint},slow:{other}", "--tasks", TASKS,
+               "--shots", "0,2", "--limit", "12", "--out"]  # fmt: skip
     assert subprocess.run([*command, "whole", "--threads", "1"], capture_output=True).returncode == 0
+    whole = {path.parent.name: path.read_bytes() for path in Path("whole").glob("*/results.json")}
+    assert len(whole) == 2
     killed = {"driver": 0, "worker": 0}
     rounds = 0
     while sum(killed.values()) < KILLS:
         rounds += 1
         out = small_units / f"run{rounds}"
-        while not (out / "results.json").exists():
+        while not all((out / name / "results.json").exists() for name in whole):
             process = subprocess.Popen([*command, str(out), "--workers", "2"], stdout=-3, stderr=-3)
             while process.poll() is None:
                 time.sleep(rng.uniform(0, 3))
@@ -444,6 +449,6 @@ def test_workers_and_drivers_killed_at_any_moment(checkpoint, small_units, capsy
                     os.kill(victim, signal.SIGKILL)
                     killed[name] += 1
             process.wait()
-        assert (out / "results.json").read_bytes() == (small_units / "whole" / "results.json").read_bytes()
+        assert {name: (out / name / "results.json").read_bytes() for name in whole} == whole
     with capsys.disabled():
         print(f" [{killed['worker']} workers and {killed['driver']} drivers killed in {rounds} runs]", end="")
