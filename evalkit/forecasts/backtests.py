@@ -104,12 +104,8 @@ def _guess(part: Part, predicted: Mapping[str, Predicted | None]) -> Guess:
 
 def _off(part: Part) -> Array:
     """Return by how much ln D / N leaves the line in ln C that the ladder's models keep to, (K,); 0 where unknown."""
-    (x, at), (turn, turn_at) = part.x, part.turn
-    if not (np.isfinite(turn).all() and np.isfinite(turn_at).all()):
-        return np.zeros(len(at))
-    design, design_at = (np.stack([np.ones_like(c), c], axis=1) for c in (x, at))
-    line = np.linalg.lstsq(design, turn, rcond=None)[0]
-    return np.asarray(np.maximum(np.abs(turn_at - design_at @ line) - np.abs(turn - design @ line).max(), 0.0))
+    off = part.off_line()
+    return np.zeros(len(part.at)) if off is None else np.maximum(np.abs(off[1]) - np.abs(off[0]).max(), 0.0)
 
 
 def trend(ladder: Ladder) -> Array:

@@ -45,10 +45,10 @@ def direct(parts: Sequence[Part], *, link: Link) -> list[Predicted | None]:
     share = parts[0].ladder.unit == "share"
     found = []
     for part in parts:
-        (x, at), (turn, turn_at) = part.x, part.turn
+        x, at = part.x
         places = at if share else faded(x, at)
         y, errors = _on(link, part.ladder)
-        found.append(evidence(y, errors, x, places, turn=turn, turn_at=turn_at))
+        found.append(evidence(y, errors, x, places, second=part.second()))
     results: list[Predicted | None] = []
     for part, curve in zip(parts, curves(found), strict=True):
         scores = link.back(curve.mean)
@@ -122,12 +122,14 @@ def _continued(parts: Sequence[Part], measured: Sequence[tuple[Array, Array]]) -
     """Scale abilities to the range of ln C, and continue them; their trends fade."""
     found = []
     for part, (abilities, errors) in zip(parts, measured, strict=True):
-        (x, at), (turn, turn_at) = part.x, part.turn
+        (x, at), second = part.x, part.second()
+        if second:
+            second = second[0], np.concatenate([second[0], second[1], second[1]])
         scale = np.ptp(x) / np.ptp(abilities) if np.ptp(x) else 1.0
         found.append(
             evidence(
-                (abilities * scale)[None], (errors * scale)[None], x, np.concatenate([x, faded(x, at), at]), turn=turn,
-                turn_at=np.concatenate([turn, turn_at, turn_at]), hypotheses=_ABILITIES,
+                (abilities * scale)[None], (errors * scale)[None], x, np.concatenate([x, faded(x, at), at]),
+                second=second, hypotheses=_ABILITIES,
             )
         )  # fmt: skip
     results = []

@@ -11,7 +11,6 @@ from evalkit.forecasts.links import Array
 from evalkit.forecasts.parts import Part, Predicted
 
 _PLANE = 6  # models that a law in N and D needs
-_APART = 0.1  # of the range of ln C: D / N that varies less beyond ln C has no law of its own
 _NEAREST = 3
 
 
@@ -40,12 +39,11 @@ def power(parts: Sequence[Part]) -> list[Predicted | None]:
 
 
 def _power(part: Part) -> Predicted:
-    (x, at), (turn, turn_at) = part.x, part.turn
-    design, design_at = (np.stack([np.ones_like(c), c], axis=1) for c in (x, at))
-    if len(x) >= _PLANE and np.isfinite(turn).all() and np.isfinite(turn_at).all():
-        apart = turn - design @ np.linalg.lstsq(design, turn, rcond=None)[0]
-        if apart.std() > _APART * np.ptp(x):
-            design, design_at = np.column_stack([design, turn]), np.column_stack([design_at, turn_at])
+    columns = [part.x]
+    second = part.second()
+    if second and len(part.ladder.place) >= _PLANE:
+        columns.append(second)
+    design, design_at = (np.stack([np.ones_like(side[0]), *side], axis=1) for side in zip(*columns, strict=True))
     y = part.ladder.link.to(part.ladder.scores)
     return Predicted(scores=part.ladder.link.back(_fitted(y, design, design_at)))
 

@@ -30,7 +30,6 @@ _FARTHEST = 100.0  # what lies farther out on a scale counts as this, so that no
 class Link:
     """A scale, the way back to scores, and the slope: d scale / d score, at a score."""
 
-    name: str
     to: Callable[[Array], Array]
     back: Callable[[Array], Array]
     slope: Callable[[Array], Array]
@@ -46,24 +45,21 @@ def _share_of_odds(odds: Array) -> Array:
 
 
 ERROR = Link(
-    name="power law",
     to=lambda share: np.asarray(-np.log(np.maximum(1 - share, _TINY))),
     back=lambda y: np.asarray(1 - np.exp(np.minimum(-y, _FARTHEST))),
     slope=lambda share: np.asarray(1 / np.maximum(1 - share, _TINY)),
 )
 ODDS = Link(
-    name="sigmoid",
     to=_odds,
     back=_share_of_odds,
     slope=lambda share: np.asarray(1 / (np.maximum(share, 0) + OFFSET) + 1 / np.maximum(1 - share, _TINY)),
 )
 RATIO = Link(
-    name="power law",
     to=lambda ratio: np.asarray(np.log(ratio)),
     back=lambda y: np.asarray(np.exp(np.clip(y, -_FARTHEST, _FARTHEST))),
     slope=lambda ratio: np.asarray(1 / ratio),
 )
-PLAIN = Link(name="line", to=np.asarray, back=np.asarray, slope=lambda score: np.ones_like(score))
+PLAIN = Link(to=np.asarray, back=np.asarray, slope=lambda score: np.ones_like(score))
 
 # The first link of a unit is the one in which forecasts are combined and bands are symmetric.
 LINKS: Mapping[Unit, tuple[Link, ...]] = {"share": (ERROR, ODDS), "ratio": (RATIO,), "plain": (PLAIN,)}

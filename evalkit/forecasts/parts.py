@@ -10,6 +10,8 @@ import numpy as np
 from evalkit.forecasts.ladders import Ladder, Place
 from evalkit.forecasts.links import Array
 
+_APART = 0.1  # of the range of ln C: D / N that varies less beyond ln C has no law of its own
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -26,7 +28,22 @@ class Part:
     @property
     def turn(self) -> tuple[Array, Array]:
         """ln D / N of the same, NaN where tokens are unknown."""
-        return tuple(np.log(place.tokens / place.parameters) for place in (self.ladder.place, self.at))  # type: ignore[return-value]
+        place, at = self.ladder.place, self.at
+        return np.log(place.tokens / place.parameters), np.log(at.tokens / at.parameters)
+
+    def off_line(self) -> tuple[Array, Array] | None:
+        """Return ln D / N of both off the line in ln C that the models keep to; None where tokens are unknown."""
+        (x, at), (turn, turn_at) = self.x, self.turn
+        if not (np.isfinite(turn).all() and np.isfinite(turn_at).all()):
+            return None
+        design, design_at = (np.stack([np.ones_like(c), c], axis=1) for c in (x, at))
+        line = np.linalg.lstsq(design, turn, rcond=None)[0]
+        return turn - design @ line, turn_at - design_at @ line
+
+    def second(self) -> tuple[Array, Array] | None:
+        """Return `turn` where it varies apart from ln C, so that laws can tell N from D; None elsewhere."""
+        off = self.off_line()
+        return self.turn if off and off[0].std() > _APART * np.ptp(self.x[0]) else None
 
 
 @dataclass(frozen=True, kw_only=True)

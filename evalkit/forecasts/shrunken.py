@@ -30,7 +30,6 @@ _ROUNDS = 60
 _DIFFUSE = 10.0  # standard deviation of a level of which nothing is known
 _MISSING = 1e6  # variance of a point that was not measured
 _EXACT = 0.005  # no point is taken to be more exact, in the unit of a link
-_TURN = 0.1  # of the range of x: a second quantity that varies less beyond x is not told apart from it
 
 
 @dataclass(frozen=True)
@@ -85,25 +84,24 @@ def evidence(
     x: Array,
     at: Array,
     *,
-    turn: Array | None = None,
-    turn_at: Array | None = None,
+    second: tuple[Array, Array] | None = None,
     hypotheses: Sequence[Hypothesis] = TRENDS,
 ) -> Evidence:
     """Return what hypotheses make of y, (T, M), with standard errors, at x, (M,), for targets, (K,).
 
-    turn, turn_at: a second quantity, (M,) and (K,), along which y may have a slope of its own.
+    second: a quantity of points and targets, (M,) and (K,), along which y may have a slope of its own.
     """
     points, origin = y.shape[1], min(x.min(), at.min())
     along = np.concatenate([x, at]) - origin
     end = x.max() - origin
     measured = np.isfinite(y)
     center = np.nan_to_num(mean_of_present(y))[:, None]  # so that the unit of a ratio changes nothing
-    second = _second(x, turn, turn_at)
+    turn = None if second is None else np.concatenate(second) - second[0].mean()
     squares = np.where(measured, errors, 0.0) ** 2 + _EXACT**2
     parts = []
     for h in hypotheses:
         line = h.mean * (along - end)
-        between = _covariance(h, along, end, second)
+        between = _covariance(h, along, end, turn)
         noise = np.where(measured, h.noise * squares, _MISSING)
         total = between[:points, :points] + noise[:, :, None] * np.eye(points)
         residual = np.where(measured, y - center - line[:points], 0.0)
@@ -145,23 +143,12 @@ def curves(parts: Sequence[Evidence], *, prior: float = PRIOR) -> list[Curve]:
     return results
 
 
-def _covariance(h: Hypothesis, along: Array, end: float, second: Array | None) -> Array:
+def _covariance(h: Hypothesis, along: Array, end: float, turn: Array | None) -> Array:
     """Return the covariance of a curve's points and targets, without noise."""
     rate, s, t = 1 / h.length, along[:, None], along[None, :]
     wander = 2 * rate * np.minimum(s, t) + np.exp(-rate * s) + np.exp(-rate * t) - 1 - np.exp(-rate * np.abs(s - t))
     line = h.slope**2 * (s - end) * (t - end)
     total = line + (h.wander / rate) ** 2 * wander + h.walk**2 * np.minimum(s, t) + _DIFFUSE**2
-    if second is not None:
-        total = total + ((h.mean + h.slope) / 2) ** 2 * np.outer(second, second)
+    if turn is not None:
+        total = total + ((h.mean + h.slope) / 2) ** 2 * np.outer(turn, turn)
     return np.asarray(total)
-
-
-def _second(x: Array, turn: Array | None, turn_at: Array | None) -> Array | None:
-    """Return a second quantity of points and targets, about its mean; None where it hardly varies apart from x."""
-    if turn is None or turn_at is None or not (np.isfinite(turn).all() and np.isfinite(turn_at).all()):
-        return None
-    design = np.stack([np.ones_like(x), x], axis=1)
-    apart = turn - design @ np.linalg.lstsq(design, turn, rcond=None)[0]
-    if apart.std() <= _TURN * np.ptp(x):
-        return None
-    return np.asarray(np.concatenate([turn, turn_at]) - turn.mean())

@@ -40,12 +40,18 @@ def reasons(tests: Sequence[Backtest], weights: Weights) -> dict[SeriesKey, str 
     for key, gain_of, share in zip(judged, own, shares, strict=True):
         count = len(gains[key])
         usual = share * with_trend + (1 - share) * without
-        error, same = np.mean(errors[key], axis=0)
         better = count * gain_of + _OWN * usual > 0
-        verdicts[key] = (
-            None if better else f'no better than "same" on the sizes observed: off by {error:.3g}, "same" by {same:.3g}'
-        )
+        verdicts[key] = None if better else _reason(*np.mean(errors[key], axis=0))
     return verdicts
+
+
+def _reason(error: float, same: float) -> str:
+    """Put the mean absolute errors of a series' forecasts and of "same" into words."""
+    if error < same:
+        return (
+            f'series like it are no better than "same" on the sizes observed (itself: off by {error:.3g}, {same:.3g})'
+        )
+    return f'no better than "same" on the sizes observed: off by {error:.3g}, "same" by {same:.3g}'
 
 
 def _compared(test: Backtest, weights: Weights) -> tuple[Array, Array, Array]:
