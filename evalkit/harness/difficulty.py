@@ -27,7 +27,7 @@ Asked = tuple[str, int, str]
 # a spread is the mean; and the least spread of a group, as a share of the spread of all.
 _RIDGE = 4.0
 _GROUPS = 8
-_LEAST_SPREAD = 0.5
+_LEAST_SPREAD = 0.7
 
 # Decimals of what is predicted.
 _DIGITS = 6
@@ -101,7 +101,7 @@ def _read(run: StoredRun) -> Earlier:
 
 
 def rungs_of(runs: Sequence[Earlier], asked: Asked, metric: str, ids: Sequence[str]) -> list[Array]:
-    """Return the (M, k) statistics of each rung's models, averaged over them; the smallest rung comes first.
+    """Return the statistics of each rung's models, (models, M, k); the smallest rung comes first.
 
     A document that a model lacks has the mean of its others. Runs that hold fewer than half of the documents are left
     out, and those whose statistics are not as many as the largest model's.
@@ -118,23 +118,24 @@ def rungs_of(runs: Sequence[Earlier], asked: Asked, metric: str, ids: Sequence[s
             if width == widths[0]:
                 whole = np.where(np.isfinite(table), table, np.nanmean(table, axis=0))
                 tables.setdefault(run.rung, []).append(whole)
-    return [np.mean(tables[rung], axis=0) for rung in sorted(tables)]
+    return [np.stack(tables[rung]) for rung in sorted(tables)]
 
 
 def predict(metric: Metric, rungs: Sequence[Array], levels: Sequence[str]) -> Prediction:
     """Predict the statistics of the next model. rungs: as `rungs_of` gives them. levels: of each document."""
-    slices = _indicators(levels)
+    means = [rung.mean(axis=0) for rung in rungs]
     if len(rungs) == 1:
-        halfway = (rungs[0] + rungs[0].mean(axis=0)) / 2
+        halfway = (means[0] + means[0].mean(axis=0)) / 2
         errors = _effects(metric, rungs[0], around=halfway)
         return _prediction(metric, halfway, np.full(len(halfway), _root_mean_square(errors)))
-    learned, applied = rungs[:-1], rungs[1:]  # as many of them, so that the features mean the same
+    slices = _indicators(levels)
+    learned, applied = means[:-1], means[1:]  # as many of them, so that the features mean the same
     columns = [
-        _regression(_features(learned, j, slices), rungs[-1][:, j], _features(applied, j, slices))
-        for j in range(rungs[-1].shape[1])
+        _regression(_features(learned, j, slices), means[-1][:, j], _features(applied, j, slices))
+        for j in range(means[-1].shape[1])
     ]
     fitted, expected = (np.column_stack([column[side] for column in columns]) for side in (0, 1))
-    errors = _effects(metric, rungs[-1], around=fitted)
+    errors = _effects(metric, rungs[-1], around=fitted)  # of single models, as the next one is
     return _prediction(metric, expected, _spread(_scores(metric, fitted), errors, _scores(metric, expected)))
 
 
@@ -176,9 +177,9 @@ def _scores(metric: Metric, statistics: Array) -> Array:
 
 
 def _effects(metric: Metric, statistics: Array, *, around: Array) -> Array:
-    """Return the effects of how far statistics lie from predicted ones, times the number of documents."""
+    """Return the effects (models, M) of how far models' statistics lie from predicted ones, times the documents."""
     slope = gradient(metric, _counted(around).sum(axis=0))[:-1]
-    return np.asarray((statistics - around) @ slope * len(statistics))
+    return np.asarray((statistics - around) @ slope * len(around))
 
 
 def _root_mean_square(values: Array) -> float:
@@ -190,5 +191,5 @@ def _spread(fitted: Array, errors: Array, expected: Array) -> Array:
     groups = np.array_split(np.argsort(fitted, kind="stable"), min(_GROUPS, len(fitted)))
     edges = [float(fitted[group].max()) for group in groups[:-1]]
     least = _LEAST_SPREAD * _root_mean_square(errors)
-    spreads = np.asarray([max(least, _root_mean_square(errors[group])) for group in groups])
+    spreads = np.asarray([max(least, _root_mean_square(errors[:, group])) for group in groups])
     return spreads[np.searchsorted(edges, expected)]

@@ -118,12 +118,12 @@ def simulated_cases(rng: np.random.Generator, *, documents: int = 10_000) -> Ite
     for spread in (0.5, 1.0, 2.0, 4.0, 8.0):
         difficulties = rng.normal(0.0, spread, documents)
         answers = [
-            (rng.random(documents) < 1 / (1 + np.exp(difficulties - ability))).astype(float)[:, None]
+            (rng.random(documents) < 1 / (1 + np.exp(difficulties - ability))).astype(float)[None, :, None]
             for ability in (-0.5, 0.0, 0.5, 1.0)
         ]
         metric = metrics.get("acc")
         prediction = difficulty.predict(metric, answers[:-1], [""] * documents)
-        truth = np.column_stack([answers[-1], np.ones(documents)])
+        truth = np.column_stack([answers[-1][0], np.ones(documents)])
         yield Case(f"difficulties {spread:g}", metric, "", truth, prediction)
 
 

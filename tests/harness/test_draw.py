@@ -92,18 +92,18 @@ def test_what_needs_all_documents_refuses(runs, estimated, tmp_path, capsys):
 
 def test_wrong_requests_are_refused(runs):
     tasks = evalkit.load_tasks("world_cloze")
-    with pytest.raises(UsageError, match="at least 10, not 9"):
-        drawn(tasks, count=9, earlier=[runs / "pico"])
+    with pytest.raises(UsageError, match="at least 40, not 39"):
+        drawn(tasks, count=39, earlier=[runs / "pico"])
     with pytest.raises(UsageError, match="leave out --limit"):
-        drawn(evalkit.load_tasks("world_cloze", limit=50), count=20, earlier=[runs / "pico"])
+        drawn(evalkit.load_tasks("world_cloze", limit=50), count=40, earlier=[runs / "pico"])
     with pytest.raises(UsageError, match="needs --from"):
-        drawn(tasks, count=20, earlier=[])
+        drawn(tasks, count=40, earlier=[])
     with pytest.raises(UsageError, match="no run has half of the documents of world_qa at 0 shots"):
-        drawn(evalkit.load_tasks("world_qa"), count=20, earlier=[runs / "pico"])
+        drawn(evalkit.load_tasks("world_qa"), count=40, earlier=[runs / "pico"])
     with pytest.raises(UsageError, match="no run has half of the documents of world_cloze at 4 shots"):
-        drawn(evalkit.load_tasks("world_cloze", shots=4), count=20, earlier=[runs / "pico"])
+        drawn(evalkit.load_tasks("world_cloze", shots=4), count=40, earlier=[runs / "pico"])
     with pytest.raises(UsageError, match="no run folder, and no folder of runs"):
-        drawn(tasks, count=20, earlier=[runs / "none"])
+        drawn(tasks, count=40, earlier=[runs / "none"])
     with pytest.raises(UsageError, match="say how many"):
         evalkit.evaluate("pico", tasks, earlier=[runs / "pico"])
 
@@ -123,11 +123,11 @@ def test_values_that_a_task_aggregates_itself_are_not_estimated(runs):
     [task] = loaded.loaded
     listed = Listed("listed", function=len, aggregation="count")
     several = replace(loaded, loaded=[replace(task, metrics={"listed": listed, **task.metrics})])
-    [chosen] = drawn(several, count=20, earlier=[runs / "pico"]).loaded
+    [chosen] = drawn(several, count=40, earlier=[runs / "pico"]).loaded
     assert not chosen.draw.predicts("listed", shots=0, template="")
     assert chosen.draw.predicts("acc", shots=0, template="")
     with pytest.raises(UsageError, match="or no metric that can be estimated"):
-        drawn(replace(loaded, loaded=[replace(task, metrics={"listed": listed})]), count=20, earlier=[runs / "pico"])
+        drawn(replace(loaded, loaded=[replace(task, metrics={"listed": listed})]), count=40, earlier=[runs / "pico"])
 
 
 def test_a_damaged_earlier_run_is_named(runs, tmp_path):
@@ -135,13 +135,13 @@ def test_a_damaged_earlier_run_is_named(runs, tmp_path):
     bad.mkdir()
     (bad / "manifest.json").write_text("{}")
     with pytest.raises(StoreError, match="manifest"):
-        drawn(evalkit.load_tasks("world_cloze"), count=20, earlier=[bad])
+        drawn(evalkit.load_tasks("world_cloze"), count=40, earlier=[bad])
 
 
 def test_the_prediction_learns_from_the_rung_below():
     rng = np.random.default_rng(0)
     easy = rng.random(300)
-    rungs = [(rng.random(300) < easy**power).astype(float)[:, None] for power in (3.0, 1.5, 0.75)]
+    rungs = [(rng.random(300) < easy**power).astype(float)[None, :, None] for power in (3.0, 1.5, 0.75)]
     prediction = difficulty.predict(ACC, rungs, [""] * 300)
     assert np.corrcoef(prediction.expected[:, 0], easy)[0, 1] > 0.6
     assert prediction.expected[:, 1].tolist() == [1.0] * 300
@@ -153,13 +153,13 @@ def test_levels_alone_predict_where_single_answers_do_not():
     rng = np.random.default_rng(1)
     levels = ["easy", "hard"] * 100
     shares = np.asarray([0.95, 0.1] * 100)
-    rungs = [(rng.random(200) < shares).astype(float)[:, None] for _ in range(2)]
+    rungs = [(rng.random(200) < shares).astype(float)[None, :, None] for _ in range(2)]
     prediction = difficulty.predict(ACC, rungs, levels)
     assert prediction.expected[::2, 0].min() > prediction.expected[1::2, 0].max()
 
 
 def test_a_single_earlier_run_is_believed_halfway():
-    scores = np.asarray([1.0, 1.0, 0.0, 1.0])[:, None]
+    scores = np.asarray([1.0, 1.0, 0.0, 1.0])[None, :, None]
     prediction = difficulty.predict(ACC, [scores], [""] * 4)
     assert prediction.expected[:, 0].tolist() == [0.875, 0.875, 0.375, 0.875]
     assert len(set(prediction.spread.tolist())) == 1
@@ -180,6 +180,6 @@ def test_runs_that_lack_documents_or_count_otherwise():
     asked = ("t", 0, "")
     runs = [few, half, other, whole, twin]
     small, large = difficulty.rungs_of(runs, asked, "m", "abcd")
-    assert small[:, 0].tolist() == [1.0, 0.0, 0.5, 0.5]  # the mean stands in for what is missing
-    assert large[:, 0].tolist() == [0.5, 0.0, 0.5, 1.0]  # the mean of the two models
+    assert small[:, :, 0].tolist() == [[1.0, 0.0, 0.5, 0.5]]  # the mean stands in for what is missing
+    assert sorted(large[:, :, 0].tolist()) == [[0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 1.0, 1.0]]
     assert difficulty.rungs_of(runs, asked, "other", "abcd") == []
