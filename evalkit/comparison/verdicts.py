@@ -58,13 +58,14 @@ def documents_needed(n: int, *, score: float, alpha: float, power: float = POWER
 
 
 def fewest_differing(method: str, alpha: float) -> int:
-    """Return with how many differing units a test by exchange can reach alpha, if they all change alike; 0 for others.
+    """Return with how many differing units a test can reach alpha, if they all change alike; 0 where that is no limit.
 
-    A fair coin for each: p is at least 2**(1 - units), and half of it for the mid-p.
+    A fair coin for each: p is at least 2**(1 - units), of tests that count as the mid-p does half of that.
     """
-    if not method.endswith(("McNemar", "permutation", "randomisation")):
+    halved = method in ("McNemar", "Student, documents")
+    if not halved and not method.endswith(("permutation", "randomisation")):
         return 0
-    return math.ceil(math.log2((1.0 if method == "McNemar" else 2.0) / alpha))
+    return math.ceil(math.log2((1.0 if halved else 2.0) / alpha))
 
 
 def parse_margins(words: Sequence[str]) -> dict[str, float]:

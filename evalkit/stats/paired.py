@@ -140,7 +140,7 @@ def p_value(metric: Metric, units: Units, *, resamples: int = 10_000, seed: int 
     if metric.binary and units.single:
         return mcnemar(*_flipped(units)), "McNemar"
     if len(units) < FEW_UNITS:
-        return _student_p(metric, units), "Student"
+        return _student_p(metric, units), "Student" if units.documents or not metric.share else "Student, documents"
     return randomisation(metric, units, resamples=resamples, seed=seed)
 
 

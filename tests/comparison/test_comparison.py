@@ -237,6 +237,13 @@ def test_too_few_that_differ_say_how_many_it_takes(tmp_path):
     assert found.reason == "4 differing documents, it takes at least 5 to reach p 0.05" and found.needed == 50
 
 
+def test_three_documents_say_how_many_it_takes(tmp_path):
+    old, new = (Made(scores={f"d{i}": {"f1": (x - i / 9,)} for i in range(3)}, metrics=("f1",)) for x in (1.0, 0.5))
+    found = against(tmp_path, {"t": new}, {"t": old}).findings[0]
+    assert (found.p, found.needed) == (0.125, 5) and found.method == "Student, documents"
+    assert found.reason == "3 differing documents, it takes at least 5 to reach p 0.05"
+
+
 def test_two_passages_say_how_many_it_takes(tmp_path):
     answers = {f"d{i}": {"acc": (float(i % 2),)} for i in range(30)}
     clusters = {name: f"p{int(name[1:]) % 2}" for name in answers}

@@ -170,7 +170,7 @@ def test_passages_that_are_alike_by_chance_have_the_spread_of_their_documents():
 
 def test_three_documents_that_lose_alike_are_no_proof():
     """Their variance is zero; a fair coin each falls alike in one of four samples, half of which the mid-p counts."""
-    assert p_value(metrics.get("f1"), units([1.0] * 3, [0.5] * 3)) == (0.125, "Student")
+    assert p_value(metrics.get("f1"), units([1.0] * 3, [0.5] * 3)) == (0.125, "Student, documents")
     assert p_value(metrics.get("f1"), units([1.0] * 9, [0.5] * 9))[0] == 2**-9
 
 
