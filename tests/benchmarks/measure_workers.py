@@ -9,7 +9,7 @@ starts, and prints the ratios of the medians; on a machine that is busy, the pro
 `scale` hands units that take a fixed time to actors, stores what a real unit would give, and aggregates: only the
 actors' prompts, network and scores are made up. It prints the efficiency, the time that they slept of the time that
 they could have slept, and what the process that gives out the work takes of a core and of memory.
-`plan` answers at once in this process, and prints what a request costs beside its answer.
+`plan` answers at once in this process, and prints what a request costs beside its answer: what workers take over.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from evalkit.engine.calls import load
 from evalkit.engine.fake import FakeEngine
 from evalkit.engine.placing import placing
 from evalkit.engine.worker import Report, Worker
+from evalkit.engine.workers import Workers
 from evalkit.errors import program
 from evalkit.harness import run as run_module
 from evalkit.harness.taskset import TaskSet
@@ -106,13 +108,20 @@ def questions(documents: int, *, shots: Sequence[int] = (0,), seeds: Sequence[in
     return evalkit.load_tasks([task], shots=shots, seeds=seeds)
 
 
+class Immediate(FakeEngine):
+    """An engine that answers at once, and forgets what it was asked."""
+
+    def _respond(self, requests):
+        return ((i, self._answer(request)) for i, request in enumerate(requests))
+
+
 def immediate(text: str = "", **options: object) -> FakeEngine:
-    """An engine that answers at once."""
-    return FakeEngine("made-up", lambda _: Response(loglikelihood=-1.0, tokens=1))
+    """Make one."""
+    return Immediate("made-up", lambda _: Response(loglikelihood=-1.0, tokens=1))
 
 
 def measure_plan(*, documents: int) -> None:
-    """Print what a request of a four-way choice costs beside its answer, and a document in memory."""
+    """Print what a request of a four-way choice costs beside its answer, and the memory."""
     evalkit.register_engine("immediate", immediate)
     loaded = questions(documents)
     with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +132,7 @@ def measure_plan(*, documents: int) -> None:
     assert run.results[0].n == documents
     print(
         f"{4 * documents:,} requests in {seconds:.1f} s: {1e6 * processor / documents / 4:.0f} microseconds of a core "
-        f"each; {(_resident() - before) / documents:.2f} KiB per document"
+        f"each; {before >> 10} MiB with the documents, {_resident() >> 10} MiB at most"
     )
 
 
@@ -153,18 +162,20 @@ def measure_scale(*, actors: int, requests: str, per_unit: int, milliseconds: fl
             workers.wait()
         print(f"{actors} actors started in {time.monotonic() - began:.0f} s", flush=True)
         with RunStore(Path(folder) / "run", run_module.describe(engine, tasks.loaded, tasks.settings)) as store:
-            _scale(engine, tasks, store, actors=actors, per_unit=per_unit, seconds=milliseconds / 1000)
+            _scale(engine, workers, tasks, store, actors=actors, per_unit=per_unit, seconds=milliseconds / 1000)
             engine.close()
 
 
-def _scale(engine, tasks, store, *, actors: int, per_unit: int, seconds: float) -> None:
+def _scale(engine, workers, tasks, store, *, actors: int, per_unit: int, seconds: float) -> None:
     """Hand everything out, print the figures, and aggregate."""
-    began, processor, before = time.monotonic(), time.process_time(), _resident()
+    began, before = time.monotonic(), _resident()
+    processors = _processors(workers)
     [loaded] = tasks.loaded
     documents = len(loaded.documents) * len(list(run_module.cells(loaded, tasks.settings)))
     bar = _Slope(documents)
     run_module.answer(engine, tasks.loaded, tasks.settings, store, bar=bar)
-    wall, processor = time.monotonic() - began, time.process_time() - processor
+    wall = time.monotonic() - began
+    processor, *others = (after - one for after, one in zip(_processors(workers), processors, strict=True))
     units = -(-4 * documents // per_unit)
     print(
         f"{4 * documents:,} requests in {units:,} units of {seconds * 1000:g} ms: {wall:.1f} s, {units / wall:.0f} "
@@ -174,6 +185,7 @@ def _scale(engine, tasks, store, *, actors: int, per_unit: int, seconds: float) 
         f"driver: {processor / wall:.0%} of a core, {1e6 * processor / units:.0f} microseconds a unit, "
         f"{_resident() >> 10} MiB at most, {before >> 10} MiB before; {bar}"
     )
+    print(f"actors: {sum(others) / wall:.0%} of a core together, {1e6 * sum(others) / units:.0f} microseconds a unit")
     began, processor = time.monotonic(), time.process_time()
     results = run_module.conclude(tasks.loaded, store)
     store.finish(results, {})
@@ -261,14 +273,16 @@ def _placed(model: str, workers: int | None) -> Iterator[tuple[CachedEngine, Cal
         while workers and places[0].starting:
             places[0].wait()
 
-        def processors() -> list[float]:
-            members = places[0]._crew._members if workers else []
-            import ray
-
-            return [time.process_time(), *ray.get([m.actor.__ray_call__.remote(_processor) for m in members])]
-
-        yield engine, processors
+        yield engine, partial(_processors, places[0])
         engine.close()
+
+
+def _processors(place: Any) -> list[float]:
+    """Return the processor seconds of this process, and of each worker."""
+    import ray
+
+    members = place._crew._members if isinstance(place, Workers) else []
+    return [time.process_time(), *(ray.get(m.actor.__ray_call__.remote(_processor)) for m in members)]
 
 
 def _processor(actor: object) -> float:
