@@ -78,7 +78,11 @@ class Backtest:
 
 
 def guesses(parts: Sequence[Part]) -> list[Guess]:
-    """Let every predictor predict parts of one unit. Series that were measured at one size alone stay the same."""
+    """Let every predictor predict parts of one unit.
+
+    Series that were measured at one size alone stay the same, as do others where a predictor lacks the sizes that it
+    needs; those that were not measured at all are NaN.
+    """
     predicted = {name: predictor(parts) for name, predictor in PREDICTORS[parts[0].ladder.unit].items()}
     return [_guess(part, {name: of[i] for name, of in predicted.items()}) for i, part in enumerate(parts)]
 
@@ -87,8 +91,9 @@ def _guess(part: Part, predicted: Mapping[str, Predicted | None]) -> Guess:
     present = {name: p for name, p in predicted.items() if p is not None}
     names, scores = tuple(present), np.stack([p.scores for p in present.values()], axis=-1)
     scores = np.minimum(scores, part.ladder.top[:, None, None])
-    alone = part.ladder.measured_sizes < _FEWEST
-    scores[alone] = scores[alone][..., names.index(SAME), None]
+    sizes, same = part.ladder.measured_sizes, scores[..., names.index(SAME), None]
+    scores = np.where((sizes < _FEWEST)[:, None, None] | ~np.isfinite(scores), same, scores)
+    scores[sizes == 0] = np.nan
     reach = np.log(part.at.compute / part.ladder.place.compute.max())
     return Guess(
         ladder=part.ladder,

@@ -170,6 +170,12 @@ def test_a_series_that_lacks_models_is_forecast_from_those_it_has():
     partly = [o for o in whole if o.task != "t3" or o.model in ("m2", "m3", "m4")]
     found = {f.task: f for f in forecast(partly, targets=[LARGER])}
     assert found["t3"].sizes == 3 and found["t3"].value == pytest.approx(power(1e10), abs=2)
+    small = [o for o in whole if o.task != "t3" or o.model in ("m0", "m1")]
+    [early] = [f for f in forecast(small, targets=[LARGER]) if f.task == "t3"]
+    assert early.reason and early.low < early.value < early.high
+    late = forecast([o for o in whole if o.task != "t3" or o.model == "m5"], targets=[LARGER])
+    without = forecast([o for o in whole if o.task != "t3"], targets=[LARGER])
+    assert [f.low for f in late[:3]] == pytest.approx([f.low for f in without], rel=0.02)
     once = [o for o in whole if o.task != "t3" or o.model == "m2"]
     [alone] = [f for f in forecast(once, targets=[LARGER]) if f.task == "t3"]
     assert alone.reason and alone.value == pytest.approx(alone.same)
