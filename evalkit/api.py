@@ -272,7 +272,7 @@ def audit(
     from evalkit.audits.audit import audit as judge
 
     given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    folders = [run.folder if isinstance(run, Run) else Path(run) for run in given]
+    folders = [run.folder if isinstance(run, Run) else place_of(run) for run in given]
     found = judge(folders, last=last, near=near, tasks=tasks, shots=shots, levels=levels)
     return Audit(**{name: getattr(found, name) for name in found.__dataclass_fields__})
 

@@ -18,6 +18,7 @@ from evalkit.report import measurements
 from evalkit.report.identity import tell_apart
 from evalkit.report.measurements import Measurement, Problem, last_checkpoints
 from evalkit.report.selection import nest
+from evalkit.runs.remote import Url
 
 # Runs whose records are held at a time.
 _HELD = 32
@@ -69,7 +70,7 @@ class Audit:
 
 
 def audit(
-    paths: Iterable[Path],
+    paths: Iterable[Path | Url],
     *,
     last: int = LAST,
     near: int | None = None,

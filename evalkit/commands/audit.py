@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 from evalkit.commands import options
+from evalkit.runs.remote import place
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,11 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="run folders, folders of them, results of other tools"
+        "runs",
+        nargs="+",
+        type=place,
+        metavar="RUN",
+        help="run folders, folders of them, their URLs, others' results",
     )
     parser.add_argument("--out", type=Path, help="folder for audit.md, audit.csv and the figure")
     parser.add_argument("--title", default="Audit of benchmarks", help="heading of the page")

@@ -56,8 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="score N documents of each task, chosen by --from, and estimate the score of all (docs/estimates.md)",
     )  # fmt: skip
     parser.add_argument(
-        "--from", dest="earlier", nargs="+", type=Path, default=[], metavar="RUN",
-        help="runs of other models on the same tasks, or folders of them, that say which documents are uncertain",
+        "--from", dest="earlier", nargs="+", default=[], metavar="RUN",
+        help="runs of other models on the same tasks (folders of them, URLs) that say which documents are uncertain",
     )  # fmt: skip
     options.add_max_failed(parser)
     options.add_trust(parser)
