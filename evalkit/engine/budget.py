@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -21,7 +22,12 @@ _BYTES_PER_WIDTH = 4 * 24
 
 
 class Budget:
-    """Tokens per batch. Running out of memory halves them, down to one sequence at a time, with one warning."""
+    """Tokens per batch. Running out of memory halves them, down to one sequence at a time, with one warning.
+
+    sharing: how many processes like this one use the memory of this machine.
+    """
+
+    sharing: ClassVar[int] = 1
 
     def __init__(self, tokens: int):
         self.tokens = tokens
@@ -31,7 +37,8 @@ class Budget:
     def of(cls, config: GPTConfig, device: torch.device) -> Budget:
         """Return the budget of a model; with enough memory it depends on the shape alone, so that runs repeat."""
         enough = max(_FEWEST, _VALUES // config.d_ff) if device.type == "cpu" else MOST
-        affordable = _free_bytes(device) // 2 // (_BYTES_PER_WIDTH * config.d_model)
+        free = _free_bytes(device) // (1 if device.type == "cuda" else cls.sharing)
+        affordable = free // 2 // (_BYTES_PER_WIDTH * config.d_model)
         return cls(max(1, min(enough, MOST, affordable)))
 
     def halve(self, error: BaseException) -> None:

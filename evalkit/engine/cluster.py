@@ -89,6 +89,7 @@ class Crew:
         self._deaths: Counter[Call] = Counter()
         self.answered: Counter[str] = Counter()
         self._compute: Mapping[str, str] = {}
+        self._sharing = 1  # workers of a machine
 
     @property
     def starting(self) -> bool:
@@ -203,6 +204,7 @@ class Crew:
 
         on_gpu = self.device.partition(":")[0] == "cuda"
         resources = {"num_cpus": 1 if on_gpu else self._threads, "num_gpus": self._gpus if on_gpu else 0}
+        self._sharing = -(-self._number // (sum(node["Alive"] for node in ray.nodes()) or 1))
         kind = ray.remote(Worker).options(max_restarts=-1, **resources)
         for number in range(self._number):
             member = _Member(kind.remote(), number, str(number + 1))
@@ -218,7 +220,7 @@ class Crew:
         member.ready = False
         member.starts += 1
         options: dict[str, Any] = {
-            "device": self.device, "threads": self._threads, "folder": str(Path.cwd())
+            "device": self.device, "threads": self._threads, "folder": str(Path.cwd()), "sharing": self._sharing
         }  # fmt: skip
         if engine := member.engine:
             options |= {"expected": engine.expected, "halvings": member.halvings, "died": died}

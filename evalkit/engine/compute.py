@@ -35,3 +35,10 @@ def set_threads(threads: int) -> int:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     return before
+
+
+def share_memory(processes: int) -> None:
+    """Say how many processes like this one use the memory of this machine, so that batches fit beside theirs."""
+    from evalkit.engine.budget import Budget
+
+    Budget.sharing = processes

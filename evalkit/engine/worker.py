@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from evalkit.engine.base import Engine, Frugal
 from evalkit.engine.calls import Description, Job, description, load
-from evalkit.engine.compute import compute, set_threads
+from evalkit.engine.compute import compute, set_threads, share_memory
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,14 @@ class Worker:
         self._warnings = _Warnings()
         logging.getLogger("evalkit").addHandler(self._warnings)
 
-    def start(self, *, device: str, threads: int, folder: str) -> Report | Exception:
-        """Set the threads, go into a folder, if it is here, for relative paths; return how this worker computes."""
+    def start(self, *, device: str, threads: int, folder: str, sharing: int) -> Report | Exception:
+        """Set the threads, go into a folder, if it is here, for relative paths; return how this worker computes.
+
+        sharing: how many workers a machine has, at most.
+        """
         try:
             set_threads(threads)
+            share_memory(sharing)
             with suppress(OSError):
                 os.chdir(folder)
             return Report(compute(device, threads), _device(device), _process(), _kills())
@@ -68,6 +72,7 @@ class Worker:
         device: str,
         threads: int,
         folder: str,
+        sharing: int,
         halvings: int = 0,
         died: Report | None = None,
     ) -> Report | Exception:
@@ -78,9 +83,8 @@ class Worker:
         """
         self.unload()
         self._shared = shared
-        report = self.start(
-            device=device, threads=threads, folder=folder
-        )  # again: Ray may have started this worker anew
+        # Again: Ray may have started this worker anew.
+        report = self.start(device=device, threads=threads, folder=folder, sharing=sharing)
         try:
             self._engine = load(make, expected=expected)
         except Exception as error:

@@ -215,6 +215,9 @@ class Work:
     def take(self, answer: Answer) -> None:
         """Use what has come of a call, and store records."""
         job = answer.call.job
+        if job is None:  # no worker has taken it: none could load the model
+            assert answer.error
+            raise explain(answer.error, "the model")
         try:
             if isinstance(job, Scoring) and isinstance(answer.error, WorkerDiedError) and not job.failed:
                 self.place.send(Call.of(replace(job, failed=str(answer.error))))
@@ -281,9 +284,8 @@ class Work:
         answered = self.place.answered()
         return f"{task}; {shares(answered)}" if any(answered.values()) else task
 
-    def _give_up(self, job: Job | None, error: Exception) -> None:
+    def _give_up(self, job: Job, error: Exception) -> None:
         """Leave a task out from here on; raise where nothing else could go on, or should."""
-        assert job
         self._schedule.drop(job.task)
         if isinstance(job, Scoring) and (begun := self._begun.pop((job.block, job.number), None)):
             self._schedule.finish(begun[0])

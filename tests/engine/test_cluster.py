@@ -309,6 +309,15 @@ def test_a_model_that_no_worker_can_load_is_one_line(cluster):
         evalkit.evaluate("nowhere:disk", "world_pronouns", out="run", workers=2)
 
 
+def test_a_checkpoint_that_no_worker_can_load_is_one_line(cluster, checkpoint, tasks, monkeypatch):
+    model = evalkit.open_model(str(checkpoint))
+    monkeypatch.setattr(
+        "evalkit.engine.workers.Workers.expect", lambda self, _: setattr(self, "expected", {"model": "m"})
+    )
+    with pytest.raises(CheckpointError, match="the files of m have changed since the run began"):
+        evalkit.evaluate(model, tasks, out="run", workers=2)
+
+
 def test_wrong_options_are_named(checkpoint, capsys, monkeypatch):
     command = ["run", "--model", str(checkpoint), "--tasks", "world_qa", "--limit", "2"]
     assert main([*command, "--workers", "0"]) == 2

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.engine.budget import Budget
+from evalkit.engine.compute import share_memory
 from evalkit.engine.gpt import GPTEngine
 from evalkit.engine.prefix_tree import Forest, Leaf
 from evalkit.model.config import GPTConfig
@@ -250,6 +251,10 @@ def test_the_budget_follows_the_shape_and_the_memory(monkeypatch):
     assert 16384 == tokens(64) > tokens(768) > tokens(1600) == 1024
     monkeypatch.setattr("evalkit.engine.budget._free_bytes", lambda device: 1 << 26)
     assert 0 < tokens(1600) < tokens(768) < 1024
+    alone = tokens(768)
+    monkeypatch.setattr(Budget, "sharing", Budget.sharing)
+    share_memory(4)
+    assert tokens(768) == alone // 4
 
 
 MEMORY = """
