@@ -27,8 +27,8 @@ def predicted(selection: Selection, scored: Sequence[Scored]) -> Grid:
         title="Held out: forecast and actual",
         caption=(
             "Made from the models that are not held out. Error: forecast minus actual, in the metric's unit; beside it "
-            "the error of 'same as the largest'. Where there is no forecast, the reason is given, with the best guess "
-            "in italics."
+            "the error of 'same as the largest'. Where the last column has a reason instead of predictors, there is no "
+            "forecast, and the value is the best guess."
         ),
         header=[
             "task", "metric", "shots", "model", "forecast", "actual", "error", "error of 'same'", "in band",
@@ -40,16 +40,15 @@ def predicted(selection: Selection, scored: Sequence[Scored]) -> Grid:
 
 def _predicted(selection: Selection, s: Scored) -> Sequence[Entry]:
     f = s.forecast
-    guessed = f.reason is not None
     return [
         words(f.task), words(f.metric), examples(f.shots),
         words(selection.labels.get(s.actual.model, s.actual.model)),
-        number(f.value, figure(f.value), small=_interval(f.low, f.high), quoted=guessed),
+        number(f.value, figure(f.value), small=_interval(f.low, f.high)),
         number(s.actual.value, figure(s.actual.value)),
-        number(s.error, signed(s.error), quoted=guessed), number(s.same_error, signed(s.same_error)),
+        number(s.error, signed(s.error)), number(s.same_error, signed(s.same_error)),
         words("yes" if s.inside else "no"), number(s.crps, figure(s.crps)),
         number(s.question.probability, f"{100 * s.question.probability:.0f}%"),
-        words(f.reason) if f.reason is not None else Entry(text=_weights(f), small="; ".join(f.notes)),
+        Entry(text=_weights(f) if f.reason is None else f"no forecast: {f.reason}", small="; ".join(f.notes)),
     ]  # fmt: skip
 
 
