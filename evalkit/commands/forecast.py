@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _forecast(arguments: argparse.Namespace) -> None:
+    from evalkit.files import make_folder
     from evalkit.forecasts import sealed
     from evalkit.report import forecast_terminal, forecasting
 
@@ -78,6 +79,7 @@ def _forecast(arguments: argparse.Namespace) -> None:
     content = forecasting.forecast_of(selection, targets, command=_command(arguments))
     print(forecast_terminal.forecasts(content, selection.tasks))
     if arguments.out:
+        make_folder(arguments.out.parent)
         sealed.write(arguments.out, content)
         print(f"sealed in {arguments.out}: {content.seal[:16]}, made {content.made}")
     if arguments.figure:
@@ -140,7 +142,7 @@ def _draw(path: Path, content: Sealed, scored: Sequence[Scored], tasks: Sequence
     figure = forecasts.figure(content, scored, tasks)
     drawn = canvas.render(figure)
     write_atomic(path, drawn.png if path.suffix == ".png" else drawn.svg)
-    print(f"drew {len(figure.panels)} panels in {path}")
+    print(f"drew {path}")
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import DataError, UsageError, unknown
 from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
@@ -90,11 +90,14 @@ def _observations(arguments: argparse.Namespace, *, family: str) -> list[Observa
     fewest: dict[str, int | None] = {}
     for o in observed:  # in the order of shots
         fewest.setdefault(o.task, o.shots)
-    observed = [o for o in observed if o.shots == fewest[o.task] and family in ("", o.family)]
+    observed = [o for o in observed if o.shots == fewest[o.task]]
+    if family:
+        if family not in (known := {o.family for o in observed} - {""}):
+            raise unknown("family of models", family, known)
+        observed = [o for o in observed if o.family == family]
     ladders = {o.family for o in observed}
-    if len(ladders) != 1:
-        expected = (
-            f"one of {', '.join(sorted(ladders))}" if ladders else f"results of the family {family or 'of a ladder'}"
-        )
-        raise UsageError(f"a plan is for one family of models; expected {expected}: --family NAME")
+    if not ladders:
+        raise DataError("none of the results is of a trained model whose size is known (column parameters)")
+    if len(ladders) > 1:
+        raise UsageError(f"a plan is for one family of models: choose one of {', '.join(sorted(ladders))} by --family")
     return observed

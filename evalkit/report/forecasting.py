@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from evalkit.errors import UsageError
+from evalkit.errors import DataError, UsageError
 from evalkit.forecasts.forecast import forecast
 from evalkit.forecasts.observations import Target
 from evalkit.forecasts.scoring import Scored, score
@@ -52,6 +52,8 @@ def held_out(selection: Selection) -> list[Target]:
 def forecast_of(selection: Selection, targets: Sequence[Target], *, command: str = "", parts: bool = True) -> Sealed:
     """Forecast from the models of a selection that are not held out. Raises DataError where they do not suffice."""
     observed = observations(selection, parts=parts)
+    if not observed:
+        raise DataError("none of the results is of a trained model whose size is known (column parameters)")
     used = [m for m in selection.raw if m.model.name not in selection.held_out]
     return sealed(forecast(observed, targets=targets), observed, inputs=digests(used), command=command)
 
@@ -69,27 +71,27 @@ def target_name(target: Target) -> str:
     """Return what to call a target: its name, else its size and tokens."""
     if target.name:
         return target.name
-    numbers = {"N": target.parameters, "D": target.tokens, "C": target.compute}
-    return ", ".join(f"{symbol} {short(number)}" for symbol, number in numbers.items() if number is not None)
+    texts = [f"N {short(target.parameters)}"]
+    texts += [f"D {short(target.tokens)}"] if target.tokens is not None else []
+    return ", ".join([*texts, f"C {flops(target.compute)}"] if target.compute is not None else texts)
 
 
 def short(number: float) -> str:
-    """Write a count in three digits and a unit, FLOPs as a power of ten.
+    """Write a count in three digits and a unit.
 
-    >>> short(11_846_072_320), short(3e11), short(2.15e22)
-    ('11.8B', '300B', '2.15e22')
+    >>> short(11_846_072_320), short(3e11)
+    ('11.8B', '300B')
     """
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if size <= number < 1e15:
+        if number >= size:
             return f"{number / size:.3g}{unit}"
+    return f"{number:.3g}"
+
+
+def flops(number: float) -> str:
+    """Write a number of FLOPs as a power of ten.
+
+    >>> flops(2.15e22)
+    '2.15e22'
+    """
     return f"{number:.3g}".replace("e+", "e")
-
-
-def by_reason(content: Sealed) -> Mapping[str, list[tuple[str, int | None, Target]]]:
-    """Return the series that have no forecast, by reason: task, shots and target."""
-    reasons: dict[str, list[tuple[str, int | None, Target]]] = {}
-    for series in content.series:
-        for f in series.forecasts:
-            if f.reason is not None:
-                reasons.setdefault(f.reason, []).append((f.task, f.shots, f.target))
-    return reasons

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from evalkit.forecasts.design import Advice, Outcome, Plan
+from evalkit.forecasts.observations import Target
 from evalkit.report.forecast_terminal import table, wrapped
-from evalkit.report.forecasting import short, target_name
+from evalkit.report.forecasting import flops, short, target_name
 from evalkit.report.run_table import figure
 
 
@@ -18,16 +19,16 @@ def plan(advice: Advice) -> str:
     unit = "points" if points else "% of the value"
     header = ("train", "FLOPs", f"half width, {unit}", "mean |error|", "in band")
     rows = [("nothing more", "0", *_worth(advice.now, points))]
-    rows += [(_ladder(o.plan), short(o.plan.compute), *_worth(o, points)) for o in advice.outcomes[: advice.compared]]
+    rows += [(_ladder(o.plan), flops(o.plan.compute), *_worth(o, points)) for o in advice.outcomes[: advice.compared]]
     best = advice.outcomes[0].plan
     lines = wrapped(
-        f"Ladders for {short(advice.budget)} FLOPs beside the models that exist, by the width of the band that the "
+        f"Ladders for {flops(advice.budget)} FLOPs beside the models that exist, by the width of the band that the "
         f"forecast of {target_name(advice.target)} has then, relative to the others' and averaged over tasks:"
     )
     lines += ["", *table(header, rows), "", "The best one:", ""]
     lines += table(
         ("rung", "parameters", "tokens", "FLOPs"),
-        [(str(i), *_rung(r.parameters, r.tokens, r.flops)) for i, r in enumerate(best.rungs, start=1)],
+        [(str(i), *_rung(r)) for i, r in enumerate(best.rungs, start=1)],
     )
     lines += ["", "More than that would buy:", ""]
     further = [
@@ -39,7 +40,7 @@ def plan(advice: Advice) -> str:
 
 def _more(plan: Plan, best: Plan) -> str:
     more = plan.compute - best.compute
-    return f"+{short(more)} FLOPs" if more > 0 else "no training"
+    return f"+{flops(more)} FLOPs" if more > 0 else "no training"
 
 
 def _ladder(plan: Plan) -> str:
@@ -49,8 +50,8 @@ def _ladder(plan: Plan) -> str:
     return f"{len(plan.rungs)} of {short(first.parameters)} to {short(last.parameters)}, D/N {per_parameter:.3g}"
 
 
-def _rung(parameters: float, tokens: float | None, flops: float | None) -> tuple[str, str, str]:
-    return short(parameters), short(tokens or 0), short(flops or 0)
+def _rung(rung: Target) -> tuple[str, str, str]:
+    return short(rung.parameters), short(rung.tokens or 0), flops(rung.flops or 0)
 
 
 def _worth(outcome: Outcome, points: bool) -> tuple[str, str, str]:

@@ -133,7 +133,7 @@ def select(
     """
     chosen = list(measurements)
     for family in families:
-        allowed = {m.family for m in chosen} | {m.model.family for m in chosen}
+        allowed = ({m.family for m in chosen} | {m.model.family for m in chosen}) - {""}
         if family not in allowed:
             raise unknown("family", family, allowed)
     if families:

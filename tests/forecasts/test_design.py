@@ -190,7 +190,7 @@ def test_the_command_prints_a_plan_of_80_columns_and_writes_it(tmp_path, capsys)
         (["--budget", "much"], "expected a number of FLOPs above 0"),
         (["--target", "1B"], "expected N=SIZE"),
         (["--worlds", "1"], "expected at least 2"),
-        (["--target", "N=1B,family=g"], "for one family of models"),
+        (["--target", "N=1B,family=g"], "unknown family of models 'g'"),
     ],
 )
 def test_wrong_options_are_one_clear_line(tmp_path, capsys, change, message):

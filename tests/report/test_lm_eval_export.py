@@ -160,7 +160,7 @@ def test_wrong_words(run, capsys, words, message):
 
 def test_a_run_that_is_not_finished_is_refused(run, tmp_path, capsys):
     (tmp_path / "manifest.json").write_bytes((run / "manifest.json").read_bytes())
-    for folder, message in ((tmp_path, "half-written"), (tmp_path / "none", "manifest.json")):
+    for folder, message in ((tmp_path, "half-written"), (tmp_path / "none", "there is no run folder")):
         assert main(["export-results", str(folder), "--to", "lm-eval"]) == 2
         assert message in capsys.readouterr().err
 
