@@ -264,8 +264,8 @@ def _placed(model: str, workers: int | None) -> Iterator[tuple[CachedEngine, Cal
     places: list[Any] = []
     with placing(workers=workers, threads=1) as place:
 
-        def noted(make, /, *, device):
-            places.append(place(make, device=device))
+        def noted(make, /, **options):
+            places.append(place(make, **options))
             return places[0]
 
         engine = evalkit.open_model(model).engine(None, noted)
