@@ -8,6 +8,7 @@ evaluates what begins with `=`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _LOST = "\N{REPLACEMENT CHARACTER}"
 # Control characters except tab and newline, changes of writing direction, line separators, surrogates, and invisible
@@ -59,6 +60,13 @@ def markdown_code(text: str) -> str:
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     pad = " " if text[0] == "`" or text[-1] == "`" else ""
     return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|")
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
+    """Return the lines of a table; the first `left` columns are texts, the others numbers."""
+    marks = ["---" if i < left else "---:" for i in range(len(header))]
+    lines = [header, marks, *([*map(markdown, row)] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def csv_cell(text: str) -> str:

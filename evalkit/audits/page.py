@@ -108,7 +108,7 @@ _FULL = (
 
 def _table(columns: Mapping[str, Callable[[Any], str]], rows: Sequence[Any]) -> list[str]:
     left = sum(name in ("task", "metric", "shots") for name in columns)
-    return texts.table(list(columns), [[cell(row) for cell in columns.values()] for row in rows], left=left)
+    return sinks.markdown_table(list(columns), [[cell(row) for cell in columns.values()] for row in rows], left=left)
 
 
 def _by_size(rows: Sequence[Finding]) -> list[str]:
@@ -119,7 +119,7 @@ def _by_size(rows: Sequence[Finding]) -> list[str]:
          *(texts.share(f.by_size[str(size)], interval=False) if str(size) in f.by_size else "-" for size in sizes)]
         for f in rows
     ]  # fmt: skip
-    return texts.table(header, body, left=4)
+    return sinks.markdown_table(header, body, left=4)
 
 
 def _items(rows: Sequence[Items]) -> Iterator[str]:
@@ -131,7 +131,7 @@ def _items(rows: Sequence[Items]) -> Iterator[str]:
     ]  # fmt: skip
     if told:
         yield from ["### Which metric tells soonest", "", "Documents to tell neighbours apart, the median.", ""]
-        yield from texts.table(["task", "shots", "metric", "documents", "pairs in order"], told, left=3)
+        yield from sinks.markdown_table(["task", "shots", "metric", "documents", "pairs in order"], told, left=3)
     levels = [
         [i.task, texts.shots_of(i.shots), level, f"{a.documents:,}", f"{a.some / a.documents:.0%}",
          f"{a.every / a.documents:.0%}", str(sum(d.level == level for d in i.doubtful)) if i.large else "-"]
@@ -139,7 +139,7 @@ def _items(rows: Sequence[Items]) -> Iterator[str]:
     ]  # fmt: skip
     if levels:
         header = ["task", "shots", "level", "documents", "any right", "all right", "gold?"]
-        yield from ["", "### By level", "", *texts.table(header, levels, left=3)]
+        yield from ["", "### By level", "", *sinks.markdown_table(header, levels, left=3)]
     for i in rows:
         if i.doubtful:
             yield from ["", *_doubtful(i)]
@@ -151,4 +151,4 @@ def _doubtful(i: Items) -> Iterator[str]:
     yield from ["", f"Answered alike by {sinks.markdown(', '.join(i.large))}.{more}", ""]
     chosen = sorted(i.doubtful, key=lambda d: (-d.confidence, d.document))[:_LISTED]
     rows = [[d.document, d.level, d.gold[:60], d.answer[:60], f"{d.confidence:.0%}"] for d in chosen]
-    yield from texts.table(["document", "level", "gold", "answer", "least confident"], rows, left=4)
+    yield from sinks.markdown_table(["document", "level", "gold", "answer", "least confident"], rows, left=4)

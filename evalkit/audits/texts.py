@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from evalkit import sinks
 from evalkit.audits.audit import Audit, Items
@@ -160,10 +160,3 @@ def _plain(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return f"{value:.6g}" if isinstance(value, float) else sinks.csv_cell(str(value))
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> list[str]:
-    """Return a Markdown table; the first `left` columns are texts."""
-    marks = ["---" if i < left else "---:" for i in range(len(header))]
-    lines = [header, marks, *([*map(sinks.markdown, row)] for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in lines]

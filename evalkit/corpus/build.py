@@ -11,14 +11,14 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from evalkit.corpus import decisions, encoding, page, shards
+from evalkit.corpus import decisions, encoding, page, shards, sources
 from evalkit.corpus.contamination import EvaluationText
 from evalkit.corpus.decisions import Decisions
 from evalkit.corpus.formats import Raw
@@ -35,8 +35,6 @@ from evalkit.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
-PART = 8_000_000  # characters (of pages: bytes) of raw documents
-_MOST = 50_000  # documents
 _SMALL = 2_000_000  # bytes of sources
 _PLAN = "plan.json"
 
@@ -154,7 +152,7 @@ def _read(plan: Plan, jobs: int) -> list[Path]:
 
             def unread_parts() -> Iterator[tuple[Path, str, int, list[Raw]]]:
                 nonlocal count
-                for count, (raws, size) in enumerate(_chunks(plan.sources), start=1):
+                for count, (raws, size) in enumerate(sources.chunks(plan.sources), start=1):
                     path = _part(plan.work, count - 1)
                     if path.exists():
                         bar.advance(size)
@@ -169,23 +167,6 @@ def _read(plan: Plan, jobs: int) -> list[Path]:
 
 def _part(work: Path, number: int) -> Path:
     return work / f"part-{number:06d}.parquet"
-
-
-def _chunks(sources: Iterable[Source]) -> Iterator[tuple[list[Raw], int]]:
-    """Yield chunks of documents of about PART characters, each with the number of source bytes read for it."""
-    chunk: list[Raw] = []
-    length = before = reported = 0
-    for source in sources:
-        for raw, position in source.documents():
-            chunk.append(raw)
-            length += len(raw.content)
-            if length >= PART or len(chunk) == _MOST:
-                yield chunk, before + position - reported
-                reported = before + position
-                chunk, length = [], 0
-        before += source.size
-    if chunk:
-        yield chunk, before - reported
 
 
 @lru_cache(maxsize=1)

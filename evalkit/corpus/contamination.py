@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.corpus.clean import clean
-from evalkit.corpus.word_hashes import WordHasher, grams, spans
+from evalkit.corpus.word_hashes import GramSet, WordHasher, grams, spans
 from evalkit.data.sources import BenchmarkSource, DataPaths
 from evalkit.errors import UsageError
 from evalkit.harness import catalog, load
@@ -30,8 +30,6 @@ SHORTEST = 200
 MOST_PIECES = 10
 COMMON = 10
 
-_BITS = 24
-_REST = np.uint64(64 - _BITS)
 _LONG = 1000  # characters
 
 # Collisions of one document, (collisions, 4): the gram, its first character, the one after its last, and the task.
@@ -52,21 +50,13 @@ class EvaluationText:
     examples: tuple[tuple[int, int], ...]
 
     @cached_property
-    def _beginnings(self) -> NDArray[np.bool_]:
-        """Whether any gram begins with these bits: a lookup in 16 MB saves the search for most grams."""
-        present = np.zeros(1 << _BITS, dtype=bool)
-        present[self.grams >> _REST] = True
-        return present
+    def _set(self) -> GramSet:
+        return GramSet(self.grams)
 
     def find(self, text: str, words: NDArray[np.uint64]) -> Hits:
         """Return the collisions of a text whose words are hashed, (collisions, 4)."""
         text_grams = grams(words, n=N)
-        if not (len(text_grams) and len(self.grams)):
-            return np.zeros((0, 4), dtype=np.uint64)
-        candidates = np.flatnonzero(self._beginnings[text_grams >> _REST])
-        places = np.searchsorted(self.grams, text_grams[candidates]).clip(max=len(self.grams) - 1)
-        same = self.grams[places] == text_grams[candidates]
-        matches, places = candidates[same], places[same]
+        matches, places = self._set.matches(text_grams)
         if not len(matches):
             return np.zeros((0, 4), dtype=np.uint64)
         word_spans = np.array(list(spans(text)), dtype=np.uint64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,9 @@ _READERS: Mapping[str, Reading] = {
 }
 _COMPRESSIBLE = tuple(kind for kind in _READERS if kind != ".parquet")
 _KINDS = f"{', '.join(_READERS)}; all but parquet also compressed: {', '.join(COMPRESSED)}"
+
+PART = 8_000_000  # characters (of pages: bytes) of raw documents that a process gets at a time
+_MOST = 50_000  # documents
 
 HUB = "hf:"
 _PAGE = 490  # bytes of a page of the world
@@ -79,6 +82,23 @@ def find(
                 else:
                     unreadable.append(_unreadable(path, name))
     return readable + unreadable
+
+
+def chunks(sources: Iterable[Source]) -> Iterator[tuple[list[Raw], int]]:
+    """Yield chunks of documents of about PART characters, each with the number of source bytes read for it."""
+    chunk: list[Raw] = []
+    length = before = reported = 0
+    for source in sources:
+        for raw, position in source.documents():
+            chunk.append(raw)
+            length += len(raw.content)
+            if length >= PART or len(chunk) == _MOST:
+                yield chunk, before + position - reported
+                reported = before + position
+                chunk, length = [], 0
+        before += source.size
+    if chunk:
+        yield chunk, before - reported
 
 
 def _world(tokens: int, seed: int) -> Source:

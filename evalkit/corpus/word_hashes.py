@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
@@ -50,6 +51,35 @@ def grams(words: NDArray[np.uint64], *, n: int) -> NDArray[np.uint64]:
         total *= _FACTOR
         total += words[offset : offset + count]
     return total
+
+
+class GramSet:
+    """Sorted hashes of runs of words, each once, that texts are searched for."""
+
+    _BITS = 24
+    _REST = np.uint64(64 - _BITS)
+
+    def __init__(self, values: NDArray[np.uint64]):
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def _beginnings(self) -> NDArray[np.bool_]:
+        """Whether any value begins with these bits: a lookup in 16 MB saves the search for most grams."""
+        present = np.zeros(1 << self._BITS, dtype=bool)
+        present[self.values >> self._REST] = True
+        return present
+
+    def matches(self, text_grams: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the positions in a text's grams that are in the set, and the place of each in `values`."""
+        if not (len(text_grams) and len(self.values)):
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        candidates = np.flatnonzero(self._beginnings[text_grams >> self._REST])
+        places = np.searchsorted(self.values, text_grams[candidates]).clip(max=len(self.values) - 1)
+        same = self.values[places] == text_grams[candidates]
+        return candidates[same], places[same]
 
 
 def spans(text: str) -> Iterator[tuple[int, int]]:

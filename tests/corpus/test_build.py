@@ -16,7 +16,7 @@ import pytest
 
 from evalkit import corpus, world
 from evalkit.corpus import build as builder
-from evalkit.corpus import decisions, encoding, parts, shards
+from evalkit.corpus import decisions, encoding, parts, shards, sources
 from evalkit.corpus.pool import run_in_order
 from evalkit.errors import DataError, EvalkitError, StoreError, UsageError
 from evalkit.tokenizer import Tokenizer
@@ -74,7 +74,7 @@ def test_the_same_documents_are_held_out_whatever_stands_around_them(tmp_path, p
 
 def test_any_number_of_processes_gives_the_same_files(tmp_path, page, make, monkeypatch):
     source = write_jsonl(tmp_path / "a.jsonl", [page(i % 90) for i in range(100)])
-    monkeypatch.setattr(builder, "PART", 4000)
+    monkeypatch.setattr(sources, "PART", 4000)
     monkeypatch.setattr(builder, "_SMALL", 0)
     for jobs in (1, 2):
         make([source], tmp_path / str(jobs), jobs=jobs, shard_tokens=3000)
@@ -86,7 +86,7 @@ def test_parts_and_shards_of_any_size_hold_the_same_tokens(tmp_path, page, make,
     source = write_jsonl(tmp_path / "a.jsonl", [page(i) for i in range(60)])
     tokenizer = Tokenizer.train([page(i) for i in range(60)], vocab_size=300)
     make([source], tmp_path / "one", tokenizer=tokenizer)
-    monkeypatch.setattr(builder, "PART", 1000)
+    monkeypatch.setattr(sources, "PART", 1000)
     make([source], tmp_path / "many", tokenizer=tokenizer, shard_tokens=700)
     one, many = (corpus.load(tmp_path / name) for name in ("one", "many"))
     assert one.info == many.info
@@ -95,7 +95,7 @@ def test_parts_and_shards_of_any_size_hold_the_same_tokens(tmp_path, page, make,
 
 def test_a_build_stopped_at_any_step_goes_on_to_the_same_files(tmp_path, page, make, monkeypatch):
     source = write_jsonl(tmp_path / "a.jsonl", [page(i) for i in range(40)])
-    monkeypatch.setattr(builder, "PART", 3000)
+    monkeypatch.setattr(sources, "PART", 3000)
     make([source], tmp_path / "whole")
     steps = [(parts, "write"), (decisions, "decide"), (encoding, "sample"), (encoding, "encode")]
     steps += [(shards.ShardWriter, "write"), (shards.ShardWriter, "write_index")]
@@ -127,7 +127,7 @@ def stop_at_the_second(patch, owner, name):
 
 def test_finished_parts_are_not_made_again(tmp_path, page, make, monkeypatch):
     source = write_jsonl(tmp_path / "a.jsonl", [page(i) for i in range(60)])
-    monkeypatch.setattr(builder, "PART", 3000)
+    monkeypatch.setattr(sources, "PART", 3000)
     written = []
     real = parts.write
 
