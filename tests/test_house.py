@@ -22,7 +22,7 @@ LAYERS = [
     {"harness"},
     {"forecasts"},
     {"corpus", "comparison", "report"},
-    {"audits", "contamination", "train", "lm_eval"},
+    {"audits", "contamination", "dclm", "train", "lm_eval"},
     {"frames"},
     {"sweep"},
     {"api"},
@@ -35,7 +35,7 @@ LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Rooms that need no torch, so that data, prompts, scores and reports are quick and can be tested without it.
 WITHOUT_TORCH = {
     "errors", "types", "files", "data", "metrics", "stats", "runs", "harness", "corpus", "comparison", "report", "text",
-    "world", "papers", "plugins", "frames", "forecasts", "audits", "contamination",
+    "world", "papers", "plugins", "frames", "forecasts", "audits", "contamination", "dclm",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

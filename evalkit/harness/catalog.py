@@ -29,12 +29,16 @@ PAPER_SUITES = MappingProxyType({"gpt1-zero-shot": "gpt1", "gpt2-paper": "gpt2",
 # a task is requested, because YAML and Jinja take a moment.
 IMPORTERS: Registry[Callable[..., list[Task]]] = Registry(
     "importer of tasks",
-    {"lm-eval": later("evalkit.lm_eval.tasks:choose")},
+    {"lm-eval": later("evalkit.lm_eval.tasks:choose"), "core": later("evalkit.dclm.task:choose")},
     group="evalkit.importers",
 )
 
 # Prefix of names that mean a task, group or tag of lm-evaluation-harness.
 LM_EVAL = "lm-eval:"
+
+# The words for all tasks of CORE (Li et al. 2024), each with its protocol, and the prefix of their names.
+CORE_SUITES = MappingProxyType({"core": "core", "core-fixed": "core-fixed"})
+CORE = "core_"
 
 # Wang et al. 2019, table 1.
 _SUPERGLUE = ("boolq", "cb", "copa", "multirc", "record", "rte", "wic", "wsc")
@@ -137,19 +141,21 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
     tasks, groups = available(), suites()
     chosen: dict[str, tuple[Task, str | None]] = {}
     for word in words:
-        protocol = None if isinstance(word, Task) else PAPER_SUITES.get(word)
+        protocol = None if isinstance(word, Task) else {**PAPER_SUITES, **CORE_SUITES}.get(word)
         if isinstance(word, Task):
             matches = [word]
         elif word.endswith(".py"):
             matches = list(load_file(Path(word)))
         elif word.startswith(LM_EVAL) or word.endswith((".yaml", ".yml")):
             matches = IMPORTERS["lm-eval"](word, trusted=trust_code)
+        elif word in CORE_SUITES or word.startswith(CORE):
+            matches = IMPORTERS["core"](word)
         elif word in tasks:
             matches = [tasks[word]]
         elif word in groups:
             matches = [replace(tasks[name], levels=tasks[name].suites.get(word, ())) for name in groups[word]]
         elif not (matches := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
-            raise unknown("task", word, [*tasks, *groups])
+            raise unknown("task", word, [*tasks, *groups, *CORE_SUITES])
         for task in matches:
             previous, earlier = chosen.get(task.name, (task, None))
             if type(previous) is not type(task):
@@ -176,8 +182,8 @@ def check_data(data: DataPaths, tasks: Iterable[Task]) -> None:
 
 
 def check_protocol(name: str | None) -> None:
-    """Raise UsageError, with a suggestion, for a protocol that no bundled task defines."""
-    protocols = {protocol for task in available().values() for protocol in task.protocols}
+    """Raise UsageError, with a suggestion, for a protocol that neither a bundled task nor CORE defines."""
+    protocols = {protocol for task in available().values() for protocol in task.protocols} | {*CORE_SUITES.values()}
     if name is not None and name not in protocols:
         raise unknown("protocol", name, protocols)
 

@@ -40,12 +40,13 @@ class _Changes(NamedTuple):
 
 
 def groups_of(tasks: Sequence[Task]) -> dict[str, Any]:
-    """Return a manifest's entry for groups: name -> its tasks, and its metrics with "size" or "equal" weights."""
+    """Return a manifest's entry for groups: name -> its tasks, its metrics with "size" or "equal" weights, its size."""
     groups: dict[str, Any] = {}
     for task in tasks:
         for group in task.groups:
             weights = {name: "size" if by_size else "equal" for name, by_size in group.metrics.items()}
-            groups.setdefault(group.name, {"tasks": [], "metrics": weights})["tasks"].append(task.name)
+            size = {"size": group.size} if group.size else {}
+            groups.setdefault(group.name, {"tasks": [], "metrics": weights, **size})["tasks"].append(task.name)
     return groups
 
 
@@ -66,8 +67,16 @@ def group_results(
         for metric, weighting in group["metrics"].items():
             own_rows = (r for r in results if r.source == "model" and not r.level and not r.template)
             rows = [r for r in own_rows if r.task in group["tasks"] and r.metric == metric]
-            means += [_mean(name, members, weighting, chosen, settings, own) for members in _by_shots(rows)]
+            means += [
+                _mean(_called(name, len(members), group.get("size", 0)), members, weighting, chosen, settings, own)
+                for members in _by_shots(rows)
+            ]
     return means
+
+
+def _called(name: str, present: int, size: int) -> str:
+    """Return what a mean is called: by the group's name alone only if no task of a fixed list is missing."""
+    return name if not size or present == size else f"{name} ({present} of {size})"
 
 
 def _by_shots(rows: Sequence[Result]) -> Iterator[list[Result]]:

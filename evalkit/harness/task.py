@@ -148,11 +148,13 @@ class Group:
     """Tasks whose values are averaged under one name.
 
     metrics: name of the metric -> whether the mean is weighted by the tasks' numbers of documents. The names are those
-    of the tasks' own metrics.
+    of the tasks' own metrics. size: the number of tasks that a group of a fixed list has; a mean over fewer of them is
+    called "NAME (18 of 22)". 0: any number.
     """
 
     name: str
     metrics: Mapping[str, bool]
+    size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
