@@ -81,8 +81,8 @@ def run(arguments: argparse.Namespace) -> int | None:
     for warning in content.warnings:
         log.warning("%s", warning)
     files = writing.write(arguments.out, content, selection)
-    for name, reason in content.missing:
-        print(f"no figure of {name}: {reason}")
+    if content.missing:
+        print(f"no figure of {', '.join(name for name, _ in content.missing)} (report.md says what each would take)")
     print(f"wrote {len(files)} files to {arguments.out}; open {arguments.out / 'report.html'}")
     return None
 

@@ -121,7 +121,7 @@ def wicked_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with RunStore(runs / str(number), {"model": about, "shots": [0]}) as store:
             store.append(
                 replace(record(model, "reading_a", 0, i, right=i % 2 == 0), doc_id=f"{i}{ESCAPES}", level=ESCAPES,
-                        gold=ESCAPES, prediction=ESCAPES, cell=Cell(task=task, protocol=ESCAPES, shots=0, seed=1))
+                        gold=ESCAPES, prediction=ESCAPES, cell=Cell(task=task, protocol=f"p{ESCAPES}", shots=0, seed=1))
                 for i in range(4)
             )  # fmt: skip
             found = [result(model, task, "acc", 0, 50.0 + number, level=level, **fields) for level in ("", ESCAPES)]

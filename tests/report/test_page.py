@@ -57,6 +57,13 @@ def find(page, selector: str):
     return page.find_element("css selector", selector)
 
 
+def waited(page, condition) -> object:
+    """Samples are unpacked piece by piece."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(page, 10).until(lambda _: condition())
+
+
 def test_no_complaint_and_no_request(page):
     asked = [
         line["message"] for line in page.get_log("performance") if '"Network.requestWillBeSent"' in line["message"]
@@ -78,6 +85,7 @@ def test_a_script_in_an_answer_does_not_run(page):
     find(page, "#tab-samples").click()
     task = Select(find(page, "#browser select"))
     task.select_by_visible_text("qa_b")
+    waited(page, lambda: "answer 0" in find(page, ".sample").text or "qa_b" in find(page, ".sample").text)
     page.execute_script("document.querySelectorAll('.sample summary').forEach(summary => summary.click())")
     text = find(page, "#browser").text
     assert "<img src=x onerror=" in text and "</script>" in text, "the answer is shown as it is"
@@ -93,8 +101,9 @@ def test_a_script_in_an_answer_does_not_run(page):
 def test_no_name_of_a_run_is_a_script(browser, wicked_report: Path):
     browser.get((wicked_report / "report.html").as_uri())
     title = browser.title
-    for name in ("tables", "fits", "samples"):
+    for name in ("tables", "samples"):
         find(browser, f"#tab-{name}").click()
+    waited(browser, lambda: browser.find_elements("css selector", ".sample"))
     browser.execute_script("document.querySelectorAll('.sample summary').forEach(summary => summary.click())")
     assert browser.title == title and title.startswith("Title </script>")
     assert not browser.find_elements("css selector", "img, [onload], [onerror], a[href^=javascript]")
@@ -150,13 +159,40 @@ def test_samples_are_filtered_by_what_changed(page):
     labels = page.find_elements("css selector", "#browser label")
     fields = {label.text.split("\n")[0]: Select(label.find_element("css selector", "select")) for label in labels[:5]}
     count = find(page, "#browser .count")
-    assert count.text == "12 of 12 documents"
-    fields["Show"].select_by_value("changed")
-    assert count.text == "8 of 12 documents", "the smallest model is right on every third, the largest on all"
+    waited(page, lambda: count.text == "12 of 12 documents")
+    row = find(page, ".sample summary").text
+    assert "Q: really?" in row and "Passage" in row and "→ yes" in row
+    fields["Show"].select_by_value("changed")  # the smallest model is right on every third, the largest on all
+    waited(page, lambda: count.text == "8 of 12 documents")
     fields["Show"].select_by_value("wrong")
-    assert count.text == "0 of 12 documents"
+    waited(page, lambda: count.text == "0 of 12 documents")
     fields["Model"].select_by_visible_text("atto")
-    assert count.text == "8 of 12 documents"
+    waited(page, lambda: count.text == "8 of 12 documents")
+    fields["Show"].select_by_value("all")
+    find(page, "#browser input").send_keys("passage 11 REALLY")
+    waited(page, lambda: count.text == "1 of 12 documents")
+
+
+@pytest.mark.parametrize("part", ["tables", "fits", "samples"])
+def test_a_link_to_a_part_leads_to_it_with_title_and_tabs_in_sight(browser, report: Path, part):
+    browser.get("about:blank")
+    browser.get((report / "report.html").as_uri() + f"#{part}")
+    waited(browser, lambda: shown(browser) == [part])
+    top = "return document.querySelector(arguments[0]).getBoundingClientRect().top"
+    places = [browser.execute_script(top, selector) for selector in ("h1", "#tabs", f"#{part} > *:not(h2)")]
+    height = browser.execute_script("return innerHeight")
+    assert 0 <= places[0] < places[1] < places[2] < height / 2
+    assert find(browser, f"#tab-{part}").get_attribute("aria-selected") == "true"
+
+
+def test_a_link_to_a_table_keeps_the_tabs_in_sight(browser, report: Path):
+    browser.get("about:blank")
+    browser.get((report / "report.html").as_uri() + "#levels")
+    waited(browser, lambda: shown(browser) == ["tables"])
+    top = "return document.querySelector(arguments[0]).getBoundingClientRect()[arguments[1]]"
+    waited(browser, lambda: browser.execute_script(top, "#levels", "top") < 300)
+    assert browser.execute_script(top, "#tabs", "top") >= 0
+    assert browser.execute_script(top, "#levels h3", "top") >= browser.execute_script(top, "#tabs", "bottom") - 1
 
 
 def test_themes(page):

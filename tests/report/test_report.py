@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import html
 import json
 import re
 import shutil
+import zlib
 
 import pytest
 
@@ -93,9 +95,11 @@ def test_the_latex_escapes(report):
 
 def test_no_text_becomes_markup(report):
     page = (report / "report.html").read_text()
-    assert "pwned" in page, "the wicked sample is in the browser's data"
+    blocks = re.findall(r'<script type="text/plain" id="piece-\d+">([A-Za-z0-9+/=]+)</script>', page)
+    unpacked = [zlib.decompress(base64.b64decode(block)).decode() for block in blocks]
+    assert any("pwned" in piece for piece in unpacked), "the wicked sample is in the browser's data"
     assert "<script>document.title" not in page and "<img" not in page and "<i>invented" not in page
-    assert page.count("<script") == page.count("</script>") == 2  # the data and the page's own
+    assert page.count("<script") == page.count("</script>") == 2 + len(blocks)  # the index and the page's own
 
 
 def test_the_page_asks_for_nothing(report):
@@ -108,8 +112,24 @@ def test_the_page_asks_for_nothing(report):
 def test_one_model_alone_still_makes_a_report(runs, tmp_path, capsys):
     assert main(["report", str(runs / "nano"), "--out", str(tmp_path / "r")]) == 0
     said = capsys.readouterr().out
-    assert "no figure of laws of the loss" in said and "no figure of learning curves" in said
-    assert "only one checkpoint" in (tmp_path / "r" / "report.md").read_text()
+    assert said.count("no figure of") == 1 and "laws of the loss" in said and "learning curves" in said
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert text.count("several checkpoints of one training") == text.count("at least 3 sizes of one ladder") == 1
+    assert "No law" not in text and "too few sizes" not in text and "## Held out" not in text
+    assert "1 model, nano (640k parameters): 3 tasks in 3 families" in text
+    assert "cannot be judged from one size: that takes at least 4" in text
+
+
+def test_two_models_have_a_summary_and_no_column_that_says_nothing(runs, tmp_path):
+    assert main(["report", str(runs / "atto"), str(runs / "micro"), "--out", str(tmp_path / "r")]) == 0
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert "- reading: micro is best (reading_a, acc 69.3; next atto 50.0)." in text
+    assert "cannot be judged from 2 sizes" in text
+    assert "verdict" not in text and "too few sizes" not in text and "Forecasts" not in text
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert 'href="#fits"' not in page and 'id="fits"' not in page
+    collapsed = page[page.index('<details class="missing"') :].partition("</details>")[0]
+    assert "laws of the loss" in collapsed and '<details class="missing" id="missing" open' not in page
 
 
 @pytest.mark.parametrize(

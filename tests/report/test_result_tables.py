@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 
 from evalkit.report.measurements import Measurement, ModelFacts, read
-from evalkit.report.pages import paper_tables, result_tables, samples
+from evalkit.report.pages import paper_tables, pieces, result_tables, samples
 from evalkit.report.pages.cells import Entry, Grid, markdown, tex
 from evalkit.report.pages.reference import Reference, printed
 from evalkit.report.selection import mean, nest, select
+from evalkit.runs.store import open_run
+from evalkit.types import Prompt
 from tests.comparison.made import unbind
 
 
@@ -127,17 +129,48 @@ def test_samples_are_the_same_documents_for_every_model(runs):
     assert not problems and collected.models == ["atto", "micro"] and not collected.cut
     data = json.loads(collected.script())
     group = next(g for g in data["groups"] if (g["task"], g["shots"]) == ("reading_a", 0))
-    assert len(group["documents"]) == 12 and all(set(d["answers"]) == {"0", "1"} for d in group["documents"])
-    answer = group["documents"][0]["answers"]["1"]
-    assert (answer["right"], answer["gold"], data["texts"][answer["continuations"][0]]) == (True, 0, " yes")
+    documents = list(collected.documents(group))
+    assert len(documents) == group["documents"] == group["held"] == 12
+    assert all(set(d["answers"]) == {"0", "1"} for d in documents)
+    answer = documents[0]["answers"]["1"]
+    assert (answer["right"], answer["gold"], answer["continuations"][0]) == (True, 0, " yes")
+    assert documents[0]["question"] == "Q: really?"
+    assert documents[0]["passage"].endswith("of <b>reading_a</b> & more.")
 
 
-def test_too_many_samples_are_capped_and_it_is_said(runs, monkeypatch):
-    monkeypatch.setattr(samples, "BUDGET", 4_000)
+def test_all_documents_are_there_in_pieces_that_are_read_one_by_one(runs, monkeypatch):
+    monkeypatch.setattr(pieces, "_PIECE", 2_000)
     found, _ = read([runs / "micro"])
     collected, _ = samples.collect(select(found))
-    assert collected.cut and 1 <= collected.cap < 12
-    assert max(len(group["documents"]) for group in collected.groups) == collected.cap
+    for group in collected.groups:
+        assert len(group["pieces"]) > 2 and sum(size for _, size in group["pieces"]) == 12
+        assert {d["id"] for d in collected.documents(group)} == {f"{group['task']}-{i}" for i in range(12)}
+    assert not collected.cut and len(collected.pieces) == sum(len(group["pieces"]) for group in collected.groups)
+
+
+def test_more_samples_than_a_page_may_hold_are_left_out_and_it_is_said(runs, monkeypatch):
+    monkeypatch.setattr(pieces, "BUDGET", 4_000)
+    monkeypatch.setattr(pieces, "_PIECE", 1_000)
+    found, _ = read([runs / "atto", runs / "micro"])
+    collected, _ = samples.collect(select(found))
+    assert collected.cut and all(1 <= group["held"] < group["documents"] == 12 for group in collected.groups)
+    assert all(set(d["answers"]) == {"0", "1"} for group in collected.groups for d in collected.documents(group))
+
+
+@pytest.mark.parametrize(
+    ("text", "shots", "question", "passage"),
+    [
+        ("It rained.\nQ: Where is Ida?\nA: Ida is", 0, "Q: Where is Ida?", "It rained."),
+        ("One.\nQ: a?\nA: b\n\nTwo.\nQ: c?\nA:", 1, "Q: c?", "Two."),
+        ("English: cat\nFrench:", 0, "English: cat", ""),
+        ("word " * 100 + "end", 0, "…" + ("word " * 100 + "end")[-200:], ("word " * 100)[:280] + "…"),
+        ("", 0, "the text", ""),
+    ],
+)
+def test_a_row_shows_what_was_asked(runs, text, shots, question, passage):
+    record = next(open_run(runs / "micro").records())
+    asked = replace(record, prompt=Prompt(contexts=(text,), shots=shots), continuations=(" the text",))
+    assert samples._asked(asked) == {"question": question, "passage": passage}
 
 
 def test_broken_records_are_named_and_the_rest_goes_on(runs, tmp_path):

@@ -19,7 +19,7 @@ def figure(selection: Selection) -> canvas.Figure | str:
         steps.setdefault(m.model.training, set()).add(m.model.tokens or 0)
     several = [m for m in points if len(steps[m.model.training]) > 1]
     if not several:
-        return "there is only one checkpoint of each training, or the number of tokens it had seen is unknown"
+        return "they take several checkpoints of one training, each with the number of tokens it had read"
     shots = min((m.shots for m in several), key=by_shots)
     panels = []
     for family in selection.families:

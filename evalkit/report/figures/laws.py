@@ -10,19 +10,24 @@ import numpy as np
 
 from evalkit.report.figures import canvas
 from evalkit.report.selection import Selection
-from evalkit.report.trends.fits import FittedLaw
+from evalkit.report.trends.fits import TOO_FEW, FittedLaw
 from evalkit.report.trends.twostep import TwoStep
 from evalkit.stats.intervals import NORMAL
 
 _NAMES = {"N": "parameters (N)", "D": "tokens (D)", "C": "training FLOPs (C)"}
 _PANELS = 9
+_TAKES = (
+    "a law takes the held-out loss of at least 3 sizes of one ladder beside the one held out, or of 5 checkpoints of "
+    "one training"
+)
 
 
 def figure(selection: Selection, laws: Sequence[FittedLaw]) -> canvas.Figure | str:
     """Return the figure of the loss, or why there is none."""
     single = [law for law in laws if law.law and law.symbol in _NAMES]
     if not single:
-        return "; ".join(f"{law.of}: {law.reason}" for law in laws) or "no model's loss or perplexity is known"
+        reasons = [f"{law.of}: {law.reason}" for law in laws if law.reason != TOO_FEW]
+        return "; ".join([_TAKES, *reasons])
     panels = [canvas.Panel(title=f"loss against {_title(law)}", draw=partial(_law, selection, law)) for law in single]
     for law in (law for law in laws if law.law and law.symbol in ("N", "N,D")):
         title = f"residuals: {_title(law)}" if law.several else f"residuals of the law in {law.symbol}"
@@ -117,7 +122,7 @@ def _residuals(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
 def task_figure(selection: Selection, two_steps: Sequence[TwoStep]) -> canvas.Figure | str:
     """Return the figure from loss to score, or why there is none."""
     if not two_steps:
-        return "no task has a share as its metric and at least 5 fitted points with a loss"
+        return "it takes a task scored as a share (such as accuracy) and 5 models or checkpoints whose loss is known"
     widest = sorted(two_steps, key=_range, reverse=True)
     shown = [two for two in two_steps if two in widest[:_PANELS]]
     selected = (

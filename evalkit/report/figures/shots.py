@@ -18,7 +18,10 @@ def figure(selection: Selection) -> canvas.Figure | str:
     """Return the figure, or why there is none."""
     counts = selection.shots
     if len(counts) < 2:
-        return f"all results are {counts[0] if counts else 0}-shot" if counts else "there are no results"
+        each = (
+            f"every task was asked with {counts[0]} examples in the prompt" if counts else "no number of shots is known"
+        )
+        return f"{each}; the curve takes several numbers (evalkit run --shots 0,1,4)"
     panels, chosen = [], []
     for family in selection.families:
         for metric in dict.fromkeys(m.metric for m in selection.final if m.family == family):

@@ -22,7 +22,7 @@ def figure(selection: Selection) -> canvas.Figure | str:
     """Return the trend figure, or why there is none."""
     sized = [m for m in selection.final if m.model.parameters]
     if not sized:
-        return "no model's size is known"
+        return "no model's number of parameters is known"
     shots = min((m.shots for m in sized), key=by_shots)
     panels = []
     for family in selection.families:
@@ -39,7 +39,9 @@ def figure(selection: Selection) -> canvas.Figure | str:
     kind = {0: "zero-shot", None: "with an unknown number of shots"}.get(shots, f"with {shots} or more shots")
     return canvas.Figure(
         name="trend",
-        title=f"How ability grows with size ({kind})",
+        title=f"How ability grows with size ({kind})"
+        if len({m.model.parameters for m in sized}) > 1
+        else f"Scores ({kind})",
         caption=(
             "Each point is a model at its last checkpoint; bars are 95% intervals over documents. Dashed: chance. "
             "Dotted: predictors without a model, and the model on a changed input. Thin lines: levels of a task. "

@@ -12,11 +12,16 @@ from evalkit.report import forecasting
 from evalkit.report.figures import canvas, curves, forecasts, laws, shots, trend
 from evalkit.report.measurements import Problem
 from evalkit.report.observed import all_metrics
-from evalkit.report.pages import forecast_tables, paper_tables, result_tables, samples
+from evalkit.report.pages import forecast_tables, paper_tables, result_tables, samples, summary
 from evalkit.report.pages.cells import Grid
 from evalkit.report.pages.page import Content
 from evalkit.report.selection import Selection
 from evalkit.report.trends import fits, twostep
+
+_NO_FORECAST = (
+    "a forecast is tested on a model that is held out, and made from models of one ladder that are not: it takes about "
+    "4 sizes"
+)
 
 
 def content(
@@ -47,6 +52,10 @@ def content(
         *filter(None, extra), result_tables.other_metrics(selection),
     ]  # fmt: skip
     fitted: list[Grid | None] = [result_tables.verdict_table(selection, verdicts)]
+    if not any(law.law for law in fitted_laws):
+        unfitted = []  # said once, with the figures that have no data
+    else:
+        unfitted = [f"No law of the loss in {law.of}: {law.reason}." for law in fitted_laws if not law.law]
     if predicted:
         _, scored = predicted
         fitted += [forecast_tables.errors(selection, scored), forecast_tables.predicted(selection, scored)]
@@ -56,12 +65,12 @@ def content(
     return Content(
         title=title,
         command=command,
-        facts=_facts(selection),
+        summary=[*summary.sentences(selection, verdicts), *_held_out(selection, predicted, fitted_laws)],
         figures=[canvas.render(figure) for figure in figures.values() if isinstance(figure, canvas.Figure)],
         missing=[(name, figure) for name, figure in figures.items() if isinstance(figure, str)],
         tables=[grid for grid in shown if grid.rows],
         fits=[grid for grid in fitted if grid and grid.rows],
-        notes=[f"No law of the loss in {law.of}: {law.reason}." for law in fitted_laws if not law.law] + unpredicted,
+        notes=unfitted + unpredicted,
         warnings=[*selection.notes, *fits.flat_laws(fitted_laws)],
         samples=browsable,
         problems=[*problems, *unread],
@@ -69,18 +78,21 @@ def content(
 
 
 def _predicted(selection: Selection) -> tuple[tuple[Sealed, list[Scored]] | None, list[str]]:
-    """Return the forecasts of what is held out, and a note where the results contradict each other."""
+    """Return the forecasts of what is held out, unless all are mere guesses; a note where the results contradict."""
     try:
-        return forecasting.predicted(selection), []
+        predicted = forecasting.predicted(selection)
     except DataError as error:
         return None, [f"No forecast: {error}."]
+    if predicted and all(s.forecast.reason is not None for s in predicted[1]):
+        return None, []
+    return predicted, []
 
 
 def _forecast_figures(
     selection: Selection, predicted: tuple[Sealed, list[Scored]] | None, ledger: Sequence[tuple[Path, Sealed]]
 ) -> dict[str, canvas.Figure | str]:
     """Return the figure of what is held out, and of the latest sealed forecast whose models were measured."""
-    drawn: dict[str, canvas.Figure | str] = {"forecasts": "no model is held out, or none is left to forecast from"}
+    drawn: dict[str, canvas.Figure | str] = {"forecasts": _NO_FORECAST}
     if predicted:
         drawn["forecasts"] = forecasts.figure(*predicted, selection.tasks, title="Forecasts of the models held out")
     for path, sealed in sorted(ledger, key=lambda item: item[1].made):
@@ -90,24 +102,11 @@ def _forecast_figures(
     return drawn
 
 
-def _facts(selection: Selection) -> list[str]:
-    """Return short sentences that say what the report covers."""
-    sized = sorted({m.model.parameters for m in selection.main if m.model.parameters})
-    models, tasks = len(selection.sizes), len(selection.tasks)
-    size = ""
-    if sized:
-        size = (
-            f" of {canvas.count(sized[0])}"
-            + (f" to {canvas.count(sized[-1])}" if len(sized) > 1 else "")
-            + " parameters"
-        )
-    counts = ", ".join(map(str, selection.shots))
-    facts = [
-        f"{models} {'model' if models == 1 else 'models'}{size}, {tasks} {'task' if tasks == 1 else 'tasks'}, "
-        f"{counts} {'example' if counts == '1' else 'examples'} in the prompt.",
-        "Values have 95% intervals over documents.",
-    ]
-    if len(sized) > 1 and selection.held_out:
-        held = ", ".join(selection.labels[name] for name in selection.sizes if name in selection.held_out)
-        facts.append(f"Held out of the fits: {held}.")
-    return facts
+def _held_out(
+    selection: Selection, predicted: tuple[Sealed, list[Scored]] | None, laws: Sequence[fits.FittedLaw]
+) -> list[str]:
+    """Name the models that the fits did not see, where anything was fitted."""
+    held = [selection.labels[name] for name in selection.sizes if name in selection.held_out]
+    if not held or not (predicted or any(law.law for law in laws)):
+        return []
+    return [f"Held out of the fits, to test their forecasts: {', '.join(held)}."]

@@ -12,7 +12,7 @@ from evalkit import __version__
 from evalkit.report.figures.canvas import Drawn
 from evalkit.report.measurements import Problem
 from evalkit.report.pages.cells import Grid
-from evalkit.report.pages.samples import Samples
+from evalkit.report.pages.pieces import Samples
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -21,13 +21,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 class Content:
     """The content of a report, in order.
 
-    command: the one that makes it. facts: short sentences under the title. missing: figures that have no data, and why.
+    command: the one that makes it. summary: sentences, the first on what was evaluated. missing: figures without data,
+    and what they would take.
     problems: runs that were left out, and why. warnings: what a reader must know before trusting a value.
     """
 
     title: str
     command: str
-    facts: Sequence[str]
+    summary: Sequence[str]
     figures: Sequence[Drawn]
     missing: Sequence[tuple[str, str]]
     tables: Sequence[Grid]

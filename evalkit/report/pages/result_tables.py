@@ -22,11 +22,13 @@ Verdicts = Mapping[tuple[str, int | None], Sequence[tuple[Series, Verdict]]]  # 
 
 
 def judged(selection: Selection) -> dict[tuple[str, int | None], list[tuple[Series, Verdict]]]:
-    """Judge every series of a task's main metric that has more than one size."""
+    """Judge every series of a task's main metric that has more than one size; nothing where all have too few sizes."""
     verdicts: dict[tuple[str, int | None], list[tuple[Series, Verdict]]] = {}
     for series in selection.series:
         if len(series.points) > 1:
             verdicts.setdefault((series.task, series.shots), []).append((series, judge(series)))
+    if all(verdict.kind == "too few sizes" for group in verdicts.values() for _, verdict in group):
+        return {}
     return verdicts
 
 
@@ -86,16 +88,16 @@ def results(selection: Selection, verdicts: Verdicts) -> Grid:
         labels = [(s, v.label) for s, v in verdicts.get((task, shots), ())]
         verdict = ", ".join(f"{s.ladder}: {label}" if len(labels) > 1 else label for s, label in labels)
         row = _row(selection, group)
-        rows.append([*row[:3], words(verdict), *row[3:], words(_beside(selection, group))])
+        rows.append([*row[:3], *([words(verdict)] if verdicts else []), *row[3:], words(_beside(selection, group))])
     return Grid(
         name="results",
         title="Results by task",
         caption=(
             "Each model at its last checkpoint, with the 95% interval over documents, and over trainings where several "
             "are averaged, in small type (none for a single document or passage); the best of a row is bold. "
-            "↓: less is better. Verdicts are explained under Fits."
+            "↓: less is better." + (" Verdicts are explained under Fits." if verdicts else "")
         ),
-        header=[*_header(selection)[:3], "verdict", *_header(selection)[3:], "beside it"],
+        header=[*_header(selection)[:3], *(["verdict"] if verdicts else []), *_header(selection)[3:], "beside it"],
         rows=rows,
     )
 

@@ -1,12 +1,9 @@
-"""The samples in the browser: the same documents with the prompt and the answer of each model."""
+"""The samples in the browser: every document with the prompt and the answer of each model, loaded by piece."""
 
 from __future__ import annotations
 
-import heapq
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,67 +12,37 @@ import numpy as np
 
 from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError
-from evalkit.files import digest
 from evalkit.report.measurements import Measurement, Problem
+from evalkit.report.pages.pieces import Group, Pieces, Row, Samples
 from evalkit.report.selection import Selection
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.types import Record
 
-# To keep the page small: the most characters of all samples, and of one context or continuation.
-BUDGET = 600_000
+# The most characters of one context or continuation, and of the lines that a list of documents shows.
 _CONTEXT, _CONTINUATION = 4_000, 1_500
-_CAP, _MODELS = 50, 8
-
-Group = tuple[str, int, str]  # task, shots, variant
-
-
-@dataclass
-class Samples:
-    """Samples as the page embeds them.
-
-    cap: documents per task, number of shots and control; of: the most that a run has. models: names, by size.
-    """
-
-    models: list[str] = field(default_factory=list)
-    groups: list[dict[str, Any]] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    cap: int = 0
-    cut: bool = False
-
-    def script(self) -> str:
-        """Return JSON that is safe inside a script element: no character of it can end the element or the string."""
-        body = json.dumps(
-            {"models": self.models, "groups": self.groups, "texts": self.texts},
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
-        for mark in "<>&\u2028\u2029":
-            body = body.replace(mark, f"\\u{ord(mark):04x}")
-        return body.encode("utf-8", "replace").decode("utf-8")
+_QUESTION, _PASSAGE = 200, 280
+_CUE = 24  # characters of a last line that only asks for the answer, such as "Answer:"
+_MODELS = 8
 
 
 def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
     """Read the records of the runs at each training's last checkpoint. Unreadable ones are left out and reported."""
-    records_of: dict[str, dict[Group, list[Record]]] = {}
     problems = []
-    for label, folder in _runs(selection):
-        try:
-            groups = _smallest(open_run(folder).records(), _names(selection, folder))
-            _check_scores(groups, _rules(selection))
-        except (EvalkitError, OSError) as error:
-            problems.append(Problem(path=folder, reason=f"no samples: {error}"))
-            continue
-        # Runs of different tasks or shots are merged; runs of the same are shown apart.
-        names = (label if i == 1 else f"{label} #{i}" for i in count(1))
-        name = next(name for name in names if not records_of.get(name, {}).keys() & groups.keys())
-        records_of.setdefault(name, {}).update(groups)
-    cap = _CAP
-    samples = _build(records_of, selection, cap)
-    while len(samples.script()) > BUDGET and cap > 1:
-        cap = max(1, int(cap * min(0.9, BUDGET / len(samples.script()))))
-        samples = _build(records_of, selection, cap)
-    return samples, problems
+    groups_of: dict[str, set[Group]] = {}
+    with Pieces() as pieces:
+        for number, (label, folder) in enumerate(_runs(selection)):
+            try:
+                groups = pieces.add(number, _rows(selection, folder))
+            except (EvalkitError, OSError) as error:
+                problems.append(Problem(path=folder, reason=f"no samples: {error}"))
+                continue
+            # Runs of different tasks or shots are merged; runs of the same are shown apart.
+            names = (label if i == 1 else f"{label} #{i}" for i in count(1))
+            name = next(name for name in names if not groups_of.get(name, set()) & groups)
+            groups_of.setdefault(name, set()).update(groups)
+            pieces.name(number, list(groups_of).index(name))
+        return pieces.samples(models=list(groups_of), metrics=selection.metrics, tasks=selection.tasks), problems
 
 
 def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
@@ -105,24 +72,25 @@ def _names(selection: Selection, folder: Path) -> dict[TaskKey, str]:
     return {**shown, **own}
 
 
-def _smallest(records: Iterable[Record], names: Mapping[TaskKey, str]) -> dict[Group, list[Record]]:
-    """Keep of each group the documents whose ids have the smallest hashes: the same ones for every model."""
-    heaps: dict[Group, list[tuple[int, str, Record]]] = {}
+def _rows(selection: Selection, folder: Path) -> Iterator[Row]:
+    """Yield what the page shows of a run's records. Raises StoreError for a wrong number of a metric's statistics."""
+    names = _names(selection, folder)
+    rules = _rules(selection)
     seeds: dict[Group, int] = {}
-    for record in records:
+    for record in open_run(folder).records():
         task = names.get((record.cell.task, record.cell.protocol, record.cell.template))
-        if task is None:
+        if task is None or task not in selection.metrics:
             continue
         group = (task, record.cell.shots, record.cell.variant)
         if record.cell.seed != seeds.setdefault(group, record.cell.seed):
             continue
-        heap = heaps.setdefault(group, [])
-        rank = -int(digest(record.doc_id), 16)
-        if len(heap) < _CAP:
-            heapq.heappush(heap, (rank, record.doc_id, record))
-        elif rank > heap[0][0]:
-            heapq.heapreplace(heap, (rank, record.doc_id, record))
-    return {group: [item[2] for item in sorted(heap, key=lambda i: (-i[0], i[1]))] for group, heap in heaps.items()}
+        scored_by = {name: metrics.get(name, rules.get((task, name), "")) for name in record.scores}
+        yield Row(
+            group=group,
+            doc_id=record.doc_id,
+            document={"id": record.doc_id, "level": record.level, "gold": record.gold, **_asked(record)},
+            answer=_answer(record, selection.metrics[task], scored_by),
+        )
 
 
 def _rules(selection: Selection) -> dict[tuple[str, str], str]:
@@ -130,63 +98,46 @@ def _rules(selection: Selection) -> dict[tuple[str, str], str]:
     return {(m.task, m.metric): Signature.parse(m.signature).rule for m in selection.measurements}
 
 
-def _check_scores(groups: Mapping[Group, Sequence[Record]], rules: Mapping[tuple[str, str], str]) -> None:
-    """Raise StoreError for a metric whose number of statistics is wrong."""
-    for group, records in groups.items():
-        for record in records:
-            for name, statistics in record.scores.items():
-                if statistics:
-                    _score(metrics.get(name, rules.get((group[0], name), "")), statistics)
+def _asked(record: Record) -> dict[str, str]:
+    """Return the question, the last line before the answer (with a question mark, if near), and what precedes it."""
+    gold = max(_gold(record), 0)
+    contexts = record.prompt.contexts
+    text = contexts[gold if len(contexts) > 1 else 0] if contexts else ""
+    if not text.strip():
+        return {"question": "".join(record.continuations[:1])[:_QUESTION].strip(), "passage": ""}
+    lines = [line.strip() for line in _own(text, record.prompt.shots).splitlines() if line.strip()]
+    while len(lines) > 1 and len(lines[-1]) <= _CUE and lines[-1].endswith(":"):
+        lines.pop()
+    asked = next(
+        (i for i in range(len(lines) - 1, max(-1, len(lines) - 4), -1) if lines[i].endswith("?")), len(lines) - 1
+    )
+    before, question = lines[:asked], lines[asked]
+    passage = " ".join(before)
+    if not before and len(question) > _QUESTION:  # one long text that is to be continued
+        passage = question
+    question = question if len(question) <= _QUESTION else f"…{question[-_QUESTION:]}"
+    return {"question": question, "passage": passage[:_PASSAGE] + "…" * (len(passage) > _PASSAGE)}
 
 
-def _build(records_of: Mapping[str, Mapping[Group, Sequence[Record]]], selection: Selection, cap: int) -> Samples:
-    samples = Samples(models=list(records_of), cap=cap)
-    places: dict[str, int] = {}
-
-    def text(value: str) -> int:
-        if value not in places:
-            places[value] = len(samples.texts)
-            samples.texts.append(value)
-        return places[value]
-
-    rules = _rules(selection)
-    order = {task: i for i, task in enumerate(selection.tasks)}
-    groups = {group for runs in records_of.values() for group in runs if group[0] in order}
-    for group in sorted(groups, key=lambda g: (order[g[0]], g[2], g[1])):
-        documents: dict[str, dict[str, Any]] = {}
-        own = {metric: rule for (task, metric), rule in rules.items() if task == group[0]}
-        for i, runs in enumerate(records_of.values()):
-            chosen = runs.get(group, ())
-            samples.cut = samples.cut or len(chosen) > cap
-            for record in chosen[:cap]:
-                entry = documents.setdefault(
-                    record.doc_id, {"id": record.doc_id, "level": record.level, "gold": record.gold, "answers": {}}
-                )
-                entry["answers"][str(i)] = _answer(record, selection.metrics[group[0]], text, own)
-        task, shots, variant = group
-        samples.groups.append(
-            {
-                "task": task, "shots": shots, "variant": variant, "metric": selection.metrics[task],
-                "documents": list(documents.values()),
-            }
-        )  # fmt: skip
-    return samples
+def _own(text: str, shots: int) -> str:
+    """Return the part of a prompt that follows its solved examples, as blank lines show it; all of it without any."""
+    parts = [part for part in text.split("\n\n") if part.strip()]
+    return parts[-1] if shots and len(parts) > shots else text
 
 
-def _answer(record: Record, metric: str, text: Any, rules: Mapping[str, str]) -> dict[str, Any]:
+def _answer(record: Record, metric: str, scored_by: Mapping[str, metrics.Metric]) -> dict[str, Any]:
     """Return one model's answer: its prompt, its responses and its scores."""
-    scored_by = {name: metrics.get(name, rules.get(name, "")) for name in record.scores}
     scores = {name: _score(scored_by[name], statistics) for name, statistics in record.scores.items() if statistics}
     value = scores.get(metric)
     share = value is not None and scored_by[metric].share
     return {
-        "contexts": [text(_tail(context)) for context in record.prompt.contexts],
-        "continuations": [text(_head(continuation)) for continuation in record.continuations],
+        "contexts": [_tail(context) for context in record.prompt.contexts],
+        "continuations": [_head(continuation) for continuation in record.continuations],
         "responses": [
-            {"ll": round(r.loglikelihood, 3), "greedy": r.is_greedy, "tokens": r.tokens, "text": text(_head(r.text))}
+            {"ll": round(r.loglikelihood, 3), "greedy": r.is_greedy, "tokens": r.tokens, "text": _head(r.text)}
             for r in record.responses
         ],
-        "prediction": text(_head(record.prediction)),
+        "prediction": _head(record.prediction),
         "scores": {name: round(score, 2) for name, score in scores.items() if score == score},
         "right": None if value is None or not share else value >= 50,
         "gold": _gold(record),

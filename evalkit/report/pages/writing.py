@@ -44,7 +44,9 @@ def markdown(content: Content) -> str:
     out = [
         f"# {sinks.markdown(content.title)}",
         "",
-        *map(sinks.markdown, content.facts),
+        sinks.markdown(content.summary[0]),
+        "",
+        *(f"- {sinks.markdown(sentence)}" for sentence in content.summary[1:]),
         "",
         "```",
         sinks.terminal(content.command),
@@ -59,16 +61,12 @@ def markdown(content: Content) -> str:
         name = drawn.figure.name
         link = f"[![{drawn.figure.title}](figures/{name}.png)](figures/{name}.svg)"
         out += [f"## {drawn.figure.title}", "", link, "", drawn.figure.caption, ""]
-    if content.missing:
-        out += [
-            "## Figures without data",
-            "",
-            *(f"- {name}: {sinks.markdown(reason)}." for name, reason in content.missing),
-            "",
-        ]
     for table in [*content.tables, *content.fits]:
         out += [f"## {table.title}", "", *([table.caption, ""] if table.caption else []), cells.markdown(table), ""]
     out += [*map(sinks.markdown, content.notes), ""] if content.notes else []
+    if content.missing:
+        without_data = [f"- {name}: {sinks.markdown(reason)}." for name, reason in content.missing]
+        out += ["## Without data", "", *without_data, ""]
     return "\n".join(out)
 
 

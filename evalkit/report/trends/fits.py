@@ -15,6 +15,8 @@ from evalkit.report.trends import scaling
 # A law in D uses checkpoints from this share of the training on: the first steps follow no power law.
 _LATE = 1 / 30
 
+TOO_FEW = "fewer than 3 different values to fit"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossPoint:
@@ -138,7 +140,7 @@ def _law(plain: FittedLaw, points: Sequence[LossPoint]) -> FittedLaw:
     columns = list(zip(*(plain.x(p) for p in fitted), strict=True))
     try:
         if any(len(set(column)) < 3 for column in columns) or not columns:
-            return replace(plain, reason="fewer than 3 different values to fit")
+            return replace(plain, reason=TOO_FEW)
         loss = [p.loss for p in fitted]
         errors = [p.stderr for p in fitted]
         stderr = errors if all(map(math.isfinite, errors)) else None

@@ -59,6 +59,7 @@
     tab.addEventListener("click", (event) => {
       event.preventDefault();
       choose(i);
+      window.scrollTo(0, 0);
       history.replaceState(null, "", tab.hash);
     });
     tab.addEventListener("keydown", (event) => {
@@ -67,6 +68,7 @@
       event.preventDefault();
       const next = (to + tabs.length) % tabs.length;
       choose(next, true);
+      window.scrollTo(0, 0);
       history.replaceState(null, "", tabs[next].hash);
     });
   });
@@ -132,7 +134,17 @@
   const browser = document.getElementById("browser");
   if (!browser) return;
   const data = JSON.parse(document.getElementById("data").textContent);
-  const text = (index) => data.texts[index];
+  // A piece is a list of documents, packed in a script block that only this unpacks; the last few stay unpacked.
+  const unpacked = new Map();
+  const unpack = async (index) => {
+    if (!unpacked.has(index)) {
+      const bytes = Uint8Array.from(atob(document.getElementById(`piece-${index}`).textContent), (c) => c.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+      unpacked.set(index, await new Response(stream).json());
+      if (unpacked.size > 4) unpacked.delete(unpacked.keys().next().value);
+    }
+    return unpacked.get(index);
+  };
   const option = (value, label) => make("option", { value }, label);
   const select = (label, options) => {
     const field = make("select", {}, ...options.map(([value, name]) => option(value, name)));
@@ -158,10 +170,10 @@
     const box = make("pre", { tabindex: "0", "aria-label": "prompt; what was scored or generated is marked" });
     const gold = answer.gold >= 0 ? answer.gold : 0;
     const context = answer.contexts.length > 1 ? answer.contexts[gold] : answer.contexts[0];
-    if (context !== undefined) box.append(text(context));
+    if (context !== undefined) box.append(context);
     const said = answer.continuations.length
-      ? text(answer.continuations[answer.continuations.length > 1 ? gold : 0])
-      : answer.responses.length ? text(answer.responses[0].text) : "";
+      ? answer.continuations[answer.continuations.length > 1 ? gold : 0]
+      : answer.responses.length ? answer.responses[0].text : "";
     box.append(make("mark", {}, said));
     return box;
   };
@@ -169,9 +181,9 @@
     const rows = [];
     const say = (name, value) => rows.push(make("dt", {}, name), make("dd", {}, value));
     if (answer.error) say("failed", answer.error);
-    const response = answer.responses.length === 1 && !answer.continuations.length ? text(answer.responses[0].text) : null;
+    const response = answer.responses.length === 1 && !answer.continuations.length ? answer.responses[0].text : null;
     if (response !== null) say("response", response || "(nothing)");
-    if (text(answer.prediction) !== response && text(answer.prediction)) say("answer", text(answer.prediction));
+    if (answer.prediction && answer.prediction !== response) say("answer", answer.prediction);
     for (const [name, value] of Object.entries(answer.scores)) say(name, String(value));
     if (answer.short) say("prompt", "shortened to fit the model");
     return make("dl", {}, ...rows);
@@ -187,7 +199,7 @@
     const varied = answer.contexts.length > 1;
     const rows = answer.responses.map((response, i) =>
       make("tr", {},
-        make("td", { class: "text" }, varied ? `option ${i + 1}` : text(answer.continuations[i]),
+        make("td", { class: "text" }, varied ? `option ${i + 1}` : answer.continuations[i],
           i === answer.gold ? make("small", {}, "  (gold)") : null),
         make("td", { class: "number" }, response.ll.toFixed(3)),
         make("td", { class: "number" }, String(response.tokens))));
@@ -203,7 +215,10 @@
   const card = (item, chosen) => {
     const answers = chosen.map((model) => item.answers[model]);
     const heading = make("summary", {}, ...chosen.map((model, i) => badge(answers[i], data.models[model])),
-      item.gold || item.id, item.level ? make("small", { class: "count" }, `  ${item.level}`) : null);
+      make("span", { class: "question" }, item.question || item.id),
+      item.gold ? make("span", { class: "gold" }, ` → ${item.gold}`) : null,
+      item.level ? make("small", { class: "count" }, `  ${item.level}`) : null,
+      item.passage ? make("div", { class: "passage" }, item.passage) : null);
     const body = make("div", { class: "body" });
     const box = make("details", { class: "sample" }, heading, body);
     box.addEventListener("toggle", () => {  // filled when first opened: thousands of prompts are heavy
@@ -233,42 +248,57 @@
     shotField.replaceChildren(...counts.map((value) => option(value, value)));
     if (counts.includes(before)) shotField.value = before;
   };
-  let page = 20;
-  const show = () => {
-    const group = found();
+  const chosenModels = () => {
     const first = firstField.value, second = secondField.value === firstField.value ? "" : secondField.value;
-    const words = wordField.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const chosen = second === "" ? [first] : [first, second];
-    const kept = (group ? group.documents : []).filter((item) => {
-      const a = item.answers[first], b = second === "" ? undefined : item.answers[second];
-      if (kindField.value === "wrong" && !(a && a.right === false)) return false;
-      if (kindField.value === "right" && !(a && a.right === true)) return false;
-      if (kindField.value === "changed") {
-        if (!a || !b) return false;
-        const same = a.right !== null ? a.right === b.right : text(a.prediction) === text(b.prediction) &&
-          a.scores[group.metric] === b.scores[group.metric];
-        if (same) return false;
-      }
-      if (!words.length) return true;
-      const texts = chosen.flatMap((model) => item.answers[model] ? [
-        ...item.answers[model].contexts.map(text), ...item.answers[model].continuations.map(text),
-        text(item.answers[model].prediction)] : []);
-      const whole = [item.id, item.gold, item.level, ...texts].join("\n").toLowerCase();
-      return words.every((word) => whole.includes(word));
-    });
-    count.textContent = `${kept.length} of ${group ? group.documents.length : 0} documents`;
-    place.replaceChildren(...kept.slice(0, page).map((item) => card(item, chosen)));
-    more.hidden = kept.length <= page;
+    return second === "" ? [first] : [first, second];
   };
-  const again = () => { page = 20; show(); };
-  more.addEventListener("click", () => { page += 20; show(); });
+  const changed = (a, b, metric) => a && b && (a.right !== null ? a.right !== b.right
+    : a.prediction !== b.prediction || a.scores[metric] !== b.scores[metric]);
+  const fits = (item, group, chosen, words) => {
+    const [a, b] = chosen.map((model) => item.answers[model]);
+    if (kindField.value === "wrong" && !(a && a.right === false)) return false;
+    if (kindField.value === "right" && !(a && a.right === true)) return false;
+    if (kindField.value === "changed" && !changed(a, b, group.metric)) return false;
+    if (!words.length) return true;
+    const texts = [a, b].flatMap((answer) => answer ? [...answer.contexts, ...answer.continuations, answer.prediction] : []);
+    const whole = [item.id, item.gold, item.level, item.question, item.passage, ...texts].join("\n").toLowerCase();
+    return words.every((word) => whole.includes(word));
+  };
+  let page = 20, turn = 0;
+  const show = async () => {  // piece by piece; a later call ends an earlier one
+    const mine = ++turn, group = found(), chosen = chosenModels();
+    const words = wordField.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const filtered = words.length > 0 || kindField.value !== "all";
+    const part = group && group.held < group.documents ? ` (${group.held} of them are in this page)` : "";
+    const shown = [];
+    let matches = 0;
+    for (const [index] of group ? group.pieces : []) {
+      if (!filtered && shown.length >= page) break;
+      const documents = await unpack(index);
+      if (mine !== turn) return;
+      for (const item of documents.filter((document) => fits(document, group, chosen, words))) {
+        matches += 1;
+        if (shown.length < page) shown.push(item);
+      }
+      if (filtered) count.textContent = `${matches} so far …`;
+    }
+    const total = group ? group.documents : 0;
+    if (!filtered) matches = group ? group.held : 0;
+    count.textContent = `${filtered || !part ? matches : total} of ${total} documents${part}`;
+    place.replaceChildren(...shown.map((item) => card(item, chosen)));
+    more.hidden = matches <= shown.length;
+  };
+  const failed = (error) => { place.replaceChildren(make("p", {}, `The samples cannot be unpacked here (${error.message}).`)); };
+  const again = () => { page = 20; return show().catch(failed); };
+  more.addEventListener("click", () => { page += 20; show().catch(failed); });
   taskField.addEventListener("change", () => { fillShots(); again(); });
   for (const field of [shotField, firstField, secondField, kindField]) field.addEventListener("change", again);
-  wordField.addEventListener("input", again);
+  let typing = 0;
+  wordField.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(again, 150); });
   browser.append(
     make("div", { class: "tools" }, taskLabel, shotLabel, firstLabel, secondLabel, kindLabel,
       make("label", {}, "Words", wordField)),
     count, place, more);
   fillShots();
-  show();
+  again();
 })();

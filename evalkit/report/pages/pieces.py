@@ -1,0 +1,184 @@
+"""Samples in pieces: documents of a task and number of shots, packed so that a page opens only those that it shows.
+
+What the runs hold may be more than fits in memory: it is sorted in a temporary database, and a page opens one piece at
+a time. A piece is the base64 of a zlib stream (RFC 1950), which browsers unpack without a library.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from types import TracebackType
+from typing import Any
+
+from evalkit.files import digest
+
+# Characters: of all packed pieces of a page; of the JSON in one piece.
+BUDGET = 64_000_000
+_PIECE = 250_000
+
+Group = tuple[str, int, str]  # task, shots, variant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One model's answer to a document. document: what all models share of it. Both are plain JSON values."""
+
+    group: Group
+    doc_id: str
+    document: Mapping[str, Any]
+    answer: Mapping[str, Any]
+
+
+@dataclass
+class Samples:
+    """Samples as the page embeds them.
+
+    models: names, by size. groups: per task, number of shots and control, the number of documents, how many of them the
+    page holds, and its pieces as [index, documents]. pieces: packed lists of documents.
+    """
+
+    models: list[str] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def cut(self) -> bool:
+        """Whether documents are left out, because all of them would make the page too large."""
+        return any(group["held"] < group["documents"] for group in self.groups)
+
+    def script(self) -> str:
+        """Return the index as JSON that is safe inside a script element: no character can end the element."""
+        body = _json({"models": self.models, "groups": self.groups})
+        for mark in "<>&\u2028\u2029":
+            body = body.replace(mark, f"\\u{ord(mark):04x}")
+        return body.encode("utf-8", "replace").decode("utf-8")
+
+    def documents(self, group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Unpack a group's documents."""
+        for index, _ in group["pieces"]:
+            yield from json.loads(zlib.decompress(base64.b64decode(self.pieces[index])))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class Pieces:
+    """Sorts the rows of runs by document and packs them. A context manager: its temporary database is closed."""
+
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect("")  # a private file, which sqlite removes
+        self._rows.execute("PRAGMA journal_mode = MEMORY")
+        self._rows.execute(
+            "CREATE TABLE answers (task, shots, variant, rank, id, run, document, answer, "
+            "PRIMARY KEY (task, variant, shots, rank, id, run)) WITHOUT ROWID"
+        )
+        self._models: dict[int, int] = {}
+
+    def __enter__(self) -> Pieces:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rows.close()
+
+    def add(self, run: int, rows: Iterable[Row]) -> set[Group]:
+        """Add the rows of a run, all or (where reading them raises) none; return the groups that it has."""
+        groups: set[Group] = set()
+
+        def values() -> Iterator[tuple[Any, ...]]:
+            for row in rows:
+                groups.add(row.group)
+                task, shots, variant = row.group
+                key = (_bytes(task), shots, _bytes(variant), digest(row.doc_id), _bytes(row.doc_id), run)
+                yield *key, _bytes(_json(row.document)), _bytes(_json(row.answer))
+
+        with self._rows:
+            self._rows.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values())
+        return groups
+
+    def name(self, run: int, model: int) -> None:
+        """Say which model's answers a run holds."""
+        self._models[run] = model
+
+    def samples(self, *, models: Sequence[str], metrics: Mapping[str, str], tasks: Sequence[str]) -> Samples:
+        """Pack the documents, tasks in the given order; each group has a share of the budget, and what others leave."""
+        samples = Samples(models=list(models))
+        counts = self._rows.execute(
+            "SELECT task, shots, variant, COUNT(DISTINCT id) FROM answers GROUP BY task, variant, shots"
+        ).fetchall()
+        order = {task: i for i, task in enumerate(tasks)}
+        groups = [((_text(task), shots, _text(variant)), n) for task, shots, variant, n in counts]
+        groups = sorted(
+            ((g, n) for g, n in groups if g[0] in order), key=lambda item: (order[item[0][0]], item[0][2], item[0][1])
+        )
+        left = BUDGET
+        for i, (group, n) in enumerate(groups):
+            pieces = self._pack(group, left // (len(groups) - i), samples.pieces)
+            left -= sum(len(samples.pieces[index]) for index, _ in pieces)
+            samples.groups.append(
+                {
+                    "task": group[0], "shots": group[1], "variant": group[2], "metric": metrics[group[0]],
+                    "documents": n, "held": sum(size for _, size in pieces), "pieces": pieces,
+                }
+            )  # fmt: skip
+        return samples
+
+    def _pack(self, group: Group, allowed: int, pieces: list[str]) -> list[list[int]]:
+        """Append a group's pieces until they reach the allowed characters, one at least; return [index, documents]."""
+        packed: list[list[int]] = []
+        batch: list[str] = []
+        used = 0
+
+        def flush() -> None:
+            nonlocal used
+            body = f"[{','.join(batch)}]".encode("utf-8", "replace")
+            pieces.append(base64.b64encode(zlib.compress(body, 6)).decode())
+            packed.append([len(pieces) - 1, len(batch)])
+            used += len(pieces[-1])
+            batch.clear()
+
+        size = 0
+        for document in self._documents(group):
+            if batch and size + len(document) > _PIECE:
+                flush()
+                size = 0
+                if used >= allowed:
+                    return packed
+            batch.append(document)
+            size += len(document)
+        flush()
+        return packed
+
+    def _documents(self, group: Group) -> Iterator[str]:
+        """Yield a group's documents as JSON, by the hash of their ids: every model's answers to it by its index."""
+        task, shots, variant = group
+        rows = self._rows.execute(
+            "SELECT rank, id, run, document, answer FROM answers WHERE task = ? AND variant = ? AND shots = ? "
+            "ORDER BY rank, id, run",
+            (_bytes(task), _bytes(variant), shots),
+        )
+        for _, same in groupby(rows, key=lambda row: row[:2]):
+            answers = {}
+            document = ""
+            for _, _, run, document_text, answer in same:
+                document = document or _text(document_text)
+                answers[self._models[run]] = _text(answer)
+            inner = ",".join(f'"{model}":{answer}' for model, answer in sorted(answers.items()))
+            yield f'{document[:-1]},"answers":{{{inner}}}}}'
+
+
+def _bytes(text: str) -> bytes:
+    """Return text as bytes; half of a surrogate pair, which sqlite's own text cannot hold, stays as it is."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogatepass")
