@@ -5,16 +5,29 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.commands import options
 from evalkit.errors import UsageError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from evalkit.contamination.corpora import Training
+    from evalkit.contamination.index import Index
+    from evalkit.contamination.search import Sightings
+
 SUMMARY = "Measure how much of benchmarks is in a training text, as GPT-2 and GPT-3 did, document by document."
 EXAMPLES = """examples:
   evalkit contamination books/ --tasks lambada,wikitext103          raw text: one exact pass over it
+  evalkit contamination books/ --index books.index                  Bloom filters of its 8-grams, made once ...
+  evalkit contamination books.index --tasks lambada                 ... and asked without the corpus
   evalkit contamination corpora/books --tasks gpt3-paper --out reports/contamination
 """
 
@@ -24,10 +37,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "corpus", nargs="+", metavar="CORPUS",
         help="a corpus of `evalkit corpus build`, or text, JSONL, JSON, parquet, HTML, WARC and WET files, folders of "
-        "them, hf:ID[:CONFIG[:SPLIT]], 'world'",
+        "them, hf:ID[:CONFIG[:SPLIT]], 'world'; or an index of one",
     )  # fmt: skip
     parser.add_argument("--tasks", metavar="SUITE|TASK,...", help="benchmarks (default: all whose data is available)")
     parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data is")
+    parser.add_argument(
+        "--index", type=Path, metavar="FILE", help="make an index of the corpus, or use it if it exists"
+    )
     parser.add_argument("--out", type=Path, help="folder for the page, the table and the verdicts; a search continues")
     parser.add_argument("--column", default="text", help="column of the text in JSONL, parquet and datasets")
     parser.add_argument("--skip-bad", action="store_true", help="skip rows without text instead of ending at the first")
@@ -36,44 +52,95 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Search the corpus, print the table, write the files."""
-    import shutil
-
-    from evalkit.contamination import corpora, documents, page, search, verdicts
+    """Search the corpus or its index, print the table, write the files."""
+    from evalkit.contamination import documents, page, verdicts
     from evalkit.corpus.contamination import choose
 
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
     data = options.data(arguments)
     tasks = choose(options.names(arguments.tasks) if arguments.tasks else None, data)
+    index = _index(arguments)
     if not tasks:
+        if index:
+            return
         raise UsageError("no benchmark's data is available: give --tasks, --data NAME=PATH or EVALKIT_DATA=FOLDER")
-    training = corpora.open_training(
+    texts = documents.read(tasks, data, own=not arguments.no_own)
+    notes: list[str] = []
+    if index:
+        texts, notes = documents.findable(texts)
+    corpus, sightings = (
+        (index.about.corpus, index.sightings(documents.sought(texts)))
+        if index
+        else _search(arguments, documents.sought(texts))
+    )
+    findings = page.Findings(
+        corpus=corpus, documents=sightings.documents, words=sightings.words, bound=sightings.bound,
+        overlaps=[verdicts.judge(task, sightings) for task in texts], notes=notes,
+    )  # fmt: skip
+    page.show(findings, options.console())
+    if arguments.out:
+        files = page.write(findings, arguments.out, command=_command(arguments))
+        print(f"wrote {', '.join(map(str, files))}")
+
+
+def _index(arguments: argparse.Namespace) -> Index | None:
+    """Return the index that the corpus is, or that --index names, made if there is none yet; None without either."""
+    from evalkit.contamination import index
+
+    path = Path(arguments.corpus[0])
+    if len(arguments.corpus) == 1 and index.is_index(path):
+        if arguments.index:
+            raise UsageError(f"{path} is an index already; omit --index")
+        return index.open_index(path)
+    if arguments.index is None:
+        return None
+    training = _training(arguments)
+    if not arguments.index.exists():
+        made = index.build(training, arguments.index, jobs=_jobs(arguments))
+        print(f"wrote {made.path}: {made.about.runs:,} 8-grams in {made.path.stat().st_size:,} bytes")
+        return made
+    existing = index.open_index(arguments.index)
+    if existing.about.identity != training.identity:
+        raise UsageError(
+            f"{arguments.index} is the index of another corpus, {existing.about.corpus}, or of an earlier version of "
+            "this one; delete it, or give another --index"
+        )
+    return existing
+
+
+def _search(arguments: argparse.Namespace, values: Mapping[int, NDArray[np.uint64]]) -> tuple[str, Sightings]:
+    """Search the corpus itself; what is done so far stays in --out until it is finished."""
+    from evalkit.contamination import search
+
+    training = _training(arguments)
+    with ExitStack() as stack:
+        if arguments.out:
+            work = arguments.out / "unfinished"
+        else:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-")))
+        sightings = search.search(training, values, work, jobs=_jobs(arguments))
+        if arguments.out:
+            shutil.rmtree(work)
+    return training.name, sightings
+
+
+def _training(arguments: argparse.Namespace) -> Training:
+    from evalkit.contamination import corpora
+
+    return corpora.open_training(
         arguments.corpus, column=arguments.column, skip_bad=arguments.skip_bad, out=arguments.out
     )
-    texts = documents.read(tasks, data, own=not arguments.no_own)
-    with ExitStack() as stack:
-        work = (
-            arguments.out / "unfinished" if arguments.out
-            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evalkit-")))
-        )  # fmt: skip
-        jobs = arguments.jobs or os.cpu_count() or 1
-        sightings = search.search(training, documents.sought(texts), work, jobs=jobs)
-        findings = page.Findings(
-            corpus=training.name, documents=sightings.documents, words=sightings.words, bound=sightings.bound,
-            overlaps=[verdicts.judge(task, sightings) for task in texts],
-        )  # fmt: skip
-        page.show(findings, options.console())
-        if arguments.out:
-            files = page.write(findings, arguments.out, command=_command(arguments))
-            shutil.rmtree(work)
-            print(f"wrote {', '.join(map(str, files))}")
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    return arguments.jobs or os.cpu_count() or 1
 
 
 def _command(arguments: argparse.Namespace) -> str:
     """Return the command line that was parsed, but for what affects no figure."""
     parts = ["evalkit", "contamination", *arguments.corpus]
-    for name in ("tasks", "out"):
+    for name in ("index", "tasks", "out"):
         if getattr(arguments, name):
             parts += [f"--{name}", str(getattr(arguments, name))]
     for pair in arguments.data:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from evalkit.corpus.clean import clean
 from evalkit.corpus.word_hashes import GramSet, WordHasher, grams
 from evalkit.data.sources import DataPaths
-from evalkit.errors import DataError
+from evalkit.errors import DataError, UsageError
 from evalkit.harness import load
 from evalkit.harness.task import Task
 from evalkit.progress import progress
@@ -72,6 +72,24 @@ def read(tasks: Sequence[Task], data: DataPaths, *, own: bool = True) -> list[Ta
             texts.append(_read(task, data, hasher, own=own))
             bar.advance(1)
     return texts
+
+
+def findable(tasks: Sequence[TaskText]) -> tuple[list[TaskText], list[str]]:
+    """Return the tasks that an index of 8-grams can judge, and what a reader has to know.
+
+    Raises UsageError if there is none.
+    """
+    texts = [task for task in tasks if task.n >= OVERLAP_N]
+    notes = [
+        "The index holds 8-grams: a longer run counts as seen where all its 8-grams were, so no fewer documents are "
+        "dirty than a search of the corpus itself finds."
+    ]
+    if left_out := [f"{task.name} (N = {task.n})" for task in tasks if task.n < OVERLAP_N]:
+        message = f"An index of 8-grams does not have the shorter runs of {', '.join(left_out)}"
+        if not texts:
+            raise UsageError(f"{message}; give the corpus itself")
+        notes.append(f"{message}: left out.")
+    return texts, notes
 
 
 def texts_of(example: Example) -> list[str]:

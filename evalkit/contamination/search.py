@@ -63,7 +63,7 @@ def search(training: Training, values: Mapping[int, NDArray[np.uint64]], work: P
     begin(work, plan, "search")
     for n, hashes in values.items():
         if not (path := _values_path(work, n)).exists():
-            write_atomic(path, _as_bytes(hashes))
+            write_atomic(path, as_bytes(hashes))
     paths = process(training, work, _search_chunk, label="search", jobs=jobs)
     return _gather(paths, values)
 
@@ -107,6 +107,13 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any
     write_atomic(path, buffer.getvalue())
 
 
+def as_bytes(values: NDArray[np.uint64]) -> bytes:
+    """Return an array as the content of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
 def facts_of(file: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Return the facts that `save` wrote."""
     facts: dict[str, Any] = json.loads(file["facts"].tobytes())
@@ -128,12 +135,6 @@ def _sought(work: Path, plan: str) -> Mapping[int, GramSet]:
 
 def _values_path(work: Path, n: int) -> Path:
     return work / f"sought-{n:02d}.npy"
-
-
-def _as_bytes(values: NDArray[np.uint64]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    return buffer.getvalue()
 
 
 def _search_chunk(path: Path, chunk: Chunk, size: int) -> int:

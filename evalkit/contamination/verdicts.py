@@ -95,7 +95,8 @@ class Overlap:
 
 def judge(task: TaskText, sightings: Sightings) -> Overlap:
     """Return what was seen of a task."""
-    short, long = (_first_of(task.runs[n], sightings) for n in (OVERLAP_N, task.n))
+    short = _first_of(task.runs[OVERLAP_N], sightings)
+    long = _first_of(task.runs[task.n], sightings) if task.n in sightings.first else _whole(task, short)
     overlap_seen, overlap = _by_document(task, task.runs[OVERLAP_N], short >= 0)
     seen, runs = _by_document(task, task.runs[task.n], long >= 0)
     passages = _passages(task, long, sightings.sources)
@@ -117,6 +118,19 @@ def judge(task: TaskText, sightings: Sightings) -> Overlap:
 def _first_of(runs: Runs, sightings: Sightings) -> NDArray[np.int64]:
     """Return the first document of the corpus, or -1, for each run of the texts in their order."""
     return sightings.first_of(runs.values, n=runs.n)[runs.places]
+
+
+def _whole(task: TaskText, short: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return 0 for each run of N words all of whose 8-grams were seen, else -1, for an index that has no others.
+
+    They may have been seen in different places, so that no fewer runs count than a search of the corpus finds.
+    """
+    assert task.n >= OVERLAP_N, "a run of fewer words has no 8-gram"
+    width = task.n - OVERLAP_N + 1
+    inner, outer = task.runs[OVERLAP_N].bounds, task.runs[task.n].bounds
+    places = np.arange(outer[-1]) + np.repeat(inner[:-1] - outer[:-1], np.diff(outer))
+    counts = np.concatenate([[0], np.cumsum(short >= 0)])
+    return np.where(counts[places + width] - counts[places] == width, 0, -1)
 
 
 def _by_document(task: TaskText, runs: Runs, seen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
