@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from evalkit.data.rows import choice_of, texts_of
@@ -27,6 +27,9 @@ Type = Literal["multiple_choice", "schema", "language_modeling"]
 # The protocols, which are also the words of --tasks for all tasks under them.
 CORE, FIXED = "core", "core-fixed"
 PREFIX = "core_"
+
+# The key of a task's entry in a run's manifest: its label, the number of documents in its file, its baselines by table.
+NOTE = "core"
 
 # A task's label in core.yaml -> its type and family (Li et al. 2024, appendix G).
 TASKS: Mapping[str, tuple[Type, str]] = {
@@ -108,8 +111,9 @@ class CoreTask(ImportedTask):
             raise UsageError(f"--shots paper: leave --shots out for the {bundled.shots} shots of CORE's {self.label}")
         if any(shots):
             draws.check(max(shots))
+        about = {"label": self.label, "documents": len(rows), "baselines": dict(bundled.baselines)}
         return Loaded(
-            task=self, name=name, protocol=protocol,
+            task=replace(self, notes={NOTE: about}), name=name, protocol=protocol,
             documents=[(Document(id=str(i), row=rows[i]), example) for i, example in enumerate(limited)],
             pool=Pool(self.name), data=self.source.fingerprint("test", data),
             rules=BoundaryRules(draws=draws) if name == FIXED else NanochatRules(draws=draws),
