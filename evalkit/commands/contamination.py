@@ -29,6 +29,7 @@ EXAMPLES = """examples:
   evalkit contamination books/ --index books.index                  Bloom filters of its 8-grams, made once ...
   evalkit contamination books.index --tasks lambada                 ... and asked without the corpus
   evalkit contamination corpora/books --tasks gpt3-paper --out reports/contamination
+  evalkit contamination corpora/books --tasks lambada,piqa --runs runs/mine     scores on clean and dirty documents
 """
 
 
@@ -44,6 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--index", type=Path, metavar="FILE", help="make an index of the corpus, or use it if it exists"
     )
+    parser.add_argument(
+        "--runs", nargs="+", type=Path, default=[], metavar="RUN",
+        help="stored runs: their scores on clean and on dirty documents",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder for the page, the table and the verdicts; a search continues")
     parser.add_argument("--column", default="text", help="column of the text in JSONL, parquet and datasets")
     parser.add_argument("--skip-bad", action="store_true", help="skip rows without text instead of ending at the first")
@@ -53,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Search the corpus or its index, print the table, write the files."""
-    from evalkit.contamination import documents, page, verdicts
+    from evalkit.contamination import documents, page, scores, verdicts
     from evalkit.corpus.contamination import choose
 
     if arguments.jobs is not None and arguments.jobs < 1:
@@ -74,9 +79,11 @@ def run(arguments: argparse.Namespace) -> None:
         if index
         else _search(arguments, documents.sought(texts))
     )
+    overlaps = [verdicts.judge(task, sightings) for task in texts]
     findings = page.Findings(
         corpus=corpus, documents=sightings.documents, words=sightings.words, bound=sightings.bound,
-        overlaps=[verdicts.judge(task, sightings) for task in texts], notes=notes,
+        overlaps=overlaps, notes=notes,
+        splits=[split for folder in arguments.runs for split in scores.splits(folder, overlaps)],
     )  # fmt: skip
     page.show(findings, options.console())
     if arguments.out:
@@ -143,6 +150,7 @@ def _command(arguments: argparse.Namespace) -> str:
     for name in ("index", "tasks", "out"):
         if getattr(arguments, name):
             parts += [f"--{name}", str(getattr(arguments, name))]
+    parts += ["--runs", *map(str, arguments.runs)] if arguments.runs else []
     for pair in arguments.data:
         parts += ["--data", pair]
     parts += ["--column", arguments.column] if arguments.column != "text" else []

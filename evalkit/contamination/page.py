@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit import sinks
-from evalkit.contamination import texts
+from evalkit.contamination import figure, texts
+from evalkit.contamination.scores import Split
 from evalkit.contamination.verdicts import Overlap
 from evalkit.files import make_folder, write_atomic
+from evalkit.report.figures import canvas
 
 # Passages that a page lists for each task, and the characters of one.
 _LISTED, _CHARACTERS = 5, 200
@@ -27,11 +29,18 @@ _LEGEND = (
 )
 
 
+_SCORES = (
+    "K: shots. Clean - dirty: with its 95% interval, of two sets of different documents; p: that both have one score "
+    "(Fisher's exact test for right and wrong, else Welch's t), for each task by itself. Change: of the clean score "
+    "relative to that of all documents (Brown et al. 2020, appendix C)."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """What was found in a corpus. documents, words: of the corpus. bound: of the chance that a run is falsely seen.
 
-    notes: what a reader has to know besides.
+    splits: scores of runs. notes: what a reader has to know besides.
     """
 
     corpus: str
@@ -39,6 +48,7 @@ class Findings:
     words: int
     bound: float
     overlaps: Sequence[Overlap]
+    splits: Sequence[Split] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -55,6 +65,12 @@ def show(findings: Findings, console: Console) -> None:
     console.print(Text(findings.heading))
     _print(console, list(texts.COLUMNS), [[cell(o) for cell in texts.COLUMNS.values()] for o in findings.overlaps])
     console.print(Text(_LEGEND, style="dim"))
+    for model in dict.fromkeys(split.model for split in findings.splits):
+        console.print(Text(f"\n{model}", style="bold"))
+        rows = [[cell(s) for cell in texts.SCORES.values()] for s in findings.splits if s.model == model]
+        _print(console, list(texts.SCORES), rows)
+    if findings.splits:
+        console.print(Text(_SCORES, style="dim"))
     for note in findings.notes:
         console.print(Text(note, style="yellow"))
 
@@ -69,12 +85,17 @@ def _print(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def write(findings: Findings, out: Path, *, command: str) -> list[Path]:
-    """Write contamination.md, .csv and .json into a folder, and return their paths. Raises StoreError, DiskError."""
+    """Write the page, the tables and the figure into a folder, and return their paths. Raises StoreError, DiskError."""
+    drawn = canvas.render(made) if (made := figure.figure(findings.splits)) else None
     files: dict[str, str | bytes] = {
-        "contamination.md": "\n".join(_lines(findings, command)) + "\n",
+        "contamination.md": "\n".join(_lines(findings, command, drawn)) + "\n",
         "contamination.csv": texts.as_csv(findings.overlaps),
-        "contamination.json": texts.as_json(findings.overlaps, _facts(findings)),
+        "contamination.json": texts.as_json(findings.overlaps, findings.splits, _facts(findings)),
     }
+    if findings.splits:
+        files["scores.csv"] = texts.scores_csv(findings.splits)
+    if drawn:
+        files |= {"clean.svg": drawn.svg, "clean.png": drawn.png}
     make_folder(out)
     for name, body in files.items():
         write_atomic(out / name, body)
@@ -88,13 +109,20 @@ def _facts(findings: Findings) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-def _lines(findings: Findings, command: str) -> Iterator[str]:
+def _lines(findings: Findings, command: str, drawn: canvas.Drawn | None) -> Iterator[str]:
     yield from ["# Contamination", "", f"Made by {sinks.markdown_code(command)}.", ""]
     yield from [f"{sinks.markdown(findings.heading)}.", "", _LEGEND, ""]
     yield from [f"{sinks.markdown(note)}\n" for note in findings.notes]
     rows = [[cell(overlap) for cell in texts.FULL.values()] for overlap in findings.overlaps]
     yield from sinks.markdown_table(list(texts.FULL), rows)
     yield from ["", "contamination.csv has the verdict on every document.", ""]
+    if findings.splits:
+        yield from ["## Scores", ""]
+        if drawn:
+            yield from [f"[![{drawn.figure.title}](clean.png)](clean.svg)", "", drawn.figure.caption, ""]
+        yield from [_SCORES, ""]
+        scores = [[cell(split) for cell in texts.FULL_SCORES.values()] for split in findings.splits]
+        yield from [*sinks.markdown_table(list(texts.FULL_SCORES), scores, left=3), ""]
     for overlap in findings.overlaps:
         if overlap.dirty:
             yield from _passages(overlap)
