@@ -15,6 +15,7 @@ from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.forecasts.sealed import Sealed
+    from evalkit.report.pages.compact import Paper
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ EXAMPLES = """examples:
   evalkit report old/nano new/nano --out reports/both --label old/nano=before --label new/nano=after
   evalkit report runs --out reports/mine --forecasts forecasts      with a ledger of sealed forecasts
   evalkit report runs --out reports/qa --family qa --metric exact_match
+  evalkit report runs --out paper --latex compact --shots 0 --width column     a table and PDF figures, 3.25 in wide
 """
 
 
@@ -51,6 +53,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
     parser.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
+    _configure_paper(parser)
+
+
+def _configure_paper(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--latex", choices=("full", "compact"), default="full",
+        help="tables.tex: every table of the page, or one of tasks by models that fits --width (default: full)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--width", default="", metavar="WIDTH",
+        help="of paper: column (3.25 in), page (6.75 in) or inches; also writes the figures as PDF that wide "
+        "(default with --latex compact: page)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shots", default="", help="of the compact table: numbers of examples (default: each task's fewest)"
+    )
+    parser.add_argument(
+        "--interval", choices=("half", "ends"), default="half",
+        help="in the compact table: ± half the 95%% interval's width, or its ends (default: half)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int | None:
@@ -61,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int | None:
     from evalkit.report.selection import select
 
     require("matplotlib", "reports")
+    paper = _paper(arguments)
     measured, problems = measurements.read(arguments.runs)
     for problem in problems:
         log.warning("left out: %s: %s", problem.path, problem.reason)
@@ -80,11 +103,27 @@ def run(arguments: argparse.Namespace) -> int | None:
         log.warning("%s: %s", problem.path, problem.reason)
     for warning in content.warnings:
         log.warning("%s", warning)
-    files = writing.write(arguments.out, content, selection)
+    files = writing.write(arguments.out, content, selection, paper=paper, compact=arguments.latex == "compact")
     if content.missing:
         print(f"no figure of {', '.join(name for name, _ in content.missing)} (report.md says what each would take)")
     print(f"wrote {len(files)} files to {arguments.out}; open {arguments.out / 'report.html'}")
     return None
+
+
+def _paper(arguments: argparse.Namespace) -> Paper | None:
+    """Return what is set on paper; None where nothing is. Raises UsageError for options that have no effect."""
+    from evalkit.errors import UsageError
+    from evalkit.report.pages.compact import Paper
+    from evalkit.report.pages.typesetting import inches
+
+    compact = arguments.latex == "compact"
+    for name, given in (("--shots", arguments.shots), ("--interval", arguments.interval != "half")):
+        if given and not compact:
+            raise UsageError(f"{name} is for the compact table: add --latex compact")
+    if not compact and not arguments.width:
+        return None
+    shots = options.integers(arguments.shots, "--shots") if arguments.shots else ()
+    return Paper(width=inches(arguments.width or "page"), shots=shots, ends=arguments.interval == "ends")
 
 
 def _ledger(folder: Path) -> list[tuple[Path, Sealed]]:
@@ -124,7 +163,8 @@ def _command(arguments: argparse.Namespace) -> str:
         parts += ["--title", arguments.title]
     for label in arguments.label:
         parts += ["--label", label]
-    for name in ("predict", "forecasts", "family", "metric"):
-        if getattr(arguments, name):
+    defaults = {"latex": "full", "interval": "half"}
+    for name in ("predict", "forecasts", "family", "metric", "latex", "width", "shots", "interval"):
+        if getattr(arguments, name) and getattr(arguments, name) != defaults.get(name):
             parts += [f"--{name}", str(getattr(arguments, name))]
     return shlex.join(parts)

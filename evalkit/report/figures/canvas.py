@@ -21,6 +21,7 @@ SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 WIDTH, HEIGHT = 3.6, 2.8  # inches of one panel
+_LEAST, _ROWS = 3.0, 3  # on paper: inches of the narrowest panel, and the rows of panels that a page holds
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.56, 0.14, 0.50, 0.36  # inches around its axes
 _LABELS = 1.14  # inches kept free at the right for direct labels
 _TEXT = 8.5
@@ -56,6 +57,7 @@ STYLE: dict[str, Any] = {
     "lines.markersize": 4.0,
     "figure.facecolor": "white",
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # fonts are embedded as TrueType; journals refuse Type 3
 }
 
 
@@ -100,24 +102,39 @@ def render(figure: Figure) -> Drawn:
     return Drawn(figure=figure, svg=svg, png=png, panels=named)
 
 
-def _compose(panels: Sequence[Panel]) -> Any:
-    """Lay panels out in rows of at most three, all of one size."""
+def pdf(figure: Figure, *, width: float) -> list[bytes]:
+    """Draw a figure `width` inches wide as PDF with embedded fonts: a file for every three rows of panels."""
+    matplotlib = require("matplotlib", "figures")
+    columns = max(1, min(int(width / _LEAST), len(figure.panels)))
+    most = columns * _ROWS
+    files = []
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}):
+        for start in range(0, len(figure.panels), most):
+            out = io.BytesIO()
+            drawn = _compose(figure.panels[start : start + most], columns=columns, panel=width / columns)
+            drawn.savefig(out, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+            files.append(out.getvalue())
+    return files
+
+
+def _compose(panels: Sequence[Panel], *, columns: int | None = None, panel: float = WIDTH) -> Any:
+    """Lay panels out in rows of `columns` (at most three), all of one size. panel: the width of one, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
-    columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
+    columns = columns or (2 if len(panels) in (2, 4) else min(3, len(panels)))
     rows = -(-len(panels) // columns)
-    width, height = columns * WIDTH, rows * HEIGHT
+    width, height = columns * panel, rows * HEIGHT
     canvas = Canvas(figsize=(width, height))
     FigureCanvasAgg(canvas)
-    for i, panel in enumerate(panels):
+    for i, content in enumerate(panels):
         row, column = divmod(i, columns)
-        right = _LABELS if panel.labels else _RIGHT
-        left, bottom = column * WIDTH + _LEFT, (rows - 1 - row) * HEIGHT + _BOTTOM
-        box = (left / width, bottom / height, (WIDTH - _LEFT - right) / width, (HEIGHT - _BOTTOM - _TOP) / height)
+        right = _LABELS if content.labels else _RIGHT
+        left, bottom = column * panel + _LEFT, (rows - 1 - row) * HEIGHT + _BOTTOM
+        box = (left / width, bottom / height, (panel - _LEFT - right) / width, (HEIGHT - _BOTTOM - _TOP) / height)
         axes = canvas.add_axes(box)
-        axes.set_title(panel.title, x=-0.4 / (WIDTH - _LEFT - right))
-        panel.draw(axes)
+        axes.set_title(content.title, x=-0.4 / (panel - _LEFT - right))
+        content.draw(axes)
     return canvas
 
 

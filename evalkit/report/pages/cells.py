@@ -12,6 +12,7 @@ _TEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
     | {">": r"\textgreater{}", "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "≥": r"$\ge$", "≤": r"$\le$"}
+    | {"↓": r"$\downarrow$", "→": r"$\to$", "…": r"\ldots{}"}
     | {"α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "ρ": r"$\rho$", "τ": r"$\tau$", "\n": " "}
 )
 

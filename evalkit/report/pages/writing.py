@@ -10,8 +10,11 @@ from pathlib import Path
 
 from evalkit import sinks
 from evalkit.files import make_folder, write_atomic
+from evalkit.report.figures import canvas
 from evalkit.report.measurements import Measurement, last_checkpoints
 from evalkit.report.pages import cells, page
+from evalkit.report.pages.compact import Paper
+from evalkit.report.pages.compact import latex as compact_table
 from evalkit.report.pages.page import Content
 from evalkit.report.selection import Selection
 
@@ -22,17 +25,26 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def write(out: Path, content: Content, selection: Selection) -> list[Path]:
-    """Write the files of a report and return their paths. Raises StoreError where the folder cannot be written."""
+def write(
+    out: Path, content: Content, selection: Selection, *, paper: Paper | None = None, compact: bool = False
+) -> list[Path]:
+    """Write the files of a report and return their paths. Raises StoreError where the folder cannot be written.
+
+    paper: also write the figures as PDF of its width. compact: tables.tex is one table for that paper.
+    """
     files: dict[str, str | bytes] = {
         "report.html": page.html(content),
         "report.md": markdown(content),
-        "tables.tex": latex(content),
+        "tables.tex": latex(content, compact_table(selection, paper) if compact and paper else ""),
         "results.csv": long_form(selection),
     }
     for drawn in content.figures:
-        files[f"figures/{drawn.figure.name}.svg"] = drawn.svg
-        files[f"figures/{drawn.figure.name}.png"] = drawn.png
+        name = drawn.figure.name
+        files[f"figures/{name}.svg"] = drawn.svg
+        files[f"figures/{name}.png"] = drawn.png
+        sheets = canvas.pdf(drawn.figure, width=paper.width) if paper else []
+        for i, sheet in enumerate(sheets, start=1):
+            files[f"figures/{name}{f'-{i}' if len(sheets) > 1 else ''}.pdf"] = sheet
     make_folder(out / "figures")
     for name, body in files.items():
         write_atomic(out / name, body)
@@ -70,11 +82,13 @@ def markdown(content: Content) -> str:
     return "\n".join(out)
 
 
-def latex(content: Content) -> str:
-    """Return the tables as LaTeX."""
-    head = [
-        "% Made by: " + " ".join(content.command.split()),
-        "% Needs \\usepackage{booktabs,longtable}; the tables are wide: \\usepackage{pdflscape} may help.",
+def latex(content: Content, table: str = "") -> str:
+    """Return the tables as LaTeX, or a given one."""
+    head = ["% Made by: " + " ".join(content.command.split())]
+    if table:
+        return "\n".join([*head, "% Needs \\usepackage{booktabs,array}.", "", table])
+    head += [
+        "% Needs \\usepackage{booktabs,longtable}. The tables are wide; `--latex compact` makes one that fits a page.",
         "",
     ]
     return "\n".join([*head, *(cells.latex(table) + "\n" for table in [*content.tables, *content.fits])])
