@@ -13,6 +13,14 @@ from evalkit.model import precision, resolve
 from evalkit.model.config import GPT1, GPT2, LADDER
 
 
+@pytest.fixture(autouse=True)
+def hardware():
+    """What is said of the hardware is asked again, and not kept for other tests."""
+    precision.multiplies_bf16.cache_clear()
+    yield
+    precision.multiplies_bf16.cache_clear()
+
+
 @pytest.mark.parametrize("flags", ["fpu avx512_bf16 sse", "flags : amx_bf16", "Features : fp asimd bf16"])
 def test_wide_models_are_bf16_where_the_processor_has_it(monkeypatch, flags):
     monkeypatch.setattr(Path, "read_text", lambda self, **options: flags)
@@ -20,9 +28,10 @@ def test_wide_models_are_bf16_where_the_processor_has_it(monkeypatch, flags):
     assert {precision.default_dtype(config, "cpu") for config in LADDER.values()} == {"fp32"}
 
 
-def test_elsewhere_all_are_fp32(monkeypatch):
+def test_elsewhere_all_are_fp32_trainings_too(monkeypatch):
     monkeypatch.setattr(Path, "read_text", lambda self, **options: "fpu avx512f bf16x sse")
-    assert precision.default_dtype(GPT2["117M"], "cpu") == "fp32"
+    assert precision.default_dtype(GPT2["117M"], "cpu") == precision.training_dtype("cpu") == "fp32"
+    precision.multiplies_bf16.cache_clear()
 
     def absent(self, **options):
         raise FileNotFoundError

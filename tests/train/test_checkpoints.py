@@ -159,7 +159,7 @@ def test_parts_and_recomputation_change_rounding_only(changes, words, tmp_path):
 
 def test_tensorboard_is_asked_for_before_any_work(words, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
-    with pytest.raises(UsageError, match="needs the package tensorboard"):
+    with pytest.raises(UsageError, match="need the package tensorboard"):
         train(CONFIG, *words, tmp_path / "out", surroundings=Surroundings(tensorboard=True))
     assert not (tmp_path / "out").exists()
 
