@@ -298,7 +298,8 @@ def forecast(
     """
     from evalkit.forecasts.observations import Target
     from evalkit.forecasts.scoring import score
-    from evalkit.report import forecasting, measurements, tables
+    from evalkit.report import forecasting, measurements
+    from evalkit.report.imports import tables
     from evalkit.report.observed import observations
     from evalkit.report.selection import select
 

@@ -17,8 +17,8 @@ from evalkit.forecasts.observations import Forecast
 from evalkit.forecasts.scoring import Scored
 from evalkit.forecasts.sealed import Sealed
 from evalkit.forecasts.sealed import write as write_sealed
-from evalkit.report import forecast_terminal
 from evalkit.report.forecasting import target_name
+from evalkit.report.terminal import forecasts as forecast_terminal
 from evalkit.types import Record, Result
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Results(Sequence[Result]):
         return run_table.markdown(self._results, all_metrics=all_metrics, levels=levels)
 
     def __repr__(self) -> str:
-        from evalkit.report import run_terminal
+        from evalkit.report.terminal import runs as run_terminal
 
         return _printed(lambda console: run_terminal.show(self._results, console))
 

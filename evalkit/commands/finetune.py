@@ -83,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Fine-tune, or score a stored model again; print the table. Return 1 if too many items failed."""
     from evalkit.engine.open import check_device
     from evalkit.model.precision import training_dtype
-    from evalkit.report import run_table, run_terminal
+    from evalkit.report import run_table
+    from evalkit.report.terminal import runs as run_terminal
 
     allowed = options.share(arguments.max_failed, "--max-failed")
     arguments.dtype = arguments.dtype or training_dtype(arguments.device)

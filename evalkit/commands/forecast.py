@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _forecast(arguments: argparse.Namespace) -> None:
     from evalkit.files import make_folder
     from evalkit.forecasts import sealed
-    from evalkit.report import forecast_terminal, forecasting
+    from evalkit.report import forecasting
+    from evalkit.report.terminal import forecasts as forecast_terminal
 
     if arguments.json:
         raise UsageError("--json belongs to evalkit forecast score; the forecast itself is written by --out")
@@ -89,7 +90,8 @@ def _forecast(arguments: argparse.Namespace) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
     from evalkit.forecasts import scoring, sealed
-    from evalkit.report import forecast_terminal, observed
+    from evalkit.report import observed
+    from evalkit.report.terminal import forecasts as forecast_terminal
 
     if len(arguments.runs) < 3 or arguments.at or arguments.hold_out or arguments.out:
         raise UsageError("expected: evalkit forecast score FILE RUN..., with --figure and --json as its options")

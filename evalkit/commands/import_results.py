@@ -12,7 +12,7 @@ from evalkit.errors import DataError, UsageError
 from evalkit.runs.remote import Url, place
 
 if TYPE_CHECKING:
-    from evalkit.report.layout import Layout
+    from evalkit.report.imports.layout import Layout
     from evalkit.report.measurements import Measurement
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, check, write; every wrong cell is listed before anything is written."""
-    from evalkit.report import model_facts, tables
     from evalkit.report.identity import tell_apart
+    from evalkit.report.imports import model_facts, tables
 
     if arguments.out.suffix.lower() not in tables.SUFFIXES:
         raise UsageError(f"--out {arguments.out}: expected a name that ends with {', '.join(tables.SUFFIXES)}")
@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _read(paths: Sequence[Path | Url], layout: Layout) -> list[Measurement]:
     """Read all files; tables by the layout. Raises DataError where a cell is wrong or a file cannot be read."""
-    from evalkit.report import measurements, tables
+    from evalkit.report import measurements
+    from evalkit.report.imports import tables
 
     found: list[Measurement] = []
     faults: list[str] = []
@@ -98,7 +99,7 @@ def _read(paths: Sequence[Path | Url], layout: Layout) -> list[Measurement]:
 
 
 def _layout(arguments: argparse.Namespace) -> Layout:
-    from evalkit.report.layout import Layout
+    from evalkit.report.imports.layout import Layout
 
     return Layout(
         names=_pairs(arguments.map, "--map"), constants=_pairs(arguments.set, "--set"), wide=tuple(arguments.wide)

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the table of models, or one model's records."""
     from evalkit.model import resolve
-    from evalkit.report import models
+    from evalkit.report.terminal import models
     from evalkit.train.presets import MODERN, PRESETS
 
     if arguments.name is None:

@@ -47,7 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Compare ladders and print the plan."""
     from evalkit.files import write_atomic
     from evalkit.forecasts import design
-    from evalkit.report import forecasting, plan_terminal
+    from evalkit.report import forecasting
+    from evalkit.report.terminal import plans as plan_terminal
 
     target = forecasting.target_of(arguments.target, option="--target")
     if arguments.worlds < 2:

@@ -177,7 +177,8 @@ class _Outcome:
 
 def _print_results(outcome: _Outcome, arguments: argparse.Namespace) -> None:
     from evalkit.files import write_atomic
-    from evalkit.report import run_table, run_terminal
+    from evalkit.report import run_table
+    from evalkit.report.terminal import runs as run_terminal
 
     columns = {"all_metrics": arguments.all_metrics, "levels": arguments.levels, "allowed": outcome.allowed}
     run_terminal.show(outcome.results, options.console(), **columns)

@@ -97,7 +97,7 @@ def _list(tasks: Sequence[Task], arguments: argparse.Namespace) -> None:
     from rich.text import Text
 
     from evalkit.harness import catalog
-    from evalkit.report import tasks as listing
+    from evalkit.report.terminal import tasks as listing
 
     console = options.console()
     entries = listing.entries(tasks, options.data(arguments))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -31,22 +31,30 @@ _DRIFTS = tuple(
 )
 
 
-def ends(observations: Sequence[Observation], kinds: Mapping[SeriesKey, Unit]) -> tuple[list[Observation], list[float]]:
-    """Return the last observation of each training in each series, and the score that stands for each (NaN: its own).
-
-    kinds: the unit of each series.
+def histories(observations: Iterable[Observation]) -> list[list[Observation]]:
+    """Return the observations of each training in each series, in the order of its checkpoints.
 
     Left out are models that were not trained (no tokens, no compute), and series in which a training was not measured
     at its end: an early checkpoint is not a smaller model.
     """
-    histories: dict[tuple[object, ...], list[Observation]] = {}
+    by_training: dict[tuple[object, ...], list[Observation]] = {}
     last: dict[tuple[object, ...], float] = {}
     for o in observations:
         if o.tokens != 0 and o.compute != 0:
-            histories.setdefault((o.series, o.training), []).append(o)
+            by_training.setdefault((o.series, o.training), []).append(o)
             last[o.training] = max(o.progress, last.get(o.training, 0.0))
-    chosen = [sorted(history, key=lambda o: o.progress) for history in histories.values()]
-    chosen = [history for history in chosen if history[-1].progress == last[history[-1].training]]
+    chosen = [sorted(history, key=lambda o: o.progress) for history in by_training.values()]
+    return [history for history in chosen if history[-1].progress == last[history[-1].training]]
+
+
+def smoothed_ends(
+    observations: Sequence[Observation], kinds: Mapping[SeriesKey, Unit]
+) -> tuple[list[Observation], list[float]]:
+    """Return the last observation of each training in each series, and the score that stands for each (NaN: its own).
+
+    kinds: the unit of each series.
+    """
+    chosen = histories(observations)
     scores = np.full(len(chosen), np.nan)
     for unit in ("share", "ratio"):
         places = [i for i, history in enumerate(chosen) if kinds[history[-1].series] == unit]

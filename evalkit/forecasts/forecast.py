@@ -11,7 +11,7 @@ from evalkit.errors import UsageError
 from evalkit.forecasts import bands, stacking
 from evalkit.forecasts.backtests import Guess, backtests, guesses
 from evalkit.forecasts.bands import Factors
-from evalkit.forecasts.checkpoints import ends
+from evalkit.forecasts.checkpoints import smoothed_ends
 from evalkit.forecasts.ladders import MIN_SIZES, Ladder, ladder, places, units
 from evalkit.forecasts.lines import largest
 from evalkit.forecasts.links import Array, Unit
@@ -36,7 +36,7 @@ def forecast(observations: Iterable[Observation], *, targets: Sequence[Target]) 
         raise UsageError("a forecast needs at least one target")
     given = checked(observations)
     kinds = units(given)
-    last, smoothed = ends(given, kinds)
+    last, smoothed = smoothed_ends(given, kinds)
     groups: dict[Unit, dict[str, list[int]]] = {}
     for i, o in enumerate(last):
         groups.setdefault(kinds[o.series], {}).setdefault(o.family, []).append(i)

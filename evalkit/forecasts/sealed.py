@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from evalkit import __version__
 from evalkit.errors import StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json, write_atomic
+from evalkit.forecasts.checkpoints import histories
 from evalkit.forecasts.observations import Forecast, Observation, SeriesKey, Target
 from evalkit.forecasts.predictive import Predictive
 
@@ -104,16 +105,11 @@ def sealed(
     return _parsed(_sealed_json(content), Path("forecast"))
 
 
-def ends(observations: Sequence[Observation]) -> dict[SeriesKey, list[Observation]]:
+def ends(observations: Iterable[Observation]) -> dict[SeriesKey, list[Observation]]:
     """Return the last checkpoint of each training in each series, by compute or size."""
-    last: dict[tuple[SeriesKey, object], Observation] = {}
-    for observation in observations:
-        place = (observation.series, observation.training)
-        if place not in last or observation.progress >= last[place].progress:
-            last[place] = observation
     series: dict[SeriesKey, list[Observation]] = {}
-    for (key, _), observation in last.items():
-        series.setdefault(key, []).append(observation)
+    for *_, last in histories(observations):
+        series.setdefault(last.series, []).append(last)
     return {key: sorted(points, key=lambda o: (o.flops or 0.0, o.parameters)) for key, points in series.items()}
 
 

@@ -51,7 +51,7 @@ def _reason(error: float, same: float) -> str:
         return (
             f'series like it are no better than "same" on the sizes observed (itself: off by {error:.3g}, {same:.3g})'
         )
-    return f'no better than "same" on the sizes observed: off by {error:.3g}, "same" by {same:.3g}'
+    return f'no better than "same" on the sizes observed: off by {error:.3g}, "same" by {round(same, 9):.3g}'
 
 
 def _compared(test: Backtest, weights: Weights) -> tuple[Array, Array, Array]:

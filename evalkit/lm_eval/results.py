@@ -15,7 +15,8 @@ from typing import Any
 
 from evalkit.errors import StoreError
 from evalkit.lm_eval.schema import ResultsFile, TaskResults, is_results, parse
-from evalkit.report import benchmarks, published
+from evalkit.report import published
+from evalkit.report.imports import benchmarks
 from evalkit.report.measurements import Measurement, ModelFacts, Provenance, interval_of
 from evalkit.stats.intervals import NORMAL
 

@@ -10,7 +10,7 @@ from evalkit.forecasts.forecast import forecast
 from evalkit.forecasts.observations import Target
 from evalkit.forecasts.scoring import Scored, score
 from evalkit.forecasts.sealed import Sealed, sealed
-from evalkit.report import columns
+from evalkit.report.imports import columns
 from evalkit.report.observed import digests, observations
 from evalkit.report.selection import Selection
 

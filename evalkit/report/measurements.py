@@ -185,7 +185,7 @@ READERS: Registry[ResultReader] = Registry(
 TableReader = Callable[[Path], Iterable[Measurement]]
 TABLES: Registry[TableReader] = Registry(
     "table reader",
-    dict.fromkeys((".csv", ".tsv", ".parquet"), later("evalkit.report.tables:measured")),
+    dict.fromkeys((".csv", ".tsv", ".parquet"), later("evalkit.report.imports.tables:measured")),
     group="evalkit.table_readers",
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evalkit.files import hash_files
 from evalkit.forecasts.observations import Observation
-from evalkit.report import benchmarks
+from evalkit.report.imports import benchmarks
 from evalkit.report.measurements import Measurement
 from evalkit.report.selection import Selection
 

@@ -14,7 +14,7 @@ from scipy.stats import multivariate_normal
 
 from evalkit.forecasts import bands, laws, shrunken, stacking
 from evalkit.forecasts.backtests import backtests, trend
-from evalkit.forecasts.checkpoints import ends
+from evalkit.forecasts.checkpoints import smoothed_ends
 from evalkit.forecasts.ladders import Ladder, ladder, places, score, units
 from evalkit.forecasts.links import LINKS, ODDS
 from evalkit.forecasts.observations import Observation, Target
@@ -24,7 +24,7 @@ from tests.benchmarks.simulated_ladders import ladder as simulated
 
 
 def ends_of(observations):
-    return ends(observations, units(observations))
+    return smoothed_ends(observations, units(observations))
 
 
 def of(observations) -> Ladder:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from evalkit.model import resolve, weights
-from evalkit.report import models
+from evalkit.report.terminal import models
 from tests.model.formats import test_dcp, test_nanochat, trainers
 
 _CHARACTERS = len(set(trainers.TEXT))

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from evalkit.report import run_table, run_terminal
+from evalkit.report import run_table
+from evalkit.report.terminal import runs as run_terminal
 from evalkit.types import Result
 
 OURS = Result(

@@ -13,9 +13,10 @@ import pytest
 
 from evalkit.cli import main
 from evalkit.errors import DataError, UsageError
-from evalkit.report import measurements, tables
-from evalkit.report.columns import COLUMNS
-from evalkit.report.layout import Layout
+from evalkit.report import measurements
+from evalkit.report.imports import tables
+from evalkit.report.imports.columns import COLUMNS
+from evalkit.report.imports.layout import Layout
 from evalkit.report.selection import select
 
 LONG = """model,family,params,tokens,flops,step,seed,task,metric,value,n,standard error,loss,num_fewshot

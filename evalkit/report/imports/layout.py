@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evalkit.errors import UsageError, unknown
-from evalkit.report import benchmarks
-from evalkit.report.columns import COLUMNS, column_of, is_missing
+from evalkit.report.imports import benchmarks
+from evalkit.report.imports.columns import COLUMNS, column_of, is_missing
 
 Row = Mapping[str, Any]  # by the file's headers
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from evalkit.data.readers import read_sheet
 from evalkit.errors import DataError, unknown
-from evalkit.report.layout import Layout, columns_of, long_rows
+from evalkit.report.imports.layout import Layout, columns_of, long_rows
+from evalkit.report.imports.tables import check, parsed
 from evalkit.report.measurements import Measurement
-from evalkit.report.tables import check, parsed
 
 # Our columns -> the fields of ModelFacts.
 _FACTS = {

@@ -20,9 +20,9 @@ from evalkit.data.readers import read_sheet, read_tables
 from evalkit.errors import DataError, UsageError
 from evalkit.extras import require
 from evalkit.files import digest, write_atomic
-from evalkit.report import benchmarks
-from evalkit.report.columns import COLUMNS, is_missing
-from evalkit.report.layout import Cell, Layout, Row, columns_of, long_rows, patterns_of
+from evalkit.report.imports import benchmarks
+from evalkit.report.imports.columns import COLUMNS, is_missing
+from evalkit.report.imports.layout import Cell, Layout, Row, columns_of, long_rows, patterns_of
 from evalkit.report.measurements import Measurement, ModelFacts, interval_of
 from evalkit.stats.intervals import NORMAL, binomial
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from evalkit.forecasts.design import Advice, Outcome, Plan
 from evalkit.forecasts.observations import Target
-from evalkit.report.forecast_terminal import table, wrapped
 from evalkit.report.forecasting import flops, short, target_name
 from evalkit.report.run_table import figure
+from evalkit.report.terminal.forecasts import table, wrapped
 
 
 def plan(advice: Advice) -> str:

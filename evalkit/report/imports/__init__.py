@@ -1,0 +1,1 @@
+"""Results of others: long tables of any headers, checked cell by cell, and what published names say."""
