@@ -7,6 +7,7 @@ the task was asked. Other models of the same name are distinguished by the part 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -21,6 +22,7 @@ from evalkit.runs.signature import Signature
 Key = TypeVar("Key", bound=Hashable)
 Way = tuple[tuple[str, str], ...]  # how a task was asked: names and values
 
+_SETTINGS = re.compile(r"[0-9a-f]{8}")
 # Parts of a signature that say which model ran, not how the task was asked.
 _OF_THE_MODEL = ("model", "dtype", "step")
 # The parts that tell two ways of asking apart, the most telling ones first.
@@ -238,14 +240,31 @@ def _named_apart(pools: Sequence[Sequence[_Training]]) -> tuple[list[Measurement
     unrecorded = []
     for name, by_pool in by_name.items():
         parts = _parts({i: {o for t in group for o in t.origins} for i, group in by_pool.items()})
+        parts = {i: part.removeprefix(f"{name}-") for i, part in parts.items()}  # runs/NAME-SETTINGS
+        if any(_SETTINGS.fullmatch(part) for part in parts.values()):
+            parts = _differing({i: group[0].facts for i, group in by_pool.items()}) or parts
         for i, group in by_pool.items():
-            new = f"{name} ({parts[i].removeprefix(f'{name}-')})" if len(by_pool) > 1 else name  # runs/NAME-SETTINGS
+            new = f"{name} ({parts[i]})" if len(by_pool) > 1 else name
             for m in (m for training in group for m in training.measurements):
                 renamed.append(replace(m, model=replace(m.model, name=new, pool=str(i))))
             if len(group) > 1 and not group[0].facts.provenance.recipe:
                 unrecorded.append(new)
     note = f"{', '.join(unrecorded)}: averaged over training seeds; the runs do not record the rest of the recipe."
     return renamed, [note] if unrecorded else []
+
+
+def _differing(facts: Mapping[Key, ModelFacts]) -> dict[Key, str]:
+    """Return the first fact that tells models apart, in words; {} where none has a different value for each.
+
+    The digest of settings that `evalkit run` ends a folder's name with says nothing to a reader.
+    """
+    reading = {key: dict(model.provenance.reading) for key, model in facts.items()}
+    candidates = [
+        *({key: read.get(name, "") for key, read in reading.items()} for name in ("dtype", "context")),
+        {key: f"step {model.step}" for key, model in facts.items() if model.step is not None},
+        {key: f"seed {model.seed}" for key, model in facts.items() if model.seed is not None},
+    ]
+    return next((words for words in candidates if all(words.values()) and len(set(words.values())) == len(facts)), {})
 
 
 def _parts(groups: Mapping[Key, set[Path]]) -> dict[Key, str]:

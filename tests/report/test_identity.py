@@ -165,6 +165,18 @@ def test_two_number_types_are_two_models_and_the_table_says_which(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_digest_of_settings_in_a_folder_name_is_no_name_of_a_model(tmp_path):
+    default, half = "pico-36d579f6", "pico-99acc665"  # as `evalkit run` names folders
+    kinds = selected(run(tmp_path / default), run(tmp_path / half, dtype="bfloat16"))
+    assert kinds.sizes == ["pico (bfloat16)", "pico (float32)"]
+    steps = selected(
+        run(tmp_path / "s" / default, step=10), run(tmp_path / "s" / half, step=20, content="b", recipe="x")
+    )
+    assert steps.sizes == ["pico (step 10)", "pico (step 20)"]
+    alike = selected(run(tmp_path / "a" / default), run(tmp_path / "a" / half, content="b"))
+    assert alike.sizes == ["pico (36d579f6)", "pico (99acc665)"], "nothing else is known to differ"
+
+
 def test_labels_name_models_and_stay_whole(tmp_path):
     runs = [run(tmp_path / n, content=n) for n in ("a", "b")]
     selection = selected(*runs, labels={tmp_path / "a": "rate-1", tmp_path / "b": "rate-2"})

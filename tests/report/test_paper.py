@@ -91,7 +91,7 @@ def test_every_model_is_there_once_and_no_block_is_too_wide(models, width, ends)
 def test_values_with_half_their_intervals_or_their_ends():
     selection = made(2, 1)
     half = compact.latex(selection, Paper(width=6.75))
-    assert r"10.0\,{\fontsize{7}{7}\selectfont $\pm$3.00}" in half
+    assert r"10.0\,{\fontsize{7}{7}\selectfont $\pm$3.0}" in half
     assert r"\textbf{11.0}" in half and r"\textbf{10.0}" not in half
     ends = compact.latex(selection, Paper(width=6.75, ends=True))
     assert "[8.00, 14.0]" in ends and "pm" not in ends

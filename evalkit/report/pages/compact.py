@@ -98,15 +98,15 @@ def _row(selection: Selection, group: Sequence[Measurement], paper: Paper, varie
 
 
 def _halves(selection: Selection, group: Sequence[Measurement]) -> list[str]:
-    """Return half of each model's interval, in the decimals of its value."""
+    """Return half of each model's interval, with the decimals of its value."""
     halves = []
     for name in selection.sizes:
         same = [m for m in group if m.model.name == name]
-        half = math.nan
+        half, decimals = math.nan, 0
         if same:
-            _, low, high = mean(same)
-            half = (high - low) / 2
-        halves.append("" if math.isnan(half) else f"±{figure(half)}")
+            value, low, high = mean(same)
+            half, decimals = (high - low) / 2, len(figure(value).partition(".")[2])
+        halves.append("" if math.isnan(half) else f"±{half:.{decimals}f}")
     return halves
 
 
@@ -130,11 +130,13 @@ def _layout(
     for points, small in _SIZES:
         if sum(_widths(heads, rows, names, every, points, small)) <= room:
             return points, small, [every]
-    blocks: list[list[int]] = [[]]
-    for i in every:
-        if blocks[-1] and sum(_widths(heads, rows, names, [*blocks[-1], i], points, small)) > room:
-            blocks.append([])
-        blocks[-1].append(i)
+    for most in range(len(every) - 1, 0, -1):
+        alike = -(-len(every) // -(-len(every) // most))  # as many in each block, up to one
+        blocks = [every[start : start + alike] for start in range(0, len(every), alike)]
+        if all(sum(_widths(heads, rows, names, block, points, small)) <= room for block in blocks):
+            break
+    else:
+        blocks = [[i] for i in every]
     return points, small, blocks
 
 
