@@ -51,6 +51,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--forecasts", type=Path, metavar="FOLDER", help="sealed forecasts (evalkit forecast), scored by these models"
     )
+    parser.add_argument(
+        "--contamination", type=Path, metavar="FILE",
+        help="contamination.json of `evalkit contamination --out`: samples show what was in the training text",
+    )  # fmt: skip
     parser.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
     parser.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
     _configure_paper(parser)
@@ -79,11 +83,12 @@ def run(arguments: argparse.Namespace) -> int | None:
     """Read the runs, write the report, warn of what was left out."""
     from evalkit.errors import DataError
     from evalkit.report import measurements
-    from evalkit.report.pages import assemble, reference, writing
+    from evalkit.report.pages import assemble, reference, seen, writing
     from evalkit.report.selection import select
 
     require("matplotlib", "reports")
     paper = _paper(arguments)
+    passages = seen.read(arguments.contamination) if arguments.contamination else {}
     measured, problems = measurements.read(arguments.runs)
     for problem in problems:
         log.warning("left out: %s: %s", problem.path, problem.reason)
@@ -98,7 +103,10 @@ def run(arguments: argparse.Namespace) -> int | None:
         labels=_labels(arguments.label),
     )
     ledger = _ledger(arguments.forecasts) if arguments.forecasts else []
-    content = assemble.content(selection, problems, title=arguments.title, command=_command(arguments), ledger=ledger)
+    content = assemble.content(
+        selection, problems, title=arguments.title, command=_command(arguments), ledger=ledger,
+        seen=passages,
+    )  # fmt: skip
     for problem in content.problems[len(problems) :]:
         log.warning("%s: %s", problem.path, problem.reason)
     for warning in content.warnings:
@@ -164,7 +172,7 @@ def _command(arguments: argparse.Namespace) -> str:
     for label in arguments.label:
         parts += ["--label", label]
     defaults = {"latex": "full", "interval": "half"}
-    for name in ("predict", "forecasts", "family", "metric", "latex", "width", "shots", "interval"):
+    for name in ("predict", "forecasts", "contamination", "family", "metric", "latex", "width", "shots", "interval"):
         if getattr(arguments, name) and getattr(arguments, name) != defaults.get(name):
             parts += [f"--{name}", str(getattr(arguments, name))]
     return shlex.join(parts)

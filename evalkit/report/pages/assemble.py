@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from evalkit.errors import DataError
 from evalkit.forecasts.scoring import Scored, score
@@ -15,6 +16,7 @@ from evalkit.report.observed import all_metrics
 from evalkit.report.pages import forecast_tables, paper_tables, result_tables, samples, summary
 from evalkit.report.pages.cells import Grid
 from evalkit.report.pages.page import Content
+from evalkit.report.pages.seen import Seen
 from evalkit.report.selection import Selection
 from evalkit.report.trends import fits, twostep
 
@@ -31,8 +33,12 @@ def content(
     title: str,
     command: str,
     ledger: Sequence[tuple[Path, Sealed]] = (),
+    seen: Seen = MappingProxyType({}),
 ) -> Content:
-    """Compute everything that a report shows. ledger: sealed forecasts, which are scored by the selection's models."""
+    """Compute everything that a report shows.
+
+    ledger: sealed forecasts, which are scored by the selection's models. seen: documents that were in a training text.
+    """
     verdicts = result_tables.judged(selection)
     fitted_laws = fits.laws(selection)
     two_step = twostep.fitted(selection)
@@ -45,7 +51,7 @@ def content(
         "learning curves": curves.figure(selection),
         **_forecast_figures(selection, predicted, ledger),
     }
-    browsable, unread = samples.collect(selection)
+    browsable, unread = samples.collect(selection, seen=seen)
     extra = [paper_tables.language_modelling(selection), *paper_tables.by_setting(selection)]
     shown = [
         result_tables.models(selection), result_tables.results(selection, verdicts), result_tables.levels(selection),

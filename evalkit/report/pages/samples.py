@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError
 from evalkit.report.measurements import Measurement, Problem
 from evalkit.report.pages.pieces import Group, Pieces, Row, Samples
+from evalkit.report.pages.seen import Seen
 from evalkit.report.selection import Selection
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
@@ -26,14 +28,17 @@ _CUE = 24  # characters of a last line that only asks for the answer, such as "A
 _MODELS = 8
 
 
-def collect(selection: Selection) -> tuple[Samples, list[Problem]]:
-    """Read the records of the runs at each training's last checkpoint. Unreadable ones are left out and reported."""
+def collect(selection: Selection, *, seen: Seen = MappingProxyType({})) -> tuple[Samples, list[Problem]]:
+    """Read the records of the runs at each training's last checkpoint. Unreadable ones are left out and reported.
+
+    seen: documents that were in the training text.
+    """
     problems = []
     groups_of: dict[str, set[Group]] = {}
     with Pieces() as pieces:
         for number, (label, folder) in enumerate(_runs(selection)):
             try:
-                groups = pieces.add(number, _rows(selection, folder))
+                groups = pieces.add(number, _rows(selection, folder, seen))
             except (EvalkitError, OSError) as error:
                 problems.append(Problem(path=folder, reason=f"no samples: {error}"))
                 continue
@@ -72,7 +77,7 @@ def _names(selection: Selection, folder: Path) -> dict[TaskKey, str]:
     return {**shown, **own}
 
 
-def _rows(selection: Selection, folder: Path) -> Iterator[Row]:
+def _rows(selection: Selection, folder: Path, seen: Seen) -> Iterator[Row]:
     """Yield what the page shows of a run's records. Raises StoreError for a wrong number of a metric's statistics."""
     names = _names(selection, folder)
     rules = _rules(selection)
@@ -88,7 +93,13 @@ def _rows(selection: Selection, folder: Path) -> Iterator[Row]:
         yield Row(
             group=group,
             doc_id=record.doc_id,
-            document={"id": record.doc_id, "level": record.level, "gold": record.gold, **_asked(record)},
+            document={
+                "id": record.doc_id,
+                "level": record.level,
+                "gold": record.gold,
+                **_asked(record),
+                "seen": seen.get((record.cell.task, record.doc_id), ""),
+            },
             answer=_answer(record, selection.metrics[task], scored_by),
         )
 

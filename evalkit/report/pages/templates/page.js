@@ -218,6 +218,7 @@
       make("span", { class: "question" }, item.question || item.id),
       item.gold ? make("span", { class: "gold" }, ` → ${item.gold}`) : null,
       item.level ? make("small", { class: "count" }, `  ${item.level}`) : null,
+      item.seen ? make("small", { class: "count" }, "  in the training text") : null,
       item.passage ? make("div", { class: "passage" }, item.passage) : null);
     const body = make("div", { class: "body" });
     const box = make("details", { class: "sample" }, heading, body);
@@ -227,6 +228,7 @@
         JSON.stringify([answer.contexts, answer.continuations]) === JSON.stringify([answers[0].contexts, answers[0].continuations]));
       const facts = [make("dt", {}, "id"), make("dd", {}, item.id)];
       if (item.gold) facts.push(make("dt", {}, "gold"), make("dd", {}, item.gold));
+      if (item.seen) facts.push(make("dt", {}, "in the training text"), make("dd", {}, item.seen));
       body.append(make("dl", {}, ...facts));
       const shared = same && answers[0].continuations.length > 0;
       if (shared) body.append(prompt(answers[0]));
@@ -261,7 +263,7 @@
     if (kindField.value === "changed" && !changed(a, b, group.metric)) return false;
     if (!words.length) return true;
     const texts = [a, b].flatMap((answer) => answer ? [...answer.contexts, ...answer.continuations, answer.prediction] : []);
-    const whole = [item.id, item.gold, item.level, item.question, item.passage, ...texts].join("\n").toLowerCase();
+    const whole = [item.id, item.gold, item.level, item.question, item.passage, item.seen, ...texts].join("\n").toLowerCase();
     return words.every((word) => whole.includes(word));
   };
   let page = 20, turn = 0;
