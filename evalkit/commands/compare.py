@@ -32,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write; return 1 for a regression. A failure to compare is written too, then raised."""
     from evalkit.comparison import baseline, comparison, verdicts
+    from evalkit.dclm import leaderboard
+    from evalkit.harness.catalog import CORE_SUITES
 
     try:
         settings = comparison.Settings(
@@ -50,4 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         findings.write_failure(arguments, error)
         raise
     findings.show(arguments, result, flips)
+    if all(
+        side.path.is_dir() and any(key.protocol in CORE_SUITES.values() for key in side.sheets) for side in (base, new)
+    ):
+        print(leaderboard.verdict(base.path, new.path, alpha=arguments.alpha))
     return 1 if result.failing else 0

@@ -66,15 +66,15 @@ class BundleSource:
 
 
 def folder_of(data: DataPaths) -> Path:
-    """Return the bundle's folder. Raises NoDataError where the user named none."""
+    """Return the bundle's folder. Raises NoDataError where there is none, DataError where the named one is none."""
     folder = data.named.get(NAME) or (data.root / NAME if data.root else None)
-    if folder is None or not (folder / SETTINGS).is_file():
-        where = f"{folder} holds no {SETTINGS}" if folder else f"no folder was named for {NAME}"
-        raise NoDataError(
-            f"{where}; give the unpacked evaluation bundle: --data {NAME}=FOLDER with {SETTINGS}, {PUBLISHED} and "
-            f"{DOCUMENTS}/, or EVALKIT_DATA=FOLDER that holds it as {NAME}/"
-        )
-    return folder
+    if folder is not None and (folder / SETTINGS).is_file():
+        return folder
+    where = f"{folder} holds no {SETTINGS}" if folder else f"no folder was named for {NAME}"
+    raise (DataError if NAME in data.named else NoDataError)(
+        f"{where}; give the unpacked evaluation bundle: --data {NAME}=FOLDER with {SETTINGS}, {PUBLISHED} and "
+        f"{DOCUMENTS}/, or EVALKIT_DATA=FOLDER that holds it as {NAME}/"
+    )
 
 
 def entry(label: str, data: DataPaths) -> Entry:

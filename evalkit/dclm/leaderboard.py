@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evalkit.comparison.verdicts import holm
-from evalkit.dclm.scores import RunScores, check_alike
+from evalkit.dclm.scores import RunScores, check_alike, read
 from evalkit.dclm.spread import Difference, Recipe, difference, recipe
+from evalkit.errors import CompareError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,22 @@ def rank(recipes: Sequence[Sequence[RunScores]], *, alpha: float, resamples: int
     differences = {(i, j): difference(ranked[j], ranked[i]) for i, j in pairs}
     adjusted = dict(zip(pairs, holm([differences[pair].p for pair in pairs]), strict=True))
     return Leaderboard(recipes=ranked, differences=differences, adjusted=adjusted, alpha=alpha)
+
+
+def verdict(base: Path, new: Path, *, alpha: float) -> str:
+    """Return a line with the change of CORE between two runs and whether it is told apart from none, or why not."""
+    try:
+        runs = [read(base), read(new)]
+        check_alike(runs)
+    except CompareError as error:
+        return f"No verdict on CORE: {error}"
+    before, after = (recipe([run]) for run in runs)
+    apart = difference(before, after)
+    judged = "undecided" if apart.p > alpha else "better" if apart.value > 0 else "worse"
+    return (
+        f"{runs[0].name}, paired: {before.value:.4f} -> {after.value:.4f}, {apart.value:+.4f} "
+        f"[{apart.low:+.4f}, {apart.high:+.4f}], p {apart.p:.2g}: {judged}; it does not gate"
+    )
 
 
 def show(board: Leaderboard, console: Console) -> None:

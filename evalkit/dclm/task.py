@@ -14,6 +14,7 @@ from evalkit.dclm.bundle import CORRECTED, PUBLISHED, BundleSource, Entry, entry
 from evalkit.dclm.draws import ORDER, Draws
 from evalkit.dclm.rules import BoundaryRules, NanochatRules
 from evalkit.errors import DataError, LabelError, UsageError, unknown
+from evalkit.harness import catalog
 from evalkit.harness.load import tell_unlabelled
 from evalkit.harness.loaded import ImportedTask, Loaded
 from evalkit.harness.prompts import Pool
@@ -25,8 +26,7 @@ from evalkit.types import Document, Example
 Type = Literal["multiple_choice", "schema", "language_modeling"]
 
 # The protocols, which are also the words of --tasks for all tasks under them.
-CORE, FIXED = "core", "core-fixed"
-PREFIX = "core_"
+CORE, FIXED = catalog.CORE_SUITES.values()
 
 # The key of a task's entry in a run's manifest: its label, the number of documents in its file, its baselines by table.
 NOTE = "core"
@@ -74,7 +74,7 @@ def choose(word: str, *, trusted: bool = False) -> list[CoreTask]:
 
     trusted: not used, the bundle holds no code. Raises UsageError for a name that does not exist.
     """
-    tasks = {f"{PREFIX}{label}": label for label in TASKS}
+    tasks = {f"{catalog.CORE}{label}": label for label in TASKS}
     names = list(tasks) if word in (CORE, FIXED) else fnmatch.filter(tasks, word)
     if not names:
         raise unknown("task", word, [CORE, FIXED, *tasks])
@@ -159,7 +159,7 @@ def _task(label: str) -> CoreTask:
     )  # fmt: skip
     source = BundleSource(label=label)
     return CoreTask(
-        name=f"{PREFIX}{label}", family=family, title=f"{label} of CORE", source=source,
+        name=f"{catalog.CORE}{label}", family=family, title=f"{label} of CORE", source=source,
         to_example=_no_example, protocols={CORE: protocol, FIXED: protocol}, groups=(_GROUP,), label=label,
     )  # fmt: skip
 

@@ -148,12 +148,12 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
             matches = list(load_file(Path(word)))
         elif word.startswith(LM_EVAL) or word.endswith((".yaml", ".yml")):
             matches = IMPORTERS["lm-eval"](word, trusted=trust_code)
-        elif word in CORE_SUITES or word.startswith(CORE):
-            matches = IMPORTERS["core"](word)
         elif word in tasks:
             matches = [tasks[word]]
         elif word in groups:
             matches = [replace(tasks[name], levels=tasks[name].suites.get(word, ())) for name in groups[word]]
+        elif word in CORE_SUITES or word.startswith(CORE):
+            matches = IMPORTERS["core"](word)
         elif not (matches := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
             raise unknown("task", word, [*tasks, *groups, *CORE_SUITES])
         for task in matches:

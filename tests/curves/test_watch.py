@@ -16,6 +16,7 @@ from small_checkpoints import COLOURS, ours, transformers_checkpoint
 
 from evalkit.cli import main
 from evalkit.curves import checkpoints, watching
+from tests.dclm.made_bundle import make
 
 TASK = f"""import evalkit
 ROWS = {COLOURS}
@@ -238,3 +239,11 @@ def test_wrong_input(training, caplog, more, message):
 def test_a_folder_that_is_not_there_and_a_curve_in_the_trainings_own(training, caplog):
     assert main(words(training / "gone")) == 2 and "no folder" in caplog.text
     assert main(words(training, "--out", training)) == 2 and "a folder of its own" in caplog.text
+
+
+def test_core_of_each_checkpoint(training, tmp_path, capsys):
+    ours(training / "step-20", 20)
+    transformers_checkpoint(training / "checkpoint-7", 7)
+    bundle = make(tmp_path / "bundle")
+    assert main(["watch", str(training), "--once", "--no-cache", "--tasks", "core", "--data", f"core={bundle}"]) == 0
+    assert capsys.readouterr().out.count("CORE (3 of 22)") == 2

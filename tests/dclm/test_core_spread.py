@@ -162,3 +162,14 @@ def test_the_command_shows_tasks_and_a_ranking(tmp_path, capsys):
     assert "had no eval_meta_data_corrected.csv" in capsys.readouterr().err
     assert main(["core", places[0], "--alpha", "2"]) != 0
     assert "--alpha must be between 0 and 1" in capsys.readouterr().err
+
+
+def test_compare_adds_a_verdict_on_core_that_does_not_gate(tmp_path, capsys):
+    bundle = make(tmp_path / "bundle")
+    words = ["run", "--model", "nano", "--tasks", "core", "--data", f"core={bundle}", "--no-cache", "--out"]
+    assert main([*words, str(tmp_path / "a")]) == main([*words, str(tmp_path / "b"), "--seeds", "1,2"]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "a")]) == 0
+    assert "+0.0000 [+0.0000, +0.0000], p 1: undecided; it does not gate" in capsys.readouterr().out
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--allow", "seeds"]) == 0
+    assert "No verdict on CORE: " in capsys.readouterr().out

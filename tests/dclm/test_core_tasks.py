@@ -22,6 +22,7 @@ from evalkit.harness.item import Item
 from evalkit.harness.load import load
 from evalkit.harness.run import cells
 from evalkit.harness.settings import RunSettings
+from evalkit.model import resolve, weights
 from evalkit.types import Example, Response
 from tests.benchmarks import compare_core
 from tests.dclm.made_bundle import BASELINES, CHOICES, SETTINGS, TEXTS, make
@@ -204,3 +205,19 @@ def test_equal_to_the_stored_answers_of_nanochat(data_dir):
             first = compare_core.first_of(loaded, about["items"])
             outcomes = compare_core.by_evalkit(engine, first, SETTINGS_OF_CORE)
             assert compare_core.stored(outcomes) == answers, label
+
+
+def test_a_module_in_training_is_scored_on_the_same_documents_each_time(data, tmp_path):
+    module, tokenizer = weights.load(resolve.path_of("nano"))
+    module.train()
+    runs = [
+        evalkit.evaluate(
+            evalkit.open_model(module, tokenizer=tokenizer), "core", seconds=0.2, data=dict(data.named),
+            out=tmp_path / name, cache=False,
+        )
+        for name in ("first", "second")
+    ]  # fmt: skip
+    assert module.training
+    assert runs[0].limit == runs[1].limit
+    assert [r.value for r in runs[0].results] == [r.value for r in runs[1].results]
+    assert "CORE (3 of 22)" in {r.task for r in runs[0].results}
