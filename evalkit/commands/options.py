@@ -86,8 +86,8 @@ def add_tasks(parser: argparse.ArgumentParser, *, default: str) -> None:
     parser.add_argument(
         "--tasks",
         default=default,
-        help="tasks, suites (world, gpt2-paper, superglue, a family, all), globs, task files, lm-eval:NAME or its YAML "
-        f"files (default: {default})",
+        help="tasks, suites (world, gpt2-paper, superglue, core, a family, all), globs, task files, lm-eval:NAME or "
+        f"its YAML files (default: {default})",
     )
     parser.add_argument(
         "--input", metavar="COLUMN",
@@ -110,7 +110,9 @@ def add_tasks(parser: argparse.ArgumentParser, *, default: str) -> None:
     )  # fmt: skip
     parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run as well, or all")
     parser.add_argument(
-        "--limit", type=int, help="documents per task: a fixed pseudo-random subset; for lm-eval's tasks the first ones"
+        "--limit",
+        type=int,
+        help="documents per task: a fixed pseudo-random subset; for lm-eval's and CORE's tasks the first ones",
     )
     parser.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
     parser.add_argument(

@@ -112,8 +112,9 @@ class CoreTask(ImportedTask):
         if any(shots):
             draws.check(max(shots))
         about = {"label": self.label, "documents": len(rows), "baselines": dict(bundled.baselines)}
+        part = {"notes": {NOTE: about}} if shots == (bundled.shots,) else {"groups": ()}  # of CORE, or of no mean
         return Loaded(
-            task=replace(self, notes={NOTE: about}), name=name, protocol=protocol,
+            task=replace(self, **part), name=name, protocol=protocol,
             documents=[(Document(id=str(i), row=rows[i]), example) for i, example in enumerate(limited)],
             pool=Pool(self.name), data=self.source.fingerprint("test", data),
             rules=BoundaryRules(draws=draws) if name == FIXED else NanochatRules(draws=draws),

@@ -221,3 +221,10 @@ def test_a_module_in_training_is_scored_on_the_same_documents_each_time(data, tm
     assert runs[0].limit == runs[1].limit
     assert [r.value for r in runs[0].results] == [r.value for r in runs[1].results]
     assert "CORE (3 of 22)" in {r.task for r in runs[0].results}
+
+
+def test_with_other_shots_there_is_no_mean(data, tmp_path):
+    run = evalkit.evaluate("nano", "core", shots=0, data=dict(data.named), out=tmp_path / "run", cache=False)
+    means = {r.task: r.value for r in run.results if r.task.startswith("CORE") and r.metric == "centred"}
+    [winograd] = [r.value for r in run.results if r.task == "core_winograd" and r.metric == "centred"]
+    assert means == {"CORE (1 of 22)": pytest.approx(winograd)}
