@@ -59,11 +59,6 @@ class Samples:
             body = body.replace(mark, f"\\u{ord(mark):04x}")
         return body.encode("utf-8", "replace").decode("utf-8")
 
-    def documents(self, group: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Unpack a group's documents."""
-        for index, _ in group["pieces"]:
-            yield from json.loads(zlib.decompress(base64.b64decode(self.pieces[index])))
-
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -74,7 +69,6 @@ class Pieces:
 
     def __init__(self) -> None:
         self._rows = sqlite3.connect("")  # a private file, which sqlite removes
-        self._rows.execute("PRAGMA journal_mode = MEMORY")
         self._rows.execute(
             "CREATE TABLE answers (task, shots, variant, rank, id, run, document, answer, "
             "PRIMARY KEY (task, variant, shots, rank, id, run)) WITHOUT ROWID"

@@ -95,7 +95,7 @@ def _best(selection: Selection, family: str, tasks: Mapping[str, Mapping[str, Me
         return f"{family}: no model is ahead on any of {len(ranked)} tasks."
     (name, most), *others = wins.most_common(2)
     if most == len(ranked):
-        return f"{family}: {name} is best on all {len(ranked)} tasks."
+        return f"{family}: {name} is best on {'both' if most == 2 else f'all {most}'} tasks."
     leaders = _joined([f"{model} on {times}" for model, times in ((name, most), *others)])
     return f"{family}: best most often are {leaders} of {len(ranked)} tasks."
 
