@@ -58,10 +58,6 @@ def content(
         *filter(None, extra), result_tables.other_metrics(selection),
     ]  # fmt: skip
     fitted: list[Grid | None] = [result_tables.verdict_table(selection, verdicts)]
-    if not any(law.law for law in fitted_laws):
-        unfitted = []  # said once, with the figures that have no data
-    else:
-        unfitted = [f"No law of the loss in {law.of}: {law.reason}." for law in fitted_laws if not law.law]
     if predicted:
         _, scored = predicted
         fitted += [forecast_tables.errors(selection, scored), forecast_tables.predicted(selection, scored)]
@@ -76,11 +72,18 @@ def content(
         missing=[(name, figure) for name, figure in figures.items() if isinstance(figure, str)],
         tables=[grid for grid in shown if grid.rows],
         fits=[grid for grid in fitted if grid and grid.rows],
-        notes=unfitted + unpredicted,
+        notes=[*_unfitted(fitted_laws), *unpredicted],
         warnings=[*selection.notes, *fits.flat_laws(fitted_laws)],
         samples=browsable,
         problems=[*problems, *unread],
     )
+
+
+def _unfitted(laws: Sequence[fits.FittedLaw]) -> list[str]:
+    """Note the laws that could not be fitted, beside those that could; with none, the missing figure says it once."""
+    if not any(law.law for law in laws):
+        return []
+    return [f"No law of the loss in {law.of}: {law.reason}." for law in laws if not law.law]
 
 
 def _predicted(selection: Selection) -> tuple[tuple[Sealed, list[Scored]] | None, list[str]]:
