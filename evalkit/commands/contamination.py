@@ -59,26 +59,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Search the corpus or its index, print the table, write the files."""
     from evalkit.contamination import documents, page, scores, verdicts
+    from evalkit.contamination.index import Index
     from evalkit.corpus.contamination import choose
+    from evalkit.runs.store import open_run
 
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
+    for folder in arguments.runs:
+        open_run(folder)  # a wrong one is refused before the search
     data = options.data(arguments)
     tasks = choose(options.names(arguments.tasks) if arguments.tasks else None, data)
-    index = _index(arguments)
+    opened = _opened(arguments)
     if not tasks:
-        if index:
+        if arguments.index:
             return
         raise UsageError("no benchmark's data is available: give --tasks, --data NAME=PATH or EVALKIT_DATA=FOLDER")
     texts = documents.read(tasks, data, own=not arguments.no_own)
     notes: list[str] = []
-    if index:
+    if isinstance(opened, Index):
         texts, notes = documents.findable(texts)
-    corpus, sightings = (
-        (index.about.corpus, index.sightings(documents.sought(texts)))
-        if index
-        else _search(arguments, documents.sought(texts))
-    )
+        corpus, sightings = opened.about.corpus, opened.sightings(documents.sought(texts))
+    else:
+        corpus, sightings = opened.name, _search(arguments, opened, documents.sought(texts))
     overlaps = [verdicts.judge(task, sightings) for task in texts]
     findings = page.Findings(
         corpus=corpus, documents=sightings.documents, words=sightings.words, bound=sightings.bound,
@@ -91,8 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"wrote {', '.join(map(str, files))}")
 
 
-def _index(arguments: argparse.Namespace) -> Index | None:
-    """Return the index that the corpus is, or that --index names, made if there is none yet; None without either."""
+def _opened(arguments: argparse.Namespace) -> Index | Training:
+    """Return the corpus; or its index if it is one, or --index names one, which is made if there is none yet."""
     from evalkit.contamination import index
 
     path = Path(arguments.corpus[0])
@@ -100,9 +102,9 @@ def _index(arguments: argparse.Namespace) -> Index | None:
         if arguments.index:
             raise UsageError(f"{path} is an index already; omit --index")
         return index.open_index(path)
-    if arguments.index is None:
-        return None
     training = _training(arguments)
+    if arguments.index is None:
+        return training
     if not arguments.index.exists():
         made = index.build(training, arguments.index, jobs=_jobs(arguments))
         print(f"wrote {made.path}: {made.about.runs:,} 8-grams in {made.path.stat().st_size:,} bytes")
@@ -116,11 +118,10 @@ def _index(arguments: argparse.Namespace) -> Index | None:
     return existing
 
 
-def _search(arguments: argparse.Namespace, values: Mapping[int, NDArray[np.uint64]]) -> tuple[str, Sightings]:
+def _search(arguments: argparse.Namespace, training: Training, values: Mapping[int, NDArray[np.uint64]]) -> Sightings:
     """Search the corpus itself; what is done so far stays in --out until it is finished."""
     from evalkit.contamination import search
 
-    training = _training(arguments)
     with ExitStack() as stack:
         if arguments.out:
             work = arguments.out / "unfinished"
@@ -129,7 +130,7 @@ def _search(arguments: argparse.Namespace, values: Mapping[int, NDArray[np.uint6
         sightings = search.search(training, values, work, jobs=_jobs(arguments))
         if arguments.out:
             shutil.rmtree(work)
-    return training.name, sightings
+    return sightings
 
 
 def _training(arguments: argparse.Namespace) -> Training:

@@ -6,6 +6,7 @@ percentile of the documents' lengths, at least 8 (2 for made tasks) and at most 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from evalkit.corpus.clean import clean
 from evalkit.corpus.word_hashes import GramSet, WordHasher, grams
 from evalkit.data.sources import DataPaths
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import DataError, NoDataError, UsageError
 from evalkit.harness import load
 from evalkit.harness.task import Task
 from evalkit.progress import progress
 from evalkit.types import Document, Example
+
+log = logging.getLogger(__name__)
 
 OVERLAP_N = 8
 LEAST_N, MOST_N, LEAST_SYNTHETIC_N = 8, 13, 2
@@ -62,15 +65,24 @@ class TaskText:
 def read(tasks: Sequence[Task], data: DataPaths, *, own: bool = True) -> list[TaskText]:
     """Read the tasks' scored documents. own: and compare them with their training splits.
 
-    Raises DataError for wrong or missing files, and for a task without a text.
+    Tasks without data are left out with a warning. Raises NoDataError if none has any, DataError for wrong files and
+    for a task without a text.
     """
     hasher = WordHasher()
+    texts: list[TaskText] = []
+    missing: list[NoDataError] = []
     with progress("read the tasks", total=len(tasks), unit="tasks") as bar:
-        texts = []
         for task in tasks:
             bar.advance(0, note=task.name)
-            texts.append(_read(task, data, hasher, own=own))
+            try:
+                texts.append(_read(task, data, hasher, own=own))
+            except NoDataError as error:
+                missing.append(error)
             bar.advance(1)
+    if missing and not texts:
+        raise missing[0]
+    for reason in missing:
+        log.warning("left out: %s", reason)
     return texts
 
 
@@ -80,15 +92,15 @@ def findable(tasks: Sequence[TaskText]) -> tuple[list[TaskText], list[str]]:
     Raises UsageError if there is none.
     """
     texts = [task for task in tasks if task.n >= OVERLAP_N]
+    left_out = ", ".join(f"{task.name} (N = {task.n})" for task in tasks if task.n < OVERLAP_N)
+    if not texts:
+        raise UsageError(f"an index of 8-grams does not have the shorter runs of {left_out}; give the corpus itself")
     notes = [
         "The index holds 8-grams: a longer run counts as seen where all its 8-grams were, so no fewer documents are "
         "dirty than a search of the corpus itself finds."
     ]
-    if left_out := [f"{task.name} (N = {task.n})" for task in tasks if task.n < OVERLAP_N]:
-        message = f"An index of 8-grams does not have the shorter runs of {', '.join(left_out)}"
-        if not texts:
-            raise UsageError(f"{message}; give the corpus itself")
-        notes.append(f"{message}: left out.")
+    if left_out:
+        notes.append(f"Left out, because an index of 8-grams does not have their shorter runs: {left_out}.")
     return texts, notes
 
 

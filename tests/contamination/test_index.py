@@ -107,7 +107,7 @@ def test_tasks_of_shorter_runs_are_left_out_with_a_word(planted):
     [task] = documents.read(catalog.select(["lambada"]), data)
     short = documents.TaskText(**{**vars(task), "name": "scramble", "n": 2})
     texts, notes = documents.findable([task, short])
-    assert texts == [task] and "scramble (N = 2): left out" in notes[1]
+    assert texts == [task] and "shorter runs: scramble (N = 2)." in notes[1]
     with pytest.raises(UsageError, match="give the corpus itself"):
         documents.findable([short])
 

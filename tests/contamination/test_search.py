@@ -14,7 +14,7 @@ from evalkit.contamination.documents import gram_length
 from evalkit.corpus import shards, sources
 from evalkit.corpus.word_hashes import WORD
 from evalkit.data.sources import DataPaths
-from evalkit.errors import UsageError
+from evalkit.errors import NoDataError, UsageError
 from evalkit.harness import catalog
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Example
@@ -166,11 +166,26 @@ def test_the_command_prints_a_table_and_writes_every_verdict(planted, tmp_path, 
     assert not (out / "unfinished").exists()
 
 
+def test_a_task_without_data_is_left_out_with_a_warning(planted, caplog, monkeypatch):
+    data, _, _ = planted
+
+    def missing(*_, **__):
+        raise NoDataError("no data for copa")
+
+    tasks = catalog.select(["lambada", "copa"])
+    monkeypatch.setattr(type(tasks[1].source), "_load_hub", missing)
+    assert [task.name for task in documents.read(tasks, data)] == ["lambada"]
+    assert "left out: no data for copa" in caplog.text
+    with pytest.raises(NoDataError, match="copa"):
+        documents.read(tasks[1:], data)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--tasks", "lambda"], "did you mean 'lambada'"),
         (["--tasks", "lambada", "--jobs", "0"], "--jobs must be at least 1"),
+        (["--tasks", "world_qa", "--runs", "nowhere"], "there is no run folder nowhere"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(planted, caplog, options, message):
