@@ -79,7 +79,7 @@ def open_training(
 
     return Training(
         name=" ".join(Path(word).name for word in words),
-        identity=digest(canonical_json([source.identity or source.name for source in found])),
+        identity=digest(canonical_json([column, skip_bad, [source.identity or source.name for source in found]])),
         size=sum(source.size for source in found), unit="bytes", chunks=chunks,
     )  # fmt: skip
 

@@ -18,6 +18,8 @@ from evalkit.corpus.word_hashes import GramSet, WordHasher, grams
 from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError, NoDataError, UsageError
 from evalkit.harness import load
+from evalkit.harness.loaded import ImportedTask
+from evalkit.harness.settings import RunSettings
 from evalkit.harness.task import Task
 from evalkit.progress import progress
 from evalkit.types import Document, Example
@@ -152,7 +154,11 @@ def _read(task: Task, data: DataPaths, hasher: WordHasher, *, own: bool) -> Task
 
 
 def _scored(task: Task, data: DataPaths) -> Iterator[tuple[Document, Example]]:
-    for document, example in load.examples(task, "test", data):
+    if isinstance(task, ImportedTask):
+        pairs: Iterable[tuple[Document, Example]] = task.load(RunSettings(), data).documents
+    else:
+        pairs = load.examples(task, "test", data)
+    for document, example in pairs:
         if not example.error and (not task.levels or document.level in task.levels):
             yield document, example
 
@@ -160,8 +166,10 @@ def _scored(task: Task, data: DataPaths) -> Iterator[tuple[Document, Example]]:
 def _in_own_train(
     task: Task, data: DataPaths, hasher: WordHasher, values: NDArray[np.uint64]
 ) -> NDArray[np.bool_] | None:
-    """Return which of the hashes are in the task's training split; None where it has none of its own."""
-    if task.source.fingerprint("shots", data) == task.source.fingerprint("test", data):
+    """Return which of the hashes are in the task's training split; None where it has none, or is another tool's."""
+    if isinstance(task, ImportedTask) or task.source.fingerprint("shots", data) == task.source.fingerprint(
+        "test", data
+    ):
         return None
     present = np.zeros(len(values), dtype=bool)
     wanted = GramSet(values)

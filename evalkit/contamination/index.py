@@ -1,7 +1,7 @@
 """An index of a corpus: Bloom filters of its 8-grams, as GPT-2's authors made them, in one file that is made once.
 
 A search with the index needs neither the corpus nor a pass over it. It can say "seen" of a run that is not in the
-corpus with a probability of at most 2^-27 = 7.5e-9 (Radford et al. 2019: 1 in 10^8), and never "not seen" of one that
+corpus with a probability of 2^-27 = 7.5e-9 (Radford et al. 2019: at most 1 in 10^8), and never "not seen" of one that
 is. With 27 hashes that takes 27 / ln 2 = 39 bits per run, sized by the number of runs, which is known before the first
 bit is set: each chunk of the corpus first becomes a file of its own sorted hashes. The filter is cut by the hashes'
 first bits into partitions of at most 16 MiB; each is filled and tested by itself, so memory does not grow with the
@@ -30,14 +30,14 @@ from evalkit.contamination.search import Sightings, as_bytes, begin, facts_of, j
 from evalkit.corpus.pool import run_in_order
 from evalkit.corpus.word_hashes import grams
 from evalkit.errors import StoreError, cannot
-from evalkit.files import digest, make_folder, write_atomic
+from evalkit.files import digest, make_folder, parse_json, write_atomic
 from evalkit.progress import progress
 from evalkit.runs.shapes import check
 
 HASHES = 27
 _BITS_PER_RUN = HASHES / math.log(2)
-# Bits of a partition on average at most, and bits that one has at least.
-_PARTITION, _LEAST = 1 << 27, 1 << 10
+# Bits of a partition, on average at most, and at least: of a few bits, more than half may be set by chance.
+_PARTITION, _LEAST = 1 << 27, 1 << 20
 _FORMAT = "evalkit 8-grams 1"
 _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -108,12 +108,12 @@ def open_index(path: Path) -> Index:
     try:
         with path.open("rb") as file:
             head = file.readline(1 << 24)
-        raw = json.loads(head)
+        raw = parse_json(head, path, StoreError)
         check(About, raw)
         about = About(**raw)
     except OSError as error:
         raise cannot("read", path, error) from error
-    except (ValueError, TypeError) as error:
+    except TypeError as error:
         raise StoreError(f"{path}: not an index of `evalkit contamination --index` ({error})") from None
     count = len(about.bits)
     if about.format != _FORMAT or count & (count - 1) or not all(_is_size(bits) for bits in about.bits):

@@ -38,6 +38,7 @@ def test_every_run_of_the_corpus_is_seen_and_of_a_million_others_none(planted, t
 
 def test_false_positives_are_as_many_as_the_field_says(planted, tmp_path, monkeypatch):
     monkeypatch.setattr(index, "HASHES", 7)
+    monkeypatch.setattr(index, "_LEAST", 1 << 10)
     monkeypatch.setattr(index, "_BITS_PER_RUN", 7 / np.log(2))
     _, corpus, _ = planted
     made = build(corpus, tmp_path / "books.index")
@@ -50,6 +51,7 @@ def test_false_positives_are_as_many_as_the_field_says(planted, tmp_path, monkey
 def test_partitions_hold_what_one_field_holds(planted, tmp_path, monkeypatch):
     _, corpus, _ = planted
     monkeypatch.setattr(index, "_PARTITION", 1 << 18)
+    monkeypatch.setattr(index, "_LEAST", 1 << 10)
     made = build(corpus, tmp_path / "books.index")
     assert len(made.about.bits) == 16
     runs = all_runs(corpus)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from evalkit.corpus.word_hashes import WORD
 from evalkit.data.sources import DataPaths
 from evalkit.errors import NoDataError, UsageError
 from evalkit.harness import catalog
+from evalkit.harness.loaded import ImportedTask
 from evalkit.tokenizer import Tokenizer
-from evalkit.types import Example
+from evalkit.types import Document, Example
 
 
 def judge(data, corpus, work, *, tasks=("lambada",), jobs=1):
@@ -129,6 +131,19 @@ def test_what_a_task_shares_with_its_own_training_split(tmp_path):
     [task] = documents.read(catalog.select(["sst2"]), DataPaths(named={"sst2": folder}))
     seen, of = int(task.in_own_train.sum()), len(task.in_own_train)
     assert seen == 2 and of > 3
+
+
+def test_tasks_of_another_tool_are_read_by_their_own_rules(planted):
+    data, _, _ = planted
+
+    class Theirs(ImportedTask):
+        def load(self, settings, data):
+            example = Example(task="", input="one two three four five", output="six seven eight nine")
+            return SimpleNamespace(documents=[(Document(id="7", row={}), example)])
+
+    plain = catalog.select(["lambada"])[0]
+    [task] = documents.read([Theirs(**{name: getattr(plain, name) for name in plain.__dataclass_fields__})], data)
+    assert (task.ids, task.lengths.tolist(), len(task.runs[8].values), task.in_own_train) == (["7"], [9], 2, None)
 
 
 def test_a_task_without_a_split_of_its_own_has_no_such_figure(planted):
