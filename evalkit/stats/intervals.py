@@ -79,11 +79,15 @@ def interval(
     the documents does not matter.
     """
     statistics = np.asarray(statistics, dtype=np.float64)
-    # Sorting before and after keeps the order of documents from changing a sum's rounding.
+    # Sorting before and after keeps the order of documents from changing a sum's rounding. Of millions of rows, no more
+    # copies are held than that takes.
     order = _order(statistics)
-    table = _counted(statistics[order])
+    statistics = statistics[order]
     if clusters and any(clusters):
-        table = tabled(statistics[order], [clusters[i] or f"\0{i}" for i in order])[1]
+        table = tabled(statistics, [clusters[i] or f"\0{i}" for i in order])[1]
+    else:
+        table = _counted(statistics)
+    del order
     table = table[_order(table)]
     value = float(score_sums(metric, table.sum(axis=0))) if len(table) else math.nan
     none = Interval(value=value, low=math.nan, high=math.nan, method="none", units=len(table))
