@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,14 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         _replace(path, data)
     except OSError as error:
         raise cannot("write", path, error) from error
+
+
+def write_files(folder: Path, contents: Mapping[str, str | bytes]) -> list[Path]:
+    """Write files into a folder, which is made, each atomically; return their paths. contents: by name."""
+    make_folder(folder)
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    return [folder / name for name in contents]
 
 
 def make_private(path: Path) -> None:

@@ -14,7 +14,7 @@ from evalkit import sinks
 from evalkit.audits import figure, texts
 from evalkit.audits.audit import Audit, Items
 from evalkit.audits.findings import Finding
-from evalkit.files import make_folder, write_atomic
+from evalkit.files import write_files
 from evalkit.report.figures import canvas
 
 # Documents with a doubtful gold that a page lists for each task.
@@ -64,10 +64,7 @@ def write(audit: Audit, out: Path, *, title: str, command: str) -> list[Path]:
     }
     if drawn:
         files |= {"signal.svg": drawn.svg, "signal.png": drawn.png}
-    make_folder(out)
-    for name, body in files.items():
-        write_atomic(out / name, body)
-    return [out / name for name in files]
+    return write_files(out, files)
 
 
 def markdown(audit: Audit, *, title: str, command: str, drawn: bool = False) -> str:

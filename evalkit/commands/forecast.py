@@ -110,14 +110,9 @@ def _score(arguments: argparse.Namespace) -> None:
 
 def _selection(paths: Sequence[str], arguments: argparse.Namespace, *, hold_out: Sequence[str]) -> Selection:
     """Read results and choose tasks and metrics; warn of what was left out."""
-    from evalkit.report import measurements
     from evalkit.report.selection import select
 
-    found, problems = measurements.read([place(path) for path in paths])
-    for problem in problems:
-        log.warning("left out: %s: %s", problem.path, problem.reason)
-    if not found:
-        raise DataError("none of the given runs holds a result")
+    found, _ = options.measured([place(path) for path in paths])
     selection = select(
         found,
         families=options.names(arguments.family),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.errors import UsageError
+from evalkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
     from evalkit.harness.settings import RunSettings
     from evalkit.harness.task import Task
     from evalkit.model.checkpoint import Vocabulary
+    from evalkit.report.measurements import Measurement, Problem
+    from evalkit.runs.remote import Url
     from evalkit.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:
@@ -44,6 +50,21 @@ def share(text: str, option: str) -> float:
     if not 0 <= value <= 1:
         raise UsageError(f"{option} {text!r}: expected a share, for example 5% or 0.05")
     return value
+
+
+def measured(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]]:
+    """Read runs, tables and results of others; what cannot be read is left out with a warning, and returned too.
+
+    Raises DataError where none of them holds a result.
+    """
+    from evalkit.report import measurements
+
+    found, problems = measurements.read(places)
+    for problem in problems:
+        log.warning("left out: %s: %s", problem.path, problem.reason)
+    if not found:
+        raise DataError("none of the given runs holds a result")
+    return found, problems
 
 
 def add_max_failed(parser: argparse.ArgumentParser) -> None:

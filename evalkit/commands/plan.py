@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.commands import options
 from evalkit.errors import DataError, UsageError, unknown
 from evalkit.runs.remote import place
 
@@ -74,19 +75,11 @@ def _budget(text: str) -> float:
 
 def _observations(arguments: argparse.Namespace, *, family: str) -> list[Observation]:
     """Read the whole tasks, at their fewest shots, of one family of models."""
-    from evalkit.report import measurements
     from evalkit.report.observed import observations
     from evalkit.report.selection import select
 
-    found, problems = measurements.read(arguments.runs)
-    for problem in problems:
-        log.warning("left out: %s: %s", problem.path, problem.reason)
-    if not found:
-        raise DataError("none of the given runs holds a result")
-    names = (
-        [name.strip() for name in text.split(",") if name.strip()] for text in (arguments.family, arguments.metric)
-    )
-    families, metrics = names
+    found, _ = options.measured(arguments.runs)
+    families, metrics = options.names(arguments.family), options.names(arguments.metric)
     observed = observations(select(found, families=families, metrics=metrics, predict=None), parts=False)
     fewest: dict[str, int | None] = {}
     for o in observed:  # in the order of shots

@@ -81,19 +81,13 @@ def _configure_paper(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int | None:
     """Read the runs, write the report, warn of what was left out."""
-    from evalkit.errors import DataError
-    from evalkit.report import measurements
     from evalkit.report.pages import assemble, reference, seen, writing
     from evalkit.report.selection import select
 
     require("matplotlib", "reports")
     paper = _paper(arguments)
     passages = seen.read(arguments.contamination) if arguments.contamination else {}
-    measured, problems = measurements.read(arguments.runs)
-    for problem in problems:
-        log.warning("left out: %s: %s", problem.path, problem.reason)
-    if not measured:
-        raise DataError("none of the given runs holds a result")
+    measured, problems = options.measured(arguments.runs)
     selection = select(
         measured,
         families=options.names(arguments.family),

@@ -15,7 +15,7 @@ from evalkit import sinks
 from evalkit.contamination import figure, texts
 from evalkit.contamination.scores import Split
 from evalkit.contamination.verdicts import Overlap
-from evalkit.files import make_folder, write_atomic
+from evalkit.files import write_files
 from evalkit.report.figures import canvas
 
 # Passages that a page lists for each task, and the characters of one.
@@ -96,10 +96,7 @@ def write(findings: Findings, out: Path, *, command: str) -> list[Path]:
         files["scores.csv"] = texts.scores_csv(findings.splits)
     if drawn:
         files |= {"clean.svg": drawn.svg, "clean.png": drawn.png}
-    make_folder(out)
-    for name, body in files.items():
-        write_atomic(out / name, body)
-    return [out / name for name in files]
+    return write_files(out, files)
 
 
 def _facts(findings: Findings) -> Mapping[str, Any]:
