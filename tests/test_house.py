@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,10 @@ def test_importing_every_module_has_no_effects(tmp_path):
         [sys.executable, "-c", code, *names], cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr, list(tmp_path.iterdir())) == ("", "", [])
+
+
+def test_no_two_test_modules_share_a_name():
+    """pytest imports those of folders without __init__.py by their names alone."""
+    tests = PACKAGE.parent / "tests"
+    names = Counter(path.name for path in tests.rglob("test_*.py") if not (path.parent / "__init__.py").exists())
+    assert not [name for name, count in names.items() if count > 1]
