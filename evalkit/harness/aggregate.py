@@ -163,6 +163,7 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
     """Return everything that the value depends on."""
     task, protocol, shots, template = key
     entry, model = settings["tasks"][task], settings["model"]
+    pooled = bool(shots) or "scored" not in entry  # whether the value depends on the pool
     compute = settings.get("compute", {})
     limit = settings["limit"].get(task) if isinstance(settings["limit"], Mapping) else settings["limit"]
     fields = {
@@ -170,13 +171,13 @@ def _signature(metric: metrics.Metric, key: _Key, settings: Mapping[str, Any]) -
         "protocol": protocol,
         **({"template": template} if template else {}),
         "shots": str(shots),
-        **({"pool": entry["pool"].replace(" of ", "/")} if "pool" in entry else {}),
+        **({"pool": entry["pool"].replace(" of ", "/")} if "pool" in entry and pooled else {}),
         **({"levels": ",".join(entry["levels"])} if "levels" in entry else {}),
         **({"empty": settings["empty_context"]} if "empty_context" in settings else {}),
         "seeds": ",".join(map(str, settings["seeds"])),
         "limit": "-".join(filter(None, (entry.get("limit"), str(limit)))) if limit else "all",
         **({"sample": _drawn(entry)} if "sample" in entry else {}),
-        "data": entry["data"],
+        "data": entry["data"] if pooled else entry["scored"],
         "model": f"{model['model']}@{model['hash']}",
         "dtype": model["dtype"],
         **({"compute": ", ".join(f"{k} {v}" for k, v in compute.items())} if compute else {}),

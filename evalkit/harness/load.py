@@ -110,6 +110,7 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     limited = sorted(documents, key=lambda pair: _rank(pair[0].id))[: settings.limit]
     loaded = Loaded(
         task=task, name=name, protocol=protocol, documents=limited, pool=pool, data=digest("".join(hashes)),
+        scored=digest(hashes[0]) if len(hashes) > 1 and not task.baselines else "",
         rules=OwnRules(), metrics=_metrics(task, protocol), shots=shots, wordings=settings.wordings_of(protocol),
         sampled=sampled, empty=settings.empty_context_of(name),
     )  # fmt: skip

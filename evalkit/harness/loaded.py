@@ -56,9 +56,11 @@ class Rules(Protocol):
 class Loaded:
     """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
 
-    name: of the protocol. data: a hash of what was read. sampled: "KEPT of ALL" where the pool holds only a part of the
-    documents. first: a limit takes the first documents, as the tool that the task is imported from does, not a
-    pseudo-random subset. empty: what an empty context is. baselines: a cache of the baselines' scores by document.
+    name: of the protocol. data: a hash of what was read. scored: of the scored documents alone, on which values without
+    shots depend; "" where all values depend on everything that was read. sampled: "KEPT of ALL" where the pool holds
+    only a part of the documents. first: a limit takes the first documents, as the tool that the task is imported from
+    does, not a pseudo-random subset. empty: what an empty context is. baselines: a cache of the baselines' scores by
+    document.
     draw: how the documents were drawn, where values of all are estimated.
     """
 
@@ -69,6 +71,7 @@ class Loaded:
     pool: Pool
     data: str
     rules: Rules
+    scored: str = ""
     metrics: Mapping[str, metrics.Metric] = field(default_factory=dict)
     shots: tuple[int, ...] = (0,)
     wordings: Mapping[str, tasks.Protocol] = field(default_factory=dict)

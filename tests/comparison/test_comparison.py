@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from evalkit.api import evaluate
 from evalkit.comparison import formatting
 from evalkit.comparison.baseline import read
+from evalkit.comparison.comparable import pair_up
 from evalkit.comparison.comparison import Settings, compare
 from evalkit.comparison.flips import flips
 from evalkit.errors import CompareError, UsageError
@@ -283,3 +285,12 @@ def test_worst_first_and_what_does_not_gate_aside(tmp_path):
     header, rows = formatting.table([f for f in comparison.others if f.verdict == "undecided"])
     assert "95% interval" not in header and {len(row) for row in rows} == {len(header)}
     assert "95% interval" in formatting.table(comparison.gating)[0]
+
+
+def test_values_without_shots_are_compared_whatever_other_shots_the_runs_have(tmp_path):
+    runs = []
+    for name, shots in (("base", [0, 2]), ("new", [0])):
+        evaluate("pico", ["world_reading", "world_qa"], shots=shots, limit=20, out=tmp_path / name, cache=False)
+        runs.append(read(tmp_path / name))
+    _, allowed = pair_up(*runs, allow=["tasks"])
+    assert len(allowed) == 2 and all("is in BASE only" in text for text in allowed)  # what has 2 shots
