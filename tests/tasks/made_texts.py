@@ -31,6 +31,7 @@ def write(folder: Path) -> Path:
             for language in ("eng", other):
                 lines = (f"{name} {language}: {_NAMES[i % 10]}, {i}.\n" for i in range(count))
                 _text(folder / f"wmt{year}/{other}-eng/{name}.{language}", lines)
+    _text(folder / "sat_analogies/SAT-package-V3.txt", ("# made\n\n", *(_analogy(i) for i in range(12))))
     _text(folder / "wsc/PDP.txt", (_masked(i) for i in range(12)))
     heldout = "1-billion-word-language-modeling-benchmark-r13output/heldout-monolingual.tokenized.shuffled"
     _text(
@@ -76,6 +77,13 @@ def _cloze(name: str, index: int) -> Mapping[str, str]:
         "RandomFifthSentenceQuiz2": "The friend, however, had never eaten.",
         "AnswerRightEnding": str(index % 2 + 1),
     }
+
+
+def _analogy(index: int) -> str:
+    """A question of the SAT: a source, a pair, five more, the letter of the one that is related alike."""
+    pairs = [(_NAMES[(index + i) % 10], _NOUNS[(index + i) % 10]) for i in range(6)]
+    lines = [f"{name.lower()} {noun} n:n" for name, noun in pairs]
+    return "\n".join(["190 FROM REAL SATs", *lines, "abcde"[index % 5]]) + "\n\n"
 
 
 def _masked(index: int) -> str:

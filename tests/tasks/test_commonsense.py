@@ -183,6 +183,27 @@ def test_pdp_has_two_candidates_or_more(tmp_path: Path) -> None:
     assert TASKS["pdp"].to_example(Document(id="0", row=row)).output == "Eve"
 
 
+ANALOGY = "190 FROM REAL SATs\nlull trust v:n\nbalk fortitude v:n\nbetray loyalty v:n\ncajole compliance v:n\nc\n"
+
+
+def test_an_analogy_is_asked_as_gpt3_did(tmp_path: Path) -> None:
+    path = tmp_path / "SAT-package-V3.txt"
+    path.write_text(f"# a comment\n\n{ANALOGY}\n\n{ANALOGY}")
+    loaded = load(TASKS["sat_analogies"], RunSettings(), DataPaths(named={"sat_analogies": path}))
+    assert len(loaded.documents) == 2
+    _, example = loaded.documents[0]
+    assert (example.gold, example.output) == (2, "cajole is to compliance")
+    assert pairs(loaded.protocol, example, [])[0] == ("lull is to trust as", " balk is to fortitude")
+
+
+@pytest.mark.parametrize("broken", [ANALOGY.removesuffix("c\n"), ANALOGY.replace("c\n", "e\n"), "lull trust v:n\na\n"])
+def test_a_broken_analogy_is_named(broken: str, tmp_path: Path) -> None:
+    path = tmp_path / "SAT-package-V3.txt"
+    path.write_text(f"{ANALOGY}\n{broken}")
+    with pytest.raises(DataError, match=r"SAT-package-V3\.txt line 8: expected a source, pairs of words"):
+        load(TASKS["sat_analogies"], RunSettings(), DataPaths(named={"sat_analogies": path}))
+
+
 def test_the_273_schemas_have_twins(data_dir: Path) -> None:
     loaded = load(TASKS["winograd"], RunSettings(), DataPaths(root=data_dir))
     assert len(loaded.documents) == 273
