@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import zlib
 from dataclasses import replace
 
 import pytest
@@ -18,6 +16,7 @@ from evalkit.report.selection import mean, nest, select
 from evalkit.runs.store import open_run
 from evalkit.types import Prompt
 from tests.comparison.made import unbind
+from tests.report.browsed import unpacked
 
 
 def measurement(task, model="m-1b", value=50.0, **more):
@@ -123,12 +122,6 @@ def test_markup_in_a_cell_stays_text():
     grid = Grid(name="g", title="", header=["a|b"], rows=[[Entry(text="<b>*x*</b> | y\nz")]])
     assert markdown(grid).splitlines()[-1] == r"| &lt;b&gt;\*x\*&lt;/b&gt; \| y z |"
     assert tex(r"a\b_{c}") == r"a\textbackslash{}b\_\{c\}"
-
-
-def unpacked(collected: pieces.Samples, group) -> list[dict]:
-    """A group's documents, as the page's script unpacks them."""
-    blocks = [collected.pieces[index] for index, _ in group["pieces"]]
-    return [document for block in blocks for document in json.loads(zlib.decompress(base64.b64decode(block)))]
 
 
 def test_samples_are_the_same_documents_for_every_model(runs):

@@ -10,6 +10,7 @@ from evalkit.errors import StoreError
 from evalkit.report.measurements import read
 from evalkit.report.pages import samples, seen
 from evalkit.report.selection import select
+from tests.report.browsed import unpacked
 
 
 def verdict(document, kind, **more):
@@ -24,7 +25,7 @@ def test_dirty_documents_show_their_passage_in_the_browser(runs, tmp_path):
     found, _ = read([runs / "atto"])
     collected, _ = samples.collect(select(found), seen=seen.read(path))
     group = next(g for g in collected.groups if g["task"] == "reading_a")
-    shown = {document["id"]: document["seen"] for document in collected.documents(group)}
+    shown = {document["id"]: document["seen"] for document in unpacked(collected, group)}
     assert shown["reading_a-3"] == "a run of words (books.jsonl, document 7)"
     assert (shown["reading_a-4"], shown["reading_a-5"]) == ("", "of an index")
 
