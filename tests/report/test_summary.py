@@ -42,7 +42,7 @@ def test_the_best_of_several_tasks():
     one, two, three = ({"a": 20.0, "b": 40.0}, {"a": 30.0, "b": 50.0}, {"a": 60.0, "b": 10.0})
     assert sentences(measured("t", one), measured("u", two))[1] == "qa: b is best on both tasks."
     mixed = sentences(measured("t", one), measured("u", two), measured("v", three))
-    assert mixed[1] == "qa: best most often are b on 2 and a on 1 of 3 tasks."
+    assert mixed[1] == "qa: b is best on 2 of 3 tasks, a on 1."
 
 
 def test_less_is_better_where_it_is():

@@ -96,8 +96,8 @@ def _best(selection: Selection, family: str, tasks: Mapping[str, Mapping[str, Me
     (name, most), *others = wins.most_common(2)
     if most == len(ranked):
         return f"{family}: {name} is best on {'both' if most == 2 else f'all {most}'} tasks."
-    leaders = _joined([f"{model} on {times}" for model, times in ((name, most), *others)])
-    return f"{family}: best most often are {leaders} of {len(ranked)} tasks."
+    next_best = "".join(f", {model} on {times}" for model, times in others)
+    return f"{family}: {name} is best on {most} of {len(ranked)} tasks{next_best}."
 
 
 def _above_chance(selection: Selection, tasks: Mapping[str, Mapping[str, Measurement]]) -> list[str]:
