@@ -20,7 +20,7 @@ from evalkit.engine.cache import response_cache
 from evalkit.engine.calls import Here, Placing
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model
 from evalkit.engine.placing import placing
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import UsageError
 from evalkit.frames import Audit, Comparison, Forecasts, Run
 from evalkit.harness.affordable import check_seconds, within
 from evalkit.harness.catalog import TASK_FOLDERS
@@ -309,8 +309,7 @@ def forecast(
         given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
         found, problems = measurements.read([run.folder if isinstance(run, Run) else place_of(run) for run in given])
     if not found:
-        reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
-        raise DataError(f"none of the given runs holds a result ({reasons})")
+        raise measurements.no_result(problems)
     asked = [at] if isinstance(at, str | Target) else list(at)
     hold_out = None if asked and not predict else tuple(predict)
     selection = select(found, families=tuple(families), metrics=tuple(metrics), predict=hold_out)

@@ -13,7 +13,7 @@ from evalkit.audits.boards import Board, Trajectory, boards
 from evalkit.audits.findings import Finding
 from evalkit.audits.items import Answered, Answers, Asked, Doubtful
 from evalkit.audits.telling import Tells, tells
-from evalkit.errors import DataError, UsageError, unknown
+from evalkit.errors import UsageError, unknown
 from evalkit.report import measurements
 from evalkit.report.identity import tell_apart
 from evalkit.report.measurements import Measurement, Problem, last_checkpoints
@@ -90,8 +90,7 @@ def audit(
         raise UsageError(f"--last must be at least 1, not {last}")
     measured, problems = measurements.read(paths)
     if not measured:
-        reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
-        raise DataError(f"none of the given runs holds a result ({reasons})")
+        raise measurements.no_result(problems)
     measured = _chosen(measured, near, tasks, shots)
     identified = tell_apart(measured)
     made = boards(nest(identified.measurements), levels=levels)

@@ -45,10 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.add_max_failed(parser)
     options.add_trust(parser)
     options.add_tokenizer(parser)
-    options.add_begin(parser)
-    options.add_engine(parser)
-    options.add_workers(parser)
-    options.add_cache(parser)
+    options.add_answering(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -271,6 +271,14 @@ def add_begin(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_answering(parser: argparse.ArgumentParser) -> None:
+    """Add all options that say how and where models answer."""
+    add_begin(parser)
+    add_engine(parser)
+    add_workers(parser)
+    add_cache(parser)
+
+
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """Add the options of the cache."""
     parser.add_argument(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.forecasts.observations import Observation
-
-log = logging.getLogger(__name__)
 
 SUMMARY = "Plan a ladder: which sizes and tokens to train under a budget, so that a larger model is forecast best."
 EXAMPLES = """examples:

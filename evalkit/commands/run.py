@@ -72,10 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
     parser.add_argument("--strict", action="store_true", help="stop at the first task or model that fails")
     options.add_tokenizer(parser)
-    options.add_begin(parser)
-    options.add_engine(parser)
-    options.add_workers(parser)
-    options.add_cache(parser)
+    options.add_answering(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -57,10 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases (WANDB_MODE=offline: to OUT)")
     options.add_max_failed(parser)
     options.add_trust(parser)
-    options.add_begin(parser)
-    options.add_engine(parser)
-    options.add_workers(parser)
-    options.add_cache(parser)
+    options.add_answering(parser)
     parser.set_defaults(resume=True)  # the same command continues
 
 

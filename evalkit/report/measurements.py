@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import metrics
-from evalkit.errors import EvalkitError, StoreError, UsageError
+from evalkit.errors import DataError, EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.plugins import Registry, later
 from evalkit.report import published
@@ -188,6 +188,12 @@ TABLES: Registry[TableReader] = Registry(
     dict.fromkeys((".csv", ".tsv", ".parquet"), later("evalkit.report.imports.tables:measured")),
     group="evalkit.table_readers",
 )
+
+
+def no_result(problems: Iterable[Problem]) -> DataError:
+    """Return the error for runs of which none could be used, with what was wrong with each."""
+    reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
+    return DataError(f"none of the given runs holds a result ({reasons})")
 
 
 def read(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]]:
