@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.runs, last=arguments.last, near=near, tasks=tasks, shots=shots, levels=arguments.levels
     )  # fmt: skip
     for problem in found.problems:
-        log.warning("left out: %s: %s", problem.path, problem.reason)
+        log.warning("left out: %s", problem)
     page.show(found, options.console())
     if arguments.out:
         files = page.write(found, arguments.out, title=arguments.title, command=_command(arguments))

@@ -88,7 +88,7 @@ def _read(paths: Sequence[Path | Url], layout: Layout) -> list[Measurement]:
         else:
             others, problems = measurements.read([path])
             found += others
-            faults += [f"{problem.path}: {problem.reason}" for problem in problems]
+            faults += map(str, problems)
     for fault in faults[:_LISTED]:
         log.error("%s", fault)
     if faults:

@@ -61,7 +61,7 @@ def measured(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Prob
 
     found, problems = measurements.read(places)
     for problem in problems:
-        log.warning("left out: %s: %s", problem.path, problem.reason)
+        log.warning("left out: %s", problem)
     if not found:
         raise DataError("none of the given runs holds a result")
     return found, problems

@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int | None:
         seen=passages,
     )  # fmt: skip
     for problem in content.problems[len(problems) :]:
-        log.warning("%s: %s", problem.path, problem.reason)
+        log.warning("%s", problem)
     for warning in content.warnings:
         log.warning("%s", warning)
     files = writing.write(arguments.out, content, selection, paper=paper, compact=arguments.latex == "compact")

@@ -130,6 +130,8 @@ def task_from_file(
         raise DataError(f"there is no table {path}")
     question, answer = question or "input", answer or "output"
     rows = list(read_tables([path]))
+    if not rows:
+        raise DataError(f"{path} has no rows")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     is_template = "{" in question
     for role, column in (("--input", "" if is_template else question), ("--output", answer)):

@@ -162,6 +162,10 @@ class Problem:
     path: Path
     reason: str
 
+    def __str__(self) -> str:
+        """Return the reason, with the path in front unless it begins with it."""
+        return self.reason if self.reason.startswith(str(self.path)) else f"{self.path}: {self.reason}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
@@ -192,8 +196,7 @@ TABLES: Registry[TableReader] = Registry(
 
 def no_result(problems: Iterable[Problem]) -> DataError:
     """Return the error for runs of which none could be used, with what was wrong with each."""
-    reasons = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems)
-    return DataError(f"none of the given runs holds a result ({reasons})")
+    return DataError(f"none of the given runs holds a result ({'; '.join(map(str, problems))})")
 
 
 def read(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]]:

@@ -154,5 +154,8 @@ def test_the_columns_of_a_table_have_default_names_and_wrong_ones_are_named(tmp_
     ):
         with pytest.raises(UsageError, match=message):
             task_from_file(path, **columns)
+    path.write_text("input,output\n")
+    with pytest.raises(DataError, match=r"capitals\.csv has no rows"):
+        task_from_file(path)
     with pytest.raises(DataError, match="there is no table"):
         task_from_file(tmp_path / "none.csv")
