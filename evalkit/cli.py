@@ -39,6 +39,7 @@ from evalkit.commands import (
     train,
     watch,
 )
+from evalkit.commands.helping import group
 from evalkit.commands.parsing import Parser
 from evalkit.errors import FAULT, EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
 from evalkit.interrupts import Terminated, prompt_end
@@ -159,17 +160,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"evalkit {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():
-        sub = subparsers.add_parser(
-            name, help=command.SUMMARY, description=command.SUMMARY, epilog=command.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        sub = subparsers.add_parser(name, help=command.SUMMARY, description=command.SUMMARY, epilog=command.EXAMPLES)
         command.configure(sub)
-        sub.add_argument(
-            "--log-level", choices=LEVELS, default="info", help="messages from this level up (default: info)"
-        )
-        sub.add_argument("--log-json", metavar="FILE", help="append messages to FILE as JSON; -: to standard error")
+        _add_general(sub)
         sub.set_defaults(command=command.run)
     return parser
+
+
+def _add_general(parser: argparse.ArgumentParser, *, repeated: bool = False) -> None:
+    """Add what every command has, and each of its actions. repeated: the command itself has it, with the defaults."""
+    level, file = (argparse.SUPPRESS, argparse.SUPPRESS) if repeated else ("info", None)
+    general = group(parser, "general")
+    general.add_argument(
+        "--log-level",
+        metavar="LEVEL",
+        choices=LEVELS,
+        default=level,
+        help="messages from this level up: debug, info (default), warning, error",
+    )
+    general.add_argument(
+        "--log-json", metavar="FILE", default=file, help="append messages to FILE as JSON; -: to standard error"
+    )
+    for actions in parser._actions:
+        if isinstance(actions, argparse._SubParsersAction):
+            for action in actions.choices.values():
+                _add_general(action, repeated=True)
 
 
 if __name__ == "__main__":

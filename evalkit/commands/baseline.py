@@ -21,12 +21,13 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the two actions."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="save|history")
-    save = actions.add_parser("save", help="write a baseline file from a run")
+    summary = "Write a baseline file from a run."
+    save = actions.add_parser("save", help=summary, description=summary)
     save.add_argument("run", type=place, metavar="RUN", help="run folder")
     save.add_argument("file", type=Path, metavar="FILE", help="the baseline file, for example baselines/main.json")
     save.add_argument("--commit", default="", metavar="HASH", help="the commit to record, for a file kept outside git")
     save.add_argument("--date", default="", metavar="DAY", help="its day to record, for example 2026-11-30")
-    history.configure(actions.add_parser("history", help="the trend of each metric over baselines and runs"))
+    history.configure(actions.add_parser("history", help=history.SUMMARY, description=history.SUMMARY))
 
 
 def run(arguments: argparse.Namespace) -> None:

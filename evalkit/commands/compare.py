@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from evalkit.commands import findings
+from evalkit.commands.helping import group
 from evalkit.errors import EvalkitError
 from evalkit.runs.remote import place
 
@@ -21,11 +22,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("base", type=place, metavar="BASE", help="run folder (or its URL), or baseline file")
     parser.add_argument("new", type=place, metavar="NEW", help="run folder (or its URL), or baseline file")
     findings.add_rules(parser)
-    parser.add_argument("--all-metrics", action="store_true", help="every metric counts, not only each task's first")
-    parser.add_argument(
-        "--resamples", type=int, default=10_000, help="resamples of a permutation test (default: 10000)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the resampling (default: 0)")
+    rules = group(parser, "statistics")
+    rules.add_argument("--all-metrics", action="store_true", help="every metric counts, not only each task's first")
+    rules.add_argument("--resamples", type=int, default=10_000, help="resamples of a permutation test (default: 10000)")
+    rules.add_argument("--seed", type=int, default=0, help="seed of the resampling (default: 0)")
     findings.add_files(parser)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
+from evalkit.commands.helping import group
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ EXAMPLES = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the two actions and their options."""
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    _configure_build(actions.add_parser("build", help="make a corpus, or continue an interrupted build"))
-    stats = actions.add_parser("stats", help="show what a corpus contains, and what was left out")
+    summary = "Make a corpus, or continue an interrupted build."
+    _configure_build(actions.add_parser("build", help=summary, description=summary))
+    summary = "Show what a corpus contains, and what was left out."
+    stats = actions.add_parser("stats", help=summary, description=summary)
     stats.add_argument("folder", type=Path, help="a corpus")
     stats.add_argument("--verify", action="store_true", help="read all shards and compare them with their hashes")
     stats.set_defaults(action=_stats)
@@ -39,18 +42,20 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
         "hf:FOLDER, 'world'",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument(
+    corpus, selection = group(parser, "corpus"), group(parser, "selection")
+    output = group(parser, "output")
+    corpus.add_argument(
         "--column", default="text", help="column of the text in JSONL, parquet and datasets (default: text)"
     )
-    parser.add_argument(
+    corpus.add_argument(
         "--skip-bad", action="store_true", help="skip and count rows without text instead of ending at the first"
     )
     parser.add_argument("--vocab", type=int, help="size of the BPE that is trained on a sample (default: 8192)")
     parser.add_argument("--tokenizer", help="use this tokenizer instead: a folder, or a model's name (gpt2)")
     parser.add_argument("--language", help="keep only these: ISO 639-1 codes separated by commas (default: all)")
-    parser.add_argument("--min-characters", type=int, default=1, help="minimum length of a document (default: 1)")
-    parser.add_argument("--max-characters", type=int, help="maximum length of a document (default: no limit)")
-    parser.add_argument(
+    selection.add_argument("--min-characters", type=int, default=1, help="minimum length of a document (default: 1)")
+    selection.add_argument("--max-characters", type=int, help="maximum length of a document (default: no limit)")
+    selection.add_argument(
         "--near-duplicates", type=float, default=0.8, metavar="SIMILARITY",
         help="leave out documents this similar to an earlier one, by runs of five words (default: 0.8; 0: none)",
     )  # fmt: skip
@@ -58,11 +63,13 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
         "--decontaminate", metavar="SUITE|TASK,...",
         help="cut out these tasks' texts (default: of all benchmarks whose data is available); none: do not search",
     )  # fmt: skip
-    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data is")
-    parser.add_argument("--validation", type=float, default=0.01, help="share of documents held out (default: 0.01)")
-    parser.add_argument("--shard-tokens", default="100M", help="tokens of a shard (default: 100M)")
+    selection.add_argument(
+        "--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data is"
+    )
+    output.add_argument("--validation", type=float, default=0.01, help="share of documents held out (default: 0.01)")
+    output.add_argument("--shard-tokens", default="100M", help="tokens of a shard (default: 100M)")
     parser.add_argument("--tokens", default="9M", help="approximate length of 'world' (default: 9M)")
-    parser.add_argument("--world-seed", type=int, default=0, help="seed of 'world'")
+    corpus.add_argument("--world-seed", type=int, default=0, help="seed of 'world'")
     parser.add_argument("--jobs", type=int, help="processes (default: one per core); affects only the speed")
     parser.set_defaults(action=_build)
 

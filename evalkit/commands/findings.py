@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.commands.helping import group
 from evalkit.errors import EvalkitError, StoreError
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is a regression."""
-    parser.add_argument("--alpha", type=float, default=0.05, help="familywise error over all verdicts (default: 0.05)")
+    rules = group(parser, "statistics")
+    rules.add_argument("--alpha", type=float, default=0.05, help="familywise error over all verdicts (default: 0.05)")
     parser.add_argument(
         "--margin", action="append", default=[], metavar="[TASK=]POINTS",
         help="a change shown to be within this many points is the same; for all tasks, or for one",
     )  # fmt: skip
-    parser.add_argument("--strict", action="store_true", help="also exit 1 if anything stays undecided")
-    parser.add_argument(
+    rules.add_argument("--strict", action="store_true", help="also exit 1 if anything stays undecided")
+    rules.add_argument(
         "--allow", action="append", default=[], metavar="FIELD",
         help="compare even if this differs: tasks, documents, seeds, metric, task, protocol, data",
     )  # fmt: skip
@@ -34,12 +36,13 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 
 def add_files(parser: argparse.ArgumentParser) -> None:
     """Add the options that name files."""
-    parser.add_argument(
+    files = group(parser, "output")
+    files.add_argument(
         "--flips", type=int, default=12, metavar="N", help="changed answers in Markdown, up to 20 (default: 12)"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
+    files.add_argument("--markdown", type=Path, metavar="FILE", help="write a comment for a pull request")
+    files.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    files.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
 
 
 def allowed(arguments: argparse.Namespace) -> tuple[str, ...]:

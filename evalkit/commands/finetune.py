@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from evalkit.commands import options
+from evalkit.commands.helping import group
 from evalkit.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -45,16 +46,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", default="0", help="of new weights, order and dropout (default: 0)")
     parser.add_argument("--shots", default="all", help="numbers of training examples, or all (default)")
     parser.add_argument("--draws", type=int, default=5, help="how many draws of K examples (default: 5)")
-    parser.add_argument("--no-pretraining", action="store_true", help="start from random weights (table 5)")
-    parser.add_argument("--no-auxiliary", action="store_true", help="without the language model's loss (table 5)")
+    optimization = group(parser, "optimization")
+    optimization.add_argument("--no-pretraining", action="store_true", help="start from random weights (table 5)")
+    optimization.add_argument("--no-auxiliary", action="store_true", help="without the language model's loss (table 5)")
     _add_hyperparameters(parser)
     parser.add_argument("--limit", type=int, help="scored documents per task: a fixed pseudo-random subset")
-    parser.add_argument("--limit-train", type=int, metavar="N", help="training examples per task: likewise")
-    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data is")
-    parser.add_argument(
+    prompts = group(parser, "tasks and prompts")
+    prompts.add_argument("--limit-train", type=int, metavar="N", help="training examples per task: likewise")
+    prompts.add_argument("--data", action="append", default=[], metavar="NAME=PATH", help="where a benchmark's data is")
+    group(parser, "output").add_argument(
         "--keep", default="full", help="models to keep: full (default: those trained on all examples), all or none"
     )
-    parser.add_argument(
+    group(parser, "computing").add_argument(
         "--dtype", type=options.dtype,
         help="bf16 or fp32: of matrix products; weights stay fp32 (default: bf16 where the hardware multiplies it "
         "faster)",
@@ -63,19 +66,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    optimization = group(parser, "optimization")
+    optimization.add_argument(
         "--learning-rate", default="6.25e-5", metavar="RATE",
         help="at its peak (default: the paper's 6.25e-5); several with commas, or auto: for each task the best on "
         "training examples held out for this choice",
     )  # fmt: skip
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=32, help="examples per update (default: 32)")
-    parser.add_argument("--auxiliary", type=float, default=0.5, help="weight of the language model's loss (0.5)")
-    parser.add_argument("--dropout", type=float, default=0.1, help="in the model (default: 0.1)")
-    parser.add_argument("--head-dropout", type=float, default=0.1, help="before the head (default: 0.1)")
-    parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--warmup", type=float, default=0.002, help="share of all updates (default: 0.002)")
-    parser.add_argument("--least-updates", type=int, default=100, help="minimum, for few examples (default: 100)")
+    optimization.add_argument("--epochs", type=int, default=3)
+    optimization.add_argument("--batch", type=int, default=32, help="examples per update (default: 32)")
+    optimization.add_argument("--auxiliary", type=float, default=0.5, help="weight of the language model's loss (0.5)")
+    optimization.add_argument("--dropout", type=float, default=0.1, help="in the model (default: 0.1)")
+    optimization.add_argument("--head-dropout", type=float, default=0.1, help="before the head (default: 0.1)")
+    optimization.add_argument("--weight-decay", type=float, default=0.01)
+    optimization.add_argument("--warmup", type=float, default=0.002, help="share of all updates (default: 0.002)")
+    optimization.add_argument("--least-updates", type=int, default=100, help="minimum, for few examples (default: 100)")
     options.add_max_failed(parser)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.commands import findings, options
+from evalkit.commands.helping import group
 from evalkit.errors import EvalkitError
 
 SUMMARY = "Decide from as few documents as possible whether a model is worse than a base; an exit code for CI."
@@ -32,11 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--budget", metavar="N",
         help="end after so many documents over all tasks (2000, 2k) or this time (90s, 10m, 1h); the rest is undecided",
     )  # fmt: skip
-    parser.add_argument(
+    rules = group(parser, "statistics")
+    rules.add_argument(
         "--weight", action="append", default=[], metavar="TASK=NUMBER",
         help="the task's share of alpha, in any unit (default: 1 for each)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the order of reading and of tests (default: 0)")
+    rules.add_argument("--seed", type=int, default=0, help="of the order of reading and of tests (default: 0)")
     parser.add_argument("--out", type=Path, help="folder of the gate (default: runs/gate-NEW-SETTINGS)")
     parser.add_argument(
         "--resume", action="store_true", help="continue the gate in --out (giving the same command again does so too)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from evalkit.commands import options
+from evalkit.commands.helping import group
 from evalkit.errors import UsageError
 
 SUMMARY = "Let a model continue a text."
@@ -19,16 +20,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--model", required=True)
     parser.add_argument("--prompt", required=True)
-    parser.add_argument("--top-k", type=int, help="1: greedy; 0: no limit (default: 40; 1 with --beams)")
-    parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--beams", type=int, default=1, help="width of a beam search (default: 1, none)")
-    parser.add_argument("--length-penalty", type=float, default=0.6, help="of the beam search (default: 0.6)")
+    decoding = group(parser, "decoding")
+    decoding.add_argument("--top-k", type=int, help="1: greedy; 0: no limit (default: 40; 1 with --beams)")
+    decoding.add_argument("--top-p", type=float, default=1.0)
+    decoding.add_argument("--temperature", type=float, default=1.0)
+    decoding.add_argument("--beams", type=int, default=1, help="width of a beam search (default: 1, none)")
+    decoding.add_argument("--length-penalty", type=float, default=0.6, help="of the beam search (default: 0.6)")
     parser.add_argument("--max-tokens", type=int, default=64)
-    parser.add_argument(
+    decoding.add_argument(
         "--until", action="append", default=[], metavar="TEXT", help="stop before this text; \\n is a line break"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    decoding.add_argument("--seed", type=int, default=0)
     options.add_tokenizer(parser)
     options.add_engine(parser)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.commands.helping import group
 from evalkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def measured(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Prob
 
 def add_max_failed(parser: argparse.ArgumentParser) -> None:
     """Add --max-failed."""
-    parser.add_argument(
+    group(parser, "statistics").add_argument(
         "--max-failed",
         default="5%",
         metavar="SHARE",
@@ -110,33 +111,35 @@ def add_tasks(parser: argparse.ArgumentParser, *, default: str) -> None:
         help="tasks, suites (world, gpt2-paper, superglue, core, a family, all), globs, task files, lm-eval:NAME or "
         f"its YAML files (default: {default})",
     )
-    parser.add_argument(
+    tables = group(parser, "tables as tasks")
+    tables.add_argument(
         "--input", metavar="COLUMN",
         help="of a table given as a task (mine.csv, .tsv, .jsonl, .json, .parquet): the column that is asked, or a "
         "prompt such as 'The capital of {country} is' (default: input)",
     )  # fmt: skip
-    parser.add_argument("--output", metavar="COLUMN", help="of such a table: the answer's column (default: output)")
-    parser.add_argument(
+    tables.add_argument("--output", metavar="COLUMN", help="of such a table: the answer's column (default: output)")
+    tables.add_argument(
         "--choices", metavar="NAME,...", default="", help="of such a table: the options, or the columns that hold them"
     )
     parser.add_argument(
         "--shots", help="counts of examples in the prompt; paper: the paper's (default: 0, or a task file's own)"
     )
-    parser.add_argument("--protocol", help="how to build prompts (default: the suite's, or each task's first)")
-    parser.add_argument(
-        "--empty-context", choices=("end", "begin"),
-        help="the token in place of an empty context, as of a whole text: the end-of-text token, or the "
-        "beginning-of-sequence token where the tokenizer names one (default: begin under the protocol lm-eval and for "
-        "its task files, otherwise end)",
-    )  # fmt: skip
-    parser.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run as well, or all")
     parser.add_argument(
         "--limit",
         type=int,
         help="documents per task: a fixed pseudo-random subset; for lm-eval's and CORE's tasks the first ones",
     )
-    parser.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
-    parser.add_argument(
+    prompts = group(parser, "tasks and prompts")
+    prompts.add_argument("--protocol", help="how to build prompts (default: the suite's, or each task's first)")
+    prompts.add_argument(
+        "--empty-context", choices=("end", "begin"),
+        help="the token in place of an empty context, as of a whole text: the end-of-text token, or the "
+        "beginning-of-sequence token where the tokenizer names one (default: begin under the protocol lm-eval and for "
+        "its task files, otherwise end)",
+    )  # fmt: skip
+    prompts.add_argument("--templates", default="", metavar="NAME,...", help="further wordings to run as well, or all")
+    prompts.add_argument("--seeds", default="1", help="seeds for drawing shots and sampling (default: 1)")
+    prompts.add_argument(
         "--data",
         action="append",
         default=[],
@@ -185,7 +188,7 @@ def data(arguments: argparse.Namespace) -> DataPaths:
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """Add the option that lets task files of lm-evaluation-harness run their Python code."""
-    parser.add_argument(
+    group(parser, "tasks and prompts").add_argument(
         "--trust-task-code", action="store_true", help="allow the `!function` code of lm-eval's task files to run"
     )
 
@@ -199,14 +202,15 @@ def dtype(text: str) -> str:
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add the options that control how a model computes."""
-    parser.add_argument(
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    computing = group(parser, "computing")
+    computing.add_argument(
         "--dtype",
         type=dtype,
         help="fp32, bf16 or fp16, of weights and matrix products (default: bf16 for models of at least GPT-1's size "
         "where the hardware multiplies it faster, otherwise fp32; models that transformers runs: fp32)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument(
+    computing.add_argument(
         "--batch-tokens",
         type=int,
         help="tokens in a batch: speed and memory, never a score (default: chosen automatically)",
@@ -215,21 +219,22 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where a model computes."""
-    parser.add_argument(
+    computing = group(parser, "computing")
+    computing.add_argument(
         "--workers", type=int, metavar="N",
         help="processes that hold the model and share the work, each with one GPU if --device is cuda; the results are "
         "the same for any number (needs evalkit[ray]; default: this process alone)",
     )  # fmt: skip
-    parser.add_argument(
+    computing.add_argument(
         "--ray", metavar="ADDRESS",
         help="start the workers on this running cluster of Ray (auto: this machine's); without --workers one per GPU, "
         "or per machine",
     )  # fmt: skip
-    parser.add_argument(
+    computing.add_argument(
         "--gpus-per-worker", type=int, default=1, metavar="N",
         help="split the model of each worker over N GPUs, for hf: models and registered engines (default: 1)",
     )  # fmt: skip
-    parser.add_argument(
+    computing.add_argument(
         "--threads", type=int, metavar="N",
         help="threads of matrix products, which decide the last bits: recorded in the results (default: 1 per worker; "
         "without workers torch's own number, not recorded)",
@@ -255,7 +260,7 @@ def folder(text: str) -> Path:
 
 def add_tokenizer(parser: argparse.ArgumentParser) -> None:
     """Add the option for the tokenizer of a checkpoint that has none."""
-    parser.add_argument(
+    group(parser, "model").add_argument(
         "--tokenizer", metavar="PATH",
         help="for a checkpoint without a tokenizer, or in place of its own: a folder, a tokenizer.json, a meta.pkl or "
         "a model's name",
@@ -264,7 +269,7 @@ def add_tokenizer(parser: argparse.ArgumentParser) -> None:
 
 def add_begin(parser: argparse.ArgumentParser) -> None:
     """Add the option for the position of the token that begins documents."""
-    parser.add_argument(
+    group(parser, "model").add_argument(
         "--begin", choices=("document", "every-window"), default="document",
         help="where to put the token that begins a document longer than the context: before the document, or before "
         "each of its windows, as Gemma requires (default: document)",
@@ -281,7 +286,7 @@ def add_answering(parser: argparse.ArgumentParser) -> None:
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """Add the options of the cache."""
-    parser.add_argument(
+    group(parser, "computing").add_argument(
         "--no-cache", action="store_true",
         help="neither read nor write cached responses (in EVALKIT_CACHE, default ~/.cache/evalkit)",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A parser of the command line that names a mistyped command or option, and suggests the one that was meant."""
+"""A parser of the command line: messages that suggest what was meant, and help in two lengths."""
 
 from __future__ import annotations
 
@@ -7,13 +7,33 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from evalkit.commands.helping import Formatter, group, has_many, ordered, screen, usage
 from evalkit.errors import unknown
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser with clearer messages."""
+    """argparse's parser with clearer messages, and help in two lengths: --help and --help-all."""
 
     _words: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **{"formatter_class": Formatter} | kwargs | {"add_help": False})
+        self.add_argument("-h", "--help", action=_Help, help="show the main options and examples")
+        group(self, "general").add_argument("--help-all", action=_Help, help="show all options and examples")
+
+    def format_screen(self) -> str:
+        """Return what --help shows: everything if that is short."""
+        return screen(self) if has_many(self) else self.format_help()
+
+    def format_help(self) -> str:
+        """Return all options, the groups in the order of GROUPS."""
+        before = self._action_groups, self.usage
+        self._action_groups = ordered(self._action_groups)
+        self.usage = usage(self) if has_many(self) else self.usage
+        try:
+            return super().format_help()
+        finally:
+            self._action_groups, self.usage = before
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse as argparse does, but a command itself refuses the words that it does not know."""
@@ -38,6 +58,8 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if word == "--":
                 break
+            if f"-{name}" in self._option_string_actions and name not in self._option_string_actions:
+                return f"unknown option {name}; did you mean -{name}?"
             if name.startswith("--") and not any(o.startswith(name) for o in self._option_string_actions):
                 near = difflib.get_close_matches(name, self._option_string_actions, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
@@ -49,3 +71,18 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 raise argparse.ArgumentError(None, str(unknown("command", value, action.choices)))
             raise argparse.ArgumentError(action, str(unknown("value", value, map(str, action.choices))))
+
+
+class _Help(argparse.Action):
+    """Prints the short help, or for --help-all the long one, and exits."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any):
+        super().__init__(option_strings, dest=argparse.SUPPRESS, default=argparse.SUPPRESS, nargs=0, **kwargs)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option_string: str | None = None
+    ) -> None:
+        """Print and exit."""
+        everything = option_string is not None and option_string.startswith("--help-")
+        print(parser.format_help() if everything or not isinstance(parser, Parser) else parser.format_screen(), end="")
+        parser.exit()

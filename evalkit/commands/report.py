@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
+from evalkit.commands.helping import group
 from evalkit.extras import require
 from evalkit.runs.remote import place
 
@@ -38,10 +39,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--title", default="Evaluation report", help="heading of the report")
-    parser.add_argument(
+    selection = group(parser, "selection")
+    selection.add_argument(
         "--predict", default="", metavar="MODELS", help="models held out of the fits (default: the largest of a ladder)"
     )
-    parser.add_argument(
+    selection.add_argument(
         "--label",
         action="append",
         default=[],
@@ -55,25 +57,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--contamination", type=Path, metavar="FILE",
         help="contamination.json of `evalkit contamination --out`: samples show what was in the training text",
     )  # fmt: skip
-    parser.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
-    parser.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
+    selection.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
+    selection.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
     _configure_paper(parser)
 
 
 def _configure_paper(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    paper = group(parser, "paper")
+    paper.add_argument(
         "--latex", choices=("full", "compact"), default="full",
         help="tables.tex: every table of the page, or one of tasks by models that fits --width (default: full)",
     )  # fmt: skip
-    parser.add_argument(
+    paper.add_argument(
         "--width", default="", metavar="WIDTH",
         help="of paper: column (3.25 in), page (6.75 in) or inches; also writes the figures as PDF that wide "
         "(default with --latex compact: page)",
     )  # fmt: skip
-    parser.add_argument(
+    paper.add_argument(
         "--shots", default="", help="of the compact table: numbers of examples (default: each task's fewest)"
     )
-    parser.add_argument(
+    paper.add_argument(
         "--interval", choices=("half", "ends"), default="half",
         help="in the compact table: ± half the 95%% interval's width, or its ends (default: half)",
     )  # fmt: skip

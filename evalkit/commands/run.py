@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
+from evalkit.commands.helping import group
 from evalkit.errors import DiskError, EvalkitError
 from evalkit.runs.remote import place
 
@@ -51,11 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "hf:FOLDER (by transformers); comma-separated",
     )
     options.add_tasks(parser, default="world")
-    parser.add_argument(
+    prompts, output = group(parser, "tasks and prompts"), group(parser, "output")
+    prompts.add_argument(
         "--estimate", type=int, metavar="N",
         help="score N documents of each task, chosen by --from, and estimate the score of all (docs/estimates.md)",
     )  # fmt: skip
-    parser.add_argument(
+    prompts.add_argument(
         "--from", dest="earlier", nargs="+", default=[], metavar="RUN",
         help="runs of other models on the same tasks (folders of them, URLs) that say which documents are uncertain",
     )  # fmt: skip
@@ -67,10 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in --out (giving the same command again does so too)"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
-    parser.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
-    parser.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
-    parser.add_argument("--strict", action="store_true", help="stop at the first task or model that fails")
+    output.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
+    output.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
+    output.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
+    output.add_argument("--strict", action="store_true", help="stop at the first task or model that fails")
     options.add_tokenizer(parser)
     options.add_answering(parser)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
+from evalkit.commands.helping import group
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float,
         help="score as many documents as fit into this time, chosen at the first checkpoint and then always the same",
     )  # fmt: skip
-    parser.add_argument(
+    group(parser, "model").add_argument(
         "--tokenizer",
         help="a folder, file or model whose tokenizer stands in: where folders in transformers' layout have none, else "
         "always",
@@ -53,8 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", type=int, metavar="STEP", help="end when this step or a later one is evaluated")
     parser.add_argument("--out", type=options.folder, help="folder of the curve (default: FOLDER/eval)")
     _add_gate(parser)
-    parser.add_argument("--tensorboard", action="store_true", help="also write event files, into OUT/tensorboard")
-    parser.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases (WANDB_MODE=offline: to OUT)")
+    output = group(parser, "output")
+    output.add_argument("--tensorboard", action="store_true", help="also write event files, into OUT/tensorboard")
+    output.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases (WANDB_MODE=offline: to OUT)")
     options.add_max_failed(parser)
     options.add_trust(parser)
     options.add_answering(parser)
@@ -62,18 +64,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    rules = group(parser, "statistics")
+    rules.add_argument(
         "--fail-if-worse-than", type=Path, metavar="BASE",
         help="a run folder or baseline file: end with exit code 1 at the first step that is worse on any task",
     )  # fmt: skip
-    parser.add_argument(
+    rules.add_argument(
         "--from-step", type=int, default=0, metavar="STEP", help="compare with BASE from this step on (default: 0)"
     )
-    parser.add_argument(
+    rules.add_argument(
         "--alpha", type=float, default=0.05,
         help="probability of a false alarm in all the training: the k-th step is tested at ALPHA / (k (k + 1)) (0.05)",
     )  # fmt: skip
-    parser.add_argument("--margin", action="append", default=[], metavar="[TASK=]POINTS", help="as for evalkit compare")
+    rules.add_argument("--margin", action="append", default=[], metavar="[TASK=]POINTS", help="as for evalkit compare")
 
 
 def run(arguments: argparse.Namespace) -> int:
