@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint bench ladder ladder-seeds books architectures report zoo clean
+.PHONY: run test lint docs bench ladder ladder-seeds books architectures report zoo clean
 
 # Evaluate the bundled nano on the whole world suite at 0, 1 and 4 shots, and print the table.
 run: $(VENV)/ready
@@ -18,6 +18,10 @@ lint: $(VENV)/tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation's site, in site/. A warning (a dead link, a page that is not in the navigation) ends it.
+docs: $(VENV)/tools
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Speeds of the parts; then the engine against lm-evaluation-harness, with EVALKIT_DATA on real documents: about 20
 # quiet minutes.
@@ -121,4 +125,4 @@ $(VENV)/tools: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LM_EVAL) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LM_EVAL) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

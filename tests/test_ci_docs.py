@@ -28,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 
 WITH_ACTION, WITH_STEPS, GITLAB = (yaml.safe_load(block) for block in blocks("yaml"))
-[BASELINE] = blocks("bash")
+[BASELINE] = [script for script in blocks("sh") if "$MODEL" in script]
 ACTION = yaml.safe_load((REPOSITORY / "action.yml").read_text(encoding="utf-8"))
 
 

@@ -1,0 +1,13 @@
+"""Every generated page, by its place on the site, in the order of the navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
+
+@cache
+def pages() -> Mapping[str, str]:
+    """Return the text of each page."""
+    return MappingProxyType({})
