@@ -17,6 +17,7 @@ from evalkit.commands import (
     baseline,
     calibration,
     compare,
+    configuration,
     contamination,
     core,
     corpus,
@@ -39,9 +40,10 @@ from evalkit.commands import (
     train,
     watch,
 )
+from evalkit.commands.configuration import Configuration, in_force
 from evalkit.commands.helping import group
 from evalkit.commands.parsing import Parser
-from evalkit.errors import FAULT, EvalkitError, NoMemoryError, StoreError, cannot, out_of_memory
+from evalkit.errors import FAULT, EvalkitError, NoMemoryError, StoreError, UsageError, cannot, out_of_memory
 from evalkit.interrupts import Terminated, prompt_end
 from evalkit.log import LEVELS, messages
 from evalkit.streams import Lasting, lasting
@@ -50,6 +52,9 @@ log = logging.getLogger(__name__)
 
 # Environment variables that belong to the command to continue with.
 _PLACES = ("EVALKIT_DATA", "EVALKIT_CACHE")
+
+# With one of these words a command works in spite of a wrong file of settings.
+_WITHOUT_SETTINGS = {"-h", "--help", "--help-all", "--version", "doctor", "completion"}
 
 # Importing a command is cheap: heavy modules are imported when it runs, so that help comes at once.
 _COMMANDS = {
@@ -88,14 +93,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     # for if the machine has other work: a run of small models then takes several times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with lasting() as out:
-        arguments = _parser().parse_args(words)
-        farewell = _farewell(words, arguments)
         try:
-            with messages(arguments.log_level, arguments.log_json), prompt_end(f"evalkit: {farewell}"):
+            arguments, standing = _arguments(words)
+            farewell = _farewell(words, arguments)
+            with (
+                messages(arguments.log_level, arguments.log_json),
+                prompt_end(f"evalkit: {farewell}"),
+                in_force(standing),
+            ):
                 return _run(arguments, farewell) or _printed(out)
-        except StoreError as error:  # from the log file
+        except (StoreError, UsageError) as error:  # from the log file, or from a file of settings
             print(f"evalkit: error: {error}", file=sys.stderr)
             return error.exit_code
+
+
+def _arguments(words: Sequence[str]) -> tuple[argparse.Namespace, Configuration]:
+    """Parse the command line, with the project's settings as defaults. Raises UsageError where these are wrong."""
+    parser = _parser()
+    standing = configuration.load(words, parser)
+    if standing.fault and not set(words) & _WITHOUT_SETTINGS:
+        raise UsageError(standing.fault)
+    arguments = parser.parse_args(words)
+    chosen = arguments.__dict__.pop("parser")  # of the command
+    if arguments.config != configuration.named(words):
+        raise UsageError("write --config in full: the file is read before the other options")
+    return arguments, configuration.complete(standing, chosen, arguments)
 
 
 def _run(arguments: argparse.Namespace, farewell: str) -> int:
@@ -170,7 +192,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_general(parser: argparse.ArgumentParser, *, repeated: bool = False) -> None:
     """Add what every command has, and each of its actions. repeated: the command itself has it, with the defaults."""
     level, file = (argparse.SUPPRESS, argparse.SUPPRESS) if repeated else ("info", None)
+    parser.set_defaults(parser=parser)
     general = group(parser, "general")
+    general.add_argument(
+        "--config", metavar="FILE", default=file,
+        help="standing choices of a project (default: EVALKIT_CONFIG, or the nearest evalkit.toml or pyproject.toml "
+        "upwards from here); off: none",
+    )  # fmt: skip
     general.add_argument(
         "--log-level",
         metavar="LEVEL",

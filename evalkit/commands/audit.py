@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--near", metavar="N", help="only models with between a third and three times as many parameters, such as 1B"
     )
-    parser.add_argument("--tasks", default="", metavar="NAME,...", help="only these tasks")
+    parser.add_argument("--tasks", default="", metavar="TASK,...", help="only these tasks")
     parser.add_argument("--shots", metavar="K,...", help="only these numbers of shots")
     parser.add_argument("--levels", action="store_true", help="judge the levels of tasks too (in --out)")
 

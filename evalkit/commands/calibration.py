@@ -21,7 +21,7 @@ EXAMPLES = """examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("run", type=Path, help="folder of a run, as evalkit run stores it")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run, as evalkit run stores it")
     parser.add_argument("--task", required=True, help="one of the run's tasks that generate an answer")
     parser.add_argument("--shots", type=int, help="number of shots, one of the run's (default: the smallest)")
     parser.add_argument("--metric", help="a metric that is right or wrong (default: the task's first)")

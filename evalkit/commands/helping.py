@@ -26,6 +26,18 @@ GROUPS = (
     "paper",
     "general",
 )
+# What an option takes, by the name that help gives its value.
+MODELS, TASKS, PROTOCOLS, RUNS = "models", "tasks", "protocols", "runs"
+_KINDS = {
+    "BASE": RUNS,
+    "CKPT": MODELS,
+    "MODEL": MODELS,
+    "NEW": RUNS,
+    "PROTOCOL": PROTOCOLS,
+    "RUN": RUNS,
+    "TASK": TASKS,
+    "TASKS": TASKS,
+}
 # More options than this are shown in groups, and on the first screen only those that are in none.
 FEW = 12
 # The examples of a first screen.
@@ -35,6 +47,12 @@ _UNBOUNDED = 10_000
 _OPTION = re.compile(r"(--[\w-]+) (?=[^\s-])")
 # Two spaces, the command of an example, and a comment after at least two spaces.
 _EXAMPLE = re.compile(r"  (?P<command>\S.*?)(?: {2,}(?P<comment>\S.*))?$")
+
+
+def takes(action: argparse.Action) -> str:
+    """Return what an option or argument takes: MODELS, TASKS, PROTOCOLS, RUNS; empty for anything else."""
+    name = action.metavar or action.dest.upper()
+    return _KINDS.get(re.split(r"[^A-Z]", str(name).removeprefix("SUITE|"))[0], "")
 
 
 def group(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:

@@ -18,7 +18,9 @@ EXAMPLES = """examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", nargs="?", help="a model's name, or a checkpoint: a file, a folder, FOLDER@STEP")
+    parser.add_argument(
+        "name", nargs="?", metavar="MODEL", help="a model's name, or a checkpoint: a file, a folder, FOLDER@STEP"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="list memory, FLOPs and hub IDs too")
     options.add_tokenizer(parser)
 

@@ -27,7 +27,7 @@ EXAMPLES = """examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", nargs="?", help="a task to show; a glob, suite or family to list")
+    parser.add_argument("name", nargs="?", metavar="TASK", help="a task to show; a glob, suite or family to list")
     parser.add_argument("-v", "--verbose", action="store_true", help="list titles, metrics, protocols and sources too")
     parser.add_argument("--missing", action="store_true", help="list only tasks whose data is not here")
     parser.add_argument("--shots", default="0", help="examples in the shown prompt; paper: the paper's number")

@@ -162,7 +162,7 @@ def _words(arguments: argparse.Namespace, **changes: Any) -> list[str]:
     words: list[str] = []
     for name, value in (vars(arguments) | changes).items():
         flag = f"--{name.replace('_', '-')}"
-        if name in ("command", "log_level", "log_json") or value == parser.get_default(name):
+        if name in ("command", "log_level", "log_json", "config") or value == parser.get_default(name):
             continue
         if name == "resume":
             words += [flag] if value < 0 else [flag, str(value)]

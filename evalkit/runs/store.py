@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from evalkit.errors import StoreError
@@ -47,6 +49,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+# What a project's configuration file contributes to the command at work, which manifests say; no number depends on it.
+standing: ContextVar[Mapping[str, Any]] = ContextVar("standing", default=MappingProxyType({}))
 # How many changed settings the refusal of a run folder names.
 _NAMED = 6
 
@@ -150,6 +154,8 @@ class RunStore:
 
     def _write_manifest(self, timing: Mapping[str, Any]) -> None:
         body = {"settings": self.settings, "training": self.training, "timing": dict(timing)}
+        if configuration := standing.get():
+            body["configuration"] = dict(configuration)
         write_atomic(self.folder / "manifest.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
 
     def _check_same(self) -> None:
