@@ -98,7 +98,10 @@ class GPTEngine(BatchedEngine):
             rows=self._rows(batch.rows),
             trunk_rows=self._rows(batch.trunk_rows),
         )
-        final_UD, after = self._packed.read(tokens_N, tree, held=held if batch.held else None, keep=keep, states=states)
+        final_UD, after = self._packed.read(
+            tokens_N, tree, held=held if batch.held else None, keep=keep, keep_last=keep[batch.keep_states :],
+            states=states,
+        )  # fmt: skip
         order_M = np.argsort(batch.sources, kind="stable")
         logprobs_M, greedy_M = self._packed.scores(
             final_UD, self._tensor(batch.sources[order_M]), self._tensor(batch.targets[order_M])

@@ -12,6 +12,7 @@ token's descendants follow it directly, so token q sees token k exactly if k <= 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -53,7 +54,8 @@ class Batch:
     descendant. rows: all new tokens, once. trunk: the tokens 0..trunk are seen by all `rows` and are in none of them;
     those of them that are new have a row of their own in `trunk_rows`.
     states (U): tokens whose final state is needed; sources, targets (M): for every token to score, leaf by leaf, which
-    of `states` predicts it, and what it is. keep: tokens that the next batch holds.
+    of `states` predicts it, and what it is. keep: tokens that the next batch holds; later batches need the final states
+    of keep[keep_states:] at most.
     """
 
     first: int
@@ -69,12 +71,14 @@ class Batch:
     sources: Ints
     targets: Ints
     keep: Ints
+    keep_states: int
 
 
 class Forest:
     """Leaves in depth-first order; a forest rather than a tree, because sequences may share nothing.
 
     order: each leaf's index in the sequence given. shared: how many leading tokens it shares with the leaf before.
+    scored_from: where in these begin those whose final state it or a later leaf needs, `shared` if there are none.
     With an order given, leaves share only what follows each other in it.
     """
 
@@ -83,6 +87,12 @@ class Forest:
         self.leaves = [leaves[i] for i in self.order]
         pairs = zip(self.leaves, self.leaves[1:], strict=False)
         self.shared = [0, *(common_prefix(before.tokens, leaf.tokens) for before, leaf in pairs)]
+        self.scored_from = list(self.shared)
+        later = sys.maxsize
+        for i in range(len(self.leaves) - 1, -1, -1):
+            later = min(later, len(self.leaves[i].tokens) - len(self.leaves[i].targets))
+            later = later if later < self.shared[i] else sys.maxsize
+            self.scored_from[i] = min(later, self.shared[i])
 
     def batch(self, first: int, *, tokens: int, leaves: int | None = None) -> Batch:
         """Return the batch that begins at a leaf, with at most this many new tokens and leaves, or a single leaf."""
@@ -165,7 +175,8 @@ class _Packer:
             tokens += leaf.tokens[shared:]
             scored.append(path[length - len(leaf.targets) : length].copy())
         states, sources = np.unique(np.concatenate(scored), return_inverse=True)
-        shared_with_next = self._forest.shared[self._last] if self._last < len(self._forest.leaves) else 0
+        more = self._last < len(self._forest.leaves)
+        shared_with_next = self._forest.shared[self._last] if more else 0
         new_trunk = Rows(queries=np.arange(held, self._trunk)[None], keys=np.arange(self._trunk)[None])
         return Batch(
             first=self._first,
@@ -181,6 +192,7 @@ class _Packer:
             sources=sources,
             targets=np.array([token for leaf in self._leaves for token in leaf.targets]),
             keep=path[:shared_with_next].copy(),
+            keep_states=self._forest.scored_from[self._last] if more else 0,
         )
 
     def _add_to_rows(self, path: Ints, start: int, shared: int, length: int) -> None:

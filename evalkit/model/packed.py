@@ -33,7 +33,10 @@ _LOGITS, _COLUMNS = 1 << 22, 8192
 
 @dataclass(frozen=True)
 class Held:
-    """What a batch holds for the next: keys and values of some tokens in each layer (G, K each), and last states."""
+    """What a batch holds for the next: keys and values of some tokens in each layer (G, K each), and last states.
+
+    last: the states after the last block of the last few of these tokens, of which a batch may need the final states.
+    """
 
     kv: Sequence[tuple[Tensor, Tensor]]
     last: Tensor
@@ -50,39 +53,51 @@ class PackedGPT:
         }
 
     def read(
-        self, tokens_N: Tensor, tree: Tree, *, held: Held | None, keep: Tensor, states: Tensor
+        self, tokens_N: Tensor, tree: Tree, *, held: Held | None, keep: Tensor, keep_last: Tensor, states: Tensor
     ) -> tuple[Tensor, Held]:
         """Return the final normalised states (U, D) of the tokens `states`, and what is held for the tokens `keep`.
 
-        `states` and `keep` number tokens as the tree does: first those held from the batch before.
+        keep_last: the last few of `keep`, whose last states are held too. All number tokens as the tree does: first
+        those held from the batch before. The last block's perceptron is computed only for tokens that need it.
         """
         model = self._model
         places_N = tree.places[tree.held :]
         x_ND = model.embed(tokens_N, places_N, dtype=torch.float32, norm=self._norm)
         attend, rotation = attention_over(tree, self._config), rotation_at(places_N, self._config)
+        needed = torch.cat([states, keep_last]).unique()
+        last_N = needed[needed >= tree.held] - tree.held
         kept_kv: list[tuple[Tensor, Tensor]] = []
         for layer, module in enumerate(model.blocks):
             block: Block = module  # type: ignore[assignment]
             before = None if held is None else held.kv[layer]
             banded = self._config.is_banded(layer)
+            rows = last_N if layer == len(model.blocks) - 1 and len(last_N) < len(tokens_N) else None
 
             def attention(
-                normed_ND: Tensor, block: Block = block, before: Any = before, banded: bool = banded
+                normed_ND: Tensor,
+                block: Block = block,
+                before: Any = before,
+                banded: bool = banded,
+                rows: Tensor | None = rows,
             ) -> Tensor:
                 part = block.attention
                 q, k, v = part.heads(normed_ND.to(self._dtype), rotation, self._norm)
                 if before is not None:
                     k, v = torch.cat([before[0], k]), torch.cat([before[1], v])
                 kept_kv.append((k.index_select(0, keep), v.index_select(0, keep)))
-                attended_ND: Tensor = part.out(attend(q, k, v, banded=banded, scale=part.scale))
+                y_ND = attend(q, k, v, banded=banded, scale=part.scale)
+                attended_ND: Tensor = part.out(y_ND if rows is None else y_ND[rows])
                 return attended_ND
 
             x_ND = block.through(
-                x_ND, attention=attention, perceptron=partial(self._perceptron, block), norm=self._norm
+                x_ND, attention=attention, perceptron=partial(self._perceptron, block), norm=self._norm, keep=rows
             )
-        last_SD = x_ND if held is None else torch.cat([held.last, x_ND])
-        final_UD = self._norm(model.norm, last_SD.index_select(0, states))
-        return final_UD, Held(kept_kv, last_SD.index_select(0, keep))
+        places = last_N + tree.held
+        if held is not None:
+            places = torch.cat([torch.arange(tree.held - len(held.last), tree.held, device=places.device), places])
+            x_ND = torch.cat([held.last, x_ND])
+        final_UD = self._norm(model.norm, x_ND[torch.searchsorted(places, states)])
+        return final_UD, Held(kept_kv, x_ND[torch.searchsorted(places, keep_last)])
 
     def scores(self, states_UD: Tensor, rows_M: Tensor, targets_M: Tensor) -> tuple[Tensor, Tensor]:
         """Return the targets' log-probabilities (M) and whether each target is the argmax.

@@ -44,8 +44,11 @@ def rotate(x_NHK: Tensor, rotation: Rotation) -> Tensor:
 
 def _rotated(x_NHK: Tensor, rotation: Rotation) -> Tensor:
     R = rotation.cosines.shape[-1]
-    x_NHR = x_NHK[..., :R]
-    rotated = torch.addcmul(x_NHR * rotation.cosines, x_NHR.roll(R // 2, -1), rotation.sines).to(x_NHK.dtype)
+    first, second = slice(R // 2), slice(R // 2, R)
+    rotated = x_NHK[..., :R] * rotation.cosines
+    for half, partner in ((first, second), (second, first)):
+        rotated[..., half].addcmul_(x_NHK[..., partner], rotation.sines[..., half])
+    rotated = rotated.to(x_NHK.dtype)
     return rotated if x_NHK.shape[-1] == R else torch.cat([rotated, x_NHK[..., R:]], -1)
 
 

@@ -34,7 +34,7 @@ def test_shared_beginnings_count_once():
 def test_every_line_can_be_asked_without_data():
     tokenizer = Tokenizer.train(["the cat sat on a mat " * 4], vocab_size=300)
     lines = works(None, tokenizer, scale=0.1)
-    assert len(lines) == 8 and len({line.name for line in lines}) == 8
+    assert len(lines) == 9 and len({line.name for line in lines}) == 9
     for line in lines:
         job = {"kind": line.kind, "texts": line.texts, "until": ["\n"], "max_tokens": 16}
         assert len(requests(job, tokenizer)) == len(line.texts) >= 1
@@ -44,8 +44,9 @@ def test_every_line_can_be_asked_without_data():
 
 def test_lines_for_a_trained_model_are_asked_of_real_texts(data_dir):
     lines = model_works(data_dir, Tokenizer.load(data_dir / "gpt2-bpe"), scale=0.2)
-    assert [line.kind for line in lines] == ["loglikelihood"] * 4 + ["generate_until"]
-    boolq, hellaswag = lines[2].texts, lines[3].texts
+    assert [line.kind for line in lines] == ["loglikelihood"] * 5 + ["generate_until"]
+    winogrande, boolq, hellaswag = (line.texts for line in lines[2:5])
+    assert winogrande[0][1] == winogrande[1][1] and winogrande[0][0] != winogrande[1][0]
     assert boolq[0][0] == boolq[1][0] and [text[1] for text in boolq[:2]] == [" no", " yes"]
     assert len({context for context, _ in hellaswag}) == len(hellaswag) // 4
-    assert lines[4].texts[0][0].count("Q: ") == lines[0].texts[0][0].count("Question: ") == 6
+    assert lines[5].texts[0][0].count("Q: ") == lines[0].texts[0][0].count("Question: ") == 6

@@ -27,16 +27,23 @@ def batches(forest, tokens):
         first = batch.last
 
 
+def scored(leaf):
+    return range(len(leaf.tokens) - len(leaf.targets), len(leaf.tokens))
+
+
 def paths(forest, tokens):
     """Yield each batch with the prefix (all tokens down to it) of every token that it numbers, held ones included."""
-    held = []
+    held, last = [], 0
     for batch in batches(forest, tokens):
+        assert all(last <= state for state in batch.states if state < batch.held)
         prefixes = list(held)
         for token, place in zip(batch.tokens, batch.places[batch.held :], strict=True):
             above = next(p for p in reversed([(), *prefixes]) if len(p) <= place)[:place]
             prefixes.append((*above, int(token)))
         yield batch, prefixes
-        held = [prefixes[i] for i in batch.keep]
+        held, last = [prefixes[i] for i in batch.keep], batch.keep_states
+        later = {leaf.tokens[: i + 1] for leaf in forest.leaves[batch.last :] for i in scored(leaf)}
+        assert last == next((i for i, prefix in enumerate(held) if prefix in later), len(held))
 
 
 @given(leaves, st.sampled_from([1, 50, 200, 10_000]))

@@ -35,7 +35,7 @@ class Work:
 
 def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work]:
     """Return all lines; `scale` multiplies their numbers of documents."""
-    arc, questions, page = _read(data) if data else _made_up(random.Random(1))
+    arc, questions, sentences, page = _read(data) if data else _made_up(random.Random(1))
     arc = [row for row in arc if len(row["choices"]) == 4 and len(tokenizer.encode(_question(row))) < 60]
 
     def count(documents: int) -> int:
@@ -51,6 +51,7 @@ def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work
         line("4 choices, 5 shots drawn per document", arc, _ANSWERS, documents=12, speed=4),
         line("4 choices, 5 fixed shots", arc, _ANSWERS, documents=40, fixed=5, speed=12),
         line("4 choices, 25 fixed shots", arc, _ANSWERS, documents=18, fixed=25, speed=25),
+        line("two contexts and one ending, 5 shots per document", sentences, _FILLED, documents=24, speed=5),
         line("one-token answers, 5 shots per document", arc, _LETTERED, documents=16, speed=1.3),
         line("one-token answers, 5 fixed shots", arc, _LETTERED, documents=96, fixed=5, speed=8),
         Work(
@@ -67,7 +68,7 @@ def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work
 
 def model_works(data: Path, tokenizer: Tokenizer, *, scale: float) -> list[Work]:
     """Return the lines for a trained model, as lm-eval's task files write them."""
-    arc, questions, _ = _read(data)
+    arc, questions, sentences, _ = _read(data)
     arc = [row for row in arc if len(row["choices"]) == 4 and len(tokenizer.encode(_question(row))) < 60]
 
     def read(*parts: str) -> list[_Row]:
@@ -86,6 +87,7 @@ def model_works(data: Path, tokenizer: Tokenizer, *, scale: float) -> list[Work]
     return [
         line("ARC-easy, 5 shots per document", arc, _ANSWERS, documents=5, fixed=0, speed=6, hf=2),
         line("ARC-easy, 5 fixed shots", arc, _ANSWERS, documents=12, fixed=5, speed=12, hf=2),
+        line("WinoGrande, 5 shots per document", sentences, _FILLED, documents=24, fixed=0, speed=5, hf=2),
         line("BoolQ, one-token answers, 0 shots", boolq, _BOOLQ, documents=24, fixed=None, speed=1.3),
         line("HellaSwag, 0 shots", hellaswag, _HELLASWAG, documents=16, fixed=None, speed=2),
         line("NQ-open, 16 greedy tokens, 5 shots per document", questions, _OPEN, documents=24, fixed=0, speed=2),
@@ -100,8 +102,10 @@ def _texts(pool: Sequence[_Row], asked: Sequence[_Row], way: _Way, *, fixed: int
     for row in asked:
         drawn = draw.sample(list(pool), 5) if fixed == 0 else []
         shots = same or "".join(way.show(shot, solved=True) for shot in drawn)
-        context = way.description + shots + way.show(row)
-        texts += [(context, " " + answer) for answer in way.answers(row)] if way.answers else [(context,)]
+        before = way.description + shots
+        answers = [(" " + answer,) for answer in way.answers(row)] if way.answers else [()]
+        beginnings = way.beginnings(row) if way.beginnings else [way.show(row)] * len(answers)
+        texts += [(before + start, *answer) for start, answer in zip(beginnings, answers, strict=True)]
     return texts
 
 
@@ -122,27 +126,41 @@ def _passage(row: _Row, *, solved: bool = False) -> str:
     return f"{row['passage']}\nQuestion: {row['question']}?\nAnswer:"
 
 
+def _filled(row: _Row, *, solved: bool = False) -> str:
+    return f"{row['sentence'].replace('_', row['option1'])}\n\n"
+
+
+def _partly_filled(row: _Row) -> Sequence[str]:
+    """Return a sentence up to its blank, filled with either option: the partial scoring of Trinh and Le 2018."""
+    return [row["sentence"].partition("_")[0] + row[option] for option in ("option1", "option2")]
+
+
 def _unfinished(row: _Row, *, solved: bool = False) -> str:
     return str(row["query"])
 
 
 @dataclass(frozen=True)
 class _Way:
-    """How a row is shown, and the answers to score; without any the answer is generated."""
+    """How a row is shown, and the answers to score; without any the answer is generated.
+
+    beginnings: what each answer follows, where that differs.
+    """
 
     show: Callable[..., str]
     answers: Callable[[_Row], Sequence[str]] | None = None
     description: str = ""
+    beginnings: Callable[[_Row], Sequence[str]] | None = None
 
 
 _ANSWERS = _Way(_question, lambda row: row["choices"])
+_FILLED = _Way(_filled, lambda row: [row["sentence"].partition("_")[2].strip()] * 2, beginnings=_partly_filled)
 _LETTERED = _Way(_lettered, lambda _: _LETTERS)
 _BOOLQ = _Way(_passage, lambda _: ("no", "yes"))
 _HELLASWAG = _Way(_unfinished, lambda row: row["choices"])
 _OPEN = _Way(_open, description="Answer these questions:\n\n")
 
 
-def _read(data: Path) -> tuple[list[_Row], list[_Row], str]:
+def _read(data: Path) -> tuple[list[_Row], list[_Row], list[_Row], str]:
     def rows(*parts: str) -> list[_Row]:
         return [json.loads(line) for line in data.joinpath(*parts).read_text(encoding="utf-8").splitlines()]
 
@@ -150,10 +168,10 @@ def _read(data: Path) -> tuple[list[_Row], list[_Row], str]:
         {"question": row["question"], "choices": row["choices"]["text"]} for row in rows("arc", "easy-validation.jsonl")
     ]
     page = data.joinpath("wikitext-2", "test.txt").read_text(encoding="utf-8")
-    return arc, rows("nq_open", "NQ-open.dev.jsonl"), page
+    return arc, rows("nq_open", "NQ-open.dev.jsonl"), rows("winogrande", "validation.jsonl"), page
 
 
-def _made_up(draw: random.Random) -> tuple[list[_Row], list[_Row], str]:
+def _made_up(draw: random.Random) -> tuple[list[_Row], list[_Row], list[_Row], str]:
     """Return rows with as many words as the real ones have, from the generated world."""
     pages = list(world.corpus(seed=0, documents=3000))
     words = " ".join(pages).split()
@@ -163,4 +181,7 @@ def _made_up(draw: random.Random) -> tuple[list[_Row], list[_Row], str]:
 
     arc = [{"question": some(8, 24), "choices": [some(1, 8) for _ in range(4)]} for _ in range(400)]
     questions = [{"question": some(7, 12), "answer": [some(1, 3)]} for _ in range(2000)]
-    return arc, questions, "\n\n".join(pages)
+    sentences = [
+        {"sentence": f"{some(10, 14)} _ {some(3, 8)}", "option1": some(1, 1), "option2": some(1, 1)} for _ in range(400)
+    ]
+    return arc, questions, sentences, "\n\n".join(pages)
