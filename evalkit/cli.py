@@ -17,6 +17,7 @@ from evalkit.commands import (
     baseline,
     calibration,
     compare,
+    completion,
     configuration,
     contamination,
     core,
@@ -83,6 +84,7 @@ _COMMANDS = {
     "export-results": export_results,
     "import": import_results,
     "generate": generate,
+    "completion": completion,
 }
 
 
@@ -186,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         command.configure(sub)
         _add_general(sub)
         sub.set_defaults(command=command.run)
+    subparsers.choices["completion"].set_defaults(root=parser)
     return parser
 
 
