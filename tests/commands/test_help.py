@@ -68,7 +68,7 @@ def test_groups_have_one_order(name: str) -> None:
 
 def _examples(parser: Parser) -> Iterator[str]:
     for line in (parser.epilog or "").splitlines():
-        command = re.split(r" {2,}", line.strip())[0]
+        command = re.split(r" {2,}| > ", line.strip())[0]
         if line.startswith("  evalkit "):
             yield command
 
