@@ -24,6 +24,7 @@ GROUPS = (
     "computing",
     "output",
     "paper",
+    "serving",
     "general",
 )
 # What an option takes, by the name that help gives its value.

@@ -53,14 +53,14 @@ def share(text: str, option: str) -> float:
     return value
 
 
-def measured(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]]:
+def measured(places: Iterable[Path | Url], *, unfinished: bool = False) -> tuple[list[Measurement], list[Problem]]:
     """Read runs, tables and results of others; what cannot be read is left out with a warning, and returned too.
 
-    Raises DataError where none of them holds a result.
+    unfinished: as in measurements.read. Raises DataError where none of them holds a result.
     """
     from evalkit.report import measurements
 
-    found, problems = measurements.read(places)
+    found, problems = measurements.read(places, unfinished=unfinished)
     for problem in problems:
         log.warning("left out: %s", problem)
     if not found:

@@ -1,4 +1,4 @@
-"""evalkit report: figures, tables, fits and samples of stored runs, as a page and as files."""
+"""evalkit report: figures, tables, fits and samples of stored runs, as a page and as files, or served."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from evalkit.runs.remote import place
 if TYPE_CHECKING:
     from evalkit.forecasts.sealed import Sealed
     from evalkit.report.pages.compact import Paper
+    from evalkit.report.pages.page import Content
+    from evalkit.report.selection import Selection
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ EXAMPLES = """examples:
   evalkit report old/nano new/nano --out reports/both --label old/nano=before --label new/nano=after
   evalkit report runs --out reports/mine --forecasts forecasts      with a ledger of sealed forecasts
   evalkit report runs --out reports/qa --family qa --metric exact_match
+  evalkit report runs/nano --serve                   at an address of this machine, live while the run goes on
   evalkit report runs --out paper --latex compact --shots 0 --width column     a table and PDF figures, 3.25 in wide
 """
 
@@ -37,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs", nargs="+", type=place, metavar="RUN", help="run folders, folders of them, lm-evaluation-harness results"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--out", type=Path, help="folder of the report")
     parser.add_argument("--title", default="Evaluation report", help="heading of the report")
     selection = group(parser, "selection")
     selection.add_argument(
@@ -60,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     selection.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
     selection.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
     _configure_paper(parser)
+    _configure_server(parser)
 
 
 def _configure_paper(parser: argparse.ArgumentParser) -> None:
@@ -82,15 +86,88 @@ def _configure_paper(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _configure_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--serve", action="store_true",
+        help="instead of writing files, show the page at an address of this machine, built again whenever the runs "
+        "change, unfinished ones included; Ctrl-C ends it",
+    )  # fmt: skip
+    serving = group(parser, "serving")
+    serving.add_argument("--port", type=int, help="of --serve (default: 8321); 0 takes any free one")
+    serving.add_argument(
+        "--host", help="of --serve: an address of this machine at which others may read it too (default: 127.0.0.1)"
+    )
+
+
 def run(arguments: argparse.Namespace) -> int | None:
+    """Write the report, or serve it."""
+    require("matplotlib", "reports")
+    if arguments.serve:
+        return _serve(arguments)
+    _check_written(arguments)
+    _write(arguments)
+    return None
+
+
+def _check_written(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where there is no folder to write to, or an option has no effect."""
+    from evalkit.errors import UsageError
+
+    if arguments.out is None:
+        raise UsageError("where should the report go? give --out FOLDER, or --serve to read it in a browser")
+    for name in ("port", "host"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--{name} is for --serve")
+
+
+def _write(arguments: argparse.Namespace) -> None:
     """Read the runs, write the report, warn of what was left out."""
-    from evalkit.report.pages import assemble, reference, seen, writing
+    from evalkit.report.pages import writing
+
+    paper = _paper(arguments)
+    selection, content = _content(arguments)
+    files = writing.write(arguments.out, content, selection, paper=paper, compact=arguments.latex == "compact")
+    if content.missing:
+        print(f"no figure of {', '.join(name for name, _ in content.missing)} (report.md says what each would take)")
+    print(f"wrote {len(files)} files to {arguments.out}; open {arguments.out / 'report.html'}")
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    """Serve the report until Ctrl-C."""
+    from evalkit.errors import UsageError
+    from evalkit.interrupts import Terminated
+    from evalkit.report import serving
+    from evalkit.report.pages import page
+
+    if arguments.out or arguments.latex != "full" or arguments.width or arguments.shots:
+        raise UsageError("--serve writes no files: omit --out, --latex, --width and --shots")
+
+    def build(version: str) -> str:
+        return page.html(_content(arguments, unfinished=True)[1], live=version)
+
+    folders = [run for run in arguments.runs if isinstance(run, Path)]  # runs at URLs are read with each new page
+    host, port = arguments.host or serving.LOOPBACK, 8321 if arguments.port is None else arguments.port
+    with serving.serving(host, port) as server:
+        try:
+            serving.first_page(server, build, folders)
+            if not server.local:
+                log.warning("whoever can reach port %d of this machine can read the report", server.server_port)
+            print(f"serving the report at {server.url} (Ctrl-C ends it)", flush=True)
+            serving.follow(server, build, folders)
+        except Terminated:
+            raise
+        except KeyboardInterrupt:
+            print("stopped")
+    return 0
+
+
+def _content(arguments: argparse.Namespace, *, unfinished: bool = False) -> tuple[Selection, Content]:
+    """Read the runs and compute what the report shows. unfinished: runs that are not finished count too."""
+    from evalkit.report.pages import assemble, reference, seen
     from evalkit.report.selection import select
 
-    require("matplotlib", "reports")
-    paper = _paper(arguments)
     passages = seen.read(arguments.contamination) if arguments.contamination else {}
-    measured, problems = options.measured(arguments.runs)
+    measured, problems = options.measured(arguments.runs, unfinished=unfinished)
     selection = select(
         measured,
         families=options.names(arguments.family),
@@ -108,11 +185,7 @@ def run(arguments: argparse.Namespace) -> int | None:
         log.warning("%s", problem)
     for warning in content.warnings:
         log.warning("%s", warning)
-    files = writing.write(arguments.out, content, selection, paper=paper, compact=arguments.latex == "compact")
-    if content.missing:
-        print(f"no figure of {', '.join(name for name, _ in content.missing)} (report.md says what each would take)")
-    print(f"wrote {len(files)} files to {arguments.out}; open {arguments.out / 'report.html'}")
-    return None
+    return selection, content
 
 
 def _paper(arguments: argparse.Namespace) -> Paper | None:
@@ -163,7 +236,8 @@ def _labels(texts: Sequence[str]) -> dict[Path, str]:
 
 def _command(arguments: argparse.Namespace) -> str:
     """Return the command line that was parsed."""
-    parts = ["evalkit", "report", *map(str, arguments.runs), "--out", str(arguments.out)]
+    where = ["--serve"] if arguments.serve else ["--out", str(arguments.out)]
+    parts = ["evalkit", "report", *map(str, arguments.runs), *where]
     if arguments.title != "Evaluation report":
         parts += ["--title", arguments.title]
     for label in arguments.label:

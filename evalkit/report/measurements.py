@@ -14,7 +14,7 @@ from evalkit import metrics
 from evalkit.errors import DataError, EvalkitError, StoreError, UsageError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.plugins import Registry, later
-from evalkit.report import published
+from evalkit.report import published, unfinished_runs
 from evalkit.runs.remote import Url, fetch
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
@@ -199,11 +199,11 @@ def no_result(problems: Iterable[Problem]) -> DataError:
     return DataError(f"none of the given runs holds a result ({'; '.join(map(str, problems))})")
 
 
-def read(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]]:
+def read(places: Iterable[Path | Url], *, unfinished: bool = False) -> tuple[list[Measurement], list[Problem]]:
     """Read run folders, folders of them, results files of lm-evaluation-harness, and long tables (by their own paths).
 
-    Runs may be at URLs. Broken and half-written ones are left out and listed among the problems. Raises UsageError
-    where a path is absent.
+    Runs may be at URLs. Broken and half-written ones are left out and listed among the problems. unfinished: runs that
+    are not finished count with the records that they have so far. Raises UsageError where a path is absent.
     """
     measurements: list[Measurement] = []
     problems: list[Problem] = []
@@ -211,13 +211,16 @@ def read(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]
         if not path.exists():
             raise UsageError(f"{path}: no such run folder or results file")
         unread: list[Problem] = []
-        sources = list(_sources(path, unread))
-        if not sources and not unread:
+        inputs = list(sources(path, unread))
+        if not inputs and not unread:
             unread = [Problem(path=path, reason=_NOTHING)]
         problems += unread
-        for source in sources:
+        for source in inputs:
             try:
-                measurements += _read_run(source) if source.is_dir() else _read_file(source, named=source == path)
+                measurements += (
+                    _read_run(source, unfinished=unfinished) if source.is_dir()
+                    else _read_file(source, named=source == path)
+                )  # fmt: skip
             except EvalkitError as error:
                 problems.append(Problem(path=source, reason=str(error)))
     return _unique(measurements), problems
@@ -226,7 +229,7 @@ def read(places: Iterable[Path | Url]) -> tuple[list[Measurement], list[Problem]
 _NOTHING = "holds neither a run nor results of lm-evaluation-harness (tables are read where their own paths are given)"
 
 
-def _sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
+def sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
     """Yield run folders and JSON files under a path, in the order of names; nothing inside a run folder.
 
     Links are followed, each folder once. Folders that cannot be read are added to the problems.
@@ -270,12 +273,15 @@ def _read_file(path: Path, *, named: bool) -> list[Measurement]:
     return []
 
 
-def _read_run(folder: Path) -> list[Measurement]:
-    """Read a finished run of evalkit. Raises StoreError for a broken one, or one that was interrupted."""
-    run = open_run(folder)
+def _read_run(folder: Path, *, unfinished: bool) -> list[Measurement]:
+    """Read a run of evalkit. Raises StoreError for a broken one, or (unless such are wanted) an unfinished one."""
+    run = open_run(folder, unfinished=unfinished)
     run.check_whole("a report")
     facts = model_facts({"settings": run.settings, "training": run.training})
-    return [_measurement(result, facts, folder) for result in run.results]
+    return [
+        _measurement(result, facts, folder)
+        for result in (run.results if run.finished else unfinished_runs.results(run))
+    ]
 
 
 def _measurement(result: Result, facts: ModelFacts, folder: Path) -> Measurement:

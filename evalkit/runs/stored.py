@@ -108,7 +108,7 @@ class StoredRun:
         rows = {(r.task, r.protocol, r.shots, r.template) for r in self.results}
         seen: dict[tuple[Any, ...], set[str]] = {}
         widths: dict[tuple[str, str], int] = {}
-        for number, place, raw in _lines(path, run_digest(self.settings)):
+        for number, place, raw in _lines(path, run_digest(self.settings), growing=not self.finished):
             cell = raw["cell"]
             key = tuple(sorted(cell.items()))
             if key not in seen:
@@ -265,12 +265,17 @@ def digest_of_records(folder: Path) -> str:
     return hashlib.sha256(digests).hexdigest()[:16]
 
 
-def _lines(path: Path, run: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield (number, place in bytes, plain values of a record) of each line."""
+def _lines(path: Path, run: str, *, growing: bool = False) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield (number, place in bytes, plain values of a record) of each line.
+
+    growing: a process may be writing the file, so its last line may be there in part, and is then left out.
+    """
     place = 0
     with open_lines(path) as file:
         try:
             for number, (line, raw) in enumerate(read_lines(file, run), start=1):
+                if growing and not line.endswith(b"\n"):
+                    return
                 try:
                     if isinstance(raw, ValueError):
                         raise raw

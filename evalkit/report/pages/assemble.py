@@ -73,10 +73,19 @@ def content(
         tables=[grid for grid in shown if grid.rows],
         fits=[grid for grid in fitted if grid and grid.rows],
         notes=[*_unfitted(fitted_laws), *unpredicted],
-        warnings=[*selection.notes, *fits.flat_laws(fitted_laws)],
+        warnings=[*_unfinished(selection), *selection.notes, *fits.flat_laws(fitted_laws)],
         samples=browsable,
         problems=[*problems, *unread],
     )
+
+
+def _unfinished(selection: Selection) -> list[str]:
+    """Name the models whose runs have no results yet, and are shown with their records so far."""
+    folders = {m.origin: selection.labels.get(m.model.name, m.model.name) for m in selection.raw if m.origin.is_dir()}
+    names = dict.fromkeys(name for folder, name in folders.items() if not (folder / "results.json").exists())
+    if not names:
+        return []
+    return [f"Not finished, shown with the documents scored so far: {', '.join(names)}."]
 
 
 def _unfitted(laws: Sequence[fits.FittedLaw]) -> list[str]:

@@ -39,8 +39,11 @@ class Content:
     warnings: Sequence[str] = ()
 
 
-def html(content: Content) -> str:
-    """Return the page. All text from models and data is escaped, by Jinja or in JSON."""
+def html(content: Content, *, live: str = "") -> str:
+    """Return the page. All text from models and data is escaped, by Jinja or in JSON.
+
+    live: the version of a page that is served, which asks its server for newer ones; empty for a file.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -54,7 +57,9 @@ def html(content: Content) -> str:
     return environment.get_template("page.html.j2").render(
         content=content,
         version=__version__,
-        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; img-src data:",
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; img-src data:"
+        + ("; connect-src 'self'" if live else ""),
+        live=live,
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         data=Markup(content.samples.script()),

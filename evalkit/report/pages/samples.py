@@ -82,7 +82,7 @@ def _rows(selection: Selection, folder: Path, seen: Seen) -> Iterator[Row]:
     names = _names(selection, folder)
     rules = _rules(selection)
     seeds: dict[Group, int] = {}
-    for record in open_run(folder).records():
+    for record in open_run(folder, unfinished=True).records():
         task = names.get((record.cell.task, record.cell.protocol, record.cell.template))
         if task is None or task not in selection.metrics:
             continue

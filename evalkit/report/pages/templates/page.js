@@ -36,6 +36,29 @@
     setTheme(theme);
   });
 
+  // A served page asks for newer ones; it does not reload itself under a reader who has opened or typed something.
+  const live = document.getElementById("live");
+  if (live) {
+    const reading = () => document.querySelector(".sample[open]") || document.activeElement.matches("input, select");
+    const reload = make("button", { type: "button", onclick: () => location.reload() }, "Show them");
+    const look = async () => {
+      try {
+        const now = await (await fetch("version", { cache: "no-store" })).json();
+        if (now.version !== document.documentElement.dataset.live) {
+          if (!reading()) location.reload();
+          else if (!reload.isConnected) live.replaceChildren("There are newer results. ", reload);
+        } else {
+          const text = now.problem ? `The runs have changed, but: ${now.problem}` : "Live: this page follows its runs.";
+          if (live.textContent !== text) live.textContent = text;
+        }
+      } catch {
+        live.textContent = "The command that served this page has ended; what it shows stays.";
+      }
+      setTimeout(look, 2000);
+    };
+    setTimeout(look, 2000);
+  }
+
   // Tabs: links become tabs; arrows, Home and End move between them; the address keeps the choice.
   const list = document.getElementById("tabs");
   const tabs = [...list.querySelectorAll("a")];
