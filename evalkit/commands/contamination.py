@@ -1,4 +1,4 @@
-"""evalkit contamination: how much of a benchmark was in the training text."""
+"""evalkit contamination: how much of a benchmark was in the training text, or what a model itself knows of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.commands import options
+from evalkit.commands import evidence, options
+from evalkit.commands.helping import group
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,20 +24,22 @@ if TYPE_CHECKING:
     from evalkit.contamination.index import Index
     from evalkit.contamination.search import Sightings
 
-SUMMARY = "Measure how much of benchmarks is in a training text, as GPT-2 and GPT-3 did, document by document."
+SUMMARY = "Measure how much of benchmarks is in a training text, as GPT-2 and GPT-3 did, or what a model knows of them."
 EXAMPLES = """examples:
   evalkit contamination books/ --tasks lambada,wikitext103          raw text: one exact pass over it
   evalkit contamination books/ --index books.index                  Bloom filters of its 8-grams, made once ...
   evalkit contamination books.index --tasks lambada                 ... and asked without the corpus
   evalkit contamination corpora/books --tasks gpt3-paper --out reports/contamination
   evalkit contamination corpora/books --tasks lambada,piqa --runs runs/mine     scores on clean and dirty documents
+  evalkit contamination --model nano --tasks world_qa               no corpus: does the model know their order?
+  evalkit contamination --model mine --tasks piqa --unseen new.jsonl --reference nano     and min-k%
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "corpus", nargs="+", metavar="CORPUS",
+        "corpus", nargs="*", metavar="CORPUS",
         help="a corpus of `evalkit corpus build`, or text, JSONL, JSON, parquet, HTML, WARC and WET files, folders of "
         "them, hf:ID[:CONFIG[:SPLIT]], 'world'; or an index of one",
     )  # fmt: skip
@@ -50,19 +53,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="stored runs: their scores on clean and on dirty documents",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder for the page, the table and the verdicts; a search continues")
-    parser.add_argument("--column", default="text", help="column of the text in JSONL, parquet and datasets")
-    parser.add_argument("--skip-bad", action="store_true", help="skip rows without text instead of ending at the first")
-    parser.add_argument("--no-own", action="store_true", help="do not compare tests with their own training splits")
-    parser.add_argument("--jobs", type=int, help="processes (default: one per core); affects only the speed")
+    corpus = group(parser, "corpus")
+    corpus.add_argument("--column", default="text", help="column of the text in JSONL, parquet and datasets")
+    corpus.add_argument("--skip-bad", action="store_true", help="skip rows without text instead of ending at the first")
+    group(parser, "selection").add_argument(
+        "--no-own", action="store_true", help="do not compare tests with their own training splits"
+    )
+    group(parser, "computing").add_argument(
+        "--jobs", type=int, help="processes (default: one per core); affects only the speed"
+    )
+    evidence.configure(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Search the corpus or its index, print the table, write the files."""
+    """Search the corpus or its index, or ask the model; print the tables, write the files."""
+    if arguments.model:
+        evidence.run(arguments, command=_command(arguments))
+    else:
+        _search_corpus(arguments)
+
+
+def _search_corpus(arguments: argparse.Namespace) -> None:
     from evalkit.contamination import documents, page, scores, verdicts
     from evalkit.contamination.index import Index
     from evalkit.corpus.contamination import choose
     from evalkit.runs.store import open_run
 
+    if not arguments.corpus:
+        raise UsageError("give a corpus or an index to search, or --model to test a model without its corpus")
+    if arguments.unseen or arguments.reference:
+        raise UsageError("--unseen and --reference belong to --model")
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
     for folder in arguments.runs:
@@ -148,10 +168,14 @@ def _jobs(arguments: argparse.Namespace) -> int:
 def _command(arguments: argparse.Namespace) -> str:
     """Return the command line that was parsed, but for what affects no figure."""
     parts = ["evalkit", "contamination", *arguments.corpus]
-    for name in ("index", "tasks", "out"):
+    for name in ("model", "reference", "index", "tasks", "out"):
         if getattr(arguments, name):
             parts += [f"--{name}", str(getattr(arguments, name))]
     parts += ["--runs", *map(str, arguments.runs)] if arguments.runs else []
+    parts += ["--unseen", *arguments.unseen] if arguments.unseen else []
+    for name, default in evidence.RULES.items():
+        value = getattr(arguments, name)
+        parts += [f"--{name.replace('_', '-')}", str(value)] if value != default else []
     for pair in arguments.data:
         parts += ["--data", pair]
     parts += ["--column", arguments.column] if arguments.column != "text" else []

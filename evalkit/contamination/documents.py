@@ -7,8 +7,9 @@ percentile of the documents' lengths, at least 8 (2 for made tasks) and at most 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from evalkit.progress import progress
 from evalkit.types import Document, Example
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 OVERLAP_N = 8
 LEAST_N, MOST_N, LEAST_SYNTHETIC_N = 8, 13, 2
@@ -43,6 +46,16 @@ class Runs:
     values: NDArray[np.uint64]
     places: NDArray[np.int64]
     bounds: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A scored document with its answer as one text. cluster: its passage. level: its level; empty for none."""
+
+    text: str
+    id: str = ""
+    cluster: str = ""
+    level: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,21 +84,31 @@ def read(tasks: Sequence[Task], data: DataPaths, *, own: bool = True) -> list[Ta
     for a task without a text.
     """
     hasher = WordHasher()
-    texts: list[TaskText] = []
+    return _of_each(tasks, lambda task: _read(task, data, hasher, own=own))
+
+
+def items(tasks: Sequence[Task], data: DataPaths) -> dict[str, list[Item]]:
+    """Return the tasks' scored documents with their answers, in the order of the files; raises as `read` does."""
+    return dict(_of_each(tasks, lambda task: (task.name, _items(task, data))))
+
+
+def _of_each(tasks: Sequence[Task], read_task: Callable[[Task], T]) -> list[T]:
+    """Return what was read of each task; those without data are left out with a warning, unless none has any."""
+    results: list[T] = []
     missing: list[NoDataError] = []
     with progress("read the tasks", total=len(tasks), unit="tasks") as bar:
         for task in tasks:
             bar.advance(0, note=task.name)
             try:
-                texts.append(_read(task, data, hasher, own=own))
+                results.append(read_task(task))
             except NoDataError as error:
                 missing.append(error)
             bar.advance(1)
-    if missing and not texts:
+    if missing and not results:
         raise missing[0]
     for reason in missing:
         log.warning("left out: %s", reason)
-    return texts
+    return results
 
 
 def findable(tasks: Sequence[TaskText]) -> tuple[list[TaskText], list[str]]:
@@ -142,7 +165,7 @@ def _read(task: Task, data: DataPaths, hasher: WordHasher, *, own: bool) -> Task
         ids.append(document.id)
     words = [hasher(text) for text in texts]
     if not any(map(len, words)):
-        raise DataError(f"{task.name}: its test data holds no words ({task.source.at_hand(data)})")
+        raise _without_words(task, data)
     first = np.flatnonzero(np.diff([-1, *owners]))  # the text with the answer
     lengths = np.array([len(words[place]) for place in first], dtype=np.int64)
     n = gram_length(lengths, synthetic=task.family == "synthetic")
@@ -151,6 +174,21 @@ def _read(task: Task, data: DataPaths, hasher: WordHasher, *, own: bool) -> Task
         name=task.name, n=n, ids=ids, texts=texts, owners=np.array(owners, dtype=np.int64), lengths=lengths, runs=runs,
         in_own_train=_in_own_train(task, data, hasher, runs[OVERLAP_N].values) if own else None,
     )  # fmt: skip
+
+
+def _items(task: Task, data: DataPaths) -> list[Item]:
+    texts = [(document, texts_of(example)[0]) for document, example in _scored(task, data)]
+    if not any(text for _, text in texts):
+        raise _without_words(task, data)
+    return [
+        Item(id=document.id, text=text, cluster=document.cluster, level=document.level)
+        for document, text in texts
+        if text
+    ]
+
+
+def _without_words(task: Task, data: DataPaths) -> DataError:
+    return DataError(f"{task.name}: its test data holds no words ({task.source.at_hand(data)})")
 
 
 def _scored(task: Task, data: DataPaths) -> Iterator[tuple[Document, Example]]:

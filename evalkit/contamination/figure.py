@@ -1,4 +1,4 @@
-"""The figure of GPT-3's appendix (figure 4.2): how clean a task is, and how its score changes on clean documents."""
+"""Figures: of clean and dirty scores, as in GPT-3's appendix (figure 4.2), and of what a model itself says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from evalkit.contamination.evidence import Evidence
 from evalkit.contamination.scores import Split
 from evalkit.papers.contamination import contaminations
 from evalkit.report.figures import canvas
@@ -49,3 +53,42 @@ def _panel(points: Sequence[_Point], axes: Any) -> None:
     axes.set_ylabel("change of score on clean ones (%)")
     named = sorted(points, key=lambda point: -abs(point[1]))[:_NAMED]
     canvas.label_ends(axes, [(a, b, name, canvas.INK) for a, b, name in named])
+
+
+def evidence(tasks: Sequence[Evidence]) -> canvas.Figure | None:
+    """Return the figure of the tests without a corpus; None where there is nothing to draw."""
+    panels = []
+    for task in tasks:
+        if task.order:
+            title = f"{task.task}: order"
+            panels.append(canvas.Panel(title=title, draw=partial(_gains, task.order.gains), labels=False))
+        if task.familiar:
+            panels.append(canvas.Panel(title=f"{task.task}: min-k%", draw=partial(_familiar, task)))
+    if not panels:
+        return None
+    return canvas.Figure(
+        name="evidence", title="What the model knows", panels=panels,
+        caption="Order: a point per shard, how much likelier its published order is than its shuffles; an order that "
+        "the model does not know scatters around 0. Min-k%: the share of texts that are less familiar than a value.",
+    )  # fmt: skip
+
+
+def _gains(gains: NDArray[np.float64], axes: Any) -> None:
+    axes.axhline(0, color=canvas.RULE, lw=0.8, zorder=0)
+    axes.plot(range(1, len(gains) + 1), gains, ls="", marker="o", color=canvas.BLUE)
+    axes.set_xlabel("shard")
+    axes.set_ylabel("gain of the published order (nats)")
+
+
+def _familiar(task: Evidence, axes: Any) -> None:
+    ends = []
+    for values, name, colour in (
+        (task.familiar["min_k"], "documents", canvas.BLUE), (task.unseen["min_k"], "unseen", canvas.VERMILION),
+    ):  # fmt: skip
+        ordered = sorted(values)
+        axes.step(ordered, [(i + 1) / len(ordered) for i in range(len(ordered))], where="post", color=colour)
+        middle = len(ordered) // 2
+        ends.append((ordered[middle], (middle + 1) / len(ordered), name, colour))
+    axes.set_xlabel("mean log-probability of the least likely tokens")
+    axes.set_ylabel("share of texts below")
+    canvas.label_ends(axes, ends)

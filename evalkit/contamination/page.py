@@ -63,19 +63,20 @@ class Findings:
 def show(findings: Findings, console: Console) -> None:
     """Print what fits a terminal of 80 columns."""
     console.print(Text(findings.heading))
-    _print(console, list(texts.COLUMNS), [[cell(o) for cell in texts.COLUMNS.values()] for o in findings.overlaps])
+    print_table(console, list(texts.COLUMNS), [[cell(o) for cell in texts.COLUMNS.values()] for o in findings.overlaps])
     console.print(Text(_LEGEND, style="dim"))
     for model in dict.fromkeys(split.model for split in findings.splits):
         console.print(Text(f"\n{model}", style="bold"))
         rows = [[cell(s) for cell in texts.SCORES.values()] for s in findings.splits if s.model == model]
-        _print(console, list(texts.SCORES), rows)
+        print_table(console, list(texts.SCORES), rows)
     if findings.splits:
         console.print(Text(_SCORES, style="dim"))
     for note in findings.notes:
         console.print(Text(note, style="yellow"))
 
 
-def _print(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without lines; its first column is a task."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for name in header:
         table.add_column(name, justify="left" if name == "task" else "right", overflow="fold")

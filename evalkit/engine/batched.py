@@ -17,6 +17,7 @@ from evalkit.engine.beam import BeamSearch
 from evalkit.engine.generation import Prompt, Reading, Search, decode
 from evalkit.engine.rolling import rolling_windows
 from evalkit.engine.sampling import Sampler
+from evalkit.engine.token_scores import Reader, TokenScores, token_scores
 from evalkit.engine.word_search import WordSearch
 from evalkit.errors import CheckpointError
 from evalkit.types import Request, Response
@@ -75,6 +76,11 @@ class BatchedEngine(ABC):
     @abstractmethod
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         """Yield each span with its scored tokens' log-probabilities (fp64) and whether each was the argmax."""
+
+    @property
+    @abstractmethod
+    def _reader(self) -> Reader:
+        """Return the network, to read a text by itself."""
 
     @abstractmethod
     def _reading(self, prompts: Sequence[Prompt]) -> Reading:
@@ -180,6 +186,17 @@ class BatchedEngine(ABC):
             if len(text) > shown:
                 yield text[shown:]
                 shown = len(text)
+
+    def token_scores(self, request: Request) -> TokenScores:
+        """Score each token of a document by itself: of the first that one pass can read.
+
+        Raises CheckpointError for an id that the network does not know.
+        """
+        if unknown := self._unknown(request):
+            raise CheckpointError(unknown.error)
+        first = (self._context(request) or (self._first,))[0]
+        tokens = (first, *request.continuation_ids)[: self._positions + 1]
+        return token_scores(self._reader, torch.tensor(tokens, device=self._device))
 
     def _unknown(self, request: Request) -> Response | None:
         """Return the error of a request with an id that the network does not know."""

@@ -115,5 +115,9 @@ class GPTEngine(BatchedEngine):
     def _rows(self, rows: Sequence[Rows]) -> list[tuple[Tensor, Tensor]]:
         return [(self._tensor(part.queries), self._tensor(part.keys)) for part in rows]
 
+    @property
+    def _reader(self) -> GPT:
+        return self.model
+
     def _reading(self, prompts: Sequence[Prompt]) -> SlotReading:
         return SlotReading(self.model, prompts, batch_tokens=self._batch_tokens)

@@ -85,6 +85,10 @@ class HFEngine(BatchedEngine):
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         return score(self._network, spans, batch_tokens=self._batch_tokens)
 
+    @property
+    def _reader(self) -> Network:
+        return self._network
+
     def _reading(self, prompts: Sequence[Prompt]) -> Reading:
         return reading(self._network, prompts, batch_tokens=self._batch_tokens)
 

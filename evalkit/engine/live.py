@@ -107,6 +107,10 @@ class LiveEngine(BatchedEngine):
     def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
         return score(self.network, spans, batch_tokens=self._batch_tokens)
 
+    @property
+    def _reader(self) -> _Network | _TransformersNetwork:
+        return self.network
+
     def _reading(self, prompts: Sequence[Prompt]) -> Reading:
         read = PaddedReading if isinstance(self.network, _Network) else reading
         return read(self.network, prompts, batch_tokens=self._batch_tokens)
