@@ -117,6 +117,11 @@ def test_the_readme_draws_the_house_as_it_is():
     assert names == there
 
 
+def test_the_readme_is_short():
+    lines = (PACKAGE.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 120, "README.md: longer texts belong in docs/"
+
+
 @pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["tasks"], ["models"]])
 def test_torch_is_not_imported_for(command):
     code = (

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PAGES = (
     *sorted((REPOSITORY / "docs").rglob("*.md")),
+    REPOSITORY / "README.md",
     REPOSITORY / "CONTRIBUTING.md",
 )
 
