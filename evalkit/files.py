@@ -8,9 +8,9 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from evalkit.errors import DataError, EvalkitError, StoreError, UsageError, cannot
 
@@ -66,9 +66,19 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
     Raises StoreError when it cannot be written (no such folder, no permission, disk full).
     """
-    data = content.encode() if isinstance(content, str) else content
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to be written piece by piece, which takes the place of an older one when it is complete.
+
+    Raises StoreError as `write_atomic` does.
+    """
     try:
-        _replace(path, data)
+        with _replaced(path) as file:
+            yield file
     except OSError as error:
         raise cannot("write", path, error) from error
 
@@ -135,11 +145,12 @@ def leftovers(folder: Path, *names: str) -> list[Path]:
     return [path for name in names for path in folder.glob(f".{name}.*")]
 
 
-def _replace(path: Path, data: bytes) -> None:
+@contextlib.contextmanager
+def _replaced(path: Path) -> Iterator[IO[bytes]]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files private; give this one the mode that open() would have given it.

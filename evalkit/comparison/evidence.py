@@ -7,12 +7,10 @@ comparison uses and a run equals its own baseline.
 from __future__ import annotations
 
 import hashlib
-import zlib
-from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +19,11 @@ from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError
 from evalkit.files import digest
 from evalkit.metrics.base import Array
+from evalkit.runs.columns import OWN, Documents, Ints, as_ints
+from evalkit.runs.scores import Scores
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
-from evalkit.types import Result
+from evalkit.types import Cell, Result
 
 
 class Key(NamedTuple):
@@ -122,36 +122,6 @@ class Evidence:
         return total.hexdigest()[:16]
 
 
-@dataclass
-class _Rows:
-    """The records of one sheet in the order of the file, as flat arrays.
-
-    answers: a checksum of each record's responses. unlikely: some record has responses without any log-likelihood.
-    """
-
-    names: list[str] = field(default_factory=list)
-    clusters: list[str] = field(default_factory=list)
-    seeds: array[int] = field(default_factory=lambda: array("q"))
-    places: array[int] = field(default_factory=lambda: array("q"))
-    scored: array[int] = field(default_factory=lambda: array("b"))
-    answers: array[int] = field(default_factory=lambda: array("Q"))
-    unlikely: bool = False
-    statistics: dict[str, array[float]] = field(default_factory=dict)
-
-    def add(self, raw: Mapping[str, Any], place: int) -> None:
-        """Add a record; a failed one has no statistics."""
-        scores = raw["scores"]
-        self.names.append(raw["doc_id"])
-        self.clusters.append(raw["cluster"])
-        self.seeds.append(raw["cell"]["seed"])
-        self.places.append(place)
-        self.scored.append(bool(scores))
-        self.answers.append(_checksum(raw["responses"]))
-        self.unlikely |= not any(response["loglikelihood"] for response in raw["responses"])
-        for metric, statistics in scores.items():
-            self.statistics.setdefault(metric, array("f")).extend(statistics)
-
-
 def read_run(folder: Path) -> Evidence:
     """Read a finished run: its manifest, results and records. Raises StoreError for a folder without one."""
     run = open_run(folder)
@@ -165,19 +135,19 @@ def read_run(folder: Path) -> Evidence:
         if result.source == "model" and not result.level and result.task in tasks:
             key = Key(result.task, result.protocol, result.shots, result.template)
             results.setdefault(key, {})[result.metric] = result
-    rows: dict[Key, _Rows] = {}
+    scores = run.scores()
+    cells: dict[Key, list[Cell]] = {}
+    for cell in scores.cells:
+        if not cell.variant:
+            cells.setdefault(Key(cell.task, cell.protocol, cell.shots, cell.template), []).append(cell)
     try:
-        for place, raw in run.scan():
-            cell = raw["cell"]
-            if not cell.get("variant"):
-                key = Key(cell["task"], cell["protocol"], cell["shots"], cell.get("template", ""))
-                rows.setdefault(key, _Rows()).add(raw, place)
         sheets = {
             key: _sheet(
-                rows.get(key, _Rows()), by_metric, documents=tasks[key.task].get("documents", 0), model=about["hash"]
+                _Rows.of(scores, key.task, cells.get(key, [])), by_metric,
+                documents=tasks[key.task].get("documents", 0), model=about["hash"],
             )
             for key, by_metric in results.items()
-        }
+        }  # fmt: skip
         for sheet in sheets.values():
             check_statistics(sheet)
     except ValueError as error:  # statistics of different lengths, or of some documents only
@@ -186,61 +156,106 @@ def read_run(folder: Path) -> Evidence:
     return Evidence(path=folder, model=model, evalkit=run.settings["evalkit"], sheets=sheets)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """The records of one sheet, as columns in any order.
+
+    documents: of the task. numbers: of each record's document. seeds, offsets, answers, scored: of each record.
+    statistics: metric -> the rows that have it and their (m, k) statistics. unlikely: as in CellColumns, of any record.
+    """
+
+    documents: Documents
+    numbers: Ints
+    seeds: Ints
+    offsets: Ints
+    answers: Ints
+    scored: NDArray[np.bool_]
+    statistics: Mapping[str, tuple[Ints, Array]]
+    unlikely: bool
+
+    @classmethod
+    def of(cls, scores: Scores, task: str, cells: Sequence[Cell]) -> _Rows:
+        """Join the columns of cells that differ in their seed."""
+        columns = [scores.columns[cell] for cell in cells]
+        starts = np.cumsum([0, *map(len, columns)]).tolist()
+        parts: dict[str, list[tuple[Ints, Array]]] = {}
+        for start, each in zip(starts, columns, strict=False):
+            for (source, metric), column in each.statistics.items():
+                if source == OWN:
+                    rows, table = column.table()
+                    parts.setdefault(metric, []).append((start + rows, table))
+        return cls(
+            documents=scores.documents.get(task, Documents()),
+            numbers=_joined([each.documents for each in columns]),
+            seeds=np.repeat(as_ints([cell.seed for cell in cells]), [len(each) for each in columns]),
+            offsets=_joined([each.offsets for each in columns]), answers=_joined([each.answers for each in columns]),
+            scored=np.concatenate([np.zeros(0, dtype=np.bool_), *(each.scored for each in columns)]),
+            statistics={
+                metric: (np.concatenate([rows for rows, _ in its]), np.concatenate([table for _, table in its]))
+                for metric, its in parts.items()
+            },
+            unlikely=any(each.unlikely for each in columns),
+        )  # fmt: skip
+
+
+def _joined(parts: Sequence[Sequence[int]]) -> Ints:
+    return np.concatenate([as_ints(()), *map(as_ints, parts)])
+
+
 def _sheet(rows: _Rows, results: Mapping[str, Result], *, documents: int, model: str) -> Sheet:
     """Arrange the records of one sheet in a grid of documents and seeds.
 
     Metrics with empty statistics are left out: a task aggregates them itself, so they cannot be tested in pairs.
     """
-    results = {name: result for name, result in results.items() if rows.statistics.get(name, True)}
-    names = sorted(set(rows.names))
-    hashes = hash_ids(names)
+    results = {
+        name: result
+        for name, result in results.items()
+        if name not in rows.statistics or rows.statistics[name][1].shape[1]
+    }
+    present = sorted(set(rows.numbers.tolist()), key=rows.documents.ids.__getitem__)
+    hashes = hash_ids([rows.documents.ids[number] for number in present])
     order = np.argsort(hashes)
-    place_of = {names[i]: row for row, i in enumerate(order)}
-    seeds = sorted(set(rows.seeds))
-    row = np.asarray([place_of[name] for name in rows.names], dtype=np.int64)
-    column = np.searchsorted(np.asarray(seeds, dtype=np.int64), np.asarray(rows.seeds, dtype=np.int64))
-    places = np.zeros((len(names), len(seeds)), dtype=np.int64)
-    places[row, column] = rows.places
-    answers = np.zeros((len(names), len(seeds)), dtype=np.uint64)
-    answers[row, column] = rows.answers
-    scored = np.zeros((len(names), len(seeds)), dtype=np.bool_)
-    scored[row, column] = np.asarray(rows.scored, dtype=np.bool_)
+    chosen = as_ints(present)[order]  # the number of each row's document
+    row_of = np.zeros(len(rows.documents.ids), dtype=np.int64)
+    row_of[chosen] = np.arange(len(chosen))
+    row = row_of[rows.numbers]
+    seeds, column = np.unique(rows.seeds, return_inverse=True)
+    shape = (len(chosen), len(seeds))
+    places, answers = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.uint64)
+    scored = np.zeros(shape, dtype=np.bool_)
+    places[row, column], answers[row, column], scored[row, column] = rows.offsets, rows.answers, rows.scored
     shared: dict[str | int, int] = {}
-    clusters = np.zeros(len(names), dtype=np.int64)
-    for i, name in sorted(zip(row.tolist(), rows.clusters, strict=True)):
-        clusters[i] = shared.setdefault(name or i, len(shared))
+    names = [rows.documents.clusters[number] for number in chosen.tolist()]
+    clusters = as_ints([shared.setdefault(name or i, len(shared)) for i, name in enumerate(names)])
     first = next(iter(results.values()))
     signatures = {metric: Signature.parse(result.signature) for metric, result in results.items()}
-    succeeded = np.asarray(rows.scored, dtype=np.bool_)
     return Sheet(
-        task=first.task, family=first.family, shots=first.shots, seeds=tuple(seeds),
+        task=first.task, family=first.family, shots=first.shots, seeds=tuple(seeds.tolist()),
         signature=_comparable(signatures[first.metric]), expected=documents, ids=hashes[order], clusters=clusters,
         scored=scored,
-        statistics={m: _grid(rows.statistics.get(m), row[succeeded], column[succeeded], scored.shape) for m in results},
+        statistics={name: _grid(rows.statistics.get(name), row, column, scored) for name in results},
         rules={metric: signature.rule for metric, signature in signatures.items()},
         values={m: Value(value=r.value, low=r.low, high=r.high) for m, r in results.items()},
         protocol=first.protocol, template=first.template,
         # Texts agree by chance, likelihoods do not: where there are only texts, the model has to be the same.
         answers=digest(f"{answers.tolist()} {model if rows.unlikely else ''}"),
-        names=tuple(names[i] for i in order), places=places,
+        names=tuple(rows.documents.ids[number] for number in chosen.tolist()), places=places,
     )  # fmt: skip
 
 
-def _checksum(responses: Sequence[Mapping[str, Any]]) -> int:
-    """Return a checksum of a record's responses: their texts and likelihoods."""
-    answers = [f"{response['loglikelihood']!r} {response['text']}" for response in responses]
-    return zlib.crc32("\0".join(answers).encode("utf-8", "surrogatepass"))
+def _grid(statistics: tuple[Ints, Array] | None, row: Ints, column: Ints, scored: NDArray[np.bool_]) -> Array:
+    """Arrange a metric's statistics by document and seed, rounded -> (n, seeds, k).
 
-
-def _grid(
-    flat: array[float] | None, row: NDArray[np.int64], column: NDArray[np.int64], shape: tuple[int, ...]
-) -> Array:
-    """Arrange a metric's statistics, in the order of the scored records, by document and seed -> (n, seeds, k)."""
-    if not flat:
-        return np.zeros((*shape, 1))
-    values = np.asarray(flat, dtype=np.float64).reshape(len(row), -1)
-    grid = np.zeros((*shape, values.shape[1]))
-    grid[row, column] = values
+    row, column: of each record. Raises ValueError where some of the scored records have no statistics of it.
+    """
+    if statistics is None:
+        return np.zeros((*scored.shape, 1))
+    rows, table = statistics
+    if len(rows) != scored.sum():
+        raise ValueError(f"{len(rows)} statistics of {scored.sum()} scored records")
+    grid = np.zeros((*scored.shape, table.shape[1]))
+    with np.errstate(over="ignore"):
+        grid[row[rows], column[rows]] = table.astype(np.float32)
     return grid
 
 

@@ -15,7 +15,7 @@ from evalkit import metrics
 from evalkit.contamination.verdicts import Overlap
 from evalkit.errors import StoreError, UsageError
 from evalkit.metrics.base import Array, Metric
-from evalkit.runs.scores import Sample, Scores
+from evalkit.runs.sample import Sample
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.runs.stored import StoredRun
@@ -58,10 +58,10 @@ def splits(folder: Path, overlaps: Sequence[Overlap]) -> list[Split]:
     run = open_run(folder)
     run.check_whole("a comparison of clean and dirty documents")
     by_task = {overlap.task: overlap for overlap in overlaps}
-    scores = Scores(record for record in run.records() if record.cell.task in by_task)
+    scores = run.scores()
     rows: dict[tuple[str, str, int, str], list[Cell]] = defaultdict(list)
     for cell in sorted(scores.cells, key=lambda cell: cell.seed):
-        if not cell.variant:
+        if cell.task in by_task and not cell.variant:
             rows[cell.task, cell.protocol, cell.shots, cell.template].append(cell)
     found: list[Split] = []
     for result in _main_results(run, by_task):

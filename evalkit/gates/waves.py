@@ -21,7 +21,9 @@ class Waves:
 
     def __init__(self, orders: Mapping[Part, Order], budget: Budget, journal: Journal | None = None):
         self._orders, self._budget, self._journal = orders, budget, journal
-        lines = list(journal.recover(_parsed)) if journal else []
+        lines: list[Mapping[str, Any]] = []
+        if journal:
+            journal.recover(lambda raw, offset: lines.append(_parsed(raw)))
         self._earlier = [
             line
             for i, line in enumerate(lines)

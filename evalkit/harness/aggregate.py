@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from evalkit import __version__, metrics
 from evalkit.metrics.values import Listed, MeanValue
-from evalkit.runs.scores import Sample, Scores
+from evalkit.runs.sample import Sample
+from evalkit.runs.scores import Scores
 from evalkit.runs.signature import Signature
 from evalkit.stats.intervals import Interval, interval
 from evalkit.stats.sampling import LEAST_DRAWN

@@ -15,7 +15,8 @@ from evalkit import metrics
 from evalkit.harness.task import Task
 from evalkit.metrics.base import Array
 from evalkit.metrics.values import Listed
-from evalkit.runs.scores import Sample, Scores
+from evalkit.runs.sample import Sample
+from evalkit.runs.scores import Scores
 from evalkit.runs.signature import Signature
 from evalkit.stats import intervals as stats
 from evalkit.types import Cell, Record, Result

@@ -24,7 +24,7 @@ from evalkit.lm_eval.samples import METRICS_THERE, sample
 from evalkit.lm_eval.schema import TRAINING
 from evalkit.lm_eval.stderr import of_group, standard_error
 from evalkit.metrics.values import ValueMetric
-from evalkit.runs.scores import unit_name
+from evalkit.runs.sample import unit_name
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import open_run
 from evalkit.stats import intervals as stats

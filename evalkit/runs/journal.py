@@ -19,15 +19,14 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from evalkit.errors import StoreError, cannot
-from evalkit.files import canonical_json, check_regular, write_atomic
+from evalkit.files import canonical_json, check_regular, replacing
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 SYNC = 10.0
 _FIELD = b',"check":"'
@@ -92,10 +91,10 @@ def open_lines(path: Path) -> IO[bytes]:
         raise cannot("read", path, error) from error
 
 
-def read_lines(file: IO[bytes], run: str) -> Iterator[tuple[bytes, dict[str, Any] | ValueError]]:
-    """Yield each line of a journal, and its object or what is wrong with it."""
+def read_lines(file: IO[bytes], run: str, *, start: int = 0) -> Iterator[tuple[bytes, dict[str, Any] | ValueError]]:
+    """Yield each line of a journal from the byte `start` on, and its object or what is wrong with it."""
     bound = any(map(names_run, file))
-    file.seek(0)
+    file.seek(start)
     for line in file:
         try:
             if not line.endswith(b"\n"):
@@ -136,33 +135,48 @@ class Journal:
             os.close(self._lock)
         self._file = self._lock = None
 
-    def recover(self, parse: Callable[[dict[str, Any]], T]) -> Iterator[T]:
-        """Yield what `parse` makes of each line that an earlier start left.
+    @property
+    def size(self) -> int:
+        """The bytes of the file."""
+        return self._size if self._file else self.path.stat().st_size if self.path.exists() else 0
+
+    def recover(self, add: Callable[[dict[str, Any], int], None], *, start: int = 0, lines: int = 0) -> None:
+        """Call `add` with the object of each line that an earlier start left, and the byte at which it starts.
 
         A torn last line, as a killed process leaves it, is cut off. A line that is damaged, of another run, or refused
-        by `parse` is taken out with a warning. All of these are computed again. Lines of older runs become this run's.
+        by `add` is taken out with a warning. All of these are computed again. Lines of older runs become this run's.
         Call it before the first `append`.
+
+        start, lines: the bytes and lines at the beginning that are known to be intact, and are skipped.
         """
         if not self.path.exists():
             return
         lost: set[int] = set()
         older = False
+        place = start
         with open_lines(self.path) as file:
-            for number, (line, raw) in enumerate(read_lines(file, self.run), start=1):
+            for number, (line, raw) in enumerate(read_lines(file, self.run, start=start), start=lines + 1):
                 older = older or not names_run(line)
                 try:
                     if isinstance(raw, ValueError):
                         raise raw
-                    yield parse(raw)
+                    add(raw, place)
+                    place += len(self._own(line))
                 except (KeyError, TypeError, ValueError) as error:
                     lost.add(number)
                     if line.endswith(b"\n"):
                         reason = str(error) or repr(error)
                         log.warning("%s line %d is left out (%s); it is computed again", self.path, number, reason)
             if lost or (older and self.run):
-                file.seek(0)
-                intact = [self._own(line) for number, line in enumerate(file, start=1) if number not in lost]
-                write_atomic(self.path, b"".join(intact))
+                self._rewrite(file, lost)
+
+    def _rewrite(self, file: IO[bytes], lost: Container[int]) -> None:
+        """Write the file without some lines, given by their numbers, and the others as this run's."""
+        file.seek(0)
+        with replacing(self.path) as new:
+            for number, line in enumerate(file, start=1):
+                if number not in lost:
+                    new.write(self._own(line))
 
     def _own(self, line: bytes) -> bytes:
         return line if names_run(line) or not self.run else seal(canonical_json(unseal(line)), self.run)

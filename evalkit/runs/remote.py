@@ -5,7 +5,7 @@ URL in numbered parts that never change:
 
     manifest.json            what was asked
     records-00001.jsonl ...  the lines of records.jsonl, part by part
-    results.json             the aggregates of a finished run
+    results.json, scores.npz the aggregates of a finished run, and the numbers of its records
     writer.json              who writes the run now
 
 A part is complete or absent: in a file system it is written under another name, and renamed. A command that is started
@@ -36,6 +36,7 @@ from typing import Any
 from evalkit.errors import StoreError, UsageError
 from evalkit.extras import require
 from evalkit.files import hash_files
+from evalkit.runs.scores_file import NAME
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,9 @@ class RemoteFolder:
                 raise self._lost
             if self._thread.ident:
                 self._send_new()
-                for name in ("results.json", "manifest.json") if kind is None else ():
-                    self._files.write(name, (self.folder / name).read_bytes())
+                for name in ("results.json", NAME, "manifest.json") if kind is None else ():
+                    if (self.folder / name).exists():
+                        self._files.write(name, (self.folder / name).read_bytes())
             self._files.remove(_WRITER)
         except StoreError as failure:
             _COPIES.discard(self.folder)
@@ -205,7 +207,7 @@ def fetch(at: Path | Url) -> Path:
 
 
 def _download(files: _Files, folder: Path, *, results: bool) -> None:
-    for name in ("manifest.json", "results.json") if results else ("manifest.json",):
+    for name in ("manifest.json", NAME, *(["results.json"] if results else [])):
         if (content := files.find(name)) is not None:
             (folder / name).write_bytes(content)
     if parts := files.parts():

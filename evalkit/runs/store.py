@@ -3,7 +3,7 @@
 Records are appended as they come (journal.py), so a killed run loses at most the unit of work in hand. Each line names
 the run by a digest of its settings. results.json holds the settings, the aggregates, a digest of the records that they
 were made from, and a checksum. It is the same for two runs of the same command, interrupted or not: times are in the
-manifest. stored.py reads such a folder.
+manifest. scores.npz (scores_file.py) is a copy of the records' numbers. stored.py reads such a folder.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from evalkit.errors import StoreError
 from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
 from evalkit.runs.journal import Journal, seal
 from evalkit.runs.scores import Scores
+from evalkit.runs.scores_file import NAME, Content, load, save
 from evalkit.runs.stored import (
     StoredRun,
     checksum,
@@ -53,11 +54,13 @@ log = logging.getLogger(__name__)
 standing: ContextVar[Mapping[str, Any]] = ContextVar("standing", default=MappingProxyType({}))
 # How many changed settings the refusal of a run folder names.
 _NAMED = 6
+# Scores are saved when the journal has grown by this share since the last time, and this many bytes.
+_GROWTH, _LEAST = 1.25, 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """Records as they are stored: the lines of the journal, and the scores that the aggregates need."""
+    """Records as they are stored: the lines of the journal, and their scores with the offsets within these lines."""
 
     lines: bytes
     scores: Scores
@@ -66,8 +69,12 @@ class Finished:
     def of(cls, records: Iterable[Record], *, run: str) -> Finished:
         """Make the lines of records, each document once per cell. run: the digest that they carry."""
         new = {record.key: record for record in records}
-        lines = b"".join(seal(canonical_json(record_to_json(record)), run) for record in new.values())
-        return cls(lines=lines, scores=Scores(new.values()))
+        lines, scores, offset = [], Scores(), 0
+        for record in new.values():
+            lines.append(seal(canonical_json(record_to_json(record)), run))
+            scores.add(record, offset=offset)
+            offset += len(lines[-1])
+        return cls(lines=b"".join(lines), scores=scores)
 
 
 class RunStore:
@@ -87,6 +94,8 @@ class RunStore:
         self.failed: dict[str, str] = {}
         self.run = run_digest(settings)
         self._journal = Journal(folder / "records.jsonl", run=self.run)
+        self._content = Content(folder / "records.jsonl")
+        self._saved = 0  # bytes of the journal whose scores are saved
         if (folder / "manifest.json").exists():
             self._check_same()
         elif set(folder.iterdir()) - set(self._leftovers()):
@@ -99,8 +108,7 @@ class RunStore:
         try:
             for path in self._leftovers():
                 path.unlink(missing_ok=True)
-            for _ in self._journal.recover(self._recover):
-                pass
+            self._recover()
         except BaseException:
             self._journal.__exit__()
             raise
@@ -117,26 +125,46 @@ class RunStore:
 
     def write(self, finished: Finished) -> None:
         """Add records that are lines already, of documents that are not done. Raises DiskError as `append` does."""
+        start = self._journal.size
         self._journal.append([finished.lines])
-        self.done.update(finished.scores)
+        self.done.update(finished.scores, start=start)
+        if self._journal.size > _LEAST + _GROWTH * self._saved:
+            self._save()
 
     def check_plan(self, planned: Mapping[Cell, Collection[str]]) -> None:
         """Raise StoreError naming a record of a cell or a document that is not part of the run.
 
         planned: the ids of the documents of each cell.
         """
-        for cell, name in self.done:
-            if name not in planned.get(cell, ()):
-                what = f"document {name!r:.60} of {cell.task}" if cell in planned else _named(cell)
-                path = self.folder / "records.jsonl"
-                raise StoreError(f"{path} holds {what}, which is none of this run's; choose another --out")
+        if beyond := self.done.beyond(planned):
+            cell, name = beyond
+            what = f"document {name!r:.60} of {cell.task}" if cell in planned else _named(cell)
+            path = self.folder / "records.jsonl"
+            raise StoreError(f"{path} holds {what}, which is none of this run's; choose another --out")
 
-    def _recover(self, raw: Mapping[str, Any]) -> None:
+    def _recover(self) -> None:
+        """Take the records of earlier starts: the scores that are saved, and the lines that came after them."""
+        if saved := load(self.folder, run=self.run):
+            self.done, self._content = saved.scores, saved.content
+        self._saved = self._content.size
+        self._journal.recover(self._add, start=self._saved, lines=len(self.done))
+
+    def _add(self, raw: Mapping[str, Any], offset: int) -> None:
         """Take an earlier start's record. Raises ValueError for a second one of a document: the first counts."""
         record = record_from_json(raw)
         if record.key in self.done:
             raise ValueError(f"a second record of document {record.doc_id!r:.60} of {_named(record.cell)}")
-        self.done.add(record)
+        self.done.add(record, offset=offset)
+
+    def _save(self) -> None:
+        """Save the scores of all records beside them. What can be made from the journal again may be missing."""
+        if self._journal.size == self._saved:
+            return
+        self._saved = self._journal.size
+        try:
+            save(self.folder, self.done, self._content, run=self.run, size=self._saved)
+        except StoreError as error:
+            log.warning("%s; the run is complete without it", error)
 
     def finish(self, results: Sequence[Result], timing: Mapping[str, Any]) -> None:
         """Write results.json, and add the times to the manifest."""
@@ -148,9 +176,10 @@ class RunStore:
         text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomic(self.folder / "results.json", text + "\n")
         self._write_manifest(timing)
+        self._save()
 
     def _leftovers(self) -> list[Path]:
-        return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json")
+        return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json", NAME)
 
     def _write_manifest(self, timing: Mapping[str, Any]) -> None:
         body = {"settings": self.settings, "training": self.training, "timing": dict(timing)}

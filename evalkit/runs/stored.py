@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ import numpy as np
 from evalkit.errors import StoreError, cannot
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.runs.journal import open_lines, read_lines, unseal
+from evalkit.runs.scores import Scores
+from evalkit.runs.scores_file import load
 from evalkit.runs.shapes import check, fits
 from evalkit.types import Cell, Prompt, Record, Response, Result
 
@@ -97,6 +100,15 @@ class StoredRun:
         """Yield the records, checked as `scan` does."""
         return (_record(raw) for _, raw in self.scan())
 
+    def scores(self) -> Scores:
+        """Return the scores of all records: those saved beside the journal, and those of the lines that these lack.
+
+        Raises StoreError as `scan` does.
+        """
+        scores, start = self._saved()
+        deque(self._added(scores, start), maxlen=0)
+        return scores
+
     def scan(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield each record's place in bytes and its plain values, which is faster than building records.
 
@@ -104,27 +116,51 @@ class StoredRun:
         duplicate, or with more or fewer statistics of a metric than the others;
         and at the end for a task with more documents than planned.
         """
-        path = self.folder / "records.jsonl"
-        rows = {(r.task, r.protocol, r.shots, r.template) for r in self.results}
-        seen: dict[tuple[Any, ...], set[str]] = {}
-        widths: dict[tuple[str, str], int] = {}
-        for number, place, raw in _lines(path, run_digest(self.settings), growing=not self.finished):
-            cell = raw["cell"]
-            key = tuple(sorted(cell.items()))
-            if key not in seen:
-                if problem := self._outside(Cell(**cell), rows):
-                    raise StoreError(f"{path} line {number}: {problem}")
-                seen[key] = set()
-            if raw["doc_id"] in seen[key]:
-                name = f"document {raw['doc_id']!r:.60} of {cell['task']}"
+        scores, start = self._saved()
+        yield from _checked_lines(self._journal, start) if start else ()
+        yield from self._added(scores, start)
+
+    @property
+    def _journal(self) -> Path:
+        return self.folder / "records.jsonl"
+
+    def _saved(self) -> tuple[Scores, int]:
+        """Return the scores that are saved beside the journal, and of how many of its bytes, which are as they were."""
+        saved = load(self.folder, run=run_digest(self.settings))
+        if not saved:
+            return Scores(), 0
+        planned = self._planned()
+        for cell in saved.scores.cells:
+            if problem := self._outside(cell, planned):
+                raise StoreError(f"{self._journal}: {problem}")
+        return saved.scores, saved.content.size
+
+    def _added(self, scores: Scores, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Check the records from the byte `start` on and add them to the scores of the others; yield as `scan` does."""
+        path, planned, run = self._journal, self._planned(), run_digest(self.settings)
+        widths = dict(scores.widths())
+        for number, place, raw in _lines(path, run, start=start, lines=len(scores), growing=not self.finished):
+            record = _record(raw)
+            cell, task = record.cell, record.cell.task
+            if cell not in scores.columns and (problem := self._outside(cell, planned)):
+                raise StoreError(f"{path} line {number}: {problem}")
+            if record.key in scores:
+                name = f"document {record.doc_id!r:.60} of {task}"
                 raise StoreError(f"{path} line {number}: a second record of {name}; start the same run again")
-            seen[key].add(raw["doc_id"])
-            for metric, statistics in raw["scores"].items():
-                if len(statistics) != (width := widths.setdefault((cell["task"], metric), len(statistics))):
+            for metric, statistics in record.scores.items():
+                if len(statistics) != (width := widths.setdefault((task, metric), len(statistics))):
                     problem = f"{len(statistics)} statistics of {metric!r:.60}, where others have {width}"
                     raise StoreError(f"{path} line {number}: {problem}")
+            try:
+                scores.add(record, offset=place)
+            except ValueError as error:
+                raise StoreError(f"{path} line {number}: {error}") from None
             yield place, raw
-        self._check_documents(path, seen)
+        for task, documents in scores.documents.items():
+            _check_count(path, task, len(documents.ids), self.settings)
+
+    def _planned(self) -> set[_Rows]:
+        return {(r.task, r.protocol, r.shots, r.template) for r in self.results}
 
     def _outside(self, cell: Cell, rows: set[_Rows]) -> str:
         """Return why a cell is not part of the run's plan; empty for one that is."""
@@ -143,13 +179,6 @@ class StoredRun:
             wording = f" and template {cell.template!r:.60}" if cell.template else ""
             return f"a record of {cell.task} with {cell.shots} shots{wording}, which the run does not have"
         return ""
-
-    def _check_documents(self, path: Path, seen: Mapping[tuple[Any, ...], set[str]]) -> None:
-        names: dict[str, set[str]] = {}
-        for key, ids in seen.items():
-            names.setdefault(dict(key)["task"], set()).update(ids)
-        for task, ids in names.items():
-            _check_count(path, task, len(ids), self.settings)
 
 
 def open_run(folder: Path, *, unfinished: bool = False) -> StoredRun:
@@ -265,15 +294,19 @@ def digest_of_records(folder: Path) -> str:
     return hashlib.sha256(digests).hexdigest()[:16]
 
 
-def _lines(path: Path, run: str, *, growing: bool = False) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield (number, place in bytes, plain values of a record) of each line.
+def _lines(
+    path: Path, run: str, *, start: int = 0, lines: int = 0, growing: bool = False
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield (number, place in bytes, plain values of a record) of each line. start, lines: what comes before the first.
 
     growing: a process may be writing the file, so its last line may be there in part, and is then left out.
+
+    Raises StoreError naming the line that is no record of this run.
     """
-    place = 0
+    place = start
     with open_lines(path) as file:
         try:
-            for number, (line, raw) in enumerate(read_lines(file, run), start=1):
+            for number, (line, raw) in enumerate(read_lines(file, run, start=start), start=lines + 1):
                 if growing and not line.endswith(b"\n"):
                     return
                 try:
@@ -288,6 +321,19 @@ def _lines(path: Path, run: str, *, growing: bool = False) -> Iterator[tuple[int
                 place += len(line)
         except OSError as error:
             raise cannot("read", path, error) from error
+
+
+def _checked_lines(path: Path, size: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (place in bytes, plain values) of the records in the first `size` bytes, which have been checked."""
+    place = 0
+    with open_lines(path) as file:
+        while place < size:
+            line = file.readline()
+            try:
+                yield place, unseal(line)
+            except ValueError as error:
+                raise StoreError(f"{path}: no record at byte {place} ({error}); was it changed meanwhile?") from None
+            place += len(line)
 
 
 def _read_results(path: Path) -> dict[str, Any]:

@@ -38,7 +38,8 @@ from evalkit.harness import run as run_module
 from evalkit.harness.taskset import TaskSet
 from evalkit.harness.units import BlockPlan, Scored, UnitPlan
 from evalkit.progress import progress, silent
-from evalkit.runs.scores import Scores, _Documents
+from evalkit.runs.columns import Documents
+from evalkit.runs.scores import Scores
 from evalkit.runs.store import Finished, RunStore, read_records
 from evalkit.types import Record, Response
 
@@ -87,12 +88,12 @@ class MadeUp:
             for number, line in zip(numbers, self._lines, strict=False)
         )
         if len(numbers) not in self._held:
-            [self._held[len(numbers)]] = Scores(self._records[: len(numbers)])._cells.values()
+            [self._held[len(numbers)]] = Scores(self._records[: len(numbers)]).columns.values()
         scores = Scores()
-        documents = scores._documents[cell.task] = _Documents()
+        documents = scores.documents[cell.task] = Documents()
         for number in numbers:
             documents.number(str(number), "", "")
-        scores._cells[cell] = self._held[len(numbers)]
+        scores.columns[cell] = self._held[len(numbers)]
         time.sleep(max(0.0, self._seconds - (time.monotonic() - began)))
         yield Scored(finished=Finished(lines=lines, scores=scores), last=True)
 

@@ -109,7 +109,7 @@ def test_models_are_asked_in_waves_and_a_rerun_asks_nothing(tmp_path, monkeypatc
     assert found.waves > 1 and found.documents <= 90 and found.findings[0].total == 90
     before = folder_bytes(tmp_path / "gate")
     assert set(before) == {"gate.json", "waves.jsonl"} | {
-        f"{side}/{name}" for side in ("base", "new") for name in ("records.jsonl", "results.json")
+        f"{side}/{name}" for side in ("base", "new") for name in ("records.jsonl", "results.json", "scores.npz")
     }
     monkeypatch.setattr("evalkit.engine.open.load_engine", lambda *words, **more: pytest.fail("a model was loaded"))
     assert gate("pico", "nano", parity(), out=tmp_path / "gate", **asked).to_json() == found.to_json()

@@ -95,7 +95,7 @@ def test_a_run_at_a_url_has_the_bytes_of_one_in_a_folder(top):
     kept = files(f"{top}/far")
     assert kept["results.json"] == Path("local/results.json").read_bytes()
     parts = sorted(name for name in kept if name.startswith("records-"))
-    assert parts and set(kept) == {"manifest.json", "results.json", *parts}
+    assert parts and set(kept) == {"manifest.json", "results.json", "scores.npz", *parts}
     lines = b"".join(kept[name] for name in parts).splitlines()
     assert sorted(lines) == sorted(Path("local/records.jsonl").read_bytes().splitlines())
     assert far.url == f"{top}/far" and not local.url

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evalkit.runs.columns import CellColumns
 from evalkit.runs.scores import Scores
 from evalkit.types import Cell, Prompt, Record
 
@@ -85,10 +86,14 @@ def test_the_order_of_metrics_is_that_of_the_documents():
 
 
 def test_a_document_takes_few_bytes():
-    scores = Scores()
-    [held] = [scores._cells.setdefault(CELLS[0], type(Scores(records())._cells[CELLS[0]])())]
+    held = CellColumns()
     for number in range(1000):
-        held.add(number, record(CELLS[0], "1", values={}))
-    arrays = [held.documents, *(a for column in held.statistics.values() for a in (column.rows, column.numbers))]
-    assert sum(a.itemsize * len(a) for a in arrays) + len(held._seen) <= 40 * 1000
+        held.add(number, record(CELLS[0], "1", values={}), 0)
+    arrays = [
+        held.documents,
+        held.offsets,
+        held.answers,
+        *(a for column in held.statistics.values() for a in (column.rows, column.numbers)),
+    ]
+    assert sum(a.itemsize * len(a) for a in arrays) + len(held._seen) <= 52 * 1000
     assert np.all(held.statistics["", "acc"].table()[0] == np.arange(1000))
