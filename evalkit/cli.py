@@ -22,6 +22,7 @@ from evalkit.commands import (
     contamination,
     core,
     corpus,
+    doctor,
     export,
     export_results,
     finetune,
@@ -84,6 +85,7 @@ _COMMANDS = {
     "export-results": export_results,
     "import": import_results,
     "generate": generate,
+    "doctor": doctor,
     "completion": completion,
 }
 

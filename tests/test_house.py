@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "evalkit"
 # From the ground up: a room may import those of the layers before its own, and of its own layer itself alone.
 LAYERS = [
     {"errors", "sinks", "interrupts"},
-    {"types", "extras", "files", "plugins", "streams", "sandbox"},
+    {"types", "extras", "files", "machine", "plugins", "streams", "sandbox"},
     {"log", "progress", "papers", "world", "tokenizer", "text"},
     {"metrics", "model", "data"},
     {"stats", "runs", "engine"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"frames"},
     {"sweep"},
     {"api"},
-    {"curves", "gates"},
+    {"curves", "diagnosis", "gates"},
     {"commands"},
     {"cli"},
     {"__main__"},
