@@ -50,9 +50,10 @@ def _listed(entries: Any) -> Iterator[str]:
 
 
 def _expanded(entries: Any, uris: list[str]) -> Any:
-    """Return part of a navigation with its `FOLDER/*` replaced."""
+    """Return part of a navigation with its `FOLDER/*` replaced; within a list, by several entries."""
     if isinstance(entries, list):
-        return [_expanded(entry, uris) for entry in entries]
+        parts = [_expanded(entry, uris) for entry in entries]
+        return [entry for part in parts for entry in (part if isinstance(part, list) else [part])]
     if isinstance(entries, dict):
         return {title: _expanded(entry, uris) for title, entry in entries.items()}
     if not entries.endswith(_EVERY):

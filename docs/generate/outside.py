@@ -25,7 +25,11 @@ class SiteFile(Protocol):
     """A file of the site, as mkdocs has it."""
 
     src_uri: str
-    abs_src_path: str | None
+
+    @property
+    def abs_src_path(self) -> str | None:
+        """The path of its file; None for a page that is generated."""
+        ...
 
 
 def place(file: SiteFile) -> PurePosixPath:

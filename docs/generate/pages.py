@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
+from docs.generate import commands, python_api
+
 
 @cache
 def pages() -> Mapping[str, str]:
     """Return the text of each page."""
-    return MappingProxyType({})
+    return MappingProxyType({**commands.pages(), **python_api.pages()})
