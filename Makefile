@@ -11,8 +11,9 @@ export HF_HUB_OFFLINE ?= 1
 run: $(VENV)/ready
 	$(BIN)/evalkit run --model nano --tasks world --shots 0,1,4
 
+# A process per core; `pytest -m "not slow"` for the quick ones.
 test: $(VENV)/tools lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = (REPOSITORY / "docs" / "ci.md").read_text(encoding="utf-8")
 SMALL = {"TASKS": "world_lastword,world_qa", "LIMIT": "40", "MODEL": "checkpoints/mine"}
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("git") is None, reason="needs git")]
 
 
 def blocks(language: str) -> list[str]:

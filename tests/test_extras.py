@@ -87,6 +87,7 @@ def test_a_run_and_a_comparison_need_no_extra(run: Path) -> None:
     assert done.returncode == 0 and "same (identical)" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_command_that_needs_more_says_what_to_install(run: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.parquet").write_bytes(b"PAR1")
     for words, package, extra in (

@@ -39,6 +39,8 @@ from evalkit.model.gpt import GPT
 from evalkit.runs.store import read_records
 from evalkit.tokenizer import Tokenizer
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("EVALKIT_KILLS", "5"))
 TASKS = "world_qa,world_pronouns,world_lastword,world_lm"
 DOCUMENTS = 10

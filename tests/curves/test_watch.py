@@ -139,6 +139,7 @@ def test_checkpoints_without_a_tokenizer_are_read_with_another(training, caplog)
     assert main(words(training, "--once", "--tokenizer", "gone/model")) == 2
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_costs_nothing(training, tmp_path):
     for step in range(1, 7):
         ours(training / f"step-{step}", step)

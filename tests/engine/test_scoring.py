@@ -269,6 +269,7 @@ print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 10
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_requests():
     done = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True)
     count, megabytes = map(int, done.stdout.split())

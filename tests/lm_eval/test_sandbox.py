@@ -101,6 +101,7 @@ def test_each_rendering_has_its_own_steps():
         assert render("{% for i in range(90000) %}{% endfor %}ok", {}) == "ok"
 
 
+@pytest.mark.slow
 def test_one_document_of_many_that_takes_too_long_is_the_only_one():
     rows = [{"q": "a" * 40 + "!" if i == 5 else f"a{i}"} for i in range(9)]
     renderer = Renderer()
@@ -113,6 +114,7 @@ def test_one_document_of_many_that_takes_too_long_is_the_only_one():
             assert renderer.render("{{ q|regex_replace('(a+)+$', 'b') }}", row) == f"a{i}"
 
 
+@pytest.mark.slow
 def test_a_template_that_always_takes_too_long_is_not_tried_for_ever():
     started = time.perf_counter()
     for i in range(500):

@@ -54,6 +54,7 @@ def tokenizer():
     return Tokenizer.train(["a small text for a small tokenizer, read twice " * 3], vocab_size=300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

@@ -33,6 +33,7 @@ def test_eight_sizes_and_all_tasks(selection):
     assert {m.level for m in selection.main if m.task == "mmlu"} > {"anatomy", "virology"}
 
 
+@pytest.mark.slow
 def test_the_two_largest_are_forecast_for_every_task(selection):
     result = forecasting.predicted(selection)
     assert result
@@ -64,6 +65,7 @@ def test_what_the_forecasts_of_the_two_largest_were_off_by(selection, held):
     assert np.mean(has) < np.mean(has_not) - 0.2  # where there is a forecast, it gains more over "same"
 
 
+@pytest.mark.slow
 def test_held_out_scores_have_no_say(selection):
     spoiled = [replace(m, value=m.value / 2) if m.model.name in selection.held_out else m for m in selection.raw]
     changed = select(spoiled, predict=["6.9b", "12b"])

@@ -28,6 +28,7 @@ def test_every_file_is_there(report):
     assert names == {"report.html", "report.md", "tables.tex", "results.csv"} | figures
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(report, runs, tmp_path):
     again = tmp_path / "again"
     main(["report", str(runs), "--out", str(again), "--title", "The <i>invented</i> ladder"])

@@ -229,6 +229,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "s3"])
 def test_a_killed_driver_goes_on_from_the_url_alone(kind, tmp_path, request):
     top = request.getfixturevalue("bucket") if kind == "s3" else f"file://{tmp_path}/store"

@@ -14,6 +14,8 @@ from evalkit.errors import UsageError
 from evalkit.train.distributed import ranks
 from evalkit.train.optim import OptimConfig
 
+pytestmark = pytest.mark.slow
+
 ADAMW = dataclasses.replace(CONFIG, optim=OptimConfig(muon_lr=0.0, adam_lr=3e-3))
 
 

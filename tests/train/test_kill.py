@@ -12,7 +12,10 @@ import random
 import signal
 import time
 
+import pytest
 from processes import CONFIG, SHAPE, corpus_in, ended, start
+
+pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("EVALKIT_KILLS", "3"))
 

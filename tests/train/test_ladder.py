@@ -17,6 +17,7 @@ def text(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_ladder_is_trained_on_one_corpus(text, tmp_path):
     words = ["train", "--size", "pico,nano", "--corpus", str(text), "--vocab", "300", "--out", str(tmp_path / "out")]
     assert main([*words, "--tokens", "9k", "--context", "32", "--jobs", "2"]) == 0
@@ -30,6 +31,7 @@ def test_a_ladder_is_trained_on_one_corpus(text, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_ladder_on_a_corpus_that_stands_elsewhere(text, tmp_path):
     assert main(["corpus", "build", str(text), "--vocab", "300", "--out", str(tmp_path / "corpus")]) == 0
     words = ["train", "--size", "pico,nano", "--corpus", str(tmp_path / "corpus"), "--out", str(tmp_path / "out")]
@@ -41,6 +43,7 @@ def test_names():
     assert (ladder.name_of("mini", 0), ladder.name_of("mini", 2)) == ("mini", "mini-seed2")
 
 
+@pytest.mark.slow
 def test_a_failing_training_stops_the_others(tmp_path):
     wrong = ["--size", "pico", "--corpus", str(tmp_path / "absent"), "--out", str(tmp_path / "out")]
     with pytest.raises(ladder.TrainingFailedError, match="bad ended with exit code 2"):

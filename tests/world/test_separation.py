@@ -14,6 +14,8 @@ from evalkit import world
 from evalkit.world.overlap import as_said, grams, overlap
 from evalkit.world.people import RELATIONS
 
+pytestmark = pytest.mark.slow
+
 DOCUMENTS = 66_666  # as many as the bundled nano has read: 8.6 million tokens
 
 Row = Mapping[str, Any]
