@@ -241,6 +241,7 @@ def compare(
     values that are not allowed.
     """
     from evalkit.comparison import baseline, comparison
+    from evalkit.dclm import leaderboard
 
     margins = {} if margin is None else dict(margin) if isinstance(margin, Mapping) else {"": margin}
     settings = comparison.Settings(
@@ -248,8 +249,9 @@ def compare(
         resamples=resamples, seed=seed,
     )  # fmt: skip
     before, after = (baseline.read(side.folder if isinstance(side, Run) else place_of(side)) for side in (base, new))
-    found, _ = comparison.compare(before, after, settings)
-    return Comparison(**{name: getattr(found, name) for name in found.__dataclass_fields__})
+    compared, _ = comparison.compare(before, after, settings)
+    values = {name: getattr(compared, name) for name in compared.__dataclass_fields__}
+    return Comparison(**{**values, "mean": leaderboard.change(before, after, alpha=alpha)})
 
 
 def audit(

@@ -404,7 +404,7 @@ def test_templates_are_run_stored_and_summed_up(toys, elsewhere, capsys):
 def test_lists(capsys):
     assert run("tasks", "-v") == run("models") == 0
     printed = capsys.readouterr().out
-    for word in ("world_qa", "closed-book", "suites:"):
+    for word in ("world_qa", "closed-book", "suites:", "core_hellaswag_zeroshot", "core, core-fixed"):
         assert word in printed
 
 

@@ -23,7 +23,7 @@ def test_xml_takes_every_text():
     root = ET.Element("a", name=sinks.xml(every))
     back = ET.fromstring(ET.tostring(root))
     assert "\x1b" not in back.attrib["name"] and "\U00010000" in back.attrib["name"]
-    assert ET.fromstring(junit.failure(EVIL)).find(".//error") is not None
+    assert ET.fromstring(junit.failure(EVIL, command="evalkit gate")).find(".//error") is not None
 
 
 @pytest.mark.parametrize(

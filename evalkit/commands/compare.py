@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from evalkit.commands import findings
 from evalkit.commands.helping import group
@@ -33,7 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare, print and write; return 1 for a regression. A failure to compare is written too, then raised."""
     from evalkit.comparison import baseline, comparison, verdicts
     from evalkit.dclm import leaderboard
-    from evalkit.harness.catalog import CORE_SUITES
 
     try:
         settings = comparison.Settings(
@@ -47,13 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
         base, new = baseline.read(arguments.base), baseline.read(arguments.new)
         result, pairs = comparison.compare(base, new, settings)
+        result = replace(result, mean=leaderboard.change(base, new, alpha=settings.alpha))
         flips = findings.flips(arguments, pairs, base, new, result)
     except EvalkitError as error:
-        findings.write_failure(arguments, error)
+        findings.write_failure(arguments, error, command=comparison.Comparison.command)
         raise
     findings.show(arguments, result, flips)
-    if all(
-        side.path.is_dir() and any(key.protocol in CORE_SUITES.values() for key in side.sheets) for side in (base, new)
-    ):
-        print(leaderboard.verdict(base.path, new.path, alpha=arguments.alpha))
     return 1 if result.failing else 0

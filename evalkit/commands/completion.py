@@ -127,7 +127,7 @@ def _names(aliases: Iterable[str]) -> dict[str, list[str]]:
 
     tasks = catalog.available()
     return {
-        TASKS: [*tasks, *catalog.suites()],
+        TASKS: [*tasks, *catalog.suite_names()],
         PROTOCOLS: sorted({protocol for task in tasks.values() for protocol in task.protocols}),
         MODELS: [*aliases, *bundled(), *HUB],
     }

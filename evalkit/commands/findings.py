@@ -72,11 +72,11 @@ def show(arguments: argparse.Namespace, comparison: Comparison, flips: Sequence[
         _save(arguments.json, json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
-def write_failure(arguments: argparse.Namespace, error: EvalkitError) -> None:
-    """Write to the files why there is no comparison."""
+def write_failure(arguments: argparse.Namespace, error: EvalkitError, *, command: str) -> None:
+    """Write to the files why there is no comparison. command: which was to make it."""
     from evalkit.comparison import junit, markdown
 
-    _write(arguments, page=markdown.failure(str(error)), xml=junit.failure(str(error)))
+    _write(arguments, page=markdown.failure(str(error)), xml=junit.failure(str(error), command=command))
 
 
 def _write(arguments: argparse.Namespace, *, page: str, xml: str) -> None:

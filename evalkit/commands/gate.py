@@ -52,11 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decide, print and write; return 1 for a regression, or a task with too many failed items."""
+    from evalkit.gates.outcome import Gate
+
     try:
         decided = _decide(arguments)
         flips = findings.flips(arguments, decided.pairs, decided.base, decided.new, decided.gate)
     except EvalkitError as error:
-        findings.write_failure(arguments, error)
+        findings.write_failure(arguments, error, command=Gate.command)
         raise
     findings.show(arguments, decided.gate, flips)
     if decided.gate.folder:

@@ -49,10 +49,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.check_lm_eval:
         _check(arguments.check_lm_eval)
         return
-    name = arguments.name or "all"
-    chosen = catalog.choose([name], trust_code=arguments.trust_task_code)
+    words = [arguments.name] if arguments.name else ["all", "core"]
+    chosen = catalog.choose(words, trust_code=arguments.trust_task_code)
     catalog.check_data(options.data(arguments), [task for task, _ in chosen])
-    if len(chosen) > 1 or name in catalog.suites() or arguments.verbose or arguments.missing:
+    if len(chosen) > 1 or arguments.name in catalog.suites() or arguments.verbose or arguments.missing:
         _list([task for task, _ in chosen], arguments)
     else:
         _show(*chosen[0], arguments)
@@ -111,7 +111,7 @@ def _list(tasks: Sequence[Task], arguments: argparse.Namespace) -> None:
             if entry.error:
                 console.print(Text(f"{entry.task.name}: {entry.error}", style="red"))
     if arguments.name is None:
-        console.print(Text(f"\nsuites: {', '.join(catalog.suites())}"))
+        console.print(Text(f"\nsuites: {', '.join(catalog.suite_names())}"))
         console.print(Text("evalkit tasks NAME shows a prompt; -v titles, metrics and sources; --missing what to get"))
 
 

@@ -98,14 +98,46 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeanChange:
+    """The paired change of a mean over tasks, new - base in its own units; p: of no change. It never gates.
+
+    reason: why the runs have no such mean; the figures are then NaN and there is no verdict.
+    """
+
+    name: str
+    base: float = math.nan
+    new: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    verdict: Verdict | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"No verdict on {self.name}: {self.reason}"
+        return (
+            f"{self.name}, paired: {self.base:.4f} -> {self.new:.4f}, {self.new - self.base:+.4f} "
+            f"[{self.low:+.4f}, {self.high:+.4f}], p {self.p:.2g}: {self.verdict}; it does not gate"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two runs, the findings in the order of BASE, and the differences that were allowed."""
+    """Two runs, the findings in the order of BASE, and the differences that were allowed.
+
+    mean: of the tasks, for suites that are judged by one.
+    """
+
+    # What makes it, as CI shows it.
+    command = "evalkit compare"
 
     base: Mapping[str, str]
     new: Mapping[str, str]
     findings: Sequence[Finding]
     notes: Sequence[str]
     settings: Settings
+    mean: MeanChange | None = None
 
     @property
     def gating(self) -> list[Finding]:
@@ -134,7 +166,7 @@ class Comparison:
     @property
     def remarks(self) -> Sequence[str]:
         """Return what else is to be said, a line each."""
-        return []
+        return [str(self.mean)] if self.mean else []
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -150,7 +182,8 @@ class Comparison:
             "new": dict(self.new),
             "settings": settings,
             "notes": list(self.notes),
-            "findings": [{name: _plain(value) for name, value in asdict(f).items()} for f in self.findings],
+            "findings": [_plain_values(f) for f in self.findings],
+            "mean": self.mean and _plain_values(self.mean),
             "failing": [f.name for f in self.failing],
         }
 
@@ -297,6 +330,10 @@ def _ranked(findings: Iterable[Finding]) -> list[Finding]:
 def _score(p: float) -> float:
     """Return how many standard errors a normal test with this two-sided p was away from its hypothesis."""
     return NormalDist().inv_cdf(1.0 - p / 2.0) if 0.0 < p < 1.0 else 0.0 if p >= 1.0 else math.inf
+
+
+def _plain_values(row: Finding | MeanChange) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in asdict(row).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -18,9 +18,14 @@ def suite(comparison: Comparison) -> str:
     """Return the XML of a comparison."""
     failing = comparison.failing
     skipped = [f for f in comparison.gating if f.verdict == "undecided" and f not in failing]
-    root, element = _suite(tests=len(comparison.gating), failures=len(failing), errors=0, skipped=len(skipped))
+    root, element = _suite(
+        comparison.command, tests=len(comparison.gating), failures=len(failing), errors=0, skipped=len(skipped)
+    )
     properties = ET.SubElement(element, "properties")
-    for name, value in (("base", formatting.side(comparison.base)), ("new", formatting.side(comparison.new))):
+    values = [("base", formatting.side(comparison.base)), ("new", formatting.side(comparison.new))]
+    if comparison.mean:
+        values.append((comparison.mean.name, str(comparison.mean)))
+    for name, value in values:
         ET.SubElement(properties, "property", name=name, value=value)
     for finding in comparison.gating:
         case = ET.SubElement(element, "testcase", classname=f"evalkit.{finding.family}", name=finding.name, time="0")
@@ -34,18 +39,18 @@ def suite(comparison: Comparison) -> str:
     return _text(root)
 
 
-def failure(message: str) -> str:
-    """Return the XML of a comparison that could not be made."""
-    root, element = _suite(tests=1, failures=0, errors=1, skipped=0)
+def failure(message: str, *, command: str) -> str:
+    """Return the XML of a comparison that could not be made, by this command."""
+    root, element = _suite(command, tests=1, failures=0, errors=1, skipped=0)
     case = ET.SubElement(element, "testcase", classname="evalkit", name="comparable", time="0")
     ET.SubElement(case, "error", type="CompareError", message=message).text = message
     return _text(root)
 
 
-def _suite(*, tests: int, failures: int, errors: int, skipped: int) -> tuple[ET.Element, ET.Element]:
+def _suite(command: str, *, tests: int, failures: int, errors: int, skipped: int) -> tuple[ET.Element, ET.Element]:
     counts = {"tests": str(tests), "failures": str(failures), "errors": str(errors)}
     root = ET.Element("testsuites", {"name": "evalkit", **counts})
-    return root, ET.SubElement(root, "testsuite", {"name": "evalkit compare", **counts, "skipped": str(skipped)})
+    return root, ET.SubElement(root, "testsuite", {"name": command, **counts, "skipped": str(skipped)})
 
 
 def _sentence(finding: Finding) -> str:

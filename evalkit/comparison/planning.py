@@ -10,9 +10,9 @@ import numpy as np
 
 from evalkit import metrics
 from evalkit.comparison.comparable import Pair
-from evalkit.comparison.verdicts import documents_needed
+from evalkit.comparison.verdicts import documents_needed, fewest_differing
 from evalkit.errors import UsageError
-from evalkit.stats.paired import change_noise
+from evalkit.stats.paired import Units, change_noise
 
 # Beyond this many documents, the normal approximation is as good as the exact power.
 _EXACT = 200_000
@@ -61,14 +61,40 @@ def from_pair(pair: Pair, metric: str, *, effect: float, alpha: float, power: fl
         if rate < least:
             source = f"the effect itself; {100 * rate:.1f}% {source}"
         return from_rate(metric, discordance=max(rate, least), effect=effect, alpha=alpha, power=power, source=source)
-    error = math.sqrt(change_noise(about, units).variance) * about.scale if len(units) > 1 else math.nan
+    error = math.sqrt(change_noise(about, units).variance) if len(units) > 1 else math.nan
     if not 0 < error < math.inf:
         raise UsageError(f"{metric}: the two runs leave no finite standard error to plan with")
-    documents = documents_needed(pair.documents, score=effect / error, alpha=alpha, power=power)
-    assumption = f"standard error {error:.2g} points on the {pair.documents:,} documents of the two runs"
-    if len(units) < pair.documents:
-        assumption += f" ({len(units):,} passages)"
-    return Plan(metric=metric, effect=effect, documents=documents, method="normal approximation", assumption=assumption)
+    share = units.differing / len(units)
+    spread, least = _needed(error * math.sqrt(len(units)), share=share, effect=effect / about.scale)
+    score = effect / about.scale / spread * math.sqrt(len(units))
+    fewest = math.ceil(fewest_differing("permutation", alpha) / least * pair.documents / len(units))
+    documents = max(fewest, documents_needed(pair.documents, score=score, alpha=alpha, power=power))
+    assumption = f"standard error {error * about.scale:.2g} points on the {pair.documents:,} documents of the two runs"
+    return Plan(
+        metric=metric, effect=effect, documents=documents, method="normal approximation",
+        assumption=assumption + _passages(pair, units) + _differing(share, least),
+    )  # fmt: skip
+
+
+def _needed(spread: float, *, share: float, effect: float) -> tuple[float, float]:
+    """Return the standard deviation of a unit's change and the share of units that differ, where the effect is true.
+
+    Those of the runs, or more where so few units cannot make the effect by changes of the size that they show: if all
+    of them go in one direction, they have to be as many as the effect is changes; one of them is at least the effect.
+    For right and wrong, whose changes are 1, the share is then the effect itself.
+    """
+    change = max(spread / math.sqrt(share), effect)
+    return math.sqrt(max(spread**2, effect * change)), max(share, effect / change)
+
+
+def _passages(pair: Pair, units: Units) -> str:
+    return f" ({len(units):,} passages)" if len(units) < pair.documents else ""
+
+
+def _differing(share: float, least: float) -> str:
+    if least <= share:
+        return ""
+    return f", and the same changes in {100 * least:.1f}% of them, not {100 * share:.1f}%: fewer cannot make the effect"
 
 
 def mcnemar_power(n: int, *, discordance: float, effect: float, alpha: float) -> float:

@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.comparison.verdicts import holm
+from evalkit.comparison.comparison import MeanChange
+from evalkit.comparison.evidence import Evidence
+from evalkit.comparison.verdicts import Verdict, holm
 from evalkit.dclm.scores import RunScores, check_alike, read
 from evalkit.dclm.spread import Difference, Recipe, difference, recipe
-from evalkit.errors import CompareError
+from evalkit.errors import EvalkitError
+from evalkit.harness.catalog import CORE_SUITES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +49,23 @@ def rank(recipes: Sequence[Sequence[RunScores]], *, alpha: float, resamples: int
     return Leaderboard(recipes=ranked, differences=differences, adjusted=adjusted, alpha=alpha)
 
 
-def verdict(base: Path, new: Path, *, alpha: float) -> str:
-    """Return a line with the change of CORE between two runs and whether it is told apart from none, or why not."""
+def change(base: Evidence, new: Evidence, *, alpha: float) -> MeanChange | None:
+    """Return the paired change of CORE between two runs, or why there is none; None for a side that is no run of it."""
+    for side in (base, new):
+        if not side.path.is_dir() or not any(key.protocol in CORE_SUITES.values() for key in side.sheets):
+            return None
     try:
-        runs = [read(base), read(new)]
+        runs = [read(base.path), read(new.path)]
         check_alike(runs)
-    except CompareError as error:
-        return f"No verdict on CORE: {error}"
+    except EvalkitError as error:  # the comparison of the tasks stands without it
+        return MeanChange(name="CORE", reason=str(error))
     before, after = (recipe([run]) for run in runs)
     apart = difference(before, after)
-    judged = "undecided" if apart.p > alpha else "better" if apart.value > 0 else "worse"
-    return (
-        f"{runs[0].name}, paired: {before.value:.4f} -> {after.value:.4f}, {apart.value:+.4f} "
-        f"[{apart.low:+.4f}, {apart.high:+.4f}], p {apart.p:.2g}: {judged}; it does not gate"
-    )
+    verdict: Verdict = "undecided" if apart.p > alpha else "better" if apart.value > 0 else "worse"
+    return MeanChange(
+        name=runs[0].name, base=before.value, new=after.value, low=apart.low, high=apart.high, p=apart.p,
+        verdict=verdict,
+    )  # fmt: skip
 
 
 def show(board: Leaderboard, console: Console) -> None:

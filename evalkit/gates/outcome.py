@@ -43,6 +43,8 @@ class Gate(Comparison):
     tasks with too many failed items. spent: whether the budget ended it. folder: where it is stored, if it is.
     """
 
+    command = "evalkit gate"
+
     suite: Verdict
     soonest: Sequence[tuple[str, int]]
     documents: int

@@ -155,7 +155,7 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
         elif word in CORE_SUITES or word.startswith(CORE):
             matches = IMPORTERS["core"](word)
         elif not (matches := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
-            raise unknown("task", word, [*tasks, *groups, *CORE_SUITES])
+            raise unknown("task", word, [*tasks, *suite_names()])
         for task in matches:
             previous, earlier = chosen.get(task.name, (task, None))
             if type(previous) is not type(task):
@@ -166,6 +166,11 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
                 )
             chosen[task.name] = (task, protocol or earlier)
     return list(chosen.values())
+
+
+def suite_names() -> list[str]:
+    """Return the words for several tasks: the suites and families, and those for CORE's tasks."""
+    return [*suites(), *CORE_SUITES]
 
 
 def select(words: Iterable[str]) -> list[Task]:

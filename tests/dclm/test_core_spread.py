@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import evalkit
 from evalkit.cli import main
 from evalkit.dclm import leaderboard, spread
 from evalkit.dclm.scores import RunScores, TaskScores, check_alike
@@ -169,7 +171,18 @@ def test_compare_adds_a_verdict_on_core_that_does_not_gate(tmp_path, capsys):
     words = ["run", "--model", "nano", "--tasks", "core", "--data", f"core={bundle}", "--no-cache", "--out"]
     assert main([*words, str(tmp_path / "a")]) == main([*words, str(tmp_path / "b"), "--seeds", "1,2"]) == 0
     capsys.readouterr()
-    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "a")]) == 0
-    assert "+0.0000 [+0.0000, +0.0000], p 1: undecided; it does not gate" in capsys.readouterr().out
-    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--allow", "seeds"]) == 0
+    files = {name: tmp_path / f"out.{name}" for name in ("json", "markdown", "junit")}
+    written = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "a"), *written]) == 0
+    line = "+0.0000 [+0.0000, +0.0000], p 1: undecided; it does not gate"
+    assert line in capsys.readouterr().out and "undecided; it does not gate" in files["markdown"].read_text()
+    suite = ET.parse(files["junit"]).getroot().find("testsuite")
+    properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
+    assert properties["mean of 3 of CORE's 22"].endswith(line) and suite.get("name") == "evalkit compare"
+    mean = json.loads(files["json"].read_text())["mean"]
+    assert mean["verdict"] == "undecided" and mean["p"] == 1 and mean["base"] == mean["new"] and not mean["reason"]
+    assert str(evalkit.compare(tmp_path / "a", tmp_path / "a").mean).endswith(line)
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--allow", "seeds", *written]) == 0
     assert "No verdict on CORE: " in capsys.readouterr().out
+    mean = json.loads(files["json"].read_text())["mean"]
+    assert mean["reason"] and mean["p"] is mean["verdict"] is None

@@ -43,7 +43,8 @@ def test_a_regression_ends_with_1_and_is_told_everywhere(elsewhere, capsys):
     assert (told["suite"], told["total"], told["soonest"][0]["task"]) == ("worse", 600, "lost 0-shot")
     page = (elsewhere / "c.md").read_text()
     assert "❌ worse" in page and f"suite: worse; read {told['documents']} of 600" in page and "doc-" in page
-    assert '<failure type="worse"' in (elsewhere / "c.xml").read_text()
+    report = (elsewhere / "c.xml").read_text()
+    assert '<failure type="worse"' in report and 'name="evalkit gate"' in report and "compare" not in report
 
 
 def test_what_is_undecided_is_no_regression_unless_it_has_to_be_decided(capsys):
