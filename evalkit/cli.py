@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evalkit import __version__, extras
+from evalkit import __version__, costs, extras
 from evalkit.commands import (
     audit,
     baseline,
@@ -104,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 messages(arguments.log_level, arguments.log_json),
                 prompt_end(f"evalkit: {farewell}"),
                 in_force(standing),
+                costs.priced(standing.prices),
             ):
                 return _run(arguments, farewell) or _printed(out)
         except (StoreError, UsageError) as error:  # from the log file, or from a file of settings

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "evalkit"
 
 # From the ground up: a room may import those of the layers before its own, and of its own layer itself alone.
 LAYERS = [
-    {"errors", "sinks", "interrupts"},
-    {"types", "extras", "files", "machine", "plugins", "streams", "sandbox"},
+    {"errors", "sinks", "interrupts", "machine"},
+    {"types", "costs", "extras", "files", "plugins", "streams", "sandbox"},
     {"log", "progress", "papers", "world", "tokenizer", "text"},
     {"metrics", "model", "data"},
     {"stats", "runs", "engine"},

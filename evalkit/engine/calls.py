@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
 
+from evalkit import costs
 from evalkit.engine.base import Engine, TextEncoder, ask
 from evalkit.engine.compute import compute, set_threads
 from evalkit.errors import CheckpointError
@@ -269,6 +270,7 @@ class Here:
 
     def __init__(self, make: Callable[[], Engine], *, device: str = "cpu", gpus: int = 1, threads: int | None = None):
         self._make, self._device, self._threads = make, device, threads
+        costs.use(device, count=gpus)
         self._engine: Engine | None = None
         self._sent: deque[Call] = deque()
         self._before: int | None = None

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from evalkit import costs
 from evalkit.engine.base import Engine
 from evalkit.engine.calls import Here, Placing
 from evalkit.engine.cluster import Crew
@@ -52,6 +53,7 @@ def placing(*, workers: int | None = None, address: str | None = None, threads: 
             if kind not in crews:
                 number = workers or number_for(device, gpus=gpus)
                 crews[kind] = Crew(device=device, number=number, threads=threads, gpus=gpus)
+                costs.use(device, count=number * gpus, cores=number * threads)
             return Workers(crews[kind], make)
 
         try:

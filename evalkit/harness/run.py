@@ -265,7 +265,7 @@ class Work:
         self._schedule.enter(block, [unit for unit, its in documents if len(self._done(block, its)) < len(its)])
 
     def _scored(self, job: Scoring, scored: Scored) -> None:
-        self._keep(scored.finished, job.block.cell)
+        self._keep(scored.finished, job.block.cell, tokens=scored.tokens)
         if not scored.last:
             return
         if self._cache is not None and scored.computed:
@@ -275,10 +275,10 @@ class Work:
         about = {"items": len(unit.plan.documents), "seconds": round(time.time() - began, 3)}
         log.debug("%s", job.block.cell, extra=about)
 
-    def _keep(self, finished: Finished, cell: Cell) -> None:
+    def _keep(self, finished: Finished, cell: Cell, *, tokens: int = 0) -> None:
         if number := len(finished.scores):
             self._store.write(finished)
-            self._bar.advance(number, note=partial(self._note, cell.task))
+            self._bar.advance(number, note=partial(self._note, cell.task), tokens=tokens)
 
     def _note(self, task: str) -> str:
         """Return what is being evaluated, and which share of the requests each of several workers has answered."""

@@ -85,10 +85,14 @@ class Preparation:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Records of a unit. last: whether no more come. computed: then, the responses for the cache, by their keys."""
+    """Records of a unit. last: whether no more come. computed: then, the responses for the cache, by their keys.
+
+    tokens: of the requests that were answered since the records before, without those that a cache answered.
+    """
 
     finished: Finished
     last: bool
+    tokens: int = 0
     computed: Mapping[bytes, Response] = field(default_factory=dict)
 
 
@@ -193,15 +197,19 @@ class Evaluator:
             missing = Missing([self._keys.of(request) for request in unit.requests], job.cached)
             responses = _through(missing, unit, engine)
         ready: list[Record] = []
+        known = {position for position, _ in missing.known} if missing else set()
+        tokens = 0
         for position, response in responses:
+            if not job.failed and position not in known:
+                tokens += unit.tokens(position, response)
             record = unit.take(position, response)
             if record and record.doc_id not in skipped:
                 ready.append(record)
             if len(ready) == _TOGETHER:
-                yield Scored(finished=Finished.of(ready, run=self._run), last=False)
-                ready = []
+                yield Scored(finished=Finished.of(ready, run=self._run), last=False, tokens=tokens)
+                ready, tokens = [], 0
         computed = missing.computed if missing else {}
-        yield Scored(finished=Finished.of(ready, run=self._run), last=True, computed=computed)
+        yield Scored(finished=Finished.of(ready, run=self._run), last=True, tokens=tokens, computed=computed)
 
     def _items(self, engine: Callable[[], Engine], job: Scoring) -> list[Item]:
         """Return a unit's items with their prompts, which are built unless this evaluator has planned the block."""
@@ -242,6 +250,11 @@ class Unit:
         self.items = items
         self._positions = [(item, i) for item in items for i in range(len(item.requests))]
         self.requests = [item.requests[i] for item, i in self._positions]
+
+    def tokens(self, position: int, response: Response) -> int:
+        """Return the tokens of a request: those of its prompt, and those that were scored or generated."""
+        request = self.requests[position]
+        return len(request.context_ids) + (len(request.continuation_ids) or response.tokens)
 
     def take(self, position: int, response: Response) -> Record | None:
         """Add a response to its item; return the record if it is complete."""

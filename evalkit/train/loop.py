@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evalkit import costs
 from evalkit.corpus import Corpus
 from evalkit.errors import CheckpointError
 from evalkit.files import make_folder
@@ -141,6 +142,7 @@ class Trainer:
                 self._metrics = stack.enter_context(metrics)
             else:
                 stack.enter_context(silent())
+            costs.use(self.ranks.device, count=self.ranks.size)
             start, total = self.step * per_step, config.steps * per_step
             bar = stack.enter_context(progress(f"train {self.out.name}", total=total, unit="tokens", start=start))
             stop = stack.enter_context(StopSignals())

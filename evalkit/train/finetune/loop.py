@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evalkit import costs
 from evalkit.engine.base import not_finite, sound
 from evalkit.errors import UsageError
 from evalkit.progress import progress
@@ -111,6 +112,7 @@ def train(
     model.train()
     start_time, tokens, final_losses = time.monotonic(), 0, []
     index_batches = batches.shuffled(data, size=config.batch, seed=seed)
+    costs.use(config.device)
     with progress(label, total=updates, unit="updates") as bar:
         for step, places in zip(range(updates), index_batches, strict=False):
             batch = batches.collate(data, places, device=config.device)
@@ -124,7 +126,7 @@ def train(
                 raise DivergedError(f"{label}: the loss became {loss_pair[0]} at update {step + 1}; try a lower rate")
             if step >= updates - max(1, updates // 10):
                 final_losses.append(loss_pair)
-            bar.advance(1, note=f"loss {loss_pair[0]:.3f}, {tokens / (time.monotonic() - start_time):,.0f} tokens/s")
+            bar.advance(1, note=f"loss {loss_pair[0]:.3f}", tokens=batch.tokens)
     seconds = time.monotonic() - start_time
     task_mean, lm_mean = (sum(values) / len(final_losses) for values in zip(*final_losses, strict=True))
     return Trained(updates=updates, tokens=tokens, seconds=seconds, task_loss=task_mean, lm_loss=lm_mean)
