@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
 
-from docs.generate import commands, python_api
+from docs.generate import commands, models, python_api, tasks
 
 
 @cache
 def pages() -> Mapping[str, str]:
     """Return the text of each page."""
-    return MappingProxyType({**commands.pages(), **python_api.pages()})
+    return MappingProxyType({**commands.pages(), **python_api.pages(), **tasks.pages(), **models.pages()})

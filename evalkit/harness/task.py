@@ -161,7 +161,8 @@ class Group:
 class Task:
     """The specification of a benchmark; one file in tasks/ defines one or a few.
 
-    title: one line for `evalkit tasks`. source: where rows come from (hub, release file, JSONL, generated).
+    title: one line for `evalkit tasks`. licence: of the data, as those who publish it state it; empty: they state none.
+    languages: of the texts, by ISO 639-1. source: where rows come from (hub, release file, JSONL, generated).
     documents: a row and its index -> documents (a CoQA story is many). to_example: raw dicts stop here.
     protocols: name -> Protocol; the first is the default.
     baselines: name -> predictor without a model; it gets the example and the pool of shots and returns the predicted
@@ -191,6 +192,8 @@ class Task:
     suites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     levels: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ()
+    licence: str = ""
+    languages: tuple[str, ...] = ("en",)
     notes: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
 

@@ -74,12 +74,14 @@ def protocols(*, max_tokens: int) -> dict[str, Protocol]:
     }
 
 
-def task(name: str, title: str, *, source: Source, languages: tuple[str, str], max_tokens: int) -> Task:
+def task(name: str, title: str, *, licence: str, source: Source, languages: tuple[str, str], max_tokens: int) -> Task:
     """Return the task of translating from the first language to the second."""
     return Task(
         name=name,
         family="translation",
         title=title,
+        licence=licence,
+        languages=languages,
         source=source,
         to_example=direction(*languages),
         protocols=protocols(max_tokens=max_tokens),

@@ -2,7 +2,7 @@
 
 Paper: Warstadt, Singh and Bowman 2019, "Neural Network Acceptability Judgments", https://arxiv.org/abs/1805.12471; a
 task of GLUE, https://arxiv.org/abs/1804.07461.
-Link: https://nyu-mll.github.io/CoLA. Licence: none stated for the sentences, which come from publications.
+Link: https://nyu-mll.github.io/CoLA.
 Splits: dev, 1,043 sentences, 527 of the training set's publications and 516 of others (the level). The 8,551 sentences
 of train are for fine-tuning; there are no shots.
 A document is a sentence, named by its position. As in GPT-1 (section 5) a sentence is taken as acceptable where the
@@ -58,6 +58,7 @@ TASKS = (
         name="cola",
         family="classification",
         title="whether linguists find a sentence acceptable (Warstadt et al. 2019)",
+        licence="none stated for the sentences, which come from publications",
         source=glue(
             "cola",
             releases={

@@ -2,7 +2,6 @@
 
 Paper: Dolan and Brockett 2005, "Automatically Constructing a Corpus of Sentential Paraphrases",
 https://aclanthology.org/I05-5002; a task of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
-Licence: Microsoft Research's, for research.
 Splits: test of the original corpus, 1,725 pairs (GLUE's hidden test, on which GPT-1 was scored), shots from its train
 (4,076 pairs, GLUE's train and validation); from the hub GLUE's validation (408) and train (3,668).
 A document is a pair, named by its position.
@@ -34,6 +33,7 @@ TASKS = (
         name="mrpc",
         family="classification",
         title="whether two sentences of the news say the same (Dolan and Brockett 2005)",
+        licence="Microsoft Research's, for research",
         source=glue(
             "mrpc",
             releases=released(

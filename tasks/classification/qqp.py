@@ -1,7 +1,7 @@
 """QQP: whether two questions from Quora ask the same.
 
 Source: Quora's question pairs of 2017, https://quoradata.quora.com/First-Quora-Dataset-Release-Question-Pairs; a task
-of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461. Licence: Quora's terms, not for commerce.
+of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
 Splits: GLUE's validation, 40,430 pairs; shots from train (363,846). A document is a pair, named by its position.
 
     document  {"question1": "Why are African-Americans so beautiful?",
@@ -28,6 +28,7 @@ TASKS = (
         name="qqp",
         family="classification",
         title="whether two questions ask the same (Quora 2017, GLUE)",
+        licence="Quora's terms, not for commerce",
         source=glue("qqp"),
         to_example=_to_example,
         protocols={

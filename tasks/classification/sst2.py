@@ -2,7 +2,7 @@
 
 Paper: Socher et al. 2013, "Recursive Deep Models for Semantic Compositionality Over a Sentiment Treebank",
 https://aclanthology.org/D13-1170; as a task of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
-Link: https://nlp.stanford.edu/sentiment. Licence: none stated.
+Link: https://nlp.stanford.edu/sentiment.
 Splits: dev, 872 sentences; shots from train (67,349 phrases in GLUE; 6,920 sentences in the files stsa.binary.*).
 A document is a sentence, named by its position. As in GPT-1 (section 5) the word "very" is put after the sentence, and
 the likelier of "positive" and "negative" decides. The text is tokenised and in lower case, as released.

@@ -2,7 +2,6 @@
 
 Paper: Cer et al. 2017, "SemEval-2017 Task 1: Semantic Textual Similarity",
 https://aclanthology.org/S17-2001; a task of GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
-Licence: CC BY-SA 4.0 and those of its sources.
 Splits: dev, 1,500 pairs; shots from train (5,749). A document is a pair, named by its position.
 The score is the mean of several annotators' scores. What a model writes is read as a number; the
 metric is Pearson's correlation.
@@ -45,6 +44,7 @@ TASKS = (
         name="stsb",
         family="classification",
         title="how much two sentences are alike, from 0 to 5 (Cer et al. 2017)",
+        licence="CC BY-SA 4.0 and those of its sources",
         source=glue("stsb", releases=released("glue/STS-B/dev.tsv", shots="glue/STS-B/train.tsv", read=_read)),
         to_example=_to_example,
         protocols={

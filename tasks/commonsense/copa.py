@@ -3,7 +3,6 @@
 Paper: Roemmele, Bejan and Gordon 2011, "Choice of Plausible Alternatives",
 https://people.ict.usc.edu/~gordon/copa.html; here as a part of SuperGLUE, Wang et al. 2019,
 https://arxiv.org/abs/1905.00537.
-Licence: BSD 2-clause.
 Splits: validation, 100 premises; shots from train (400) if it is there, otherwise from the scored split.
 A document is a premise, named by its position. The premise loses its full stop, the options their capital
 (unless it is "I"); GPT-3 joins them with "because" or "so", lm-evaluation-harness with "because" or "therefore".
@@ -62,6 +61,7 @@ TASKS = (
         name="copa",
         family="commonsense",
         title="the likelier cause or effect of two (Roemmele et al. 2011, SuperGLUE)",
+        licence="BSD 2-clause",
         source=superglue("copa", folder="COPA", samples=released("superglue/copa-validation.jsonl")),
         to_example=_to_example,
         protocols={

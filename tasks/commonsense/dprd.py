@@ -2,7 +2,7 @@
 
 Paper: Rahman and Ng 2012, "Resolving Complex Cases of Definite Pronouns: The Winograd Schema Challenge",
 https://aclanthology.org/D12-1071.
-Link: https://www.hlt.utdallas.edu/~vince/data/emnlp12. Licence: none stated.
+Link: https://www.hlt.utdallas.edu/~vince/data/emnlp12.
 Splits: test, 564 sentences; shots from train, 1,322. A document is a sentence, named by its position; the cluster is
 the pair of candidates, which twins share.
 As in GPT-1 (section 5) each candidate is put in the pronoun's place, and the higher mean log-probability of a token of

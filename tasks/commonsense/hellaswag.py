@@ -1,7 +1,7 @@
 """HellaSwag: which of four endings follows; the wrong ones were written by a machine and picked to fool machines.
 
 Paper: Zellers et al. 2019, "HellaSwag: Can a Machine Really Finish Your Sentence?", https://arxiv.org/abs/1905.07830.
-Link: https://rowanzellers.com/hellaswag. Licence: MIT.
+Link: https://rowanzellers.com/hellaswag.
 Splits: validation, 10,042 (the test labels are not public); shots from train (39,905) if it is there, else from
 validation. Cluster: the video or page that an item is from. Level: whether its kind of activity occurs in train.
 A copy of the validation split with the markers [header], [step], [title] already taken out is read too; it has
@@ -81,6 +81,7 @@ TASKS = (
         name="hellaswag",
         family="commonsense",
         title="which of four endings follows (Zellers et al. 2019)",
+        licence="MIT",
         source=BenchmarkSource(
             name="hellaswag",
             hub=Hub(id="Rowan/hellaswag", splits={"test": "validation", "shots": "train"}),

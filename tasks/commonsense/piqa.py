@@ -2,7 +2,7 @@
 
 Paper: Bisk et al. 2020, "PIQA: Reasoning about Physical Commonsense in Natural Language",
 https://arxiv.org/abs/1911.11641.
-Link: https://yonatanbisk.com/piqa. Licence: Academic Free License 3.0.
+Link: https://yonatanbisk.com/piqa.
 Splits: validation, 1,838 (the test labels are not public); shots from train (16,113) if it is there, else from
 validation. A document is named by its position.
 
@@ -59,6 +59,7 @@ TASKS = (
         name="piqa",
         family="commonsense",
         title="which of two ways to an everyday goal works (Bisk et al. 2020)",
+        licence="Academic Free License 3.0",
         source=BenchmarkSource(
             name="piqa",
             # The dataset is a script, which `datasets` no longer runs; this revision is its conversion to parquet.

@@ -2,7 +2,6 @@
 
 Paper: Turney et al. 2003, "Combining Independent Modules in Lexical Multiple-Choice Problems"; for GPT-3, Brown et al.
 2020, section 3.9.3. Link: the file is sent on request, https://aclweb.org/aclwiki/SAT_Analogy_Questions_(State_of_the_art).
-Licence: for research, not to be passed on; the hub has a copy.
 Splits: 374 questions, shots from the same ones. A few have four pairs, not five.
 GPT-3 compares likelihoods per token (figure G.12), with 20 shots.
 
@@ -68,6 +67,7 @@ TASKS = (
         name="sat_analogies",
         family="commonsense",
         title="pairs of words related alike, of the SAT (Turney et al. 2003)",
+        licence="for research, not to be passed on; the hub has a copy",
         source=BenchmarkSource(
             name="sat_analogies",
             hub=Hub(id="relbert/analogy_questions", config="sat_full", splits={"test": "test"}),

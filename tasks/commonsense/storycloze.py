@@ -2,7 +2,7 @@
 
 Paper: Mostafazadeh et al. 2016, "A Corpus and Cloze Evaluation for Deeper Understanding of Commonsense Stories",
 https://arxiv.org/abs/1604.01696.
-Link: https://cs.rochester.edu/nlp/rocstories (the files are sent on request). Licence: for research.
+Link: https://cs.rochester.edu/nlp/rocstories (the files are sent on request).
 Splits: the test set of spring 2016, 1,871 stories; shots from the validation set of the same year, 1,871 stories,
 as in GPT-3. A document is a story, named by the release's identifier.
 
@@ -52,6 +52,7 @@ TASKS = (
         name="storycloze",
         family="commonsense",
         title="which of two endings suits a story (Mostafazadeh et al. 2016)",
+        licence="for research",
         source=BenchmarkSource(
             name="storycloze",
             hub=Hub(id="LSDSem/story_cloze", config="2016", splits={"test": "test", "shots": "validation"}),

@@ -2,7 +2,7 @@
 
 Paper: Levesque, Davis and Morgenstern 2012, "The Winograd Schema Challenge"; scored as Trinh & Le 2018 do,
 https://arxiv.org/abs/1806.02847, which is what GPT-2 (section 3.4) and GPT-3 use.
-Link: https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html. Licence: CC BY 4.0.
+Link: https://cs.nyu.edu/~davise/papers/WinogradSchemas/WS.html.
 Splits: 273 schemas, no other split, so shots come from the schemas themselves (as in GPT-3). The cluster is the pair of
 candidates, which the twins of a schema share.
 `pdp`: the 60 pronoun disambiguation problems of the first challenge (Davis, Morgenstern and Ortiz 2017,
@@ -117,6 +117,7 @@ def _task(name: str, title: str, protocols: Mapping[str, Protocol], *, source: B
         name=name,
         family="commonsense",
         title=title,
+        licence="CC BY 4.0",
         source=source,
         documents=_documents,
         to_example=_to_example,

@@ -2,7 +2,7 @@
 
 Paper: Sakaguchi et al. 2020, "WinoGrande: An Adversarial Winograd Schema Challenge at Scale",
 https://arxiv.org/abs/1907.10641.
-Link: https://winogrande.allenai.org. Licence: Apache-2.0 for the code, CC BY for the data.
+Link: https://winogrande.allenai.org.
 Splits: validation, 1,267 (the test labels are not public); shots from train XL (40,398) if it is there, else
 from validation. Two sentences that differ in a word are a twin; where the release names them (qID) they are a cluster.
 Partial scoring (Trinh & Le 2018): the likelihood of what follows the blank, after each name.
@@ -53,6 +53,7 @@ TASKS = (
         name="winogrande",
         family="commonsense",
         title="which of two names a blank stands for (Sakaguchi et al. 2020)",
+        licence="Apache-2.0 for the code, CC BY for the data",
         source=BenchmarkSource(
             name="winogrande",
             hub=Hub(id="allenai/winogrande", config="winogrande_xl", splits={"test": "validation", "shots": "train"}),

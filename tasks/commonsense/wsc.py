@@ -2,7 +2,6 @@
 
 Papers: Levesque, Davis and Morgenstern 2012, "The Winograd Schema Challenge"; in this form a part of SuperGLUE, Wang et
 al. 2019, https://arxiv.org/abs/1905.00537.
-Licence: CC BY 4.0.
 Splits: validation, 104 items; shots from train (554) if it is there, otherwise from the scored split.
 A document is a text with a pronoun and a noun, named by its position. GPT-3 had the noun written, with one fixed set
 of shots, and does not say how a text whose noun is the wrong one was scored; that protocol is not here.
@@ -61,6 +60,7 @@ TASKS = (
         name="wsc",
         family="commonsense",
         title="does a pronoun mean a noun (Levesque et al. 2012, SuperGLUE)",
+        licence="CC BY 4.0",
         source=superglue("wsc", config="wsc.fixed", folder="WSC"),
         to_example=_to_example,
         protocols={

@@ -2,7 +2,7 @@
 
 Paper: Hill et al. 2016, "The Goldilocks Principle: Reading Children's Books with Explicit Memory Representations",
 https://arxiv.org/abs/1511.02301.
-Link: https://research.facebook.com/downloads/babi. Licence: GFDL; the books are Project Gutenberg's.
+Link: https://research.facebook.com/downloads/babi.
 Splits: validation, 2,000 questions of each type, as GPT-2 (section 3.2) reports; shots from train.
 `cbt_cn` leaves out common nouns, `cbt_ne` named entities. A document is a question, named by its position.
 As in GPT-2 an option's score is the likelihood of the option and of the rest of the sentence, and the Treebank's
@@ -97,6 +97,7 @@ def _task(kind: str, title: str) -> Task:
         name=f"cbt_{kind.lower()}",
         family="cloze",
         title=f"which {title} a story goes on with (Hill et al. 2016)",
+        licence="GFDL; the books are Project Gutenberg's",
         source=BenchmarkSource(
             name=f"cbt_{kind.lower()}",
             hub=Hub(id="cam-cst/cbt", config=kind, splits={"test": "validation", "shots": "train"}),

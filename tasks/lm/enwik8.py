@@ -1,7 +1,6 @@
 """enwik8: bits per byte of the first hundred million bytes of a Wikipedia dump, markup and all.
 
 Source: Mahoney 2006, the Hutter Prize's file, http://mattmahoney.net/dc/textdata.html.
-Licence: GFDL and CC BY-SA (Wikipedia).
 Splits: the last 5,000,000 of the 100,000,000 bytes, as since Graves 2013, https://arxiv.org/abs/1308.0850; a character
 that the cut would split belongs to train. A file of these bytes alone (test.txt) will do. There are no shots. A
 document is a stretch of whole lines of at least 50,000 characters, named by its position. Nothing is de-tokenised; the
@@ -30,6 +29,7 @@ TASKS = (
         name="enwik8",
         family="lm",
         title="bits per byte of a Wikipedia dump (Mahoney 2006)",
+        licence="GFDL and CC BY-SA (Wikipedia)",
         source=BenchmarkSource(
             name="enwik8",
             hub=Hub(id="LTCB/enwik8", config="enwik8-raw", splits={"test": "train"}),

@@ -2,7 +2,6 @@
 
 Paper: Paperno et al. 2016, "The LAMBADA dataset: Word prediction requiring a broad discourse context",
 https://arxiv.org/abs/1606.06031. The text is OpenAI's: raw, not tokenised and not lower-cased (GPT-2, section 3.3).
-Licence: CC BY 4.0.
 Splits: 5,153 test passages. No other split has the raw text, so shots come from the test passages themselves.
 A document is named by its position in the file, which is the same in the release and on the hub.
 GPT-3 (section 3.1.2) asks with examples for the word that fills a blank; without examples it takes the passage as it
@@ -22,6 +21,8 @@ from evalkit.data.sources import BenchmarkSource, Hub, released
 from evalkit.harness.task import Protocol, Task
 from evalkit.text import stopwords
 from evalkit.types import Decoding, Document, Example
+
+_LICENCE = "CC BY 4.0"
 
 _SOURCE = BenchmarkSource(
     name="lambada",
@@ -43,6 +44,7 @@ TASKS = (
         name="lambada",
         family="lm",
         title="the last word of a passage, guessable only from the whole (Paperno et al. 2016)",
+        licence=_LICENCE,
         source=_SOURCE,
         to_example=_to_example,
         protocols={
@@ -61,6 +63,7 @@ TASKS = (
         name="lambada_filtered",
         family="lm",
         title="the last word of a passage, the likeliest that is no stop word (Radford et al. 2019)",
+        licence=_LICENCE,
         source=_SOURCE,
         to_example=_to_example,
         protocols={

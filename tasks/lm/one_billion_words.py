@@ -2,7 +2,7 @@
 
 Paper: Chelba et al. 2013, "One Billion Word Benchmark for Measuring Progress in Statistical Language Modeling",
 https://arxiv.org/abs/1312.3005.
-Link: https://www.statmt.org/lm-benchmark. Licence: Apache-2.0 for the scripts; the news is WMT 2011's.
+Link: https://www.statmt.org/lm-benchmark.
 Splits: the first of the fifty held-out files, on which results are reported; there are no shots. The hub's test split
 is all fifty. The sentences are shuffled, so each is a document of its own, named by its position: GPT-2 (section 3.1)
 does worst here, since nothing beyond a sentence helps.
@@ -36,6 +36,7 @@ TASKS = (
         name="one_billion_words",
         family="lm",
         title="perplexity of single sentences of news (Chelba et al. 2013)",
+        licence="Apache-2.0 for the scripts; the news is WMT 2011's",
         source=BenchmarkSource(
             name="one_billion_words",
             # The dataset is a script, which `datasets` no longer runs; this revision is its conversion to parquet.

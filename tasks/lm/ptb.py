@@ -3,7 +3,6 @@
 Papers: Marcus, Santorini and Marcinkiewicz 1993, "Building a Large Annotated Corpus of English: The Penn Treebank",
 https://aclanthology.org/J93-2004; Mikolov et al. 2010, "Recurrent neural network based language model": lower case, no
 punctuation, figures as N, 10,000 words, the others <unk>.
-Licence: the corpus is the LDC's; the prepared text is shared for research.
 Splits: test, 3,761 sentences, 82,430 words with ends of line. There are no shots.
 Article boundaries are lost, so a document is 128 sentences in a row, named by its position; the sentences of a
 document are lines. The model reads de-tokenised text, which can be turned back (evalkit.text.detokenize).
@@ -39,6 +38,7 @@ TASKS = (
         name="ptb",
         family="lm",
         title="perplexity of the Wall Street Journal (Marcus et al. 1993)",
+        licence="the corpus is the LDC's; the prepared text is shared for research",
         source=BenchmarkSource(
             name="ptb",
             # The dataset is a script, which `datasets` no longer runs; this revision is its conversion to parquet.

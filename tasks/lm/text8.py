@@ -1,7 +1,6 @@
 """text8: bits per character of Wikipedia in 27 characters, a to z and the space.
 
 Source: Mahoney 2006, http://mattmahoney.net/dc/textdata.html: enwik8's text, numbers spelled out.
-Licence: GFDL and CC BY-SA (Wikipedia).
 Splits: the last 5,000,000 of the 100,000,000 characters, as is usual; a file of these alone (test.txt) will do. There
 are no shots. The file is one line; a document is a stretch of whole words of at least 50,000 characters, each with the
 space before it, named by its position. Nothing is de-tokenised; the documents' concatenation is the end of the file.
@@ -39,6 +38,7 @@ TASKS = (
         name="text8",
         family="lm",
         title="bits per character of Wikipedia in 27 characters (Mahoney 2006)",
+        licence="GFDL and CC BY-SA (Wikipedia)",
         source=BenchmarkSource(
             name="text8",
             hub=Hub(id="afmck/text8", splits={"test": "test"}),

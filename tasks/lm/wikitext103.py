@@ -1,7 +1,6 @@
 r"""WikiText-103: perplexity of whole Wikipedia pages.
 
 Paper: Merity et al. 2016, "Pointer Sentinel Mixture Models", https://arxiv.org/abs/1609.07843.
-Licence: CC BY-SA 3.0 and GFDL (Wikipedia).
 Splits: the test split, the 62 pages of WikiText-2's but with the vocabulary of a hundred million words: fewer
 words are <unk>. There are no shots. A document is a page, named by its position.
 Read, counted and de-tokenised as WikiText-2: 245,569 words with ends of line.
@@ -24,6 +23,7 @@ TASKS = (
         name="wikitext103",
         family="lm",
         title="perplexity of Wikipedia pages, fewer unknown words (Merity et al. 2016)",
+        licence="CC BY-SA 3.0 and GFDL (Wikipedia)",
         source=BenchmarkSource(
             name="wikitext103",
             hub=Hub(id="EleutherAI/wikitext_document_level", config="wikitext-103-raw-v1", splits={"test": "test"}),

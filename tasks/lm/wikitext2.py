@@ -1,7 +1,6 @@
 r"""WikiText-2: perplexity of whole Wikipedia pages.
 
 Paper: Merity et al. 2016, "Pointer Sentinel Mixture Models", https://arxiv.org/abs/1609.07843.
-Licence: CC BY-SA 3.0 and GFDL (Wikipedia).
 Splits: the test split, 62 pages. There are no shots.
 A document is a page, named by its position. The release file is tokenised and has <unk> for rare words, as in the
 results that papers report; the hub's pages are tokenised too but keep the rare words, so its perplexity is another one.
@@ -28,6 +27,7 @@ TASKS = (
         name="wikitext2",
         family="lm",
         title="perplexity of Wikipedia pages (Merity et al. 2016)",
+        licence="CC BY-SA 3.0 and GFDL (Wikipedia)",
         source=BenchmarkSource(
             name="wikitext2",
             hub=Hub(id="EleutherAI/wikitext_document_level", config="wikitext-2-raw-v1", splits={"test": "test"}),

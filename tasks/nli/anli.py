@@ -2,7 +2,6 @@
 
 Paper: Nie et al. 2020, "Adversarial NLI: A New Benchmark for Natural Language Understanding",
 https://arxiv.org/abs/1910.14599.
-Licence: CC BY-NC 4.0.
 Splits: test of each round, 1,000, 1,000 and 1,200 pairs; shots from the round's train (16,946, 45,460 and 100,459)
 if it is there, otherwise from the scored split.
 A document is a pair, named by its uid. GPT-3 begins a prompt with the round's name, twice (appendix G).
@@ -68,6 +67,7 @@ def _task(round_: int) -> Task:
         name=f"anli_r{round_}",
         family="nli",
         title=f"pairs of texts written to mislead, round {round_} (Nie et al. 2020)",
+        licence="CC BY-NC 4.0",
         source=BenchmarkSource(
             name=f"anli_r{round_}",
             hub=Hub(id="facebook/anli", splits={"test": f"test_r{round_}", "shots": f"train_r{round_}"}),

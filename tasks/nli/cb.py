@@ -2,7 +2,6 @@
 
 Papers: de Marneffe, Simons and Tonhauser 2019, "The CommitmentBank", https://doi.org/10.18148/sub/2019.v23i2.601; in
 this form a part of SuperGLUE, Wang et al. 2019, https://arxiv.org/abs/1905.00537.
-Licence: the authors' own, for research.
 Splits: validation, 56 pairs; shots from train (250) if it is there, otherwise from the scored split.
 A document is a pair, named by its position. The classes are unequal (23 true, 28 false, 5 neither), so the mean of
 their F1 stands beside accuracy.
@@ -36,6 +35,7 @@ TASKS = (
         name="cb",
         family="nli",
         title="is a writer committed to a clause (de Marneffe et al. 2019, SuperGLUE)",
+        licence="the authors' own, for research",
         source=superglue("cb", folder="CB", samples=released("superglue/cb-validation.jsonl")),
         to_example=_to_example,
         protocols={

@@ -2,7 +2,6 @@
 
 Paper: Williams, Nangia and Bowman 2018, "A Broad-Coverage Challenge Corpus for Sentence Understanding through
 Inference", https://arxiv.org/abs/1704.05426; a task of GLUE, https://arxiv.org/abs/1804.07461.
-Licence: that of its sources, in part CC BY-SA 3.0.
 Splits: GLUE's validation, matched (mnli, 9,815 pairs of the training set's kinds of text) and mismatched (mnli_mm,
 9,832 of other kinds); shots from train (392,702). A document is a pair, named by its position.
 
@@ -44,6 +43,7 @@ def _task(name: str, split: str, title: str) -> Task:
         name=name,
         family="nli",
         title=f"does a sentence follow from another, {title} (Williams et al. 2018)",
+        licence="that of its sources, in part CC BY-SA 3.0",
         source=glue(name, config="mnli", validation=f"validation_{split}"),
         to_example=_to_example,
         protocols={

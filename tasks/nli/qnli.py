@@ -1,7 +1,6 @@
 """QNLI: whether a sentence of Wikipedia answers a question.
 
 Made of SQuAD (Rajpurkar et al. 2016) for GLUE, Wang et al. 2019, https://arxiv.org/abs/1804.07461.
-Licence: CC BY-SA 4.0.
 Splits: GLUE's validation, 5,463 pairs; shots from train (104,743). A document is a pair, named by its position.
 
     document  {"question": "What came into force after the new constitution was herald?",
@@ -29,6 +28,7 @@ TASKS = (
         name="qnli",
         family="nli",
         title="whether a sentence answers a question (GLUE, made of SQuAD)",
+        licence="CC BY-SA 4.0",
         source=glue("qnli"),
         to_example=_to_example,
         protocols={

@@ -2,7 +2,6 @@
 
 Papers: Dagan et al. 2006 and its three successors, https://doi.org/10.1007/11736790_9; in this form a part of
 SuperGLUE, Wang et al. 2019, https://arxiv.org/abs/1905.00537.
-Licence: the authors' own, for research.
 Splits: validation, 277 pairs; shots from train (2,490) if it is there, otherwise from the scored split.
 A document is a pair, named by its position.
 
@@ -35,6 +34,7 @@ TASKS = (
         name="rte",
         family="nli",
         title="does a sentence follow from a text (Dagan et al. 2006, SuperGLUE)",
+        licence="the authors' own, for research",
         source=superglue(
             "rte", folder="RTE", samples=released("superglue/rte-val.jsonl", shots="superglue/rte-train.jsonl")
         ),

@@ -2,7 +2,6 @@
 
 Paper: Khot, Sabharwal and Clark 2018, "SciTail: A Textual Entailment Dataset from Science Question Answering",
 https://doi.org/10.1609/aaai.v32i1.12022.
-Licence: Apache-2.0.
 Splits: test, 2,126 pairs; shots from train (23,596). A folder nli/scitail with dev.txt and test.txt (premise,
 hypothesis and 0 follows or 1 does not, separated by tabs) is read too: shots are then from dev, 1,304 pairs.
 A document is a pair, named by its position.
@@ -39,6 +38,7 @@ TASKS = (
         name="scitail",
         family="nli",
         title="whether a claim of science follows from a sentence (Khot et al. 2018)",
+        licence="Apache-2.0",
         source=BenchmarkSource(
             name="scitail",
             hub=Hub(id="allenai/scitail", config="tsv_format", splits={"test": "test", "shots": "train"}),

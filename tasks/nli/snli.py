@@ -2,7 +2,6 @@
 
 Paper: Bowman et al. 2015, "A large annotated corpus for learning natural language inference",
 https://arxiv.org/abs/1508.05326.
-Licence: CC BY-SA 4.0.
 Splits: test, 9,824 pairs; shots from train (549,367). A folder nli/snli with dev.txt and test.txt (premise, hypothesis
 and the hub's label, separated by tabs; lower case) is read too: shots are then from dev, 9,842 pairs.
 A document is a pair, named by its position. Pairs on which the annotators did not agree (label -) are left out, as the
@@ -58,6 +57,7 @@ TASKS = (
         name="snli",
         family="nli",
         title="does a sentence follow from the caption of a picture (Bowman et al. 2015)",
+        licence="CC BY-SA 4.0",
         source=BenchmarkSource(
             name="snli",
             hub=Hub(id="stanfordnlp/snli", splits={"test": "test", "shots": "train"}),

@@ -2,7 +2,6 @@
 
 Paper: Pilehvar and Camacho-Collados 2019, "WiC: the Word-in-Context Dataset", https://arxiv.org/abs/1808.09121; here as
 a part of SuperGLUE (Wang et al. 2019).
-Licence: CC BY-NC 4.0.
 Splits: validation, 638 pairs; shots from train (5,428) if it is there, otherwise from the scored split.
 A document is a pair of sentences, named by its position.
 
@@ -45,6 +44,7 @@ TASKS = (
         name="wic",
         family="nli",
         title="has a word the same meaning in two sentences (Pilehvar et al. 2019, SuperGLUE)",
+        licence="CC BY-NC 4.0",
         source=superglue("wic", folder="WiC"),
         to_example=_to_example,
         protocols={

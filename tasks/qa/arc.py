@@ -1,7 +1,6 @@
 """ARC: multiple-choice questions of school science, in an easy and a challenging part.
 
 Paper: Clark et al. 2018, "Think you have Solved Question Answering? Try ARC", https://arxiv.org/abs/1803.05457.
-Licence: CC BY-SA 4.0.
 Rows of {"query": "Question: ...", "choices": [...], "gold": 2}, as llm-foundry has them, are read too.
 Splits: test, 2,376 easy and 1,172 challenging questions, or the validation split (570 and 299) if only that is
 there; shots from train (2,251 and 1,119), else from the scored split. Most questions have four options, some three or
@@ -60,6 +59,7 @@ def _task(name: str, part: str) -> Task:
         name=name,
         family="qa",
         title=f"school science, the {part.lower()} part, multiple choice (Clark et al. 2018)",
+        licence="CC BY-SA 4.0",
         source=BenchmarkSource(
             name=name,
             hub=Hub(id="allenai/ai2_arc", config=f"ARC-{part}", splits={"test": "test", "shots": "train"}),

@@ -2,7 +2,6 @@
 
 Papers: Kwiatkowski et al. 2019, "Natural Questions", https://aclanthology.org/Q19-1026; the open form with short
 answers is that of Lee, Chang and Toutanova 2019, https://arxiv.org/abs/1906.00300.
-Licence: CC BY-SA 3.0.
 Splits: dev, 3,610 questions; shots from train (87,925) if it is there, else from dev.
 A document is a question, named by its position. GPT-2 (section 3.8) seeds the prompt with example pairs;
 GPT-3 puts a blank line before "A:" and decodes with 4 beams.
@@ -47,6 +46,7 @@ TASKS = (
         name="nq_open",
         family="qa",
         title="real search queries with short answers (Lee et al. 2019)",
+        licence="CC BY-SA 3.0",
         source=BenchmarkSource(
             name="nq_open",
             hub=Hub(id="google-research-datasets/nq_open", splits={"test": "validation", "shots": "train"}),

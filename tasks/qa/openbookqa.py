@@ -1,7 +1,6 @@
 """OpenBookQA: multiple-choice questions that need a fact of elementary science and common knowledge.
 
 Paper: Mihaylov et al. 2018, "Can a Suit of Armor Conduct Electricity?", https://arxiv.org/abs/1809.02789.
-Licence: Apache 2.0 (allenai/OpenBookQA).
 Splits: test, 500 questions, or validation (500) if only that is there; shots from train (4,957), otherwise from the
 scored split. The fact that the question rests on is not shown.
 GPT-3 compares the probability of an ending after the question with that after the bare "Answer:" (section 2.4).
@@ -26,6 +25,7 @@ TASKS = (
         name="openbookqa",
         family="qa",
         title="elementary science and common knowledge, multiple choice (Mihaylov et al. 2018)",
+        licence="Apache 2.0 (allenai/OpenBookQA)",
         source=BenchmarkSource(
             name="openbookqa",
             hub=Hub(id="allenai/openbookqa", config="main", splits={"test": "test", "shots": "train"}),

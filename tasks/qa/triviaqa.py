@@ -2,7 +2,6 @@
 
 Paper: Joshi et al. 2017, "TriviaQA: A Large Scale Distantly Supervised Challenge Dataset for Reading Comprehension",
 https://arxiv.org/abs/1705.03551.
-Licence: Apache 2.0 (mandarjoshi90/triviaqa); the questions belong to their quizzes.
 Splits: validation without context, 17,944 questions on the hub, 11,313 in the release's unfiltered-web-dev.json, or
 whatever part is there; shots from train (138,384; 87,622), else from the scored split. A file of the form {"context":
 "Question: ... Answer:", "answer", "aliases"}, as MosaicML's llm-foundry has for 3,000 questions, is read too.
@@ -74,6 +73,7 @@ TASKS = (
         name="triviaqa",
         family="qa",
         title="questions of quizzes, without a page to read (Joshi et al. 2017)",
+        licence="Apache 2.0 (mandarjoshi90/triviaqa); the questions belong to their quizzes",
         source=BenchmarkSource(
             name="triviaqa",
             hub=Hub(id="mandarjoshi/trivia_qa", config="rc.nocontext", splits={"test": "validation", "shots": "train"}),

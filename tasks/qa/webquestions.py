@@ -2,7 +2,6 @@
 
 Paper: Berant et al. 2013, "Semantic Parsing on Freebase from Question-Answer Pairs",
 https://aclanthology.org/D13-1160.
-Licence: CC BY 4.0.
 Splits: test, 2,032 questions; shots from train (3,778 on the hub and in the release; the 2,834 of trainmodel.json in
 brmson/dataset-factoid-webquestions), else from the scored split. The JSON files of that repository (qText, answers)
 and those of the release (utterance, targetValue) are both read.
@@ -51,6 +50,7 @@ TASKS = (
         name="webquestions",
         family="qa",
         title="suggested search queries answered from Freebase (Berant et al. 2013)",
+        licence="CC BY 4.0",
         source=BenchmarkSource(
             name="webquestions",
             hub=Hub(id="stanfordnlp/web_questions", splits={"test": "test", "shots": "train"}),

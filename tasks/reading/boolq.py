@@ -2,7 +2,6 @@
 
 Paper: Clark et al. 2019, "BoolQ: Exploring the Surprising Difficulty of Natural Yes/No Questions",
 https://arxiv.org/abs/1905.10044; also a part of SuperGLUE (Wang et al. 2019).
-Licence: CC BY-SA 3.0.
 Splits: validation, 3,270 questions; shots from train (9,427) if it is there, otherwise from the scored split. The
 hub's rows have no title; those of the release and SuperGLUE have, and GPT-3 writes it before the passage.
 A document is a question, named by its position.
@@ -49,6 +48,7 @@ TASKS = (
         name="boolq",
         family="reading",
         title="yes/no questions about a paragraph (Clark et al. 2019)",
+        licence="CC BY-SA 3.0",
         source=BenchmarkSource(
             name="boolq",
             hub=Hub(id="google/boolq", splits={"test": "validation", "shots": "train"}),

@@ -2,7 +2,6 @@
 
 Paper: Reddy, Chen and Manning 2019, "CoQA: A Conversational Question Answering Challenge",
 https://arxiv.org/abs/1808.07042.
-Licence: the passages carry their own (literature and Wikipedia CC BY-SA 4.0, CNN Apache, MCTest MSR-LA, RACE its own).
 Splits: the 7,983 questions on the 500 stories of the dev set; shots from train if it is there, else from dev.
 A document is one question, named STORY_TURN; the questions on a story are one cluster, its domain is the level. The
 questions before it stand in the prompt with their gold answers. The release has four people's answers to a question
@@ -109,6 +108,7 @@ TASKS = (
         name="coqa",
         family="reading",
         title="questions about a passage, in a conversation (Reddy et al. 2019)",
+        licence="those of the passages: literature and Wikipedia CC BY-SA 4.0, CNN Apache, MCTest MSR-LA, RACE its own",
         source=BenchmarkSource(
             name="coqa",
             hub=Hub(id="stanfordnlp/coqa", splits={"test": "validation", "shots": "train"}),

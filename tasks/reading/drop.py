@@ -2,7 +2,6 @@
 
 Paper: Dua et al. 2019, "DROP: A Reading Comprehension Benchmark Requiring Discrete Reasoning Over Paragraphs",
 https://arxiv.org/abs/1903.00161.
-Licence: CC BY-SA 4.0.
 Splits: validation, 9,536 questions (9,535 on the hub); shots from train (77,409; 77,400) if it is there, else from
 the scored split.
 A document is a question, named by its query_id; the questions on a paragraph are one cluster. An answer is a number, a
@@ -89,6 +88,7 @@ TASKS = (
         name="drop",
         family="reading",
         title="questions that need counting and sorting over a paragraph (Dua et al. 2019)",
+        licence="CC BY-SA 4.0",
         source=BenchmarkSource(
             name="drop",
             hub=Hub(id="ucinlp/drop", splits={"test": "validation", "shots": "train"}),

@@ -2,7 +2,6 @@
 
 Paper: Khashabi et al. 2018, "Looking Beyond the Surface", https://aclanthology.org/N18-1023; here as a part of
 SuperGLUE (Wang et al. 2019).
-Licence: the authors' own, for research; the passages carry their own.
 Splits: validation, 4,848 answers to 953 questions; shots from train (27,243; 5,100) where it is there, otherwise from
 the scored split.
 A document is a question with all its answers, named PARAGRAPH_QUESTION; the questions on a paragraph are one cluster.
@@ -97,6 +96,7 @@ TASKS = (
         name="multirc",
         family="reading",
         title="questions with several answers, each true or false (Khashabi et al. 2018)",
+        licence="the authors' own, for research; the passages carry their own",
         source=superglue("multirc", folder="MultiRC", read=_read, prepare=_questions),
         to_example=_to_example,
         documents=document_per_row(cluster="paragraph_idx"),

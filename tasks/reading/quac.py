@@ -1,7 +1,6 @@
 """QuAC: a student asks about a section of Wikipedia that only the teacher can see; answers are spans of it.
 
 Paper: Choi et al. 2018, "QuAC: Question Answering in Context", https://arxiv.org/abs/1808.07036.
-Licence: CC BY-SA 4.0.
 Splits: validation, 7,354 questions in 1,000 dialogues; shots from train if it is there, otherwise from the
 scored split.
 A document is a question, named by its turn_id; the questions of a dialogue are one cluster. The questions before it
@@ -95,6 +94,7 @@ TASKS = (
         name="quac",
         family="reading",
         title="questions about a section that the asker cannot see, in a conversation (Choi et al. 2018)",
+        licence="CC BY-SA 4.0",
         source=BenchmarkSource(
             name="quac",
             hub=Hub(id="allenai/quac", splits={"test": "validation", "shots": "train"}),

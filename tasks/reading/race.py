@@ -2,7 +2,6 @@
 
 Paper: Lai et al. 2017, "RACE: Large-scale ReAding Comprehension Dataset From Examinations",
 https://arxiv.org/abs/1704.04683.
-Licence: for research only, no commercial use.
 Splits: test, 1,436 questions (middle) and 3,498 (high), from the hub or the release's own RACE.tar.gz; shots from
 train, else from the scored split. A file race_sample.jsonl with the hub's columns and a question_id holds both schools.
 A document is a question, named ARTICLE_NUMBER; the questions of an article are one cluster. GPT-3 shows the earlier
@@ -142,6 +141,7 @@ def _task(school: str, title: str) -> Task:
         name=f"race_{school}",
         family="reading",
         title=f"English exams of {title} schools, multiple choice (Lai et al. 2017)",
+        licence="for research only, no commercial use",
         source=BenchmarkSource(
             name=f"race_{school}",
             hub=Hub(id="ehovy/race", config=school, splits={"test": "test", "shots": "train"}),

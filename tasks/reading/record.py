@@ -2,7 +2,6 @@
 
 Paper: Zhang et al. 2018, "ReCoRD: Bridging the Gap between Human and Machine Commonsense Reading Comprehension",
 https://arxiv.org/abs/1810.12885; here as a part of SuperGLUE (Wang et al. 2019).
-Licence: the authors' own, for research; the news are CNN's and the Daily Mail's.
 Splits: validation, 10,000 sentences; shots from train (100,730) if it is there, otherwise from the scored split.
 A document is a sentence, named PASSAGE_QUERY; those on a passage are one cluster. Every entity of the passage is put
 into the sentence in turn, and the filled sentence of the highest mean token log-probability is the answer.
@@ -87,6 +86,7 @@ TASKS = (
         name="record",
         family="reading",
         title="the entity missing from a sentence about news (Zhang et al. 2018)",
+        licence="the authors' own, for research; the news are CNN's and the Daily Mail's",
         source=superglue("record", folder="ReCoRD", read=_read),
         to_example=_to_example,
         documents=_documents,

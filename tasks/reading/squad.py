@@ -3,7 +3,6 @@
 Papers: Rajpurkar et al. 2016, "SQuAD: 100,000+ Questions for Machine Comprehension of Text",
 https://arxiv.org/abs/1606.05250; Rajpurkar, Jia and Liang 2018, "Know What You Don't Know",
 https://arxiv.org/abs/1806.03822.
-Licence: CC BY-SA 4.0.
 Splits: validation, 10,570 questions (1.1) and 11,873 (2.0); shots from train (87,599; 130,319) if it is there,
 else from the scored split. Parts are read where the release is absent: squad_v1.1_dev_1000.jsonl (columns of the hub,
 answers as a plain list) and dev-v2.0-half.json (form of the release).
@@ -37,6 +36,8 @@ from evalkit.harness.examples import solved_turns
 from evalkit.harness.task import Protocol, Task
 from evalkit.metrics.answers import NO_ANSWER
 from evalkit.types import Decoding, Document, Example
+
+_LICENCE = "CC BY-SA 4.0"
 
 
 def _questions(article: Mapping[str, Any]) -> Iterable[Row]:
@@ -119,6 +120,7 @@ TASKS = (
         name="squad1",
         family="reading",
         title="questions about a paragraph, answered by a span of it (Rajpurkar et al. 2016)",
+        licence=_LICENCE,
         source=_source(
             "squad1",
             hub="rajpurkar/squad",
@@ -133,6 +135,7 @@ TASKS = (
         name="squad2",
         family="reading",
         title="questions about a paragraph, half of them without an answer (Rajpurkar et al. 2018)",
+        licence=_LICENCE,
         source=_source(
             "squad2",
             hub="rajpurkar/squad_v2",

@@ -2,7 +2,6 @@
 
 Papers: Hermann et al. 2015, "Teaching Machines to Read and Comprehend", https://arxiv.org/abs/1506.03340; Nallapati
 et al. 2016, https://arxiv.org/abs/1602.06023; the text with names is See et al.'s 2017, https://arxiv.org/abs/1704.04368.
-Licence: Apache-2.0 for the hub's dataset; the articles belong to CNN and the Daily Mail.
 Splits: test, 11,490 articles on the hub; shots from its validation split (train is too large to draw a few from). The
 file cnndm_test_198.jsonl holds the 198 test articles that carry human ratings; they are tokenised and half of them
 lower-cased. As in GPT-2 (section 3.6): 100 tokens, each sampled among the two likeliest, of which the first three
@@ -62,6 +61,7 @@ TASKS = (
         name="cnn_dailymail",
         family="summarization",
         title="highlights of news articles (See et al. 2017)",
+        licence="Apache-2.0 for the hub's dataset; the articles belong to CNN and the Daily Mail",
         source=BenchmarkSource(
             name="cnn_dailymail",
             hub=Hub(id="abisee/cnn_dailymail", config="3.0.0", splits={"test": "test", "shots": "validation"}),

@@ -2,7 +2,7 @@
 
 Paper: Narayan, Cohen and Lapata 2018, "Don't Give Me the Details, Just the Summary!",
 https://arxiv.org/abs/1808.08745.
-Link: https://github.com/EdinburghNLP/XSum. Licence: the articles are the BBC's.
+Link: https://github.com/EdinburghNLP/XSum.
 Splits: test, 11,334 articles on the hub; shots from its validation split. The file xsum_test_1000.jsonl holds 1,000
 test articles. The article is asked for with GPT-2's "TL;DR:"; the first sentence counts.
 
@@ -37,6 +37,7 @@ TASKS = (
         name="xsum",
         family="summarization",
         title="a news article in one sentence (Narayan et al. 2018)",
+        licence="the articles are the BBC's",
         source=BenchmarkSource(
             name="xsum",
             hub=Hub(id="EdinburghNLP/xsum", splits={"test": "test", "shots": "validation"}),

@@ -1,7 +1,7 @@
 r"""Arithmetic in words: GPT-3's ten tasks, sums, differences and products of whole numbers.
 
 Paper: Brown et al. 2020, "Language Models are Few-Shot Learners", section 3.9.1, https://arxiv.org/abs/2005.14165.
-Link: https://github.com/openai/gpt-3/tree/master/data. Licence: none stated.
+Link: https://github.com/openai/gpt-3/tree/master/data.
 Splits: 2,000 problems each in the released files; shots from the same problems. Without a file, 2,000
 problems and another 2,000 for shots are made with a fixed seed: operands uniform in [0, 10^d). 1DC joins three digits 1
 to 9 by two of + - *, each uniform; the paper's text puts the brackets round the last two, all 2,000 problems of the

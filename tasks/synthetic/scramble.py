@@ -1,7 +1,7 @@
 r"""Word scrambling: GPT-3's five tasks, finding the word behind a jumble of letters.
 
 Paper: Brown et al. 2020, "Language Models are Few-Shot Learners", section 3.9.2, https://arxiv.org/abs/2005.14165.
-Link: https://github.com/openai/gpt-3/tree/master/data. Licence: none stated.
+Link: https://github.com/openai/gpt-3/tree/master/data.
 Splits: 10,000 words each in the released files; shots from the same words.
 Where count_1w.txt is there instead (https://norvig.com/ngrams: a word, a tab, its count, the most frequent first),
 its first 10,000 words of more than 4 and fewer than 15 letters are scrambled with a fixed seed, as section 3.9.2 says.

@@ -2,7 +2,7 @@
 
 Papers: Elliott et al. 2016, "Multi30K: Multilingual English-German Image Descriptions",
 https://aclanthology.org/W16-3210; the French is Elliott et al.'s 2017, https://aclanthology.org/W17-4718.
-Link: https://github.com/multi30k/dataset. Licence: CC BY-NC-SA for the captions.
+Link: https://github.com/multi30k/dataset.
 Splits: test 2016 (Flickr), 1,000 pairs; shots from the training captions, 29,000 pairs.
 A document is a pair, named by its position. No paper of the GPT line used it: the protocols are those of its
 translation benchmarks, on sentences that a small model can read.
@@ -20,6 +20,8 @@ from collections.abc import Iterable, Iterator
 from evalkit.data.formats import read_parallel
 from evalkit.data.sources import BenchmarkSource, Hub, Release, Row
 from evalkit.harness import translation
+
+_LICENCE = "CC BY-NC-SA for the captions"
 
 
 def _paired(rows: Iterable[Row]) -> Iterator[Row]:
@@ -43,6 +45,7 @@ TASKS = (
     translation.task(
         "multi30k_fr_en",
         "captions of pictures from French to English (Elliott et al. 2017)",
+        licence=_LICENCE,
         source=_SOURCE,
         languages=("fr", "en"),
         max_tokens=64,
@@ -50,6 +53,7 @@ TASKS = (
     translation.task(
         "multi30k_en_fr",
         "captions of pictures from English to French (Elliott et al. 2017)",
+        licence=_LICENCE,
         source=_SOURCE,
         languages=("en", "fr"),
         max_tokens=96,

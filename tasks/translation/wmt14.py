@@ -2,7 +2,6 @@
 
 Paper: Bojar et al. 2014, "Findings of the 2014 Workshop on Statistical Machine Translation",
 https://aclanthology.org/W14-3302.
-Licence: the test sets may be used for research.
 Link: https://www.statmt.org/wmt14/translation-task.html.
 Splits: newstest2014, 3,003 pairs; shots from newstest2013, 3,000 pairs (the hub's validation split). The English of
 2014 is not the same for both languages, so German has a folder of its own.
@@ -46,6 +45,7 @@ def _task(data: BenchmarkSource, source: str, target: str, *, max_tokens: int) -
     return translation.task(
         f"wmt14_{source}_{target}",
         f"news sentences from {names[source]} to {names[target]} (WMT 2014)",
+        licence="the test sets may be used for research",
         source=data,
         languages=(source, target),
         max_tokens=max_tokens,

@@ -1,7 +1,7 @@
 """WMT 2016, German and Romanian with English: news sentences, translated from example pairs alone.
 
 Paper: Bojar et al. 2016, "Findings of the 2016 Conference on Machine Translation", https://aclanthology.org/W16-2301.
-Link: https://www.statmt.org/wmt16/translation-task.html. Licence: the test sets may be used for research.
+Link: https://www.statmt.org/wmt16/translation-task.html.
 Splits: newstest2016, 2,999 pairs of German and English and 1,999 of Romanian and English; shots from newstest2015
 (2,169 pairs) for German and from newsdev2016 (1,999 pairs) for Romanian, the hub's validation splits.
 A document is a pair, named by its position. The files are plain text, one sentence a line, one file a language.
@@ -17,6 +17,8 @@ from evalkit.data.formats import read_parallel
 from evalkit.data.sources import BenchmarkSource, Hub, Release
 from evalkit.harness import translation
 from evalkit.harness.task import Task
+
+_LICENCE = "the test sets may be used for research"
 
 _ENDINGS = {"de": "deu", "ro": "ron"}
 
@@ -45,6 +47,7 @@ def _tasks(other: str, *, shots: str) -> tuple[Task, Task]:
         translation.task(
             f"wmt16_{other}_en",
             f"news sentences from {name} to English (WMT 2016)",
+            licence=_LICENCE,
             source=source,
             languages=(other, "en"),
             max_tokens=96,
@@ -52,6 +55,7 @@ def _tasks(other: str, *, shots: str) -> tuple[Task, Task]:
         translation.task(
             f"wmt16_en_{other}",
             f"news sentences from English to {name} (WMT 2016)",
+            licence=_LICENCE,
             source=source,
             languages=("en", other),
             # German and Romanian take more of an English tokenizer's tokens.

@@ -37,6 +37,7 @@ TASKS = (
         name="world_cloze",
         family="cloze",
         title="a gap in the sentence after a tale (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("cloze"),
         suites={"world-quick": ("sense", "thing"), "world-hard": ("friend",)},
         to_example=_to_example,

@@ -23,6 +23,7 @@ TASKS = (
         name="world_lastword",
         family="lm",
         title="the last word of a narrative (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("lastword"),
         suites={"world-quick": ("sole", "hop1"), "world-hard": ("hop2", "hop3")},
         to_example=_to_example,

@@ -11,6 +11,7 @@ TASKS = (
         name="world_lm",
         family="lm",
         title="perplexity of held-out pages (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("lm"),
         to_example=whole_text("text"),
         documents=document_per_row(level="kind"),

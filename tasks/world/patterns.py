@@ -35,6 +35,7 @@ TASKS = (
         name="world_patterns",
         family="patterns",
         title="input -> output under a hidden rule (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("patterns"),
         suites={"world-quick": ("word",), "world-hard": ("number", "scramble", "new")},
         to_example=_to_example,

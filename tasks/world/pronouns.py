@@ -36,6 +36,7 @@ def _task(name: str, title: str, protocol: Protocol) -> Task:
         name=name,
         family="cloze",
         title=f"{title} (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("pronouns"),
         suites={"world-quick": ("thing",), "world-hard": ("person", "nested")},
         to_example=_to_example,

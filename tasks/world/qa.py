@@ -39,6 +39,7 @@ TASKS = (
         name="world_qa",
         family="qa",
         title="closed-book questions about people (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("qa"),
         suites={"world-quick": ("head",), "world-hard": ("middle", "tail")},
         to_example=_to_example,

@@ -40,6 +40,7 @@ TASKS = (
         name="world_reading",
         family="reading",
         title="questions about a short story (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("reading"),
         suites={"world-quick": ("one", "many"), "world-hard": ("long", "who", "unsaid", "count", "hop")},
         to_example=_to_example,

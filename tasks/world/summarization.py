@@ -42,6 +42,7 @@ TASKS = (
         name="world_summary",
         family="summarization",
         title="one-sentence summaries of news (generated world)",
+        licence="Apache-2.0",
         source=WorldSource("summary"),
         suites={"world-quick": ("event",), "world-hard": ("salience", "crowd")},
         to_example=_to_example,

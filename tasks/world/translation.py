@@ -31,6 +31,8 @@ def _task(name: str, source: str, target: str) -> Task:
         name=name,
         family="translation",
         title=f"sentences from {source.title()} to {target.title()} (generated world)",
+        licence="Apache-2.0",
+        languages=(source[:2], target[:2]),
         source=WorldSource("translation"),
         suites={"world-quick": ("simple",), "world-hard": ("agreement", "relative", "idiom", "rare")},
         to_example=_direction(source, target),

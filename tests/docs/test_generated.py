@@ -9,9 +9,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import evalkit
-from docs.generate import commands, markdown, outside, python_api
+from docs.generate import commands, markdown, models, outside, papers, python_api, tasks
 from docs.generate.pages import pages
 from evalkit import cli
+from evalkit.harness import catalog
+from evalkit.model.config import SIZES
+from evalkit.model.families import FAMILIES
+from evalkit.model.formats import FORMATS
 from tests.docs import shell
 from tests.docs.blocks import _blocks
 
@@ -32,6 +36,37 @@ def test_every_public_name_has_one_entry() -> None:
     entries = re.findall(r"^      heading: evalkit\.(\w+)$", text, re.MULTILINE)
     assert sorted(entries) == sorted({*evalkit.__all__} - {"__version__", "EvalkitError"})
     assert "::: evalkit.errors.EvalkitError\n" in text and "::: evalkit.errors.LabelError\n" in text
+
+
+def test_every_task_has_its_prompts_licence_and_published_values() -> None:
+    made = tasks.pages()
+    text = "\n".join(page for uri, page in made.items() if not uri.endswith("index.md"))
+    for task in catalog.bundled().values():
+        assert f"| [`{task.name}`](" in made["reference/tasks/index.md"]
+        assert text.count(f"\n| `{task.name}` | {markdown.escaped(task.title)} |") == 1
+    heads = re.findall(r"^### (?:(\w+), )?([\w-]+)(?: \(default\))?$", text, re.MULTILINE)
+    assert len(heads) == sum(len(task.protocols) for task in catalog.bundled().values())
+    assert "Licence of the data: CC BY-SA 4.0" in made["reference/tasks/qa/arc.md"]
+    assert "Licence of the data: not stated" in made["reference/tasks/classification/sst2.md"]
+    assert "French to English" in made["reference/tasks/translation/wmt14.md"]
+    assert "=> ocean ridges" in made["reference/tasks/qa/arc.md"].replace("=>  ", "=> ")
+
+
+def test_published_values_stand_in_the_column_of_their_size() -> None:
+    page = papers.sections(["coqa"])
+    assert (
+        "| shots | metric | 117M | 345M | 762M | 1542M |" in page
+        and "| 0 | `coqa_f1` | 26.5 | 42.5 | 50 | 55 |" in page
+    )
+    assert "Brown et al. 2020, table H.1" in page and papers.sections(["world_qa"]) == ""
+    assert page.count("\n| 0 |") == 2 and page.count("\n| 1 |") == page.count("\n| 5 |") == 1
+
+
+def test_every_size_family_and_format_is_listed() -> None:
+    [page] = models.pages().values()
+    for name in (*SIZES, *FAMILIES, *FORMATS):
+        assert f"\n| `{name}` |" in page
+    assert "evalkit train --size nano`" in page
 
 
 def test_blocks_of_generated_pages_are_right() -> None:

@@ -33,8 +33,8 @@ def listed(entries: object) -> Iterator[str]:
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
-    pages = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
-    assert sorted(page for page in listed(NAVIGATION) if not page.endswith("/*") and page != "CONTRIBUTING.md") == pages
+    written = [page for page in listed(NAVIGATION) if not page.startswith("reference/") and page != "CONTRIBUTING.md"]
+    assert sorted(written) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
 
 
 def links(page: Path) -> Iterator[tuple[str, str, str]]:
