@@ -13,6 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evalkit.engine.open import ENGINES, MODELS
+from evalkit.harness.catalog import TASK_FOLDERS
+from evalkit.harness.task import FAMILIES
+from evalkit.metrics import METRICS
+from evalkit.model.families import FAMILIES as MODEL_FAMILIES
+from evalkit.model.formats import FORMATS
+from evalkit.report.measurements import READERS
 from tests.docs import shell
 from tests.docs.blocks import PAGES, REPOSITORY, Block, _blocks, blocks
 
@@ -20,6 +27,15 @@ from tests.docs.blocks import PAGES, REPOSITORY, Block, _blocks, blocks
 LANGUAGES = {"sh", "python", "text", "yaml", "json", "toml", "html", "css", "javascript"}
 
 
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page adds to evalkit goes with it."""
+    names = (ENGINES, FAMILIES, FORMATS, METRICS, MODELS, MODEL_FAMILIES, READERS, TASK_FOLDERS)
+    for registry in names:
+        monkeypatch.setattr(registry, "_added", {**registry._added})
+
+
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_block_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
