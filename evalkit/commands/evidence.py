@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 # Options of a search of a corpus, which a model alone cannot answer.
 _OF_A_CORPUS = ("index", "runs", "no_own", "jobs")
-# Texts of --unseen that are read.
-_UNSEEN = 1_000
 # The options that decide the figures, with their defaults.
 RULES = {"shards": 50, "permutations": 30, "min_k": "20%", "seed": 1, "tokenizer": None, "dtype": None}
 
@@ -29,8 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="instead of a corpus: test whether this model knows the documents' order")
     parser.add_argument(
         "--unseen", nargs="+", metavar="TEXTS",
-        help=f"texts of the same kind that the model surely has not read, as files of a corpus (of more than "
-        f"{_UNSEEN:,} the first): compares the documents with them by min-k%%",
+        help="texts of the same kind that the model surely has not read, as files of a corpus: compares the documents "
+        "with them by min-k%%; at most 1,000 of either are read",
     )  # fmt: skip
     rules = group(parser, "statistics")
     rules.add_argument(
@@ -113,7 +111,7 @@ def _evidence(
     for task, documents in items.items():
         result = evidence.order_evidence(task, documents, engine, settings=settings, reference=reference)
         if unseen:
-            result = evidence.compared(result, engine, unseen, familiar, share=share)
+            result = evidence.compared(result, documents, engine, unseen, familiar, share=share)
         results.append(result)
     return results
 
@@ -125,7 +123,7 @@ def _unseen(arguments: argparse.Namespace) -> list[str]:
     if not arguments.unseen:
         return []
     training = corpora.open_training(arguments.unseen, column=arguments.column, skip_bad=arguments.skip_bad)
-    return evidence.unseen_texts(training, most=_UNSEEN)
+    return evidence.unseen_texts(training)
 
 
 def _names(words: Sequence[str]) -> str:

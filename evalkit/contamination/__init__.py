@@ -7,4 +7,9 @@ chunks -> Index         Bloom filters of the corpus's 8-grams, made once        
 Sightings -> Overlap    shares, clean and dirty documents, matched passages          verdicts.py
 run + Overlap -> Split  scores on clean and dirty documents                          scores.py
 all -> tables, files    page.py, texts.py, figure.py
+
+Without a corpus, a model is asked:
+documents -> OrderTest     is their published order likelier than others?             orders.py
+texts -> Comparison        are they more familiar than texts that it has not read?    membership.py
+both -> Evidence -> tables, files                                                     evidence.py, evidence_page.py
 """

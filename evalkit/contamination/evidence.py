@@ -14,7 +14,7 @@ from evalkit.contamination import membership
 from evalkit.contamination.corpora import Training
 from evalkit.contamination.documents import Item
 from evalkit.contamination.membership import Auc, Comparison
-from evalkit.contamination.orders import OrderTest, order_test
+from evalkit.contamination.orders import OrderTest, order_test, spread
 from evalkit.errors import DataError
 from evalkit.progress import progress
 from evalkit.types import Request
@@ -24,24 +24,25 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.float64]
 
-# Fewer texts than this on a side are not compared: an interval of an AUC would reach from one end to the other.
-LEAST = 5
+# Texts of a side that are compared: fewer unseen ones say nothing, more would take long, each being read by itself.
+LEAST, MOST = 5, 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """One task.
 
-    items: its documents in their order. order: None where no two of them can change places. reference: the same test of
-    another model, which has not read them. familiar, unseen: by measure, of each document (D,) and unseen text (U,).
-    comparisons: of these, with one value per passage. words: how well words alone tell the two apart. What compares
-    with unseen texts is empty or None without them.
+    documents: how many it has. order: None where no two of them can change places. reference: the same test of another
+    model, which has not read them. items: those that are compared with unseen texts. familiar, unseen: by measure, of
+    each item (D,) and unseen text (U,). comparisons: of these, with one value per passage. words: how well words alone
+    tell the two apart. All that compares is empty or None without unseen texts.
     """
 
     task: str
-    items: Sequence[Item]
+    documents: int
     order: OrderTest | None
     reference: OrderTest | None = None
+    items: Sequence[Item] = ()
     familiar: Mapping[str, Values] = field(default_factory=dict)
     unseen: Mapping[str, Values] = field(default_factory=dict)
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
@@ -68,20 +69,23 @@ def order_evidence(
         for model in (engine, reference)
         if model
     ]  # fmt: skip
-    return Evidence(task=task, items=items, order=tests[0], reference=tests[1] if reference else None)
+    return Evidence(task=task, documents=len(items), order=tests[0], reference=tests[1] if reference else None)
 
 
 def compared(
-    evidence: Evidence, engine: BatchedEngine, unseen: Sequence[str], values: Mapping[str, Values], *, share: float
-) -> Evidence:
-    """Return the evidence with a comparison of its documents with unseen texts. values: of these, by measure."""
-    texts = [item.text for item in evidence.items]
+    evidence: Evidence, items: Sequence[Item], engine: BatchedEngine, unseen: Sequence[str],
+    values: Mapping[str, Values], *, share: float,
+) -> Evidence:  # fmt: skip
+    """Return the evidence with a comparison of its documents with unseen texts, at most MOST of them.
+
+    values: of the unseen texts, by measure.
+    """
+    items = spread(items, MOST)
+    texts = [item.text for item in items]
     familiar = familiarities(engine, texts, share=share)
     return replace(
-        evidence, familiar=familiar, unseen=values,
-        comparisons={
-            name: membership.compare(_by_passage(familiar[name], evidence.items), values[name]) for name in familiar
-        },
+        evidence, items=items, familiar=familiar, unseen=values,
+        comparisons={name: membership.compare(_by_passage(familiar[name], items), values[name]) for name in familiar},
         words=membership.words_auc(texts, unseen),
     )  # fmt: skip
 
@@ -94,10 +98,10 @@ def _by_passage(values: Values, items: Sequence[Item]) -> Values:
     return means
 
 
-def unseen_texts(training: Training, *, most: int) -> list[str]:
-    """Return the first texts of a source. Raises DataError for too few."""
+def unseen_texts(training: Training) -> list[str]:
+    """Return the first MOST texts of a source. Raises DataError for too few."""
     documents = (text for chunk, _ in training.chunks() for _, text in chunk.documents())
-    texts = list(islice(filter(str.strip, documents), most))
+    texts = list(islice(filter(str.strip, documents), MOST))
     if len(texts) < LEAST:
         raise DataError(f"{training.name} has {len(texts)} texts; a comparison needs at least {LEAST}")
     return texts

@@ -33,9 +33,9 @@ _ORDERS = (
 )
 _AUCS = (
     "AUC: the chance that a document is more familiar to the model than an unseen text, with its 95% interval; 0.5 is "
-    "none. min-k%: Shi et al. 2024; min-k%++: Zhang et al. 2025; loss: of all tokens. Caught: documents that min-k% "
-    f"calls seen where it calls {membership.FALSE_POSITIVES:.0%} of unseen texts so. Words: naive Bayes without the "
-    "model; where it is above 0.5, the texts differ in kind, and the others may show no more than that."
+    "none. min-k%: Shi et al. 2024; min-k%++: Zhang et al. 2025; loss, in the files: of all tokens. Caught: documents "
+    f"that min-k% calls seen where it calls {membership.FALSE_POSITIVES:.0%} of unseen texts so. Words: naive Bayes "
+    "without the model; where it is above 0.5, the texts differ in kind, and the others may show no more than that."
 )
 
 
@@ -60,8 +60,8 @@ def _notes(evidence: Evidence) -> Iterator[str]:
         yield f"{evidence.task}: no two documents can change places, so there is no order to test."
     if evidence.reference and evidence.reference.p <= _ALPHA:
         yield (
-            f"{evidence.task}: the reference prefers the published order too (p {_p(evidence.reference.p)}). Its "
-            "documents are not exchangeable, and the model's p says nothing about what it has read."
+            f"{evidence.task}: the reference prefers the published order too ({_relation(evidence.reference.p)}). That "
+            "speaks against documents that might stand in any order; the model's p then says nothing about reading."
         )
     if evidence.words and evidence.words.low > 0.5:
         yield (
@@ -72,6 +72,10 @@ def _notes(evidence: Evidence) -> Iterator[str]:
 
 def _p(p: float) -> str:
     return "-" if math.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _relation(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _auc(auc: Auc | None) -> str:
@@ -109,20 +113,24 @@ _AUC_COLUMNS: Mapping[str, Callable[[Evidence], str]] = {
 }
 
 
-def _tables(findings: Findings) -> Iterator[tuple[str, list[str], list[list[str]], str]]:
-    """Yield heading, header, rows and legend of each table."""
+def _tables(
+    findings: Findings, *, without: Sequence[str] = ()
+) -> Iterator[tuple[str, list[str], list[list[str]], str]]:
+    """Yield heading, header, rows and legend of each table; without these columns."""
     tables = [("Order", _ORDER_COLUMNS, findings.evidence, _ORDERS)]
     if findings.unseen:
         compared = [evidence for evidence in findings.evidence if evidence.comparisons]
         tables.append((f"Against {findings.unseen}", _AUC_COLUMNS, compared, _AUCS))
     for heading, columns, evidence, legend in tables:
-        yield heading, list(columns), [[cell(e) for cell in columns.values()] for e in evidence], legend
+        left_out = [*without, *(["reference"] if not findings.reference else [])]
+        shown = {name: cell for name, cell in columns.items() if name not in left_out}
+        yield heading, list(shown), [[cell(e) for cell in shown.values()] for e in evidence], legend
 
 
 def show(findings: Findings, console: Console) -> None:
     """Print what fits a terminal of 80 columns."""
     console.print(Text(_heading(findings), style="bold"))
-    for heading, header, rows, legend in _tables(findings):
+    for heading, header, rows, legend in _tables(findings, without=["loss"]):
         console.print(Text(f"\n{heading}"))
         page.print_table(console, header, rows)
         console.print(Text(legend, style="dim"))
@@ -177,8 +185,8 @@ def _values(findings: Findings) -> dict[str, Any]:
         "notes": findings.notes,
         "tasks": [
             {
-                "task": e.task, "documents": len(e.items), "order": e.order and _order(e.order),
-                "reference": e.reference and _order(e.reference),
+                "task": e.task, "documents": e.documents, "compared": len(e.items),
+                "order": e.order and _order(e.order), "reference": e.reference and _order(e.reference),
                 "aucs": {name: {**_bounds(c.auc), "caught": _finite(c.caught)} for name, c in e.comparisons.items()},
                 "words": e.words and _bounds(e.words),
             }

@@ -19,6 +19,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ _LEAST_DOCUMENTS, _LEAST_SHARDS = 5, 8
 _CHOICES, _ROUNDING = 9_999, 1e-9
 # What stands between two documents.
 _SEPARATOR = "\n\n"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ def order_test(
     Raises CheckpointError for documents that the model cannot read.
     """
     encoded = engine.tokenizer.encode_batch([item.text + _SEPARATOR for item in items])
-    chosen = _spread(_movable(items, encoded, engine.context_length), shards)
+    chosen = spread(_movable(items, encoded, engine.context_length), shards)
     if not chosen:
         return None
     rows = []
@@ -92,6 +95,13 @@ def order_test(
             bar.advance(1, note=note)
     table = np.array(rows)
     return OrderTest(documents=sum(shard.documents for shard in chosen), loglikelihoods=table, p=_exact(table, seed))
+
+
+def spread(values: Sequence[T], most: int) -> list[T]:
+    """Return at most so many of the values, evenly spread over them, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(place)] for place in np.linspace(0, len(values) - 1, most).tolist()]
 
 
 @dataclass(frozen=True)
@@ -145,12 +155,6 @@ def _shards(items: Sequence[Item], encoded: Sequence[Sequence[int]], size: int) 
         documents += 1
     if blocks:
         yield _Shard(blocks, np.array(strata), documents)
-
-
-def _spread(shards: Sequence[_Shard], most: int) -> list[_Shard]:
-    if len(shards) <= most:
-        return list(shards)
-    return [shards[round(place)] for place in np.linspace(0, len(shards) - 1, most).tolist()]
 
 
 def _loglikelihoods(engine: Engine, texts: Sequence[tuple[int, ...]]) -> list[float]:

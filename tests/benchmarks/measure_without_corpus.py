@@ -5,7 +5,7 @@
     python -m tests.benchmarks.measure_without_corpus members --models pico,nano,micro,mini,midi
 
 orders: how often the order test is below a level for models that cannot have read the items: every task of the world,
-with the items of several worlds; `--no-levels` shuffles documents of different levels as well, in `members` the texts.
+with the items of several worlds; `--no-levels` shuffles documents of different levels as well.
 planted: pico after some more training on pages of the world among which the items of one task stand in order, one to
 many times: the order test, and min-k% against the same task's items of another world.
 members: pages that the ladder has read against pages of the same world that it has not, of another world, and items.
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from evalkit import world
 from evalkit.cli import main
@@ -35,6 +36,8 @@ from evalkit.engine.gpt import GPTEngine
 from evalkit.engine.open import load_engine
 from evalkit.harness import catalog
 from evalkit.model.gpt import GPT
+
+Familiar = dict[str, NDArray[np.float64]]
 
 # Pages of the world's corpus that the bundled ladder was trained on; those after them are of the same people.
 _READ = 75_000
@@ -123,30 +126,33 @@ def planted(arguments: argparse.Namespace) -> None:
         result = orders.order_test(tests, engine, seed=times)
         assert result
         print(f"{times} times: order p {result.p:.4f}, t {result.student_p:.4f}, {result.gains.mean():+.2f} nats")
-        print(f"  {_aucs(engine, tests, fresh)}", flush=True)
+        print(f"  {_aucs(engine, *([item.text for item in side] for side in (tests, fresh)))}", flush=True)
 
 
-def _aucs(engine: GPTEngine, first: Sequence[Item], second: Sequence[Item]) -> str:
-    texts = [[item.text for item in side] for side in (first, second)]
-    ours, theirs = (familiarities(engine, side) for side in texts)
+def _aucs(engine: GPTEngine, first: Sequence[str], second: Sequence[str], ours: Familiar | None = None) -> str:
+    """Compare texts. ours: how familiar the first are, if that is known."""
+    ours, theirs = ours or familiarities(engine, first), familiarities(engine, second)
     measures = {name: membership.compare(ours[name], theirs[name]) for name in ours}
     words = [f"{name} {c.auc.value:.3f} [{c.auc.low:.3f}, {c.auc.high:.3f}], {c.caught:.0%} caught"
              for name, c in measures.items()]  # fmt: skip
-    return "; ".join([*words, f"words alone {membership.words_auc(*texts).value:.3f}"])
+    blind = membership.words_auc(first, second)
+    return "; ".join([*words, f"words alone {blind.value:.3f} [{blind.low:.3f}, {blind.high:.3f}]"])
 
 
 def members(arguments: argparse.Namespace) -> None:
     """Print the AUC of pages that the ladder has read against texts that it has not."""
     count = arguments.pages
-    pages = [Item(text=text) for text in world.corpus(documents=_READ + count)]
+    pages = list(world.corpus(documents=_READ + count))
     read, unread = pages[:count], pages[_READ:]
-    other = [Item(text=text) for text in world.corpus(seed=1, documents=count)]
+    others = {
+        "pages of the same world": unread, "pages of another world": list(world.corpus(seed=1, documents=count)),
+        **{task: [item.text for item in items(task, seed=0)] for task in ("world_lm", "world_reading", "world_qa")},
+    }  # fmt: skip
     for name in arguments.models.split(","):
         engine = engine_of(name)
-        for label, texts in {"of the same world": unread, "of another world": other}.items():
-            print(f"{name}, pages read against pages {label}: {_aucs(engine, read, texts)}", flush=True)
-        for task in ("world_lm", "world_reading", "world_qa"):
-            print(f"{name}, pages read against {task}: {_aucs(engine, read, items(task, seed=0))}", flush=True)
+        ours = familiarities(engine, read)
+        for label, texts in others.items():
+            print(f"{name}, pages read against {label}: {_aucs(engine, read, texts, ours)}", flush=True)
 
 
 def program() -> None:
