@@ -8,7 +8,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +34,30 @@ class Span:
     part: int
     tokens: tuple[int, ...]
     scored: int
+
+
+class ScoredSpans(NamedTuple):
+    """Spans of a batch; for their scored tokens (M), one span after the other, the log-probability (fp64) and whether
+    each was the argmax.
+    """
+
+    spans: Sequence[Span]
+    logprobs: Tensor
+    greedy: Tensor
+
+    def totals(self) -> Iterator[tuple[Span, float, bool]]:
+        """Yield each span with the sum of its log-probabilities, and whether all of its tokens were the argmax.
+
+        Spans with as many tokens are summed in one operation, in the order in which one by itself would be.
+        """
+        counts = np.array([span.scored for span in self.spans])
+        starts = np.cumsum(counts) - counts
+        totals, all_greedy = np.empty(len(counts)), np.empty(len(counts), dtype=bool)
+        for count in np.unique(counts):
+            [alike] = np.nonzero(counts == count)
+            tokens = torch.from_numpy(starts[alike, None] + np.arange(count))
+            totals[alike], all_greedy[alike] = self.logprobs[tokens].sum(1), self.greedy[tokens].all(1)
+        yield from zip(self.spans, totals.tolist(), all_greedy.tolist(), strict=True)
 
 
 class BatchedEngine(ABC):
@@ -74,8 +101,8 @@ class BatchedEngine(ABC):
         """Return what identifies the numbers."""
 
     @abstractmethod
-    def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
-        """Yield each span with its scored tokens' log-probabilities (fp64) and whether each was the argmax."""
+    def _score(self, spans: Sequence[Span]) -> Iterator[ScoredSpans]:
+        """Yield the spans in batches, each span once."""
 
     @property
     @abstractmethod
@@ -121,9 +148,8 @@ class BatchedEngine(ABC):
                 spans.append(Span(i, 0, self._cut(tokens, scored), scored))
             else:
                 yield i, Response(is_greedy=True)
-        for span, logprobs, greedy in self._score(spans):
-            total = float(logprobs.sum())
-            yield span.owner, Response(loglikelihood=total, is_greedy=bool(greedy.all()), tokens=span.scored)
+        for span, total, greedy in chain.from_iterable(batch.totals() for batch in self._score(spans)):
+            yield span.owner, Response(loglikelihood=total, is_greedy=greedy, tokens=span.scored)
 
     def _cut(self, tokens: tuple[int, ...], scored: int) -> tuple[int, ...]:
         """Cut tokens, the last of which is not read, to the number that the network can read."""
@@ -151,11 +177,11 @@ class BatchedEngine(ABC):
                 yield i, Response(is_greedy=True)
         greedy_all = [True] * len(requests)
         parts: dict[int, list[tuple[int, float]]] = {}
-        for span, logprobs, greedy in self._score(spans):
+        for span, logprob, greedy in chain.from_iterable(batch.totals() for batch in self._score(spans)):
             i = span.owner
             # Windows finish in any order; summing them in one order keeps the last bit the same.
-            parts.setdefault(i, []).append((span.part, float(logprobs.sum())))
-            greedy_all[i] = greedy_all[i] and bool(greedy.all())
+            parts.setdefault(i, []).append((span.part, logprob))
+            greedy_all[i] = greedy_all[i] and greedy
             open_parts[i] -= 1
             if not open_parts[i]:
                 total = sum(value for _, value in sorted(parts.pop(i)))

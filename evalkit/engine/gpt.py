@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evalkit.engine.batched import BatchedEngine, Span
+from evalkit.engine.batched import BatchedEngine, ScoredSpans, Span
 from evalkit.engine.budget import MOST, Budget
 from evalkit.engine.generation import Prompt
 from evalkit.engine.prefix_tree import Batch, Forest, Ints, Leaf, Rows
@@ -70,7 +70,7 @@ class GPTEngine(BatchedEngine):
         return super().halve_batches()
 
     @torch.inference_mode()
-    def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    def _score(self, spans: Sequence[Span]) -> Iterator[ScoredSpans]:
         """Read the spans as a tree of prefixes, each node once; a batch holds what it shares with the one before."""
         forest = Forest([Leaf(span.tokens[:-1], span.tokens[-span.scored :]) for span in spans])
         first, held = 0, None
@@ -81,11 +81,8 @@ class GPTEngine(BatchedEngine):
             except (RuntimeError, MemoryError) as error:
                 self._budget.halve(error)
                 continue
-            first, start = batch.last, 0
-            for i in range(batch.first, batch.last):
-                stop = start + len(forest.leaves[i].targets)
-                yield spans[forest.order[i]], logprobs_M[start:stop], greedy_M[start:stop]
-                start = stop
+            first = batch.last
+            yield ScoredSpans([spans[i] for i in forest.order[batch.first : batch.last]], logprobs_M, greedy_M)
 
     def _score_batch(self, batch: Batch, held: Held | None) -> tuple[Tensor, Tensor, Held]:
         """Return the scores of a batch's targets, leaf by leaf, and what it holds over for the next batch."""

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from evalkit.engine.batched import BatchedEngine, Span
+from evalkit.engine.batched import BatchedEngine, ScoredSpans, Span
 from evalkit.engine.budget import MOST
 from evalkit.engine.generation import Prompt, Reading
 from evalkit.engine.hf_network import Network
@@ -82,7 +81,7 @@ class HFEngine(BatchedEngine):
             **begin_setting(every_window=self._every_window),
         }
 
-    def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    def _score(self, spans: Sequence[Span]) -> Iterator[ScoredSpans]:
         return score(self._network, spans, batch_tokens=self._batch_tokens)
 
     @property

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from evalkit.engine import hf_network
 from evalkit.engine.base import TextCodec
-from evalkit.engine.batched import BatchedEngine, Span
+from evalkit.engine.batched import BatchedEngine, ScoredSpans, Span
 from evalkit.engine.generation import Prompt, Reading
 from evalkit.engine.network import View
 from evalkit.engine.network_reading import reading
@@ -104,7 +104,7 @@ class LiveEngine(BatchedEngine):
             **begin_setting(every_window=self._every_window),
         }
 
-    def _score(self, spans: Sequence[Span]) -> Iterator[tuple[Span, Tensor, Tensor]]:
+    def _score(self, spans: Sequence[Span]) -> Iterator[ScoredSpans]:
         return score(self.network, spans, batch_tokens=self._batch_tokens)
 
     @property

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evalkit.engine.batched import Span
+from evalkit.engine.batched import ScoredSpans, Span
 from evalkit.engine.network import Network
 from evalkit.engine.network_packing import TOKENS, Packing
 from evalkit.engine.network_reading import LEAST_SHARED
@@ -55,22 +55,22 @@ class _Family:
 
 
 @torch.inference_mode()
-def score(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
-    """Yield each span with its scored tokens' log-probabilities (fp64) and whether each was the argmax."""
+def score(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[ScoredSpans]:
+    """Yield the spans in batches, each span once."""
     yield from (_packed if network.packs else _padded)(network, spans, batch_tokens=batch_tokens)
 
 
-def _packed(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
+def _packed(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[ScoredSpans]:
     """Score spans as leaves of a tree that is read without padding, each of its nodes once."""
     packing = Packing(network, [Leaf(span.tokens[:-1], span.tokens[-span.scored :]) for span in spans])
     while not packing.done:
         batch, states_SD, _ = packing.read(tokens=batch_tokens)
         states_UD = states_SD[torch.from_numpy(batch.states).to(network.device)]
         chosen = [spans[i] for i in packing.forest.order[batch.first : batch.last]]
-        yield from _scored(network, states_UD, chosen, sources=batch.sources, targets=batch.targets)
+        yield _scored(network, states_UD, chosen, sources=batch.sources, targets=batch.targets)
 
 
-def _padded(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[tuple[Span, Tensor, Tensor]]:
+def _padded(network: Network, spans: Sequence[Span], *, batch_tokens: int) -> Iterator[ScoredSpans]:
     """Score spans in rows of their own."""
     by_tokens: dict[tuple[int, ...], _Row] = {}
     for span in spans:
@@ -127,9 +127,7 @@ def _batches(families: Sequence[_Family], *, batch_tokens: int) -> Iterator[list
     yield batch
 
 
-def _read(
-    network: Network, batch: Sequence[_Family], *, trunk: int, cache: Any
-) -> Iterator[tuple[Span, Tensor, Tensor]]:
+def _read(network: Network, batch: Sequence[_Family], *, trunk: int, cache: Any) -> Iterator[ScoredSpans]:
     """Read the beginnings of families after the shared trunk, and then their rows after those."""
     shared, owners = batch[0].shared, [f for f, family in enumerate(batch) for _ in family.rows]
     rows = [row for family in batch for row in family.rows]
@@ -153,13 +151,11 @@ def _read(
     states, sources = np.unique(np.concatenate(positions), return_inverse=True)
     states_UD = states_BTD.flatten(0, 1)[torch.from_numpy(states).to(network.device)]
     targets = np.array([token for _, span in spans for token in span.tokens[-span.scored :]])
-    yield from _scored(network, states_UD, [span for _, span in spans], sources=sources, targets=targets)
+    yield _scored(network, states_UD, [span for _, span in spans], sources=sources, targets=targets)
 
 
-def _scored(
-    network: Network, states_UD: Tensor, spans: Sequence[Span], *, sources: Ints, targets: Ints
-) -> Iterator[tuple[Span, Tensor, Tensor]]:
-    """Yield spans with what follows from states: the state of index sources[m] predicts the token targets[m].
+def _scored(network: Network, states_UD: Tensor, spans: Sequence[Span], *, sources: Ints, targets: Ints) -> ScoredSpans:
+    """Return spans with what follows from states: the state of index sources[m] predicts the token targets[m].
 
     Logits are fp32, of some states at a time; each state's are computed once.
     """
@@ -174,9 +170,7 @@ def _scored(
         chosen = torch.from_numpy(targets[places]).to(logits.device)
         logprobs_M[places] = (logits[rows, chosen] - logits.logsumexp(1)[rows]).double().cpu()
         greedy_M[places] = (logits.argmax(1)[rows] == chosen).cpu()
-    counts = [span.scored for span in spans]
-    logprobs, greedy = torch.from_numpy(logprobs_M).split(counts), torch.from_numpy(greedy_M).split(counts)
-    yield from zip(spans, logprobs, greedy, strict=True)
+    return ScoredSpans(spans, torch.from_numpy(logprobs_M), torch.from_numpy(greedy_M))
 
 
 def _tensor(network: Network, rows: Any) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -39,14 +40,20 @@ class GrowingText:
     def add(self, token: int) -> None:
         """Append a token."""
         self._ids.append(token)
-        before = self._tokenizer.decode(self._ids[: self._settled_ids])
-        text = self._tokenizer.decode(self._ids)
+        before = _decoded(self._tokenizer, tuple(self._ids[: self._settled_ids]))
+        text = _decoded(self._tokenizer, tuple(self._ids))
         self._open = text[len(before) :]
         if self._open and not text.endswith("\ufffd"):
             self.settled += self._open
             self._open = ""
             del self._ids[: self._settled_ids]
             self._settled_ids = len(self._ids)
+
+
+@lru_cache(maxsize=1 << 14)
+def _decoded(tokenizer: TextCodec, ids: tuple[int, ...]) -> str:
+    """Decode a few tokens; answers repeat them."""
+    return tokenizer.decode(ids)
 
 
 class Sampler:
@@ -61,12 +68,16 @@ class Sampler:
 
     def __init__(self, decoding: Decoding, tokenizer: TextCodec, *, ends: Collection[int]):
         self._decoding, self._ends = decoding, ends
-        self._rng = np.random.default_rng(decoding.seed)
         self._text = GrowingText(tokenizer)
+        self._longest_stop = max(map(len, decoding.until), default=0)
         self._stop = -1  # where the first stop string begins
         self._tokens = 0
         self._logprob = 0.0
         self.done = False
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self._decoding.seed)
 
     def choose(self, logits_V: Tensor, *, likeliest: int) -> int:
         """Return the next token."""
@@ -88,7 +99,7 @@ class Sampler:
             return
         self._tokens += 1
         # A new stop string must end within the new text.
-        start = len(self._text.settled) - max(map(len, self._decoding.until), default=0) + 1
+        start = len(self._text.settled) - self._longest_stop + 1
         self._text.add(token)
         if self._decoding.until:
             self._stop = find_stop(self._text.text, self._decoding.until, start=max(0, start))

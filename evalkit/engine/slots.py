@@ -13,8 +13,9 @@ from evalkit.engine.prefix_tree import common_prefix
 from evalkit.model.decoding import DecodingCache, Entry, bytes_per_position, read
 from evalkit.model.gpt import GPT
 
-# Tokens of new prompts in one pass; limits the memory that a pass needs in addition to the cache.
-_PASS = 1024
+# Tokens of new prompts in one pass, or values of its widest activation, whichever allows more tokens: this limits the
+# memory that a pass needs in addition to the cache. Small networks are faster with more tokens in fewer passes.
+_PASS, _VALUES = 1024, 1 << 20
 # Slots: as many as this memory holds on a CPU (on a GPU a quarter of what is free), within bounds: with fewer, matrix
 # products are slow; more gain nothing.
 _MEMORY = 192 << 20
@@ -30,7 +31,8 @@ class SlotReading:
 
     def __init__(self, model: GPT, prompts: Sequence[Prompt], *, batch_tokens: int):
         self._model, self._prompts = model, prompts
-        self._batch_tokens, self._pass_tokens = batch_tokens, min(batch_tokens, _PASS)
+        self._batch_tokens = batch_tokens
+        self._pass_tokens = min(batch_tokens, max(_PASS, _VALUES // model.config.d_ff))
         self._shared = shared_by_all(prompts)
         self._waiting = reading_order(prompts, shared=self._shared)[::-1]  # the next one is the last
         self._sizes: list[int] = []  # the most positions needed by any prompt that waits at least as long

@@ -58,7 +58,7 @@ class PackedGPT:
         """Return the final normalised states (U, D) of the tokens `states`, and what is held for the tokens `keep`.
 
         keep_last: the last few of `keep`, whose last states are held too. All number tokens as the tree does: first
-        those held from the batch before. The last block's perceptron is computed only for tokens that need it.
+        those held from the batch before. Only tokens that need it attend in the last block and pass its perceptron.
         """
         model = self._model
         places_N = tree.places[tree.held :]
@@ -85,8 +85,7 @@ class PackedGPT:
                 if before is not None:
                     k, v = torch.cat([before[0], k]), torch.cat([before[1], v])
                 kept_kv.append((k.index_select(0, keep), v.index_select(0, keep)))
-                y_ND = attend(q, k, v, banded=banded, scale=part.scale)
-                attended_ND: Tensor = part.out(y_ND if rows is None else y_ND[rows])
+                attended_ND: Tensor = part.out(attend(q, k, v, banded=banded, scale=part.scale, only=rows))
                 return attended_ND
 
             x_ND = block.through(

@@ -30,6 +30,8 @@ from evalkit.model.config import GPTConfig
 _BLOCK = 128
 # Scores held at once: more would exceed the cache.
 _SCORES = 1 << 22
+# Where fewer than one in this many queries are needed, blocks of their own are made for them.
+_FEW = 2
 # Added to masked scores; finite, so that a padded query, which sees nothing, does not give NaN.
 _NOTHING = -1e30
 # Queries and keys of flex attention are padded to multiples of this, its block size: fewer shapes to compile.
@@ -58,8 +60,13 @@ class Tree:
 class Attend(Protocol):
     """Attention of one batch, the same in every layer except for the band and the scale of its scores."""
 
-    def __call__(self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float) -> Tensor:
-        """Return the new tokens' outputs (N, H * K), from their queries and the keys and values of all tokens."""
+    def __call__(
+        self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float, only: Tensor | None = None
+    ) -> Tensor:
+        """Return the new tokens' outputs (N, H * K), from their queries and the keys and values of all tokens.
+
+        only: the rows of q whose outputs are returned, ascending; None for all.
+        """
         ...
 
 
@@ -88,42 +95,65 @@ class RowAttention:
     def __init__(self, tree: Tree, config: GPTConfig):
         self._tree, self._band = tree, config.band
         self._heads = config.n_head
-        self._blocks = [block for rows in tree.trunk_rows for block in self._split(*rows, trunk=0)]
-        self._blocks += [block for rows in tree.rows for block in self._split(*rows, trunk=tree.trunk)]
-        done = torch.cat([block.queries.flatten() for block in self._blocks])
-        [places] = torch.where(done >= 0)
-        self._back_N = torch.empty_like(places)
-        self._back_N[done[places] - tree.held] = places
+        self._groups = [(rows, 0) for rows in tree.trunk_rows] + [(rows, tree.trunk) for rows in tree.rows]
+        self._blocks = [block for rows, trunk in self._groups for block in self._split(*rows, trunk=trunk)]
+        self._back_N = _places(self._blocks)
+
+    def _chosen(self, only: Tensor) -> list[_Block]:
+        """Return blocks of some queries, all keys of their rows among them. only: the queries' rows in q."""
+        is_chosen_S = torch.zeros(len(self._tree.ends), dtype=torch.bool)
+        is_chosen_S[only + self._tree.held] = True
+        blocks = []
+        for (queries_RT, keys_RC), trunk in self._groups:
+            chosen_RT = is_chosen_S[queries_RT] & (queries_RT >= 0)
+            counts_R = chosen_RT.sum(1)
+            [rows] = torch.where(counts_R > 0)
+            if len(rows):
+                first_RT = chosen_RT[rows].byte().argsort(dim=1, descending=True, stable=True)[:, : int(counts_R.max())]
+                queries = queries_RT[rows].masked_fill(~chosen_RT[rows], -1).gather(1, first_RT)
+                blocks += self._grouped(queries, keys_RC[rows], trunk=trunk)
+        return blocks
 
     def _split(self, queries_RT: Tensor, keys_RC: Tensor, *, trunk: int) -> Iterator[_Block]:
         """Split rows into blocks of queries, and many rows into groups."""
         above = keys_RC.shape[1] - queries_RT.shape[1]
         for start in range(0, queries_RT.shape[1], _BLOCK):
             stop = min(start + _BLOCK, queries_RT.shape[1])
-            limit = max(1, _SCORES // (self._heads * (stop - start) * (trunk + above + stop)))
-            parts = zip(queries_RT[:, start:stop].split(limit), keys_RC[:, : above + stop].split(limit), strict=True)
-            for queries, keys in parts:
-                dense, banded = self._masks(queries, keys)
-                trunk_band = self._masks(queries, torch.arange(trunk)[None])[1] if trunk and self._band else None
-                yield _Block(queries, keys, trunk, dense, banded, trunk_band)
+            yield from self._grouped(queries_RT[:, start:stop], keys_RC[:, : above + stop], trunk=trunk)
+
+    def _grouped(self, queries_RT: Tensor, keys_RC: Tensor, *, trunk: int) -> Iterator[_Block]:
+        """Yield blocks of as many rows as may be held at once."""
+        limit = max(1, _SCORES // (self._heads * queries_RT.shape[1] * (trunk + keys_RC.shape[1])))
+        for queries, keys in zip(queries_RT.split(limit), keys_RC.split(limit), strict=True):
+            dense, banded = self._masks(queries, keys)
+            trunk_band = self._masks(queries, torch.arange(trunk)[None])[1] if trunk and self._band else None
+            yield _Block(queries, keys, trunk, dense, banded, trunk_band)
 
     def _masks(self, queries_RT: Tensor, keys_RC: Tensor) -> tuple[Tensor, Tensor]:
         """Return the masks added to scores in dense and in banded layers; identical if the model has no band."""
-        ends, places = self._tree.ends, self._tree.places
+        places = self._tree.places
         q, k = queries_RT[:, :, None], keys_RC[:, None]
-        seen = (k <= q) & (q < ends[k]) & (k >= 0)
-        dense = torch.zeros(seen.shape).masked_fill_(~seen, _NOTHING)
+        ends = self._tree.ends[k].masked_fill_(k < 0, 0)  # nothing sees a padded key
+        # In numbers of half the size, because there are as many pairs as scores.
+        seen = (k.int() <= q.int()) & (q.int() < ends.int())
+        dense = torch.where(seen, 0.0, _NOTHING)
         if self._band is None:
             return dense, dense
         return dense, dense.masked_fill(places[q] - places[k] >= self._band, _NOTHING)
 
-    def __call__(self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float) -> Tensor:
+    def __call__(
+        self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float, only: Tensor | None = None
+    ) -> Tensor:
         """Attend block by block."""
         P = self._tree.trunk
         trunk = (k_SGK[:P].transpose(0, 1).float(), v_SGK[:P].transpose(0, 1).contiguous())
         layer = _Layer(q_NHK, k_SGK, v_SGK, trunk, banded, scale)
-        done = torch.cat([self._attended(block, layer) for block in self._blocks])
-        return done.index_select(0, self._back_N)
+        few = only is not None and len(only) * _FEW < len(q_NHK)
+        blocks = self._chosen(only) if few and only is not None else self._blocks
+        done = torch.cat([self._attended(block, layer) for block in blocks])
+        if few:
+            return done.index_select(0, _places(blocks))
+        return done.index_select(0, self._back_N if only is None else self._back_N[only])
 
     def _attended(self, block: _Block, layer: _Layer) -> Tensor:
         """Return a block's rows joined (R * T, H * K). Scores and softmax are fp32, products in the model's dtype."""
@@ -150,6 +180,12 @@ class RowAttention:
         if P:
             y.view(G, R * M * T, -1).baddbmm_(weights.view(G, -1, P + C)[:, :, :P], layer.trunk[1])
         return y.view(G, R, M, T, -1).permute(1, 3, 0, 2, 4).reshape(R * T, -1)
+
+
+def _places(blocks: Sequence[_Block]) -> Tensor:
+    """Return where the queries of blocks are among their rows, joined, in the order of the queries' numbers."""
+    queries = torch.cat([block.queries.flatten() for block in blocks])
+    return queries.argsort(stable=True)[int((queries < 0).sum()) :]
 
 
 class _Layer(NamedTuple):
@@ -193,7 +229,9 @@ class FlexAttention:
             for seen in ((dense, banded) if config.band else (dense,))
         ]
 
-    def __call__(self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float) -> Tensor:
+    def __call__(
+        self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float, only: Tensor | None = None
+    ) -> Tensor:
         """Attend at once."""
         q, k, v = (
             _widened(_padded(part, length)).transpose(0, 1)[None]
@@ -202,7 +240,8 @@ class FlexAttention:
         mask = self._masks[banded and len(self._masks) > 1]
         attend = _flex(compiled=q.is_cuda)
         y: Tensor = attend(q, k, v, block_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
-        return y[0, :, : self._new, : q_NHK.shape[2]].transpose(0, 1).flatten(1)
+        y_ND = y[0, :, : self._new, : q_NHK.shape[2]].transpose(0, 1).flatten(1)
+        return y_ND if only is None else y_ND[only]
 
 
 def _padded(x_N: Tensor, length: int) -> Tensor:

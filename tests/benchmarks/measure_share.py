@@ -3,11 +3,11 @@
     python -m tests.benchmarks.measure_share [--base CHECKOUT] [--pairs 3] [--threads 2] [--avx2]
 
 runs the bundled nano on the world suite at 0, 1 and 4 shots, each time in a process of its own with nothing cached but
-the items of the world, and prints the medians: of the run (from the opening of its folder to results.json) by the
-clock, of what the engine takes of it, of the share outside the engine, of the time from the start of the process to the
-first response, of the whole process, and of its processor time. With --base, the evalkit of another checkout takes turns
-with this one, and the medians of the ratios of each pair are printed too. --avx2 lets torch and its libraries use the
-instructions of an older processor only.
+the items of the world, and prints the medians: of the run (from the opening of its folder to results.json), of what the
+engine takes of it by the clock and of processor time, of the shares outside the engine, of the time from the start of
+the process to the first response, and of the whole process. With --base, the evalkit of another checkout takes turns
+with this one, and the medians of the ratios of each pair are printed too. --avx2 restricts torch and its libraries to
+the instructions of an older processor. Beside other work, processor time with --threads 1 tells more than the clock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ _FIGURES = {
     "outside": "outside the engine, percent of the run",
     "first": "first response after, seconds",
     "process": "the process, seconds",
-    "cpu": "processor time, seconds",
+    "process_cpu": "the process, processor seconds",
+    "first_cpu": "first response after, processor seconds",
+    "run_cpu": "from then on, processor seconds",
+    "engine_cpu": "the engine, processor seconds",
+    "outside_cpu": "outside the engine, percent of these",
 }
 
 
@@ -41,18 +45,20 @@ def _child(started: float, out: Path, words: Sequence[str]) -> None:
     from evalkit.cli import main
     from evalkit.engine import batched  # imports torch, as the command does before it opens the run folder
 
-    spent = {"engine": 0.0, "first": 0.0}
+    spent = dict.fromkeys(("engine", "engine_cpu", "first", "first_cpu"), 0.0)
 
     def timed(answer: Any) -> Any:
         def answers(self: Any, requests: Any) -> Iterator[Any]:
             responses = answer(self, requests)
             while True:
-                began = time.perf_counter()
+                began, began_cpu = time.perf_counter(), time.process_time()
                 response = next(responses, None)
                 spent["engine"] += time.perf_counter() - began
+                spent["engine_cpu"] += time.process_time() - began_cpu
                 if response is None:
                     return
-                spent["first"] = spent["first"] or time.time() - started
+                if not spent["first"]:
+                    spent["first"], spent["first_cpu"] = time.time() - started, time.process_time()
                 yield response
 
         return answers
@@ -60,7 +66,7 @@ def _child(started: float, out: Path, words: Sequence[str]) -> None:
     for name in ("loglikelihood", "loglikelihood_rolling", "generate_until"):
         setattr(batched.BatchedEngine, name, timed(getattr(batched.BatchedEngine, name)))
     main(words)
-    spent["cpu"] = sum(os.times()[:2])
+    spent["process_cpu"] = time.process_time()
     out.write_text(json.dumps(spent), encoding="utf-8")
 
 
@@ -78,6 +84,8 @@ def measure(checkout: Path, words: Sequence[str], environment: Mapping[str, str]
         spent["process"] = time.time() - started
         spent["run"] = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["timing"]["seconds"]
     spent["outside"] = 100 * (1 - spent["engine"] / spent["run"])
+    spent["run_cpu"] = spent["process_cpu"] - spent["first_cpu"]
+    spent["outside_cpu"] = 100 * (1 - spent["engine_cpu"] / spent["run_cpu"])
     return spent
 
 
@@ -110,7 +118,7 @@ def main() -> None:
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in checkouts}
     with tempfile.TemporaryDirectory() as cache:
         environment = {"EVALKIT_CACHE": cache, "OMP_WAIT_POLICY": "PASSIVE", **(_AVX2 if options.avx2 else {})}
-        for name, checkout in checkouts.items():  # the items of the world are made once
+        for checkout in checkouts.values():  # the items of the world are made once
             measure(checkout, [*words, "--limit", "1"], environment)
         for _ in range(options.pairs):
             for name, checkout in checkouts.items():

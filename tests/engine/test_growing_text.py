@@ -51,13 +51,27 @@ def test_it_is_always_what_decoding_all_tokens_gives(kind, data):
             assert whole.startswith(text.settled)
 
 
-def test_only_the_last_tokens_are_decoded(monkeypatch):
-    lengths = []
-    monkeypatch.setattr(Tokenizer, "decode", lambda _, ids: lengths.append(len(ids)) or "x" * len(ids))
-    text = GrowingText(BYTES)
+def test_only_the_last_tokens_are_decoded_and_the_same_ones_once():
+    decoded = []
+    tokenizer = _Recording(decoded)
+    text, again = GrowingText(tokenizer), GrowingText(tokenizer)
     for token in range(100):
         text.add(token)
-    assert text.text == "x" * 100 and max(lengths) == 2
+    assert text.text == "x" * 100 and max(map(len, decoded)) == 2
+    for token in range(100):
+        again.add(token)
+    assert again.text == text.text and len(decoded) == len(set(decoded))
+
+
+class _Recording:
+    """A tokenizer of which only `decode` is used."""
+
+    def __init__(self, decoded):
+        self._decoded = decoded
+
+    def decode(self, ids):
+        self._decoded.append(tuple(ids))
+        return "x" * len(ids)
 
 
 @given(

@@ -6,6 +6,7 @@ import copy
 import random
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -206,6 +207,22 @@ def test_flex_attention_as_on_cuda_equals_the_rows_of_a_processor(models, band):
                 flex = FlexAttention(tree, config)(q_NHK, k_SGK, v_SGK, banded=banded, scale=0.3)
                 rows = RowAttention(tree, config)(q_NHK, k_SGK, v_SGK, banded=banded, scale=0.3)
                 torch.testing.assert_close(flex, rows, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("band", [None, 20])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_some_queries_attend_as_they_do_among_all(models, band, share):
+    rng = random.Random(5)
+    shots = rng.choices(range(VOCABULARY), k=60)
+    pairs = [([*shots, i], rng.choices(range(VOCABULARY), k=7)) for i in range(9) for _ in range(3)]
+    config = models["gpt3" if band else "gpt2"].config
+    for tree in layout(pairs, 120):
+        new = len(tree.ends) - tree.held
+        q_NHK, k_SGK, v_SGK = torch.randn(new, 2, 16), *torch.randn(2, len(tree.ends), 2, 16)
+        only = torch.tensor(sorted(rng.sample(range(new), max(1, int(share * new)))))
+        for banded in (False, True):
+            attend = partial(RowAttention(tree, config), q_NHK, k_SGK, v_SGK, banded=banded, scale=0.3)
+            torch.testing.assert_close(attend(only=only), attend()[only], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("error", [
