@@ -103,7 +103,7 @@ class RowAttention:
         """Return blocks of some queries, all keys of their rows among them. only: the queries' rows in q."""
         is_chosen_S = torch.zeros(len(self._tree.ends), dtype=torch.bool)
         is_chosen_S[only + self._tree.held] = True
-        blocks = []
+        blocks: list[_Block] = []
         for (queries_RT, keys_RC), trunk in self._groups:
             chosen_RT = is_chosen_S[queries_RT] & (queries_RT >= 0)
             counts_R = chosen_RT.sum(1)
