@@ -23,6 +23,7 @@ GROUPS = (
     "selection",
     "computing",
     "output",
+    "samples",
     "paper",
     "serving",
     "general",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evalkit.report.pages.compact import Paper
     from evalkit.report.pages.page import Content
     from evalkit.report.selection import Selection
+    from evalkit.report.token_scores import Rescoring
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--contamination", type=Path, metavar="FILE",
         help="contamination.json of `evalkit contamination --out`: samples show what was in the training text",
     )  # fmt: skip
+    pages = group(parser, "samples")
+    pages.add_argument(
+        "--samples", type=float, default=64.0, metavar="MB",
+        help="size of the page's samples at most; 0 leaves them out (default: 64)",
+    )  # fmt: skip
+    pages.add_argument(
+        "--tokens", type=int, default=0, metavar="N",
+        help="show the log-probability of each token for the first N documents of each task and number of shots, and "
+        "the first N that models answer differently; asks the models again",
+    )  # fmt: skip
+    pages.add_argument(
+        "--model", action="append", default=[], metavar="NAME=MODEL",
+        help="for --tokens: where the model that a run names is, unless it is found by that name",
+    )  # fmt: skip
+    pages.add_argument("--device", default="cpu", help="of these models: cpu or cuda (default: cpu)")
     selection.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
     selection.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
     _configure_paper(parser)
@@ -166,6 +182,7 @@ def _content(arguments: argparse.Namespace, *, unfinished: bool = False) -> tupl
     from evalkit.report.pages import assemble, reference, seen
     from evalkit.report.selection import select
 
+    scores = _token_scores(arguments)
     passages = seen.read(arguments.contamination) if arguments.contamination else {}
     measured, problems = options.measured(arguments.runs, unfinished=unfinished)
     selection = select(
@@ -179,13 +196,39 @@ def _content(arguments: argparse.Namespace, *, unfinished: bool = False) -> tupl
     ledger = _ledger(arguments.forecasts) if arguments.forecasts else []
     content = assemble.content(
         selection, problems, title=arguments.title, command=_command(arguments), ledger=ledger,
-        seen=passages,
+        seen=passages, budget=round(arguments.samples * 1e6), scores=scores,
     )  # fmt: skip
     for problem in content.problems[len(problems) :]:
         log.warning("%s", problem)
     for warning in content.warnings:
         log.warning("%s", warning)
     return selection, content
+
+
+def _token_scores(arguments: argparse.Namespace) -> Rescoring | None:
+    """Return how tokens are scored, if they are to be. Raises UsageError for values that are not allowed."""
+    from evalkit.errors import UsageError
+
+    if not 0 <= arguments.samples <= 1000:
+        raise UsageError(f"--samples {arguments.samples:g}: expected megabytes from 0 to 1000")
+    if arguments.tokens < 0:
+        raise UsageError(f"--tokens {arguments.tokens}: expected a number of documents, 0 for none")
+    if not arguments.tokens:
+        if arguments.model:
+            raise UsageError("--model is for --tokens: say for how many documents")
+        return None
+    if not arguments.samples:
+        raise UsageError("--tokens shows more of the samples, which --samples 0 leaves out")
+    from evalkit.engine.cache import response_cache
+    from evalkit.report.token_scores import Rescoring
+
+    models = {}
+    for text in arguments.model:
+        name, equals, model = text.partition("=")
+        if not (name and equals and model):
+            raise UsageError(f"--model {text}: give NAME=MODEL, the model's name in the run and where it is")
+        models[name] = model
+    return Rescoring(count=arguments.tokens, models=models, device=arguments.device, cache=response_cache())
 
 
 def _paper(arguments: argparse.Namespace) -> Paper | None:
@@ -240,10 +283,25 @@ def _command(arguments: argparse.Namespace) -> str:
     parts = ["evalkit", "report", *map(str, arguments.runs), *where]
     if arguments.title != "Evaluation report":
         parts += ["--title", arguments.title]
-    for label in arguments.label:
-        parts += ["--label", label]
-    defaults = {"latex": "full", "interval": "half"}
-    for name in ("predict", "forecasts", "contamination", "family", "metric", "latex", "width", "shots", "interval"):
-        if getattr(arguments, name) and getattr(arguments, name) != defaults.get(name):
-            parts += [f"--{name}", str(getattr(arguments, name))]
+    for name in ("label", "model"):
+        for value in getattr(arguments, name):
+            parts += [f"--{name}", value]
+    defaults = {"latex": "full", "interval": "half", "samples": 64.0, "device": "cpu"}
+    for name in (
+        "samples",
+        "tokens",
+        "device",
+        "predict",
+        "forecasts",
+        "contamination",
+        "family",
+        "metric",
+        "latex",
+        "width",
+        "shots",
+        "interval",
+    ):
+        value = getattr(arguments, name)
+        if value != defaults.get(name) and (value or name == "samples"):
+            parts += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(parts)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from evalkit.report import serving
+from evalkit.report.measurements import read
+from evalkit.report.pages import assemble
+from evalkit.report.pages.page import Content, html
+from evalkit.report.selection import select
+from evalkit.report.token_scores import Token
 from tests import browsing
 
 pytestmark = browsing.needed
@@ -21,6 +28,27 @@ def page(browser, report: Path):
     return browser
 
 
+class Scored:
+    """Tokens of invented answers: a likely one, an unlikely one; of the first run none, with a reason."""
+
+    count = 2
+
+    def score(self, run, records):
+        for record in records:
+            tokens = [[Token(" an", -0.25, True), Token("swer\n", -9.5, False)]] * len(record.responses)
+            yield tokens if run.folder.name == "micro" else "its model is gone"
+
+
+@pytest.fixture(scope="module")
+def token_page(runs: Path, tmp_path_factory) -> str:
+    """The address of a page that shows tokens."""
+    selection = select(read([runs / "atto", runs / "micro"])[0])
+    content = assemble.content(selection, [], title="Tokens", command="c", scores=Scored())
+    path = tmp_path_factory.mktemp("tokens") / "report.html"
+    path.write_text(html(content))
+    return path.as_uri()
+
+
 def press(page, *keys: str) -> None:
     page.switch_to.active_element.send_keys(*keys)
 
@@ -31,6 +59,14 @@ def shown(page) -> list[str]:
 
 def find(page, selector: str):
     return page.find_element("css selector", selector)
+
+
+def filters(page):
+    """The fields above the samples, by their labels."""
+    from selenium.webdriver.support.ui import Select
+
+    labels = page.find_elements("css selector", "#browser label")
+    return {label.text.split("\n")[0]: Select(label.find_element("css selector", "select")) for label in labels[:5]}
 
 
 def waited(page, condition) -> object:
@@ -129,12 +165,8 @@ def test_tables_sort_and_filter(page):
 
 
 def test_samples_are_filtered_by_what_changed(page):
-    from selenium.webdriver.support.ui import Select
-
     find(page, "#tab-samples").click()
-    labels = page.find_elements("css selector", "#browser label")
-    fields = {label.text.split("\n")[0]: Select(label.find_element("css selector", "select")) for label in labels[:5]}
-    count = find(page, "#browser .count")
+    fields, count = filters(page), find(page, "#browser .count")
     waited(page, lambda: count.text == "12 of 12 documents")
     row = find(page, ".sample summary").text
     assert "Q: really?" in row and "Passage" in row and "→ yes" in row
@@ -189,16 +221,95 @@ def test_themes(page):
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+def test_better_and_worse_are_of_the_first_model(page):
+    find(page, "#tab-samples").click()
+    fields, count = filters(page), find(page, "#browser .count")
+    assert [fields[name].first_selected_option.text for name in ("Model", "beside")] == ["micro", "atto"]
+    fields["Show"].select_by_value("better")
+    waited(page, lambda: count.text == "8 of 12 documents")
+    fields["Show"].select_by_value("worse")
+    waited(page, lambda: count.text == "0 of 12 documents")
+    fields["Task"].select_by_visible_text("qa_b")
+    fields["Show"].select_by_value("other")
+    waited(page, lambda: count.text == "8 of 12 documents")
+
+
+def test_the_address_keeps_what_is_shown(browser, report: Path):
+    address = (report / "report.html").as_uri()
+    browser.get("about:blank")
+    browser.get(f"{address}#samples?task=qa_b&shots=4&model=nano&beside=&show=all&words=answer+3")
+    waited(browser, lambda: find(browser, "#browser .count").text == "1 of 12 documents")
+    fields = filters(browser)
+    chosen = [field.first_selected_option.text for field in fields.values()]
+    assert chosen == ["qa_b", "4", "nano", "none", "all"] and shown(browser) == ["samples"]
+    fields["Shots"].select_by_value("1")
+    waited(browser, lambda: "shots=1" in browser.current_url and "model=nano" in browser.current_url)
+    find(browser, "#tab-tables").click()
+    find(browser, "#tab-samples").click()
+    assert "shots=1" in browser.current_url
+    browser.get("about:blank")
+    browser.get(f"{address}#samples?task=gone&model=%E0%A4%A&show=nonsense")
+    waited(browser, lambda: find(browser, "#browser .count").text == "12 of 12 documents")
+
+
+def test_tokens_are_a_picture_that_can_be_read_aloud(browser, token_page):
+    browser.get("about:blank")
+    browser.get(f"{token_page}#samples?task=reading_a&shots=0&model=micro&beside=atto&show=tokens")
+    waited(browser, lambda: find(browser, "#browser .count").text.endswith("of 12 documents"))
+    find(browser, ".sample summary").click()
+    lists = waited(browser, lambda: browser.find_elements("css selector", ".sample[open] ol.tokens"))
+    assert [tokens.get_attribute("aria-label") for tokens in lists] == [
+        f"option {i}: log-probability of each token" for i in (1, 2)
+    ]
+    likely, unlikely = lists[0].find_elements("css selector", "li")
+    assert likely.text.split("\n")[0] == "·an" and "−0.25" in likely.text and "likeliest" in likely.text
+    assert unlikely.text.split("\n")[0] == "swer⏎" and "−9.50" in unlikely.text and "likeliest" not in unlikely.text
+    widths = [token.find_element("css selector", ".bar i").size["width"] for token in (likely, unlikely)]
+    track = unlikely.find_element("css selector", ".bar").size["width"]
+    assert 0 < widths[0] < track / 8 and widths[1] >= track - 3
+    assert "No log-probabilities of tokens: its model is gone." in find(browser, ".sample[open]").text
+    assert browser.get_log("browser") == []
+
+
+def test_a_sample_is_opened_and_read_by_keys(browser, token_page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser.get("about:blank")
+    browser.get(f"{token_page}#samples")
+    waited(browser, lambda: find(browser, "#browser .count").text == "12 of 12 documents")
+    browser.execute_script("document.querySelector('.sample summary').focus()")
+    press(browser, Keys.SPACE)
+    assert find(browser, ".sample").get_attribute("open") is not None
+    press(browser, Keys.TAB)
+    inside = "return document.activeElement.matches('.sample[open] pre')"
+    assert browser.execute_script(inside), "its prompt can be scrolled by keys"
+    outline = "return getComputedStyle(document.activeElement).outlineStyle"
+    assert browser.execute_script(outline) == "solid", "where the focus is can be seen"
+
+
+def test_a_served_page_shows_what_is_new(browser):
+    content = Content(title="old", command="c", summary=["s"], figures=[], missing=[], tables=[], fits=[])
+    with serving.serving(serving.LOOPBACK, 0) as server:
+        server.page = serving.Page(html(content, live="v1").encode(), "v1")
+        browser.get(server.url)
+        assert browser.title == "old" and find(browser, "#live").text == "Live: this page follows its runs."
+        server.page = replace(server.page, problem="a file is broken")
+        waited(browser, lambda: "a file is broken" in find(browser, "#live").text)
+        server.page = serving.Page(html(replace(content, title="new"), live="v2").encode(), "v2")
+        waited(browser, lambda: browser.title == "new")
+    waited(browser, lambda: "has ended" in find(browser, "#live").text)
+
+
 def test_a_phone_scrolls_only_down(page):
     page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 780, "deviceScaleFactor": 1, "mobile": True}
     )
     try:
         for part in ("figures", "tables", "fits", "samples"):
             page.execute_script("document.getElementById(arguments[0]).click()", f"tab-{part}")
-            assert page.execute_script("return document.documentElement.scrollWidth") <= 390, part
+            assert page.execute_script("return document.documentElement.scrollWidth") <= 360, part
         find(page, "#tab-figures").click()
         panel = page.execute_script("return document.querySelector('.panel svg').getBoundingClientRect().width")
-        assert panel > 330, "a panel keeps its size, so its letters do too"
+        assert panel > 320, "a panel keeps its size, so its letters do too"
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -16,6 +16,7 @@ from evalkit.report.observed import all_metrics
 from evalkit.report.pages import forecast_tables, paper_tables, result_tables, samples, summary
 from evalkit.report.pages.cells import Grid
 from evalkit.report.pages.page import Content
+from evalkit.report.pages.pieces import Samples
 from evalkit.report.pages.seen import Seen
 from evalkit.report.selection import Selection
 from evalkit.report.trends import fits, twostep
@@ -34,10 +35,13 @@ def content(
     command: str,
     ledger: Sequence[tuple[Path, Sealed]] = (),
     seen: Seen = MappingProxyType({}),
+    budget: int | None = None,
+    scores: samples.TokenScores | None = None,
 ) -> Content:
     """Compute everything that a report shows.
 
     ledger: sealed forecasts, which are scored by the selection's models. seen: documents that were in a training text.
+    budget, scores: as in samples.collect; with a budget of 0 there are no samples.
     """
     verdicts = result_tables.judged(selection)
     fitted_laws = fits.laws(selection)
@@ -51,7 +55,9 @@ def content(
         "learning curves": curves.figure(selection),
         **_forecast_figures(selection, predicted, ledger),
     }
-    browsable, unread = samples.collect(selection, seen=seen)
+    browsable, unread = Samples(), list[Problem]()
+    if budget != 0:
+        browsable, unread = samples.collect(selection, seen=seen, budget=budget, scores=scores)
     extra = [paper_tables.language_modelling(selection), *paper_tables.by_setting(selection)]
     shown = [
         result_tables.models(selection), result_tables.results(selection, verdicts), result_tables.levels(selection),
@@ -75,6 +81,7 @@ def content(
         notes=[*_unfitted(fitted_laws), *unpredicted],
         warnings=[*_unfinished(selection), *selection.notes, *fits.flat_laws(fitted_laws)],
         samples=browsable,
+        without_samples=budget == 0,
         problems=[*problems, *unread],
     )
 

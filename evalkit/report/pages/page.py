@@ -23,6 +23,7 @@ class Content:
 
     command: the one that makes it. summary: sentences, the first on what was evaluated. missing: figures without data,
     and what they would take.
+    without_samples: they were left out on purpose.
     problems: runs that were left out, and why. warnings: what a reader must know before trusting a value.
     """
 
@@ -35,6 +36,7 @@ class Content:
     fits: Sequence[Grid]
     notes: Sequence[str] = ()
     samples: Samples = field(default_factory=Samples)
+    without_samples: bool = False
     problems: Sequence[Problem] = ()
     warnings: Sequence[str] = ()
 

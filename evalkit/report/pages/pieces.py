@@ -10,7 +10,8 @@ import base64
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from types import TracebackType
@@ -18,7 +19,7 @@ from typing import Any
 
 from evalkit.files import digest
 
-# Characters: of all packed pieces of a page; of the JSON in one piece.
+# Characters: of all packed pieces of a page, at most; of the JSON in one piece.
 BUDGET = 64_000_000
 _PIECE = 250_000
 
@@ -40,12 +41,14 @@ class Samples:
     """Samples as the page embeds them.
 
     models: names, by size. groups: per task, number of shots and control, the number of documents, how many of them the
-    page holds, and its pieces as [index, documents]. pieces: packed lists of documents.
+    page holds, and its pieces as [index, documents]. pieces: packed lists of documents. tokens: whether some answers
+    come with the scores of their tokens.
     """
 
     models: list[str] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    tokens: bool = False
 
     @property
     def cut(self) -> bool:
@@ -54,7 +57,7 @@ class Samples:
 
     def script(self) -> str:
         """Return the index as JSON that is safe inside a script element: no character can end the element."""
-        body = _json({"models": self.models, "groups": self.groups})
+        body = _json({"models": self.models, "groups": self.groups, "tokens": self.tokens})
         for mark in "<>&\u2028\u2029":
             body = body.replace(mark, f"\\u{ord(mark):04x}")
         return body.encode("utf-8", "replace").decode("utf-8")
@@ -74,6 +77,7 @@ class Pieces:
             "PRIMARY KEY (task, variant, shots, rank, id, run)) WITHOUT ROWID"
         )
         self._models: dict[int, int] = {}
+        self._tokens = False
 
     def __enter__(self) -> Pieces:
         return self
@@ -102,9 +106,50 @@ class Pieces:
         """Say which model's answers a run holds."""
         self._models[run] = model
 
-    def samples(self, *, models: Sequence[str], metrics: Mapping[str, str], tasks: Sequence[str]) -> Samples:
-        """Pack the documents, tasks in the given order; each group has a share of the budget, and what others leave."""
-        samples = Samples(models=list(models))
+    def first(self, count: int, metrics: Mapping[str, str]) -> dict[Group, set[str]]:
+        """Return the ids of each group's first documents: of all, and of those whose scores differ between models.
+
+        count: of either. Controls are left out.
+        """
+        chosen: dict[Group, set[str]] = {}
+        differing: Counter[Group] = Counter()
+        rows = self._rows.execute(
+            "SELECT task, shots, id, answer FROM answers WHERE variant = ? ORDER BY task, shots, rank, id, run", (b"",)
+        )
+        for (task, shots, name), same in groupby(rows, key=lambda row: row[:3]):
+            group = (_text(task), shots, "")
+            ids = chosen.setdefault(group, set())
+            if len(ids) >= count and differing[group] >= count:
+                continue
+            scores = {json.loads(_text(row[3]))["scores"].get(metrics[group[0]]) for row in same}
+            if len(ids) < count or len(scores) > 1:
+                ids.add(_text(name))
+                differing[group] += len(scores) > 1
+        return chosen
+
+    def add_tokens(self, run: int, group: Group, doc_id: str, tokens: Sequence[Any] | str) -> None:
+        """Add what is known of the tokens of one answer."""
+        self._tokens = True
+        place = "task = ? AND variant = ? AND shots = ? AND rank = ? AND id = ? AND run = ?"
+        key = (_bytes(group[0]), _bytes(group[2]), group[1], digest(doc_id), _bytes(doc_id), run)
+        [(answer,)] = self._rows.execute(f"SELECT answer FROM answers WHERE {place}", key).fetchall()
+        body = _json({**json.loads(_text(answer)), "tokens": tokens})
+        self._rows.execute(f"UPDATE answers SET answer = ? WHERE {place}", (_bytes(body), *key))
+
+    def samples(
+        self,
+        *,
+        models: Sequence[str],
+        metrics: Mapping[str, str],
+        tasks: Sequence[str],
+        falling: Collection[str] = (),
+        budget: int | None = None,
+    ) -> Samples:
+        """Pack the documents, tasks in the given order; each group has a share of the budget, and what others leave.
+
+        falling: tasks whose metric is better where it is smaller. budget: characters of all pieces (default: BUDGET).
+        """
+        samples = Samples(models=list(models), tokens=self._tokens)
         counts = self._rows.execute(
             "SELECT task, shots, variant, COUNT(DISTINCT id) FROM answers GROUP BY task, variant, shots"
         ).fetchall()
@@ -113,13 +158,14 @@ class Pieces:
         groups = sorted(
             ((g, n) for g, n in groups if g[0] in order), key=lambda item: (order[item[0][0]], item[0][2], item[0][1])
         )
-        left = BUDGET
+        left = BUDGET if budget is None else budget
         for i, (group, n) in enumerate(groups):
             pieces = self._pack(group, left // (len(groups) - i), samples.pieces)
             left -= sum(len(samples.pieces[index]) for index, _ in pieces)
             samples.groups.append(
                 {
                     "task": group[0], "shots": group[1], "variant": group[2], "metric": metrics[group[0]],
+                    "falling": group[0] in falling,
                     "documents": n, "held": sum(size for _, size in pieces), "pieces": pieces,
                 }
             )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from evalkit.report.pages.pieces import Group, Pieces, Row, Samples
 from evalkit.report.pages.seen import Seen
 from evalkit.report.selection import Selection
 from evalkit.runs.signature import Signature
-from evalkit.runs.store import open_run
+from evalkit.runs.store import StoredRun, open_run
 from evalkit.types import Record
+
+if TYPE_CHECKING:
+    from evalkit.report.token_scores import Token
 
 # The most characters of one context or continuation, and of the lines that a list of documents shows.
 _CONTEXT, _CONTINUATION = 4_000, 1_500
@@ -28,10 +31,28 @@ _CUE = 24  # characters of a last line that only asks for the answer, such as "A
 _MODELS = 8
 
 
-def collect(selection: Selection, *, seen: Seen = MappingProxyType({})) -> tuple[Samples, list[Problem]]:
+class TokenScores(Protocol):
+    """Scores the tokens of the first `count` documents of each task; see report.token_scores."""
+
+    @property
+    def count(self) -> int: ...  # noqa: D102
+
+    def score(self, run: StoredRun, records: Sequence[Record], /) -> Iterator[list[list[Token]] | str]:
+        """Yield the tokens of each record's responses, or why they are not known."""
+        ...
+
+
+def collect(
+    selection: Selection,
+    *,
+    seen: Seen = MappingProxyType({}),
+    budget: int | None = None,
+    scores: TokenScores | None = None,
+) -> tuple[Samples, list[Problem]]:
     """Read the records of the runs at each training's last checkpoint. Unreadable ones are left out and reported.
 
-    seen: documents that were in the training text.
+    seen: documents that were in the training text. budget: characters of the page that they may take
+    (default: BUDGET). scores: of the tokens of some documents.
     """
     problems = []
     groups_of: dict[str, set[Group]] = {}
@@ -47,7 +68,28 @@ def collect(selection: Selection, *, seen: Seen = MappingProxyType({})) -> tuple
             name = next(name for name in names if not groups_of.get(name, set()) & groups)
             groups_of.setdefault(name, set()).update(groups)
             pieces.name(number, list(groups_of).index(name))
-        return pieces.samples(models=list(groups_of), metrics=selection.metrics, tasks=selection.tasks), problems
+        if scores:
+            problems += _score_tokens(selection, pieces, scores)
+        falling = {m.task for m in selection.main if not m.higher_is_better}
+        samples = pieces.samples(
+            models=list(groups_of), metrics=selection.metrics, tasks=selection.tasks, falling=falling, budget=budget
+        )
+        return samples, problems
+
+
+def _score_tokens(selection: Selection, pieces: Pieces, scores: TokenScores) -> list[Problem]:
+    """Add the tokens' scores of the first documents, and of the first that models answer differently."""
+    problems = []
+    chosen = pieces.first(scores.count, selection.metrics)
+    for number, (_, folder) in enumerate(_runs(selection)):
+        try:
+            run = open_run(folder, unfinished=True)
+            wanted = [(g, r) for g, r in _grouped(selection, run) if r.doc_id in chosen.get(g, ()) and not r.error]
+            for (group, record), tokens in zip(wanted, scores.score(run, [r for _, r in wanted]), strict=True):
+                pieces.add_tokens(number, group, record.doc_id, tokens)
+        except (EvalkitError, OSError) as error:
+            problems.append(Problem(path=folder, reason=f"no log-probabilities of tokens: {error}"))
+    return problems
 
 
 def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
@@ -79,16 +121,9 @@ def _names(selection: Selection, folder: Path) -> dict[TaskKey, str]:
 
 def _rows(selection: Selection, folder: Path, seen: Seen) -> Iterator[Row]:
     """Yield what the page shows of a run's records. Raises StoreError for a wrong number of a metric's statistics."""
-    names = _names(selection, folder)
     rules = _rules(selection)
-    seeds: dict[Group, int] = {}
-    for record in open_run(folder, unfinished=True).records():
-        task = names.get((record.cell.task, record.cell.protocol, record.cell.template))
-        if task is None or task not in selection.metrics:
-            continue
-        group = (task, record.cell.shots, record.cell.variant)
-        if record.cell.seed != seeds.setdefault(group, record.cell.seed):
-            continue
+    for group, record in _grouped(selection, open_run(folder, unfinished=True)):
+        task = group[0]
         scored_by = {name: metrics.get(name, rules.get((task, name), "")) for name in record.scores}
         yield Row(
             group=group,
@@ -102,6 +137,19 @@ def _rows(selection: Selection, folder: Path, seen: Seen) -> Iterator[Row]:
             },
             answer=_answer(record, selection.metrics[task], scored_by),
         )
+
+
+def _grouped(selection: Selection, run: StoredRun) -> Iterator[tuple[Group, Record]]:
+    """Yield a run's records of the tasks that are shown, each document with its first seed."""
+    names = _names(selection, run.folder)
+    seeds: dict[Group, int] = {}
+    for record in run.records():
+        task = names.get((record.cell.task, record.cell.protocol, record.cell.template))
+        if task is None or task not in selection.metrics:
+            continue
+        group = (task, record.cell.shots, record.cell.variant)
+        if record.cell.seed == seeds.setdefault(group, record.cell.seed):
+            yield group, record
 
 
 def _rules(selection: Selection) -> dict[tuple[str, str], str]:
@@ -149,7 +197,7 @@ def _answer(record: Record, metric: str, scored_by: Mapping[str, metrics.Metric]
             for r in record.responses
         ],
         "prediction": _head(record.prediction),
-        "scores": {name: round(score, 2) for name, score in scores.items() if score == score},
+        "scores": {name: float(f"{score:.6g}") for name, score in scores.items() if score == score},
         "right": None if value is None or not share else value >= 50,
         "gold": _gold(record),
         "error": record.error,

@@ -54,15 +54,17 @@
       } catch {
         live.textContent = "The command that served this page has ended; what it shows stays.";
       }
-      setTimeout(look, 2000);
+      setTimeout(look, 1000);
     };
-    setTimeout(look, 2000);
+    setTimeout(look, 1000);
   }
 
   // Tabs: links become tabs; arrows, Home and End move between them; the address keeps the choice.
   const list = document.getElementById("tabs");
   const tabs = [...list.querySelectorAll("a")];
   const panels = tabs.map((tab) => document.getElementById(tab.hash.slice(1)));
+  let filters = "";  // of the samples, kept in the address, so that a link leads to what it shows
+  const addressOf = (index) => tabs[index].hash + (tabs[index].hash === "#samples" ? filters : "");
   const choose = (index, focus) => {
     tabs.forEach((tab, i) => {
       tab.setAttribute("aria-selected", String(i === index));
@@ -83,7 +85,7 @@
       event.preventDefault();
       choose(i);
       window.scrollTo(0, 0);
-      history.replaceState(null, "", tab.hash);
+      history.replaceState(null, "", addressOf(i));
     });
     tab.addEventListener("keydown", (event) => {
       const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: tabs.length - 1, " ": i, Enter: i }[event.key];
@@ -92,13 +94,13 @@
       const next = (to + tabs.length) % tabs.length;
       choose(next, true);
       window.scrollTo(0, 0);
-      history.replaceState(null, "", tabs[next].hash);
+      history.replaceState(null, "", addressOf(next));
     });
   });
   const openAddress = () => {
     let target = null;
     try {
-      target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      target = document.getElementById(decodeURIComponent(location.hash.slice(1).split("?")[0]));
     } catch { /* an address that is not well formed opens the first tab */ }
     const index = panels.findIndex((panel) => panel === target || panel.contains(target));
     choose(Math.max(0, target ? index : 0));
@@ -180,9 +182,13 @@
   const [firstLabel, firstField] = select("Model", data.models.map((model, i) => [String(i), model]));
   const others = [["", "none"], ...data.models.map((model, i) => [String(i), model])];
   const [secondLabel, secondField] = select("beside", others);
-  const kinds = [["all", "all"], ["wrong", "wrong"], ["right", "right"], ["changed", "changed between the two"]];
+  const alone = [["all", "all"], ["wrong", "wrong"], ["right", "right"]];
+  const pairwise = [["changed", "scores that differ"], ["better", "better than beside"], ["worse", "worse than beside"],
+    ["other", "other answers"]];
+  const kinds = [...alone, ...(data.models.length > 1 ? pairwise : []),
+    ...(data.tokens ? [["tokens", "with tokens"]] : [])];
   const [kindLabel, kindField] = select("Show", kinds);
-  const wordField = make("input", { type: "search", placeholder: "prompt, gold, answer" });
+  const wordField = make("input", { type: "search", placeholder: "in prompt, gold, answer" });
   const count = make("p", { class: "count", role: "status" });
   const place = make("div");
   const more = make("button", { type: "button", hidden: true }, "Show more");
@@ -190,7 +196,7 @@
   if (data.models.length > 1) secondField.value = "0";
 
   const prompt = (answer) => {
-    const box = make("pre", { tabindex: "0", "aria-label": "prompt; what was scored or generated is marked" });
+    const box = make("pre", { tabindex: "0", role: "group", "aria-label": "prompt; what was scored or generated is marked" });
     const gold = answer.gold >= 0 ? answer.gold : 0;
     const context = answer.contexts.length > 1 ? answer.contexts[gold] : answer.contexts[0];
     if (context !== undefined) box.append(context);
@@ -207,26 +213,45 @@
     const response = answer.responses.length === 1 && !answer.continuations.length ? answer.responses[0].text : null;
     if (response !== null) say("response", response || "(nothing)");
     if (answer.prediction && answer.prediction !== response) say("answer", answer.prediction);
-    for (const [name, value] of Object.entries(answer.scores)) say(name, String(value));
+    for (const [name, value] of Object.entries(answer.scores)) say(name, String(Math.round(value * 100) / 100));
     if (answer.short) say("prompt", "shortened to fit the model");
     return make("dl", {}, ...rows);
   };
+  // Each token with its log-probability: the bar is longer, the less likely it was; full at 8 nats, or once in 3,000.
+  const FULL = 8;
+  const visible = (text) => text.replace(/ /g, "·").replace(/\n/g, "⏎").replace(/\t/g, "⇥") || "…";
+  const picture = (tokens, label) => make("ol", { class: "tokens", "aria-label": `${label}: log-probability of each token` },
+    ...tokens.map(([text, logprob, greedy]) => {
+      const fill = make("i", {});
+      fill.style.setProperty("--share", `${Math.min(100, -100 * logprob / FULL)}%`);
+      return make("li", { class: greedy ? "greedy" : null, title: greedy ? "the likeliest token" : null },
+        make("span", { class: "piece" }, visible(text)), make("span", { class: "bar", "aria-hidden": "true" }, fill),
+        make("span", { class: "value" }, logprob.toFixed(2).replace("-", "−"), make("span", { class: "spoken" }, greedy ? ", the likeliest" : "")));
+    }));
+  const tokensOf = (answer, i) => Array.isArray(answer.tokens) && answer.tokens[i] && answer.tokens[i].length ? answer.tokens[i] : null;
+  const unknownTokens = (answer) => typeof answer.tokens === "string"
+    ? make("p", { class: "caption" }, `No log-probabilities of tokens: ${answer.tokens}.`) : null;
   const options = (answer) => {
     if (answer.continuations.length < 2) {
       const only = answer.responses[0];
-      if (!answer.continuations.length || !only) return null;
-      return make("p", { class: "caption" }, `log-likelihood ${only.ll} over ${only.tokens} tokens`);
+      if (!only) return null;
+      const said = answer.continuations.length ? "text" : "answer";
+      const total = answer.continuations.length || answer.tokens
+        ? make("p", { class: "caption" }, `log-likelihood ${only.ll} over ${only.tokens} tokens`) : null;
+      return make("div", {}, total, tokensOf(answer, 0) ? picture(tokensOf(answer, 0), said) : null);
     }
     const head = ["option", "log-likelihood", "tokens"].map((name, i) =>
       make("th", { scope: "col", class: i ? "number" : null }, name));
     const varied = answer.contexts.length > 1;
     const rows = answer.responses.map((response, i) =>
       make("tr", {},
-        make("td", { class: "text" }, varied ? `option ${i + 1}` : answer.continuations[i],
+        make("td", { class: "text" },
+          varied || !tokensOf(answer, i) ? varied ? `option ${i + 1}` : answer.continuations[i] : null,
+          tokensOf(answer, i) ? picture(tokensOf(answer, i), `option ${i + 1}`) : null,
           i === answer.gold ? make("small", {}, "  (gold)") : null),
         make("td", { class: "number" }, response.ll.toFixed(3)),
         make("td", { class: "number" }, String(response.tokens))));
-    return make("div", { class: "scroll" },
+    return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "options" },
       make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
   };
   const badge = (answer, name) => {
@@ -258,8 +283,8 @@
       const columns = make("div", { class: "answers" });
       chosen.forEach((model, i) => {
         if (!answers[i]) return;
-        columns.append(make("div", {}, make("h4", {}, data.models[model]), shared ? null : prompt(answers[i]),
-          describe(answers[i]), options(answers[i])));
+        columns.append(make("div", {}, make("h3", {}, data.models[model]), shared ? null : prompt(answers[i]),
+          describe(answers[i]), options(answers[i]), unknownTokens(answers[i])));
       });
       body.append(columns);
     });
@@ -277,53 +302,89 @@
     const first = firstField.value, second = secondField.value === firstField.value ? "" : secondField.value;
     return second === "" ? [first] : [first, second];
   };
-  const changed = (a, b, metric) => a && b && (a.right !== null ? a.right !== b.right
-    : a.prediction !== b.prediction || a.scores[metric] !== b.scores[metric]);
+  // By how much the first model's score is better; not a number where either has none.
+  const gain = (a, b, group) => a && b ? (a.scores[group.metric] - b.scores[group.metric]) * (group.falling ? -1 : 1) : NaN;
+  const matches = (kind, a, b, group) => ({
+    all: true,
+    wrong: a && a.right === false,
+    right: a && a.right === true,
+    changed: Math.abs(gain(a, b, group)) > 0,
+    better: gain(a, b, group) > 0,
+    worse: gain(a, b, group) < 0,
+    other: a && b && a.prediction !== b.prediction,
+    tokens: [a, b].some((answer) => answer && Array.isArray(answer.tokens)),
+  })[kind];
   const fits = (item, group, chosen, words) => {
     const [a, b] = chosen.map((model) => item.answers[model]);
-    if (kindField.value === "wrong" && !(a && a.right === false)) return false;
-    if (kindField.value === "right" && !(a && a.right === true)) return false;
-    if (kindField.value === "changed" && !changed(a, b, group.metric)) return false;
+    if (!matches(kindField.value, a, b, group)) return false;
     if (!words.length) return true;
     const texts = [a, b].flatMap((answer) => answer ? [...answer.contexts, ...answer.continuations, answer.prediction] : []);
     const whole = [item.id, item.gold, item.level, item.question, item.passage, item.seen, ...texts].join("\n").toLowerCase();
     return words.every((word) => whole.includes(word));
   };
   let page = 20, turn = 0;
-  const show = async () => {  // piece by piece; a later call ends an earlier one
+  const show = async (longer = false) => {  // piece by piece; a later call ends an earlier one
     const mine = ++turn, group = found(), chosen = chosenModels();
     const words = wordField.value.toLowerCase().split(/\s+/).filter(Boolean);
     const filtered = words.length > 0 || kindField.value !== "all";
     const part = group && group.held < group.documents ? ` (${group.held} of them are in this page)` : "";
     const shown = [];
-    let matches = 0;
+    let fitting = 0;
     for (const [index] of group ? group.pieces : []) {
       if (!filtered && shown.length >= page) break;
       const documents = await unpack(index);
       if (mine !== turn) return;
       for (const item of documents.filter((document) => fits(document, group, chosen, words))) {
-        matches += 1;
+        fitting += 1;
         if (shown.length < page) shown.push(item);
       }
-      if (filtered) count.textContent = `${matches} so far …`;
+      if (filtered) count.textContent = `${fitting} so far …`;
     }
     const total = group ? group.documents : 0;
-    if (!filtered) matches = group ? group.held : 0;
-    count.textContent = `${filtered || !part ? matches : total} of ${total} documents${part}`;
-    place.replaceChildren(...shown.map((item) => card(item, chosen)));
-    more.hidden = matches <= shown.length;
+    if (!filtered) fitting = group ? group.held : 0;
+    count.textContent = `${filtered || !part ? fitting : total} of ${total} documents${part}`;
+    const before = longer ? place.childElementCount : 0;
+    const cards = shown.slice(before).map((item) => card(item, chosen));
+    if (!longer) place.replaceChildren();
+    place.append(...cards);
+    if (longer && cards.length) cards[0].firstElementChild.focus();
+    more.hidden = fitting <= shown.length;
   };
   const failed = (error) => { place.replaceChildren(make("p", {}, `The samples cannot be unpacked here (${error.message}).`)); };
   const again = () => { page = 20; return show().catch(failed); };
-  more.addEventListener("click", () => { page += 20; show().catch(failed); });
-  taskField.addEventListener("change", () => { fillShots(); again(); });
-  for (const field of [shotField, firstField, secondField, kindField]) field.addEventListener("change", again);
+  more.addEventListener("click", () => { page += 20; show(true).catch(failed); });
+  const fields = { task: taskField, shots: shotField, model: firstField, beside: secondField, show: kindField, words: wordField };
+  const named = new Set([firstField, secondField]);  // the address holds names of models, which other reports share
+  const write = () => {
+    const words = Object.entries(fields).filter(([, field]) => field.value || field === secondField).map(([name, field]) =>
+      [name, named.has(field) ? data.models[field.value] ?? "" : field.value]);
+    filters = `?${new URLSearchParams(words)}`;
+    history.replaceState(null, "", `#samples${filters}`);
+  };
+  const read = () => {
+    const [part, words] = location.hash.slice(1).split("?");
+    if (part !== "samples" || !words) return;
+    const given = new URLSearchParams(words);
+    for (const [name, field] of Object.entries(fields)) {
+      const value = given.get(name);
+      const choice = named.has(field) && value ? String(data.models.indexOf(value)) : value;
+      if (field === shotField) fillShots();
+      if (choice !== null && (field === wordField || [...field.options].some((o) => o.value === choice))) field.value = choice;
+    }
+    filters = `?${words}`;
+  };
+  taskField.addEventListener("change", () => { fillShots(); write(); again(); });
+  for (const field of [shotField, firstField, secondField, kindField]) field.addEventListener("change", () => { write(); again(); });
   let typing = 0;
-  wordField.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(again, 150); });
+  wordField.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => { write(); again(); }, 150); });
+  window.addEventListener("hashchange", () => { read(); again(); });
   browser.append(
     make("div", { class: "tools" }, taskLabel, shotLabel, firstLabel, secondLabel, kindLabel,
       make("label", {}, "Words", wordField)),
-    count, place, more);
+    count, data.tokens ? make("p", { class: "caption" },
+      "Tokens: each with its log-probability (nats); a longer bar is less likely, full at −8. Solid: the model’s likeliest token; striped: another one.") : null,
+    place, more);
   fillShots();
+  read();
   again();
 })();
