@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.extras import require
+from evalkit.report.figures import alternative_text
 
 INK, SOFT, RULE = "#20242b", "#666b75", "#dddfe3"
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+DASHES: tuple[Any, ...] = (
+    "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (2, 3))
+)  # fmt: skip
+# Letters need more contrast than lines: these are the colours in which a line's name is written on white.
+LETTERS = {
+    ORANGE: "#8a5f00", GREEN: "#00755a", PURPLE: "#a1497a", SKY: "#21719f", VERMILION: "#b34e00",
+}  # fmt: skip
 
 WIDTH, HEIGHT = 3.6, 2.8  # inches of one panel
 _LEAST, _ROWS = 3.0, 3  # on paper: inches of the narrowest panel, and the rows of panels that a page holds
@@ -82,12 +90,22 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A figure as files: the whole as SVG and PNG, and each panel as an SVG of its own for the page."""
+    """A figure as files: the whole as SVG and PNG, and each panel as an SVG of its own for the page.
+
+    alternatives: what each panel shows, in words.
+    """
 
     figure: Figure
     svg: str
     png: bytes
     panels: Sequence[str]
+    alternatives: Sequence[str]
+
+    @property
+    def alternative(self) -> str:
+        """What the figure shows, in words."""
+        titled = zip(self.figure.panels, self.alternatives, strict=True)
+        return " ".join([f"{self.figure.title}.", *(f"{panel.title}: {text}" for panel, text in titled)])
 
 
 def render(figure: Figure) -> Drawn:
@@ -97,9 +115,10 @@ def render(figure: Figure) -> Drawn:
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "svg.hashsalt": figure.name}):
         figure_canvas = _compose(figure.panels)
         png, svg = _png(figure_canvas), _svg(figure_canvas)
+        alternatives = [alternative_text.of(axes) for axes in figure_canvas.axes]
         single = [_svg(_compose([panel])) if len(figure.panels) > 1 else svg for panel in figure.panels]
     named = [inline(text, f"{figure.name}-{i}") for i, text in enumerate(single)]
-    return Drawn(figure=figure, svg=svg, png=png, panels=named)
+    return Drawn(figure=figure, svg=svg, png=png, panels=named, alternatives=alternatives)
 
 
 def pdf(figure: Figure, *, width: float) -> list[bytes]:
@@ -154,6 +173,9 @@ def _svg(canvas: Any) -> str:
 _THEMED = {
     INK: "var(--ink)", SOFT: "var(--soft)", RULE: "var(--rule)", BLUE: "var(--blue)", GREEN: "var(--green)",
     VERMILION: "var(--vermilion)", PURPLE: "var(--purple)", ORANGE: "var(--orange)", SKY: "var(--sky)",
+    LETTERS[GREEN]: "var(--green-letters)", LETTERS[VERMILION]: "var(--vermilion-letters)",
+    LETTERS[PURPLE]: "var(--purple-letters)", LETTERS[ORANGE]: "var(--orange-letters)",
+    LETTERS[SKY]: "var(--sky-letters)",
 }  # fmt: skip
 
 
@@ -234,7 +256,7 @@ def label_ends(axes: Any, ends: Sequence[tuple[float, float, str, str]]) -> None
     for (x, y, text, colour), level in zip(ends, placed, strict=True):
         axes.annotate(
             shorten(text), xy=(x, y), xycoords="data", xytext=(1.035, level), textcoords="axes fraction",
-            color=colour, va="center", ha="left", annotation_clip=False,
+            color=LETTERS.get(colour, colour), va="center", ha="left", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4},
         )  # fmt: skip
 

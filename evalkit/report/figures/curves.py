@@ -53,7 +53,7 @@ def _panel(selection: Selection, group: Sequence[Measurement], axes: Any) -> Non
             line = training_points([m for m in group if m.model.name == name and (m.model.seed or 0) == seed])
             x, y, low, high = zip(*line, strict=True)
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
-            axes.plot(x, y, color=colour, lw=1.3)
+            axes.plot(x, y, color=colour, lw=1.3, ls=canvas.DASHES[i % len(canvas.DASHES)])
             values += y
         ends.append((line[-1][0], line[-1][1], selection.labels[name], colour))
     axes.set_xlim(0, seen[-1] * 1.3)

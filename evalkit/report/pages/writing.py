@@ -71,7 +71,7 @@ def markdown(content: Content) -> str:
     out += [*(f"- {sinks.markdown(warning)}" for warning in content.warnings), ""] if content.warnings else []
     for drawn in content.figures:
         name = drawn.figure.name
-        link = f"[![{drawn.figure.title}](figures/{name}.png)](figures/{name}.svg)"
+        link = f"[![{sinks.markdown(drawn.alternative)}](figures/{name}.png)](figures/{name}.svg)"
         out += [f"## {drawn.figure.title}", "", link, "", drawn.figure.caption, ""]
     for table in [*content.tables, *content.fits]:
         out += [f"## {table.title}", "", *([table.caption, ""] if table.caption else []), cells.markdown(table), ""]
