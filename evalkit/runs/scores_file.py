@@ -1,7 +1,8 @@
 """scores.npz: the columns of a run's scores beside its journal, so that nobody has to parse that again.
 
 An uncompressed zip of NumPy arrays (numpy.load reads it without evalkit). `header` is JSON: of which run it is, the
-size and SHA-256 of the part of records.jsonl that it was made from, and what cannot be an array. The others:
+size and SHA-256 of the part of records.jsonl that it was made from (and the digest that results.json holds of it), and
+what cannot be an array. The others:
 
     task3/ids, task3/clusters, task3/levels    texts as JSON: different ones, and which one each document has
     cell5/documents, offsets, answers          of each record, in the order of the journal
@@ -15,13 +16,14 @@ of the journal's beginning, as a killed run leaves it, spares reading that part.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import zipfile
 import zlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,13 @@ from numpy.typing import NDArray
 from evalkit.errors import StoreError, cannot
 from evalkit.files import check_regular, replacing
 from evalkit.runs.columns import CellColumns, Column, Documents, as_ints
+from evalkit.runs.journal import open_lines
 from evalkit.runs.scores import Scores
 from evalkit.types import Cell
 
 log = logging.getLogger(__name__)
 
-NAME = "scores.npz"
+NAME, JOURNAL = "scores.npz", "records.jsonl"
 _FORMAT = 1
 _BLOCK = 1 << 20
 # What a file that is not one of ours, or is damaged, can raise.
@@ -62,7 +65,7 @@ class Content:
         Raises StoreError where it cannot be read.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_lines(self.path) as file:
                 file.seek(self.size)
                 while self.size < size and (block := file.read(min(_BLOCK, size - self.size))):
                     self._sum.update(block)
@@ -74,13 +77,34 @@ class Content:
 
 @dataclass(frozen=True)
 class Saved:
-    """Scores of the records in the first `content.size` bytes of a journal."""
+    """A file that was made from the first `content.size` bytes of a journal, which are as they were.
 
-    scores: Scores
+    records: the digest of all records of the journal, in any order; "" where it is unknown, or there are more by now.
+    """
+
+    path: Path
+    header: Mapping[str, Any]
     content: Content
+    records: str
+
+    def scores(self) -> Scores | None:
+        """Return the scores of these records; None where the file is damaged."""
+        with _unless_wrong(self.path), np.load(self.path, allow_pickle=False) as arrays:
+            return _unpacked(self.header, arrays)
+        return None
 
 
-def save(folder: Path, scores: Scores, content: Content, *, run: str, size: int) -> None:
+@contextlib.contextmanager
+def _unless_wrong(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except (StoreError, *_WRONG) as error:
+        log.debug("%s is not used (%s)", path, error)
+
+
+def save(folder: Path, scores: Scores, content: Content, *, run: str, size: int, records: str = "") -> None:
     """Write the file. content: of the journal, of which these scores are the first `size` bytes. run: the run's digest.
 
     The same journal gives the same bytes, whether its records were read from it or written to it.
@@ -90,7 +114,7 @@ def save(folder: Path, scores: Scores, content: Content, *, run: str, size: int)
     cells = sorted(scores.columns.items(), key=lambda pair: pair[1].offsets[0])
     tasks = dict.fromkeys(cell.task for cell, _ in cells)
     header = {
-        "format": _FORMAT, "run": run, "size": size, "sha256": content.upto(size),
+        "format": _FORMAT, "run": run, "size": size, "sha256": content.upto(size), "records": records,
         "tasks": [_pack_documents(f"task{i}", task, scores.documents[task], arrays) for i, task in enumerate(tasks)],
         "cells": [_pack_cell(f"cell{i}", *pair, arrays) for i, pair in enumerate(cells)],
     }  # fmt: skip
@@ -98,10 +122,10 @@ def save(folder: Path, scores: Scores, content: Content, *, run: str, size: int)
         np.savez(file, allow_pickle=False, header=_json(header), **arrays)
 
 
-def load(folder: Path, *, run: str) -> Saved | None:
-    """Read the file; None where it is missing, damaged or not of this journal. run: the run's digest."""
-    path, journal = folder / NAME, folder / "records.jsonl"
-    try:
+def find(folder: Path, *, run: str) -> Saved | None:
+    """Find the file of a run; None where it is missing, damaged or not of this journal. run: the run's digest."""
+    path = folder / NAME
+    with _unless_wrong(path):
         check_regular(path, StoreError)
         with zipfile.ZipFile(path) as archive:
             # Uncompressed, so no array is larger than the file.
@@ -109,18 +133,21 @@ def load(folder: Path, *, run: str) -> Saved | None:
                 raise ValueError("compressed")
         with np.load(path, allow_pickle=False) as arrays:
             header = _parsed(arrays["header"])
-            if (header["format"], header["run"]) != (_FORMAT, run):
-                raise ValueError("of another run, or another version's")
-            content = Content(journal)
-            if content.upto(header["size"]) != header["sha256"] or content.size != header["size"]:
-                raise ValueError("not made from records.jsonl as it is")
-            scores = _unpacked(header, arrays)
-    except FileNotFoundError:
-        return None
-    except (StoreError, *_WRONG) as error:
-        log.debug("%s is not used (%s)", path, error)
-        return None
-    return Saved(scores, content)
+        if (header["format"], header["run"]) != (_FORMAT, run):
+            raise ValueError("of another run, or another version's")
+        content = Content(folder / JOURNAL)
+        if content.upto(header["size"]) != header["sha256"] or content.size != header["size"]:
+            raise ValueError("not made from the journal as it is")
+        complete = content.size == (folder / JOURNAL).stat().st_size
+        return Saved(path, header, content, str(header["records"]) if complete else "")
+    return None
+
+
+def load(folder: Path, *, run: str) -> tuple[Scores, Saved] | None:
+    """Find the file of a run as `find` does, and read it."""
+    saved = find(folder, run=run)
+    scores = saved.scores() if saved else None
+    return (scores, saved) if saved and scores is not None else None
 
 
 def _unpacked(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Scores:

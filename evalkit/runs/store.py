@@ -96,6 +96,7 @@ class RunStore:
         self._journal = Journal(folder / "records.jsonl", run=self.run)
         self._content = Content(folder / "records.jsonl")
         self._saved = 0  # bytes of the journal whose scores are saved
+        self._digest = ""  # of these records, once the run has been finished
         if (folder / "manifest.json").exists():
             self._check_same()
         elif set(folder.iterdir()) - set(self._leftovers()):
@@ -145,7 +146,7 @@ class RunStore:
     def _recover(self) -> None:
         """Take the records of earlier starts: the scores that are saved, and the lines that came after them."""
         if saved := load(self.folder, run=self.run):
-            self.done, self._content = saved.scores, saved.content
+            self.done, (self._content, self._digest) = saved[0], (saved[1].content, saved[1].records)
         self._saved = self._content.size
         self._journal.recover(self._add, start=self._saved, lines=len(self.done))
 
@@ -156,13 +157,16 @@ class RunStore:
             raise ValueError(f"a second record of document {record.doc_id!r:.60} of {_named(record.cell)}")
         self.done.add(record, offset=offset)
 
-    def _save(self) -> None:
-        """Save the scores of all records beside them. What can be made from the journal again may be missing."""
+    def _save(self, *, records: str = "") -> None:
+        """Save the scores of all records beside them. What can be made from the journal again may be missing.
+
+        records: the digest of the records, if they are all there.
+        """
         if self._journal.size == self._saved:
             return
-        self._saved = self._journal.size
+        self._saved, self._digest = self._journal.size, records
         try:
-            save(self.folder, self.done, self._content, run=self.run, size=self._saved)
+            save(self.folder, self.done, self._content, run=self.run, size=self._saved, records=records)
         except StoreError as error:
             log.warning("%s; the run is complete without it", error)
 
@@ -171,12 +175,14 @@ class RunStore:
         self._journal.sync()
         rows = [{k: _plain(v) for k, v in asdict(result).items()} for result in results]
         body = {"settings": self.settings, "results": rows, **({"failed": self.failed} if self.failed else {})}
-        body["records"] = digest_of_records(self.folder)
+        if not self._digest or self._journal.size != self._saved:
+            self._digest, self._saved = digest_of_records(self.folder), 0
+        body["records"] = self._digest
         body["checksum"] = checksum(body)
         text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomic(self.folder / "results.json", text + "\n")
         self._write_manifest(timing)
-        self._save()
+        self._save(records=self._digest)
 
     def _leftovers(self) -> list[Path]:
         return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json", NAME)

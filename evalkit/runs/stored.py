@@ -22,7 +22,7 @@ from evalkit.errors import StoreError, cannot
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.runs.journal import open_lines, read_lines, unseal
 from evalkit.runs.scores import Scores
-from evalkit.runs.scores_file import load
+from evalkit.runs.scores_file import Saved, find
 from evalkit.runs.shapes import check, fits
 from evalkit.types import Cell, Prompt, Record, Response, Result
 
@@ -73,7 +73,7 @@ class StoredRun:
     """A run folder whose manifest and results are intact and belong together.
 
     settings: those behind its numbers, from results.json where that has a checksum. results: of a
-    finished run. failed: tasks that could not be run, and why.
+    finished run. failed: tasks that could not be run, and why. saved: the columns beside the journal, if finished.
     """
 
     folder: Path
@@ -83,6 +83,7 @@ class StoredRun:
     results: Sequence[Result] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     finished: bool = False
+    saved: Saved | None = field(default=None, repr=False)
 
     def check_whole(self, purpose: str) -> None:
         """Raise StoreError where documents were drawn for estimates: difficult ones more often, so they are no subset.
@@ -126,14 +127,15 @@ class StoredRun:
 
     def _saved(self) -> tuple[Scores, int]:
         """Return the scores that are saved beside the journal, and of how many of its bytes, which are as they were."""
-        saved = load(self.folder, run=run_digest(self.settings))
-        if not saved:
+        saved = self.saved if self.finished else find(self.folder, run=run_digest(self.settings))
+        scores = saved.scores() if saved else None
+        if saved is None or scores is None:
             return Scores(), 0
         planned = self._planned()
-        for cell in saved.scores.cells:
+        for cell in scores.cells:
             if problem := self._outside(cell, planned):
                 raise StoreError(f"{self._journal}: {problem}")
-        return saved.scores, saved.content.size
+        return scores, saved.content.size
 
     def _added(self, scores: Scores, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Check the records from the byte `start` on and add them to the scores of the others; yield as `scan` does."""
@@ -205,14 +207,19 @@ def open_run(folder: Path, *, unfinished: bool = False) -> StoredRun:
         log.warning("%s was edited: its settings are not those of results.json, which count", folder / "manifest.json")
     results = _parsed(path, raw)
     _check_results(path, results, settings)
-    if "records" in raw and (folder / "records.jsonl").exists() and raw["records"] != digest_of_records(folder):
+    saved = find(folder, run=run_digest(settings))
+    if (
+        "records" in raw
+        and (folder / "records.jsonl").exists()
+        and raw["records"] != ((saved and saved.records) or digest_of_records(folder))
+    ):
         raise StoreError(
             f"{folder / 'records.jsonl'} was changed: its records are not those that results.json was made from; "
             "start the same run again"
         )
     return StoredRun(
         folder=folder, settings=settings, results=results, failed=raw.get("failed", {}), finished=True,
-        training=training, timing=timing,
+        training=training, timing=timing, saved=saved,
     )  # fmt: skip
 
 

@@ -19,9 +19,9 @@ from evalkit.errors import StoreError
 from evalkit.harness.aggregate import aggregate
 from evalkit.runs import store
 from evalkit.runs.scores import Scores
-from evalkit.runs.scores_file import NAME, load
+from evalkit.runs.scores_file import NAME, find, load
 from evalkit.runs.store import Finished, RunStore, open_run, read_records
-from evalkit.runs.stored import run_digest
+from evalkit.runs.stored import digest_of_records, run_digest
 from evalkit.types import Cell, Prompt, Record, Response
 
 SETTINGS = {
@@ -98,14 +98,15 @@ def from_journal(folder):
 
 
 def test_they_say_what_the_journal_says(folder):
-    saved = load(folder, run=RUN)
-    assert saved and saved.content.size == (folder / "records.jsonl").stat().st_size
-    assert facts(saved.scores) == facts(from_journal(folder)) == facts(open_run(folder).scores())
+    scores, saved = load(folder, run=RUN)
+    assert saved.content.size == (folder / "records.jsonl").stat().st_size
+    assert saved.records == json.loads((folder / "results.json").read_text())["records"] == digest_of_records(folder)
+    assert facts(scores) == facts(from_journal(folder)) == facts(open_run(folder).scores())
     lines = (folder / "records.jsonl").read_bytes()
-    for cell, held in saved.scores.columns.items():
+    for cell, held in scores.columns.items():
         for number, offset in zip(held.documents, held.offsets, strict=True):
             raw = json.loads(lines[offset : lines.index(b"\n", offset)])
-            assert raw["doc_id"] == saved.scores.documents[cell.task].ids[number] and Cell(**raw["cell"]) == cell
+            assert raw["doc_id"] == scores.documents[cell.task].ids[number] and Cell(**raw["cell"]) == cell
     assert [r.key for r in open_run(folder).records()] == [r.key for r in read_records(folder)]
 
 
@@ -134,14 +135,14 @@ def test_only_the_lines_that_came_later_are_read(folder):
     (folder / "results.json").unlink()
     with RunStore(folder, SETTINGS) as run:
         run.append(more)
-    assert load(folder, run=RUN).content.size < (folder / "records.jsonl").stat().st_size
+    assert find(folder, run=RUN).content.size < (folder / "records.jsonl").stat().st_size
     with (folder / "records.jsonl").open("ab") as file:
         file.write(b'{"cell":{"task":"a"')  # torn
     assert len(open_run(folder, unfinished=True).scores()) == 98
     with RunStore(folder, SETTINGS) as run:
         assert {r.key for r in more} <= set(run.done) and len(run.done) == 98
         finish(run)
-    assert facts(load(folder, run=RUN).scores) == facts(from_journal(folder))
+    assert facts(load(folder, run=RUN)[0]) == facts(from_journal(folder))
 
 
 def test_a_second_record_of_a_document_that_is_saved(folder, caplog):
@@ -191,7 +192,7 @@ def test_no_flipped_bit_gives_other_scores(shared, data):
     flipped[place] ^= 1 << data.draw(st.integers(0, 7))
     (folder / NAME).write_bytes(flipped)
     saved = load(folder, run=RUN)
-    assert saved is None or facts(saved.scores) == right
+    assert saved is None or facts(saved[0]) == right
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +201,7 @@ def shared(tmp_path_factory):
     with RunStore(folder, SETTINGS) as run:
         run.append(records(6))
         finish(run)
-    return folder, (folder / NAME).read_bytes(), facts(load(folder, run=RUN).scores)
+    return folder, (folder / NAME).read_bytes(), facts(load(folder, run=RUN)[0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -218,7 +219,7 @@ def test_any_records_in_any_batches_survive(tmp_path_factory, drawn, data):
             left = left[size:]
         run._save()
         if chosen:
-            expected, stored = facts(Scores(chosen.values()))[0], facts(load(folder, run=RUN).scores)[0]
+            expected, stored = facts(Scores(chosen.values()))[0], facts(load(folder, run=RUN)[0])[0]
             assert expected == stored
 
 
@@ -236,7 +237,7 @@ def test_a_killed_run_goes_on_from_what_it_saved(folder, tmp_path, monkeypatch):
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGKILL)
     saved = load(killed, run=RUN)
-    assert saved and 0 < len(saved.scores) < 70
+    assert saved and 0 < len(saved[0]) < 70 and not saved[1].records
     with (killed / "records.jsonl").open("ab") as file:
         file.write(b"torn")
     with RunStore(killed, SETTINGS) as run:
