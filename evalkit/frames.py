@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from evalkit.runs.store import StoredRun
+
 
 class Results(Sequence[Result]):
     """Aggregates of one or several runs: a sequence of Result that shows itself as the table of `evalkit run`."""
@@ -171,6 +173,42 @@ class Audit(audit.Audit):
         return _printed(lambda console: page.show(self, console))
 
 
+class Records(Iterator[Record]):
+    """The records of a stored run, of all tasks or one, read as they are asked for."""
+
+    def __init__(self, folder: Path, *, task: str | None = None, shots: int | None = None):
+        self._folder, self._task, self._shots = folder, task, shots
+        self._records = self._each()
+
+    def __next__(self) -> Record:
+        return next(self._records)
+
+    def _each(self) -> Iterator[Record]:
+        for record in self._run().records():
+            if self._task in (None, record.cell.task) and self._shots in (None, record.cell.shots):
+                yield record
+
+    def _run(self) -> StoredRun:
+        from evalkit.runs.store import open_run
+
+        return open_run(self._folder, unfinished=True)
+
+    def to_pandas(self, *, columns: Sequence[str] = (), where: Sequence[str] = ()) -> pd.DataFrame:
+        """Return a row per record, with the columns of `evalkit records`, which without texts needs no journal.
+
+        columns: their names, or ["all"] with the texts. where: conditions, as "acc<50". Raises UsageError for a column
+        that there is not, StoreError as going through the records does.
+        """
+        from evalkit.report.records import Table
+
+        pd = require("pandas", "data frames")
+        of = {"task": self._task, "shots": self._shots}
+        clauses = [*where, *(f"{name}={value}" for name, value in of.items() if value is not None)]
+        table = Table(self._run(), where=clauses, columns=columns)
+        frames = [pd.DataFrame(batch) for batch in table.batches()]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(table.columns))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """A stored run of one model. failed: tasks that could not be scored, and why.
@@ -183,16 +221,12 @@ class Run:
     failed: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
 
-    def records(self, *, task: str | None = None, shots: int | None = None) -> Iterator[Record]:
-        """Yield what was asked and answered, one record per document, seed, control and wording.
+    def records(self, *, task: str | None = None, shots: int | None = None) -> Records:
+        """Return what was asked and answered, one record per document, seed, control and wording, to go through once.
 
-        Raises StoreError where the run's files are gone or damaged.
+        Raises StoreError, then, where the run's files are gone or damaged.
         """
-        from evalkit.runs.store import open_run
-
-        for record in open_run(self.folder, unfinished=True).records():
-            if task in (None, record.cell.task) and shots in (None, record.cell.shots):
-                yield record
+        return Records(self.folder, task=task, shots=shots)
 
     def scores(self) -> dict[str, float]:
         """Return the first metric of each task, on all its documents; with several shots, as "TASK K-shot"."""

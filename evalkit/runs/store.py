@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 standing: ContextVar[Mapping[str, Any]] = ContextVar("standing", default=MappingProxyType({}))
 # How many changed settings the refusal of a run folder names.
 _NAMED = 6
-# Scores are saved when the journal has grown by this share since the last time, and this many bytes.
+# Scores are saved when the journal is this much longer than the last time: a factor, and bytes.
 _GROWTH, _LEAST = 1.25, 64 << 20
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -254,13 +254,18 @@ def read_records(folder: Path) -> Iterator[Record]:
 
 def read_record(folder: Path, place: int) -> Record:
     """Read the one record that starts at this byte, as `StoredRun.scan` gave it."""
-    path = folder / "records.jsonl"
-    with open_lines(path) as file:
-        file.seek(place)
-        try:
-            return record_from_json(unseal(file.readline()))
-        except (TypeError, ValueError) as error:
-            raise StoreError(f"{path}: no record at byte {place} ({error}); was the file changed meanwhile?") from None
+    with open_lines(folder / "records.jsonl") as file:
+        return record_at(folder, file, place)
+
+
+def record_at(folder: Path, file: IO[bytes], place: int) -> Record:
+    """Read the record that starts at this byte of a run's open journal. Raises StoreError where there is none."""
+    file.seek(place)
+    try:
+        return record_from_json(unseal(file.readline()))
+    except (TypeError, ValueError) as error:
+        path = folder / "records.jsonl"
+        raise StoreError(f"{path}: no record at byte {place} ({error}); was the file changed meanwhile?") from None
 
 
 def record_from_json(raw: Mapping[str, Any]) -> Record:

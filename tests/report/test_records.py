@@ -1,0 +1,112 @@
+"""Records as tables: what they hold is what the journal says, whatever the format and the conditions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from evalkit.cli import main
+from evalkit.frames import Records
+from evalkit.runs.store import read_records
+from tests.comparison.made import Made, binary, write_run
+
+TASKS = {
+    "a": Made(scores={**binary("0110"), "=1+1": {"acc": (1.0,)}, "lost": None}),
+    "b": Made(scores={"x": [{"f1": (0.5,)}, {"f1": (1.0,)}]}, metrics=("f1",), seeds=(1, 2), clusters={"x": "story"}),
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_run(Path("run"), TASKS)
+
+
+def rows(capsys, *words):
+    capsys.readouterr()
+    assert main(["records", "run", "--to", "jsonl", *words]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_row_is_a_record(run, capsys):
+    table, records = rows(capsys, "--columns", "all"), list(read_records(run))
+    assert [(row["task"], row["seed"], row["doc_id"]) for row in table] == [
+        (r.cell.task, r.cell.seed, r.doc_id) for r in records
+    ]
+    for row, record in zip(table, records, strict=True):
+        scores = {name: 100 * statistics[0] for name, statistics in record.scores.items()}
+        assert {name: row[name] for name in ("acc", "f1") if row[name] is not None} == scores
+        assert (row["gold"], row["prediction"], row["error"]) == (record.gold, record.prediction, record.error)
+        assert row["contexts"] == list(record.prompt.contexts) and row["model"] == "m"
+        assert row["answers"] == [record.responses[0].text] and row["loglikelihoods"] == [-1.0]
+
+
+@pytest.mark.parametrize(
+    ("words", "documents"),
+    [
+        (["task=a"], ["doc-0", "doc-1", "doc-2", "doc-3", "=1+1", "lost"]),
+        (["task=a", "acc<50"], ["doc-0", "doc-3"]),
+        (["task=a", "acc>=100", "doc_id!=doc-1"], ["doc-2", "=1+1"]),
+        (["error!="], ["lost"]),
+        (["seed=2"], ["x"]),
+        (["cluster=story", "f1>50"], ["x"]),
+        (["task=b", "prediction=said *1*"], ["x"]),
+        (["truncated=true"], []),
+        (["doc_id==1+1"], ["=1+1"]),
+    ],
+)
+def test_conditions(run, capsys, words, documents):
+    chosen = rows(capsys, *(word for clause in words for word in ("--where", clause)))
+    assert [row["doc_id"] for row in chosen] == documents
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--where", "taks=a"], "unknown column in --where 'taks'; did you mean 'task'?"),
+        (["--where", "seed=one"], "expected a whole number, not 'one'"),
+        (["--where", "contexts=a"], "contexts is a list, which cannot be compared"),
+        (["--where", "truncated=maybe"], "expected true or false"),
+        (["--where", "task"], "expected KEY=VALUE"),
+        (["--columns", "doc_id,gpld"], "unknown column 'gpld'; did you mean 'gold'?"),
+        (["--to", "xls"], "unknown format 'xls'"),
+        (["--to", "parquet"], "give --out FILE"),
+    ],
+)
+def test_wrong_words(run, capsys, words, message):
+    assert main(["records", "run", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_every_format_holds_the_same(run, capsys):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    expected = rows(capsys, "--columns", "all")
+    for name in ("t.csv", "t.jsonl", "t.parquet"):
+        assert main(["records", "run", "--columns", "all", "--out", name]) == 0
+        assert f"8 records in {name}" in capsys.readouterr().out
+    assert [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()] == expected
+    assert parquet.read_table("t.parquet").to_pylist() == expected
+    cells = list(csv.DictReader(io.StringIO(Path("t.csv").read_text())))
+    assert [row["doc_id"] for row in cells] == [row["doc_id"].replace("=1+1", "'=1+1") for row in expected]
+    assert [row["acc"] for row in cells] == ["" if row["acc"] is None else str(row["acc"]) for row in expected]
+
+
+def test_without_texts_no_line_is_parsed(run, capsys, monkeypatch):
+    monkeypatch.setattr("evalkit.runs.stored.unseal", lambda *words: pytest.fail("a line was parsed"))
+    assert len(rows(capsys, "--where", "task=a")) == 6
+
+
+def test_a_data_frame_holds_the_same(run, capsys):
+    pytest.importorskip("pandas")
+    frame = Records(run, task="b").to_pandas(columns=["doc_id", "f1", "contexts"], where=["f1>50"])
+    assert frame.to_dict("records") == rows(
+        capsys, "--where", "task=b", "--where", "f1>50", "--columns", "doc_id,f1,contexts"
+    )
+    assert list(Records(run, task="none").to_pandas().columns)[:2] == ["model", "task"]
+    assert next(Records(run, task="b")).doc_id == "x" and len(list(Records(run))) == 8
