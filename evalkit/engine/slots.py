@@ -14,7 +14,8 @@ from evalkit.model.decoding import DecodingCache, Entry, bytes_per_position, rea
 from evalkit.model.gpt import GPT
 
 # Tokens of new prompts in one pass, or values of its widest activation, whichever allows more tokens: this limits the
-# memory that a pass needs in addition to the cache. Small networks are faster with more tokens in fewer passes.
+# memory that a pass needs in addition to the cache. Small networks are faster with more tokens in fewer passes. A
+# prompt of more than _PASS tokens is read in several.
 _PASS, _VALUES = 1024, 1 << 20
 # Slots: as many as this memory holds on a CPU (on a GPU a quarter of what is free), within bounds: with fewer, matrix
 # products are slow; more gain nothing.
@@ -112,13 +113,18 @@ class SlotReading:
             # The last token is always read, since the model predicts what follows it.
             start = min(common_prefix(self._before, prompt.tokens), len(prompt.tokens) - 1)
             reserved += prompt.rows
-            new += len(prompt.tokens) - start
-            if self._slots and (reserved > len(self._cache.lengths) or new > self._pass_tokens):
+            ahead = (len(prompt.tokens) - start - 1) // _PASS * _PASS
+            new += len(prompt.tokens) - start - ahead
+            crowded = reserved > len(self._cache.lengths) or new > self._pass_tokens or (ahead and entries)
+            if self._slots and crowded:
                 break
             place, slot = self._waiting.pop(), len(self._slots)
             self._sizes.pop()
             entered.append(place)
-            entries.append(Entry(slot=slot, start=start, tokens=prompt.tokens))
+            for stop in range(start + _PASS, start + ahead + 1, _PASS):
+                part = Entry(slot=slot, start=stop - _PASS, tokens=prompt.tokens[:stop])
+                read(self._model, self._cache, tokens=[], entries=[part])
+            entries.append(Entry(slot=slot, start=start + ahead, tokens=prompt.tokens))
             self._slots.append(slot)
             self._owners.append(place)
             self._holds[slot] = place

@@ -11,7 +11,7 @@ that enter, N tokens in a pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,9 @@ from torch.nn import functional as F
 
 from evalkit.model.gpt import GPT, Attention, Block
 from evalkit.model.rotary import rotation_at
+
+# Values of a mask that are held at once.
+_MASK = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,7 @@ class _Pass:
         self.lengths += [(entry.slot, len(entry.tokens) - cache.shared) for entry in entries]
         self._ends_C = torch.tensor(lengths, device=device, dtype=torch.long)
         self._hidden_J = [self._hidden(band) for band in (None, model.config.band)]
-        self._seen_J = [[self._mask(entry, band) for entry in entries] for band in (None, model.config.band)]
+        self._seen_J = [[_Seen(entry, band, device) for entry in entries] for band in (None, model.config.band)]
 
     def _hidden(self, band: int | None) -> Tensor:
         """Return which shared positions and positions of its slot a continuing sequence may not see (C, P + S)."""
@@ -127,17 +130,6 @@ class _Pass:
         now_C1 = shared + self._ends_C[:, None]
         hidden_CS = places_S > now_C1
         return hidden_CS if band is None else hidden_CS | (places_S <= now_C1 - band)
-
-    def _mask(self, entry: Entry, band: int | None) -> Tensor | None:
-        """Return what the new tokens of a prompt may see (T, its length); None if plain causal attention is enough."""
-        length = len(entry.tokens)
-        banded = band is not None and band < length
-        if not banded and entry.start == 0:
-            return None
-        places_S = torch.arange(length, device=self._ends_C.device)
-        now_T1 = places_S[entry.start :, None]
-        seen_TS = places_S <= now_T1
-        return seen_TS & (places_S > now_T1 - band) if banded and band is not None else seen_TS
 
     def attend(
         self, layer: int, q_NHK: Tensor, k_NGK: Tensor, v_NGK: Tensor, *, scale: float, only_last: bool
@@ -178,18 +170,51 @@ class _Pass:
         length = len(entry.tokens)
         prompt_JGSK = self._cache.prompt_LJGSK[layer, :, :, :length]
         prompt_JGSK[:, :, entry.start :] = new_JTGK.transpose(1, 2)
-        self._cache.slots_LJRGSK[layer, :, entry.slot, :, : length - shared] = prompt_JGSK[:, :, shared:]
-        seen_TS = self._seen_J[self._config.is_banded(layer)][i]
-        if seen_TS is not None:
-            seen_TS = seen_TS[-len(q_THK) :]
-        y_HTK = F.scaled_dot_product_attention(
-            q_THK.transpose(0, 1)[None],
-            prompt_JGSK[0][None],
-            prompt_JGSK[1][None],
-            attn_mask=seen_TS,
-            is_causal=seen_TS is None and len(q_THK) == length,
-            scale=scale,
-            enable_gqa=q_THK.shape[1] != prompt_JGSK.shape[1],
-        )[0]
-        y_THK: Tensor = y_HTK.transpose(0, 1)
-        return y_THK
+        self._cache.slots_LJRGSK[layer, :, entry.slot, :, : max(0, length - shared)] = prompt_JGSK[:, :, shared:]
+        parts, done = [], 0
+        for count, seen_TS in self._seen_J[self._config.is_banded(layer)][i].pieces(len(q_THK)):
+            keys = length if seen_TS is None else seen_TS.shape[1]
+            y_HTK = F.scaled_dot_product_attention(
+                q_THK[done : done + count].transpose(0, 1)[None],
+                prompt_JGSK[0, :, :keys][None],
+                prompt_JGSK[1, :, :keys][None],
+                attn_mask=seen_TS,
+                is_causal=seen_TS is None and count == length,
+                scale=scale,
+                enable_gqa=q_THK.shape[1] != prompt_JGSK.shape[1],
+            )[0]
+            parts.append(y_HTK.transpose(0, 1))
+            done += count
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+class _Seen:
+    """What the new tokens of a prompt may see: all tokens up to themselves, in banded layers the last `band` of these.
+
+    A small mask is made once for all layers, a large one piece by piece when it is needed.
+    """
+
+    def __init__(self, entry: Entry, band: int | None, device: torch.device):
+        self._length, self._device = len(entry.tokens), device
+        self._band = band if band is not None and band < self._length else None
+        self._plain = self._band is None and entry.start == 0
+        small = not self._plain and (self._length - entry.start) * self._length <= _MASK
+        self._mask_TS = self._mask(entry.start, self._length) if small else None
+
+    def pieces(self, count: int) -> Iterator[tuple[int, Tensor | None]]:
+        """Yield, for the last `count` tokens, how many are next and what they see (T, S); None: causal attention."""
+        if self._plain:
+            yield count, None
+        elif self._mask_TS is not None:
+            yield count, self._mask_TS[-count:]
+        else:
+            size = max(1, _MASK // self._length)
+            for start in range(self._length - count, self._length, size):
+                stop = min(start + size, self._length)
+                yield stop - start, self._mask(start, stop)
+
+    def _mask(self, start: int, stop: int) -> Tensor:
+        places_S = torch.arange(stop, device=self._device)
+        now_T1 = places_S[start:, None]
+        seen_TS = places_S <= now_T1
+        return seen_TS if self._band is None else seen_TS & (places_S > now_T1 - self._band)

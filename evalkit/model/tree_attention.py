@@ -5,7 +5,8 @@ if k <= q < ends[k], one past the last descendant of k; in a banded layer, also 
 differ by less than the band.
 
 On a CPU, rows of tokens of similar size, whose scores fit into the cache, are multiplied by plain batched products. The
-trunk, tokens that all rows see, is never copied: the queries of all rows are multiplied with it at once.
+trunk, tokens that all rows see, is never copied: the queries of all rows are multiplied with it at once. Rows that are
+too long for that are attended to one by one, see model/long_rows.py.
 CUDA uses torch's flex attention, which compiles the same condition into a flash kernel that skips blocks without any
 visible pair.
 
@@ -25,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evalkit.model.config import GPTConfig
+from evalkit.model.long_rows import LONG, LongBlock, long_blocks
 
 # Queries multiplied at once, with the keys up to that of the last query: they do not see later ones.
 _BLOCK = 128
@@ -95,15 +97,30 @@ class RowAttention:
     def __init__(self, tree: Tree, config: GPTConfig):
         self._tree, self._band = tree, config.band
         self._heads = config.n_head
-        self._groups = [(rows, 0) for rows in tree.trunk_rows] + [(rows, tree.trunk) for rows in tree.rows]
-        self._blocks = [block for rows, trunk in self._groups for block in self._split(*rows, trunk=trunk)]
+        groups = [(rows, 0) for rows in tree.trunk_rows] + [(rows, tree.trunk) for rows in tree.rows]
+        self._groups = [(rows, trunk) for rows, trunk in groups if rows[1].shape[1] < LONG]
+        # A long row: its queries and its keys, those of the trunk among them, without padding.
+        self._long = [
+            (queries[queries >= 0], torch.cat([torch.arange(trunk), keys[keys >= 0]]))
+            for rows, trunk in groups
+            if rows[1].shape[1] >= LONG
+            for queries, keys in zip(*rows, strict=True)
+        ]
+        self._blocks: list[_Block | LongBlock] = []
+        for rows, trunk in self._groups:
+            self._blocks += self._split(*rows, trunk=trunk)
+        for queries, keys in self._long:
+            self._blocks += self._alone(queries, keys)
         self._back_N = _places(self._blocks)
 
-    def _chosen(self, only: Tensor) -> list[_Block]:
+    def _chosen(self, only: Tensor) -> list[_Block | LongBlock]:
         """Return blocks of some queries, all keys of their rows among them. only: the queries' rows in q."""
         is_chosen_S = torch.zeros(len(self._tree.ends), dtype=torch.bool)
         is_chosen_S[only + self._tree.held] = True
-        blocks: list[_Block] = []
+        blocks: list[_Block | LongBlock] = []
+        for queries_T, keys_C in self._long:
+            if is_chosen_S[queries_T].any():
+                blocks += self._alone(queries_T[is_chosen_S[queries_T]], keys_C)
         for (queries_RT, keys_RC), trunk in self._groups:
             chosen_RT = is_chosen_S[queries_RT] & (queries_RT >= 0)
             counts_R = chosen_RT.sum(1)
@@ -128,6 +145,10 @@ class RowAttention:
             dense, banded = self._masks(queries, keys)
             trunk_band = self._masks(queries, torch.arange(trunk)[None])[1] if trunk and self._band else None
             yield _Block(queries, keys, trunk, dense, banded, trunk_band)
+
+    def _alone(self, queries_T: Tensor, keys_C: Tensor) -> Iterator[LongBlock]:
+        """Yield blocks of queries of a long row."""
+        yield from long_blocks(queries_T, keys_C, ends=self._tree.ends, places=self._tree.places, band=self._band)
 
     def _masks(self, queries_RT: Tensor, keys_RC: Tensor) -> tuple[Tensor, Tensor]:
         """Return the masks added to scores in dense and in banded layers; identical if the model has no band."""
@@ -155,8 +176,12 @@ class RowAttention:
             return done.index_select(0, _places(blocks))
         return done.index_select(0, self._back_N if only is None else self._back_N[only])
 
-    def _attended(self, block: _Block, layer: _Layer) -> Tensor:
+    def _attended(self, block: _Block | LongBlock, layer: _Layer) -> Tensor:
         """Return a block's rows joined (R * T, H * K). Scores and softmax are fp32, products in the model's dtype."""
+        if isinstance(block, LongBlock):
+            return block.attended(
+                layer.q, layer.k, layer.v, held=self._tree.held, banded=layer.banded, scale=layer.scale
+            )
         (R, T), C, P, G = block.queries.shape, block.keys.shape[1], block.trunk, layer.k.shape[1]
         held = self._tree.held  # padded queries and keys point to arbitrary tokens, whose results are not used
         q = layer.q.index_select(0, (block.queries.flatten() - held).clamp_(min=0))
@@ -182,7 +207,7 @@ class RowAttention:
         return y.view(G, R, M, T, -1).permute(1, 3, 0, 2, 4).reshape(R * T, -1)
 
 
-def _places(blocks: Sequence[_Block]) -> Tensor:
+def _places(blocks: Sequence[_Block | LongBlock]) -> Tensor:
     """Return where the queries of blocks are among their rows, joined, in the order of the queries' numbers."""
     queries = torch.cat([block.queries.flatten() for block in blocks])
     return queries.argsort(stable=True)[int((queries < 0).sum()) :]
