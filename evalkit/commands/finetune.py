@@ -85,7 +85,7 @@ def _add_hyperparameters(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fine-tune, or score a stored model again; print the table. Return 1 if too many items failed."""
-    from evalkit.engine.open import check_device
+    from evalkit.engine.compute import check_device
     from evalkit.model.precision import training_dtype
     from evalkit.report import run_table
     from evalkit.report.terminal import runs as run_terminal

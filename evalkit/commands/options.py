@@ -208,7 +208,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         type=dtype,
         help="fp32, bf16 or fp16, of weights and matrix products (default: bf16 for models of at least GPT-1's size "
-        "where the hardware multiplies it faster, otherwise fp32; models that transformers runs: fp32)",
+        "where the hardware multiplies it faster, otherwise fp32; models that transformers runs: fp32); int8: products "
+        "of 8 bits, on processors that have them, which change scores a little (docs/models.md)",
     )
     computing.add_argument(
         "--batch-tokens",

@@ -108,7 +108,7 @@ def _shape(arguments: argparse.Namespace, size: str, *, vocab_size: int) -> GPTC
 
 def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
     """Raise UsageError for wrong options before anything is read or computed."""
-    from evalkit.engine.open import check_device
+    from evalkit.engine.compute import check_device
     from evalkit.model.config import Architecture
     from evalkit.train.compiled import Compile
     from evalkit.train.log import check_tensorboard

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate checkpoints as they come; return 1 if the gate failed, or something could not be evaluated."""
     from evalkit import api
     from evalkit.curves.watching import Watch, follow
-    from evalkit.engine.open import check_options
+    from evalkit.engine.compute import check_options
     from evalkit.engine.placing import placing
     from evalkit.model import resolve
 

@@ -7,13 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, unknown
+from evalkit.model.precision import DTYPES, INT8, check_int8
 
 
 def check_threads(threads: int | None) -> None:
     """Raise UsageError for a number of threads below 1."""
     if threads is not None and threads < 1:
         raise UsageError(f"--threads must be at least 1, not {threads}")
+
+
+def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -> None:
+    """Raise UsageError for options that are not allowed, or a device that this machine lacks."""
+    allowed = (*DTYPES, INT8)
+    if dtype is not None and dtype not in allowed:
+        raise unknown("dtype", dtype, allowed)
+    if batch_tokens is not None and batch_tokens < 1:
+        raise UsageError(f"--batch-tokens must be at least 1, not {batch_tokens}")
+    check_device(device)
+    if dtype == INT8:
+        check_int8(device)
+
+
+def check_device(device: str) -> None:
+    """Raise UsageError for a device that this machine lacks; for "cpu" torch is not imported."""
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise unknown("device", device, ("cpu", "cuda"))
+    if kind == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
 
 
 def compute(device: str, threads: int) -> Mapping[str, str]:

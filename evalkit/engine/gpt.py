@@ -56,7 +56,7 @@ class GPTEngine(BatchedEngine):
 
     def signature(self) -> Mapping[str, str]:
         """Return name, content hash, dtype, parameters and the rolling stride."""
-        dtype = str(self.model.tokens.weight.dtype).removeprefix("torch.")
+        dtype = self.model.products or str(self.model.tokens.weight.dtype).removeprefix("torch.")
         return signature(
             self.model.config, name=self._name, content_hash=self._hash, dtype=dtype, stride=self._stride,
             every_window=self._every_window,

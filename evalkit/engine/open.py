@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
 from evalkit.engine.calls import Description, Here, Placing, description
-from evalkit.errors import UsageError, unknown
-from evalkit.model.precision import DTYPES, default_dtype, short_dtype
+from evalkit.engine.compute import check_options
+from evalkit.errors import UsageError
+from evalkit.model.precision import DTYPES, INT8, default_dtype, short_dtype
 from evalkit.plugins import Registry
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def open_model(
     trained that way, the token with which every text began (begin). It is evaluated with its current weights, in its
     own dtype and on its own device, and is left as it was.
 
-    name: the model's name in results (default: the source's name). dtype: fp32, bf16 or fp16, also by torch's names
-    (default: bf16 if the hardware multiplies it faster and the model is large enough, else fp32). device: cpu or cuda.
+    name: the model's name in results (default: the source's name). dtype: fp32, bf16 or fp16, also by torch's names, or
+    int8, whose scores are a little different and which some processors multiply fastest (default: bf16 if the hardware
+    multiplies it faster and the model is large enough, else fp32). device: cpu or cuda.
     batch_tokens: tokens in a batch, which affects speed and memory, never a score. every_window: whether the token that
     begins a document is repeated before each window of a document longer than the context, not only before the first.
     gpus: over how many the layers of a model that transformers runs are split, in each worker or in this process.
@@ -266,7 +268,7 @@ def _described_by_files(checkpoint: Checkpoint, label: str, dtype: str, every_wi
 
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
     identity = signature(
-        config, name=label, content_hash=checkpoint.content_hash, dtype=DTYPES[dtype], stride=config.context,
+        config, name=label, content_hash=checkpoint.content_hash, dtype=DTYPES.get(dtype, dtype), stride=config.context,
         every_window=every_window,
     )  # fmt: skip
     length = config.context - (tokenizer.begin is not None)
@@ -341,9 +343,12 @@ def load_engine(
     from evalkit.engine.gpt import GPTEngine
     from evalkit.model import onednn, weights
 
-    torch_dtype = getattr(torch, DTYPES[dtype or _default_dtype(checkpoint, device)])
+    chosen = dtype or _default_dtype(checkpoint, device)
+    torch_dtype = torch.float32 if chosen == INT8 else getattr(torch, DTYPES[chosen])
     label = label or _label(name, path)
     if checkpoint is None:
+        if chosen == INT8:
+            raise UsageError(f"{name}: transformers runs this model; --dtype int8 is for those of evalkit's own engine")
         if reason:
             log.info("%s; transformers runs it", reason)
         return hf.load(
@@ -352,32 +357,10 @@ def load_engine(
         )  # fmt: skip
     model, own = weights.build(checkpoint, dtype=torch_dtype, device=device)
     return GPTEngine(
-        onednn.packed(model) if onednn.suits(model) else model, own, name=label,
+        onednn.packed(model, int8=chosen == INT8) if chosen == INT8 or onednn.suits(model) else model, own, name=label,
         content_hash=checkpoint.content_hash, ends=checkpoint.ends, batch_tokens=batch_tokens,
         every_window=every_window,
     )  # fmt: skip
-
-
-def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -> None:
-    """Raise UsageError for options that are not allowed, or a device that this machine lacks."""
-    if dtype is not None and dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
-    if batch_tokens is not None and batch_tokens < 1:
-        raise UsageError(f"--batch-tokens must be at least 1, not {batch_tokens}")
-    check_device(device)
-
-
-def check_device(device: str) -> None:
-    """Raise UsageError for a device that this machine lacks; for "cpu" torch is not imported."""
-    kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise unknown("device", device, ("cpu", "cuda"))
-    if kind == "cpu":
-        return
-    import torch
-
-    if not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: this machine has no CUDA device (allowed here: cpu)")
 
 
 def _default_dtype(checkpoint: Checkpoint | None, device: str) -> str:

@@ -202,6 +202,8 @@ class GPT(nn.Module):
         last = nn.Identity() if config.norm == "post" else norm_of(config, config.d_model)
         self.norm: nn.Module = last
         self.output = nn.Linear(config.d_model, config.vocab_size, bias=False) if config.untied else None
+        # The number format of the blocks' products, where it is not that of the weights.
+        self.products: str | None = None
 
     @property
     def output_matrix(self) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evalkit.model.gpt import GPT, Linear
+from evalkit.model.int8 import Int8Linear
 from evalkit.model.weights import without_weights
 
 # The number of rows for which matrices are laid out: a pass of an evaluation has several hundred.
@@ -43,9 +44,12 @@ def _multiplies(weight: Tensor) -> bool:
     )
 
 
-def packed(model: GPT) -> GPT:
-    """Return the same network for inference; `model` is taken apart, so that no weight is held twice."""
-    return _PackedGPT(model).eval()
+def packed(model: GPT, *, int8: bool = False) -> GPT:
+    """Return the same network for inference; `model` is taken apart, so that no weight is held twice.
+
+    int8: with matrices of 8 bits in its blocks (see model/int8.py), so no longer quite the same.
+    """
+    return _PackedGPT(model, Int8Linear if int8 else _PackedLinear).eval()
 
 
 def replace_products(module: nn.Module) -> None:
@@ -62,16 +66,17 @@ class _Linear(nn.Linear):
 
 
 class _PackedGPT(GPT):
-    def __init__(self, model: GPT):
+    def __init__(self, model: GPT, kind: type[Int8Linear | _PackedLinear]):
         with without_weights():  # all of them are replaced
             super().__init__(model.config)
         for name, child in model.named_children():
             setattr(self, name, child)
         model.blocks = nn.ModuleList()
+        self.products = kind.products or self.products
         for part in self.blocks.modules():
             for name, child in list(part.named_children()):
                 if isinstance(child, Linear):
-                    setattr(part, name, _PackedLinear(child))
+                    setattr(part, name, kind(child))
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states (..., D) into logits (..., V)."""
@@ -83,6 +88,8 @@ class _PackedGPT(GPT):
 
 class _PackedLinear(Linear):
     """A Linear for inference."""
+
+    products = None  # in the model's own dtype
 
     def __init__(self, linear: Linear):
         with without_weights():

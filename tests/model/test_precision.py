@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from evalkit.engine.open import check_options, open_model
+from evalkit.engine.compute import check_options
+from evalkit.engine.open import open_model
 from evalkit.errors import UsageError
 from evalkit.model import precision, resolve
 from evalkit.model.config import GPT1, GPT2, LADDER
@@ -57,3 +58,14 @@ def test_what_the_user_says_stands():
         assert open_model(name, dtype=asked).engine(None).signature()["dtype"] == dtype
     with pytest.raises(UsageError, match="unknown dtype 'fp8'"):
         check_options(dtype="fp8", device="cpu", batch_tokens=None)
+
+
+def test_int8_is_refused_where_it_is_not_computed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(UsageError, match="int8 computes on processors; with --device cuda:0 use bf16"):
+        check_options(dtype="int8", device="cuda:0", batch_tokens=None)
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: "flags : fpu avx2 avx512_bf16\n")
+    with pytest.raises(UsageError, match="this processor has no such products"):
+        check_options(dtype="int8", device="cpu", batch_tokens=None)
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: "flags : fpu avx_vnni\n")
+    check_options(dtype="int8", device="cpu", batch_tokens=None)
