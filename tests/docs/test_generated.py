@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import evalkit
-from docs.generate import commands, markdown, models, outside, papers, python_api, tasks
+from docs.generate import commands, markdown, models, navigation, outside, papers, python_api, tasks
 from docs.generate.pages import pages
 from evalkit import cli
 from evalkit.harness import catalog
@@ -93,6 +93,17 @@ def test_plain_text_is_escaped(text: str, expected: str) -> None:
 
 def test_a_block_holds_any_text() -> None:
     assert markdown.fence("a\n````b", "text") == "`````text\na\n````b\n`````\n"
+
+
+def test_a_folder_in_the_navigation_stands_for_its_pages() -> None:
+    uris = ["r/index.md", "r/a.md", "r/inner/b.md"]
+    entries = [{"Home": "index.md"}, {"All": "r/*"}, {"Some": ["x.md", "r/*", {"Inner": "r/inner/*"}]}]
+    assert navigation.expanded(entries, uris) == [
+        {"Home": "index.md"},
+        {"All": ["r/index.md", "r/a.md"]},
+        {"Some": ["x.md", "r/index.md", "r/a.md", {"Inner": ["r/inner/b.md"]}]},
+    ]
+    assert list(navigation.listed(entries)) == ["index.md", "r/*", "x.md", "r/*", "r/inner/*"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import yaml
 from lxml import html
 from markdown_it import MarkdownIt
 
+from docs.generate.navigation import listed
 from tests import browsing
 from tests.docs.blocks import PAGES, REPOSITORY
 
@@ -29,15 +30,6 @@ class Loader(yaml.SafeLoader):
 
 Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: suffix)
 NAVIGATION = yaml.load((REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"), Loader)["nav"]
-
-
-def listed(entries: object) -> Iterator[str]:
-    """Yield each page of a navigation."""
-    if isinstance(entries, str):
-        yield entries
-    else:
-        for entry in entries.values() if isinstance(entries, dict) else entries:
-            yield from listed(entry)
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
