@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections import deque
@@ -247,6 +248,11 @@ def _text(note: Note) -> str:
     return note if isinstance(note, str) else note()
 
 
+def _can_redraw() -> bool:
+    """Whether standard error is a terminal whose lines can be written again."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
 def _in_notebook() -> bool:
     """Whether this code runs in a notebook's kernel, which can display things."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
@@ -288,7 +294,7 @@ def progress(label: str, *, total: int, unit: str, start: int = 0) -> Iterator[P
     """Show progress on standard error while the block runs."""
     bar: _Bar | _Lines | _Nothing = _Nothing()
     if not _silent.get():
-        kind = _Cell if _in_notebook() else _Bar if sys.stderr.isatty() else _Lines
+        kind = _Cell if _in_notebook() else _Bar if _can_redraw() else _Lines
         bar = kind(label, total, unit, start)
     token = _shown.set(bar)
     try:

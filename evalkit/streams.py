@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+# Our own characters, for terminals that have only ASCII.
+_ASCII = str.maketrans({"±": "+/-", "×": "x", "→": "->", "…": "...", "–": "-", "’": "'", "“": '"', "”": '"'})
+
+
 class Lasting:
     """A text stream that discards its output once it can no longer be written (head, a closed terminal, a full disk).
 
@@ -56,7 +60,8 @@ class Lasting:
         try:
             act()
         except UnicodeEncodeError as error:  # a terminal that lacks these characters
-            escaped = error.object.encode(self._inner.encoding, "backslashreplace").decode(self._inner.encoding)
+            text = error.object.translate(_ASCII)
+            escaped = text.encode(self._inner.encoding, "backslashreplace").decode(self._inner.encoding)
             self._inner.write(escaped)
         except (OSError, ValueError) as error:  # ValueError: closed by someone
             self._faults.append(error if isinstance(error, OSError) else OSError(errno.EBADF, str(error)))
@@ -98,7 +103,10 @@ def lasting() -> Iterator[Lasting]:
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """Return a console on standard output or error that prints texts without their control characters."""
+    """Return a console on standard output or error that prints texts without their control characters.
+
+    With NO_COLOR in the environment (no-color.org) it has no styles, bold ones included.
+    """
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -110,4 +118,5 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
                 yield segment if segment.control else Segment(terminal(segment.text, mark=""), segment.style)
 
     stream = sys.stderr if stderr else sys.stdout
-    return Safe(file=getattr(stream, "styled", stream), width=width)
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Safe(file=getattr(stream, "styled", stream), width=width, color_system=None if plain else "auto")

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "evalkit"
 # From the ground up: a room may import those of the layers before its own, and of its own layer itself alone.
 LAYERS = [
     {"errors", "sinks", "interrupts", "machine"},
-    {"types", "costs", "extras", "files", "plugins", "streams", "sandbox"},
+    {"types", "costs", "extras", "files", "plugins", "streams", "sandbox", "tables"},
     {"log", "progress", "papers", "world", "tokenizer", "text"},
     {"metrics", "model", "data"},
     {"stats", "runs", "engine"},

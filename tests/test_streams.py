@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from evalkit import streams
+from evalkit import progress, streams
 from tests.comparison.made import Made, binary, write_run
 
 EVALKIT = f"{sys.executable} -m evalkit.cli"
@@ -72,3 +75,51 @@ def test_tables_and_bars_show_names_without_their_sequences(capsys: pytest.Captu
         print("c\x9bd")
     said = capsys.readouterr().out
     assert "[31mname" in said and "a]0;tb" in said and "c�d" in said and "\x1b" not in said
+
+
+def in_terminal(words: list[str], environment: dict[str, str], folder: Path) -> str:
+    """Return what a command prints on a terminal of 80 columns, standard error included."""
+    pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
+    outer, inner = pty.openpty()
+    surroundings = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    surroundings |= {"COLUMNS": "80", "TERM": "xterm-256color", **environment}
+    program = [sys.executable, "-m", "evalkit.cli", *words]
+    with subprocess.Popen(program, stdout=inner, stderr=inner, stdin=inner, cwd=folder, env=surroundings) as child:
+        os.close(inner)
+        out = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while block := os.read(outer, 65536):
+                out += block
+    os.close(outer)
+    assert child.returncode == 0, out
+    return out.decode()
+
+
+@pytest.mark.parametrize(
+    ("environment", "styled"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False)],
+)
+def test_styles_are_for_terminals_that_want_them(runs: Path, environment: dict[str, str], styled: bool) -> None:
+    shown = in_terminal(["compare", "good", "good", "--resamples", "100"], environment, runs)
+    assert ("\x1b[" in shown) == styled and "no regression found" in shown
+
+
+@pytest.mark.parametrize(("variable", "styled"), [("A=1", False), ("FORCE_COLOR=1", True), ("LANG=C", False)])
+def test_a_pipe_has_no_styles_unless_they_are_forced(runs: Path, variable: str, styled: bool) -> None:
+    done = shell(f"unset NO_COLOR; {variable} {EVALKIT} compare good good --resamples 100 | cat", runs)
+    assert ("\x1b[" in done.stdout) == styled
+
+
+def test_a_dumb_terminal_gets_lines_instead_of_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for term, kind in (("xterm", progress._Bar), ("dumb", progress._Lines)):
+        monkeypatch.setenv("TERM", term)
+        with progress.progress("evaluate", total=1, unit="items") as bar:
+            assert isinstance(bar, kind)
+
+
+def test_our_own_characters_have_a_form_in_ascii() -> None:
+    inner = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    streams.Lasting(inner).write("33.6 ± 0.2, 4 × 2 → “8”, père")
+    inner.flush()
+    assert inner.buffer.getvalue() == b'33.6 +/- 0.2, 4 x 2 -> "8", p\\xe8re'  # type: ignore[attr-defined]

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from evalkit import sinks
+from evalkit import sinks, tables
 from evalkit.audits import figure, texts
 from evalkit.audits.audit import Audit, Items
 from evalkit.audits.findings import Finding
@@ -47,12 +46,8 @@ def show(audit: Audit, console: Console) -> None:
 
 
 def _print(console: Console, columns: Mapping[str, Callable[[Any], str]], rows: Sequence[Any]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("task", "metric") else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(row)) for cell in columns.values()))
-    console.print(table)
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    tables.show(tables.table(columns, cells, gap=1), console)
 
 
 def write(audit: Audit, out: Path, *, title: str, command: str) -> list[Path]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.commands import options
 from evalkit.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     metric = arguments.metric or tasks[arguments.task]["metrics"][0]
     records, shots = _records(run, arguments.task, arguments.shots)
     calibrated = calibration.calibrate(calibration.answers(records, metric))
-    print(f"{arguments.task}, {shots} shots, {metric}\n\n{calibration.markdown(calibrated)}", end="")
+    options.show_page(f"{arguments.task}, {shots} shots, {metric}\n\n{calibration.markdown(calibrated)}")
 
 
 def _records(run: StoredRun, task: str, shots: int | None) -> tuple[list[Record], int]:

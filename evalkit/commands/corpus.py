@@ -132,13 +132,6 @@ def _stats(arguments: argparse.Namespace) -> None:
 
 def _show(folder: Path) -> None:
     """Print the statistics page, on a terminal as formatted by rich."""
-    from rich.markdown import Markdown
-
     from evalkit.corpus.page import page_of
 
-    console = options.console()
-    text = page_of(folder)
-    if console.is_terminal:
-        console.print(Markdown(text))
-    else:
-        print(text, end="")
+    options.show_page(page_of(folder))

@@ -27,22 +27,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table of models, or one model's records."""
+    from rich.text import Text
+
+    from evalkit import tables
     from evalkit.model import resolve
     from evalkit.report.terminal import models
     from evalkit.train.presets import MODERN, PRESETS
 
+    console = options.console()
     if arguments.name is None:
-        console = options.console()
-        console.print(models.table(verbose=arguments.verbose))
+        tables.show(models.table(verbose=arguments.verbose), console)
         console.print("\nFolders of these families are run by evalkit's own network (docs/models.md):\n")
-        console.print(models.family_table())
+        tables.show(models.family_table(), console)
         return
     if arguments.name in PRESETS:
-        print(f"evalkit train --size {arguments.name}: {PRESETS[arguments.name].text()}")
+        console.print(Text(f"evalkit train --size {arguments.name}: {PRESETS[arguments.name].text()}"))
     if arguments.name in MODERN:
-        print(f"evalkit train --size {arguments.name} --arch modern: {MODERN[arguments.name].text()}")
+        console.print(Text(f"evalkit train --size {arguments.name} --arch modern: {MODERN[arguments.name].text()}"))
     path = resolve.path_of(arguments.name)
-    options.console().print(models.summary(path, vocabulary=options.vocabulary(arguments.tokenizer)))
+    console.print(models.summary(path, vocabulary=options.vocabulary(arguments.tokenizer)))
     for name in ("config.json", "training.json"):
         if (path / name).is_file():
             print(f"{path / name}\n{(path / name).read_text(encoding='utf-8').rstrip()}")

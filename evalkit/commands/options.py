@@ -330,3 +330,14 @@ def console() -> Console:
     from evalkit import streams
 
     return streams.console(width=None if sys.stdout.isatty() else 400)
+
+
+def show_page(text: str) -> None:
+    """Print Markdown, on a terminal as formatted by rich."""
+    from rich.markdown import Markdown
+
+    screen = console()
+    if screen.is_terminal:
+        screen.print(Markdown(text))
+    else:
+        print(text, end="")

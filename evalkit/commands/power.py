@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from evalkit.commands import options
 from evalkit.errors import UsageError
 from evalkit.runs.remote import place
 
@@ -38,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the plan and its assumptions."""
+    from rich.text import Text
+
     effect = _points(arguments.effect)
     if not 0 < arguments.alpha < 1 or not 0 < arguments.power < 1 or arguments.tests < 1:
         raise UsageError("--alpha and --power must be between 0 and 1, --tests at least 1")
@@ -47,9 +50,13 @@ def run(arguments: argparse.Namespace) -> None:
     plan = _from_runs(arguments, effect, alpha) if arguments.run else _from_rate(arguments, effect, alpha)
     shared = f", shared by {arguments.tests} tests" if arguments.tests > 1 else ""
     need = f"{plan.documents:,.0f} documents" if math.isfinite(plan.documents) else "no number of documents is enough"
-    print(f"{arguments.task} {plan.metric}: {need} to find a change of {plan.effect:g} points")
-    print(f"  with probability {arguments.power:g} at a two-sided alpha of {arguments.alpha:g}{shared} ({plan.method})")
-    print(f"  assuming {plan.assumption}")
+    console = options.console()
+    for text in (
+        f"{arguments.task} {plan.metric}: {need} to find a change of {plan.effect:g} points",
+        f"  with probability {arguments.power:g} at a two-sided alpha of {arguments.alpha:g}{shared} ({plan.method})",
+        f"  assuming {plan.assumption}",
+    ):
+        console.print(Text(text))
 
 
 def _points(text: str) -> float:

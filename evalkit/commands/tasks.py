@@ -96,6 +96,7 @@ def _tokenizer(model: str | None) -> tuple[str, Tokenizer | None]:
 def _list(tasks: Sequence[Task], arguments: argparse.Namespace) -> None:
     from rich.text import Text
 
+    from evalkit import tables
     from evalkit.harness import catalog
     from evalkit.report.terminal import tasks as listing
 
@@ -106,7 +107,7 @@ def _list(tasks: Sequence[Task], arguments: argparse.Namespace) -> None:
     if arguments.verbose:
         listing.show_details(entries, console)
     else:
-        console.print(listing.table(entries))
+        tables.show(listing.table(entries), console)
         for entry in entries:
             if entry.error:
                 console.print(Text(f"{entry.task.name}: {entry.error}", style="red"))

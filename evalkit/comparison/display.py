@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evalkit import tables
 from evalkit.comparison import formatting
 from evalkit.comparison.comparison import Comparison, Finding
 
 _STYLES = {"worse": "bold red", "better": "green", "undecided": "yellow", "same": "dim"}
-# Characters that a verdict takes at least in a table, and those between columns.
-_VERDICT, _GAP = 30, 2
+# Characters that a verdict takes at least in a table.
+_VERDICT = 30
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -36,16 +36,14 @@ def show(comparison: Comparison, console: Console) -> None:
 def _table(comparison: Comparison, console: Console) -> Table | Text:
     """Return the findings that gate as a table, or, where the terminal is too narrow for it, one below the other."""
     header, rows = formatting.table(comparison.gating)
-    widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
-    if sum(widths[:-1]) + _GAP * len(widths[:-1]) + min(_VERDICT, widths[-1]) > console.width:
-        return Text("\n").join(map(_block, comparison.gating))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header[:-1]:
-        table.add_column(name, justify="left" if name in ("task", "metric") else "right", no_wrap=True)
-    table.add_column(header[-1])
-    for finding, (*cells, verdict) in zip(comparison.gating, rows, strict=True):
-        table.add_row(*map(Text, cells), Text(verdict, style=_STYLES[finding.verdict]))
-    return table
+    styled: list[list[str | Text]] = [
+        [*cells, Text(verdict, style=_STYLES[finding.verdict])]
+        for finding, (*cells, verdict) in zip(comparison.gating, rows, strict=True)
+    ]
+    table = tables.table(header, styled, left=("task", "metric", header[-1]))
+    last, longest = table.columns[-1], max(map(len, (header[-1], *(verdict for *_, verdict in rows))))
+    last.no_wrap, last.min_width = False, min(_VERDICT, longest)
+    return table if tables.fits(table, console) else Text("\n").join(map(_block, comparison.gating))
 
 
 def _block(finding: Finding) -> Text:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evalkit import metrics
+from evalkit import metrics, tables
 from evalkit.comparison import formatting
 from evalkit.comparison.evidence import Evidence, Key, Sheet, Value, label
 from evalkit.comparison.versions import names
@@ -85,7 +85,7 @@ def show(history: Sequence[Evidence], lines: Sequence[Trend], console: Console) 
     while console.measure(table, options=unlimited).maximum > console.width and hidden < len(history) - 2:
         hidden += 1
         table = _table(history, lines, hidden)
-    console.print(table)
+    tables.show(table, console)
     if hidden:
         console.print(Text(f"{hidden} older not shown; --out draws all, --csv lists them", style="dim"))
     if any(point and not point[1] for trend in lines for point in trend.points):
@@ -94,14 +94,14 @@ def show(history: Sequence[Evidence], lines: Sequence[Trend], console: Console) 
 
 def _table(history: Sequence[Evidence], lines: Sequence[Trend], hidden: int) -> Table:
     """Return the table without the first columns of values. hidden: how many."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "shots", "metric", *names(history)[hidden:], "last - first"):
-        table.add_column(Text(name), justify="left" if name in ("task", "metric") else "right", no_wrap=True)
-    for trend in lines:
-        cells = [_point(point) for point in trend.points[hidden:]]
-        about = (title(trend, lines), str(trend.shots), trend.metric)
-        table.add_row(*map(Text, (*about, *cells, formatting.signed(trend.change))))
-    return table
+    return tables.table(
+        ("task", "shots", "metric", *names(history)[hidden:], "last - first"),
+        [
+            (title(trend, lines), str(trend.shots), trend.metric, *map(_point, trend.points[hidden:]),
+             formatting.signed(trend.change))
+            for trend in lines
+        ],
+    )  # fmt: skip
 
 
 def title(trend: Trend, lines: Sequence[Trend]) -> str:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from evalkit import sinks
+from evalkit import sinks, tables
 from evalkit.contamination import figure, texts
 from evalkit.contamination.scores import Split
 from evalkit.contamination.verdicts import Overlap
@@ -77,12 +76,7 @@ def show(findings: Findings, console: Console) -> None:
 
 def print_table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table without lines; its first column is a task."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in header:
-        table.add_column(name, justify="left" if name == "task" else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+    tables.show(tables.table(header, rows, gap=1), console)
 
 
 def write(findings: Findings, out: Path, *, command: str) -> list[Path]:

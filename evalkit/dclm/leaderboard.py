@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evalkit import tables
 from evalkit.comparison.comparison import MeanChange
 from evalkit.comparison.evidence import Evidence
 from evalkit.comparison.verdicts import Verdict, holm
@@ -72,14 +73,14 @@ def show(board: Leaderboard, console: Console) -> None:
     """Print the ranking; of a single recipe its tasks first."""
     first = board.recipes[0]
     if len(board.recipes) == 1:
-        console.print(_tasks(first.runs))
-    console.print(_ranking(board))
+        tables.show(_tasks(first.runs), console)
+    tables.show(_ranking(board), console)
     for line in notes(board):
         console.print(Text(line, style="dim"))
 
 
 def _tasks(runs: Sequence[RunScores]) -> Table:
-    table = _table("task", "shots", "documents", "accuracy", "baseline", "centred")
+    table = tables.table(("task", "shots", "documents", "accuracy", "baseline", "centred"))
     for label, task in runs[0].tasks.items():
         same = [run.tasks[label] for run in runs]
         size = f"{len(task.ids):,}" + (f" of {task.total:,}" if len(task.ids) < task.total else "")
@@ -94,7 +95,8 @@ def _tasks(runs: Sequence[RunScores]) -> Table:
 def _ranking(board: Leaderboard) -> Table:
     several = len(board.recipes) > 1
     last = ["to the first", "p", "not told apart from"] if several else []
-    table = _table("", "model", board.recipes[0].runs[0].name, "documents", "shots' seeds", "trainings", *last)
+    value = board.recipes[0].runs[0].name
+    table = tables.table(("", "model", value, "documents", "shots' seeds", "trainings", *last))
     for place, each in enumerate(board.recipes):
         row = [
             f"{place + 1}", _name(each), f"{each.value:.4f} [{each.low:.4f}, {each.high:.4f}]",
@@ -157,10 +159,3 @@ def _deviation(values: Sequence[float]) -> str:
 
 def _name(each: Recipe) -> str:
     return ", ".join(dict.fromkeys(run.model for run in each.runs))
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("task", "model") else "right", overflow="fold")
-    return table

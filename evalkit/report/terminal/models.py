@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from evalkit import tables
 from evalkit.errors import CheckpointError, UsageError
 from evalkit.model import config, families, formats, resolve
 from evalkit.model.checkpoint import Checkpoint, Vocabulary
@@ -18,14 +19,14 @@ _COST = ("vocabulary", "without embeddings", "FLOPs/token", "fp32", "bf16")
 
 
 def table(*, verbose: bool = False) -> Table:
-    """Return one row per named size: its shape, parameters, and where its weights are; that fits 80 columns.
+    """Return one row per named size: its shape, parameters, and where its weights are.
 
     verbose: also the vocabulary, parameters without embeddings, FLOPs of training, memory of the weights alone, hub ID.
     """
-    rows = Table("model", box=None, pad_edge=False, header_style="bold")
-    for name in (*_SHAPE, "parameters", *(_COST if verbose else ())):
-        rows.add_column(name, justify="right", no_wrap=True)
-    rows.add_column("weights", no_wrap=True)
+    rows = tables.table(
+        ("model", *_SHAPE, "parameters", *(_COST if verbose else ()), "weights"), left=("model", "weights")
+    )
+    rows.columns[-1].no_wrap = not verbose
     for name, shape in config.SIZES.items():
         cells = [*map(str, (shape.n_layer, shape.d_model, shape.n_head, shape.context)), f"{shape.parameters:,}"]
         place = resolve.whereabouts(name)
@@ -38,7 +39,8 @@ def table(*, verbose: bool = False) -> Table:
 
 def family_table() -> Table:
     """Return one row per family of transformers' models that our own network runs, and one for all others."""
-    rows = Table("model_type", "models", "run by", box=None, pad_edge=False, header_style="bold")
+    rows = tables.table(("model_type", "models", "run by"), left=("model_type", "models", "run by"))
+    rows.columns[1].no_wrap = False
     for kind, family in families.FAMILIES.items():
         rows.add_row(kind, family.known, "evalkit")
     rows.add_row("any other", "causal models that transformers knows, also hf:ID", "transformers")

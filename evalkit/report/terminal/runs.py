@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -18,11 +16,11 @@ from rich.text import Text
 from evalkit.harness.failures import MAX_FAILED
 from evalkit.report import run_table
 from evalkit.report.run_table import Columns, Row, figure, scored
+from evalkit.tables import fits
 from evalkit.types import Result
 
 _INDENT = 2
 _NOTES = 24  # columns that the notes need to be readable beside the scores
-_UNBOUNDED = 10_000
 
 
 def show(
@@ -36,7 +34,7 @@ def show(
     """Print the table. allowed: the share of failed items beyond which a score is marked."""
     families = [*run_table.rows(results, all_metrics=all_metrics, levels=levels, allowed=allowed)]
     columns = Columns.of(results)
-    if _fits(table := _wide(families, columns), console, console.width):
+    if fits(table := _wide(families, columns), console):
         console.print(table)
     else:
         _show_blocks(families, console)
@@ -44,14 +42,6 @@ def show(
         console.print(Text(note, style="bold red"))
     if places := run_table.sources(run_table.shown(results, all_metrics=all_metrics, levels=levels)):
         console.print(Text(f"paper: {places}", style="dim"))
-
-
-def _fits(table: Table, console: Console, width: int) -> bool:
-    """Whether a table needs no more than a width. Columns that do not wrap are given all that their cells need."""
-    for column in table.columns:
-        if column.no_wrap:
-            column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
-    return Measurement.get(console, console.options.update(width=_UNBOUNDED), table).minimum <= width
 
 
 def _wide(families: Sequence[tuple[str, Sequence[Row]]], columns: Columns) -> Table:
@@ -94,7 +84,7 @@ def _about(rows: Sequence[Row]) -> str:
 def _scores(rows: Sequence[Row], console: Console) -> Table:
     """Return a line per model with its scores side by side, or, where they do not fit, one below the other."""
     beside = _table(rows, stacked=False)
-    return beside if _fits(beside, console, console.width - _INDENT) else _table(rows, stacked=True)
+    return beside if fits(beside, console, console.width - _INDENT) else _table(rows, stacked=True)
 
 
 def _table(rows: Sequence[Row], *, stacked: bool) -> Table:

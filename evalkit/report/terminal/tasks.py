@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from evalkit import tables
 from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError
 from evalkit.harness.load import count_documents
@@ -50,10 +51,8 @@ def entries(tasks: Iterable[Task], data: DataPaths) -> list[Entry]:
 
 
 def table(listed: Sequence[Entry]) -> Table:
-    """Return a row per task that fits 80 columns: its name, its family, the state of its data."""
-    rows = Table("task", "family", "data, documents", box=None, pad_edge=False, header_style="bold")
-    for column in rows.columns:
-        column.no_wrap = True
+    """Return a row per task: its name, its family, the state of its data."""
+    rows = tables.table(("task", "family", "data, documents"), left=("task", "family", "data, documents"))
     for entry in listed:
         style = "red" if entry.error else "dim" if not entry.place else ""
         rows.add_row(entry.task.name, entry.task.family, Text(entry.state, style=style))
