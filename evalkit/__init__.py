@@ -64,7 +64,8 @@ _HOMES = {
     "evalkit.engine.base": "Engine",
     "evalkit.engine.open": "Model",
     "evalkit.errors": "EvalkitError",
-    "evalkit.frames": "Audit Comparison Forecasts Results Run",
+    "evalkit.frames": "Audit Comparison Forecasts",
+    "evalkit.results": "Results Run",
     "evalkit.gates.gate": "gate",
     "evalkit.gates.outcome": "Gate",
     "evalkit.harness.task": "Protocol Task",
@@ -94,12 +95,13 @@ if TYPE_CHECKING:
     from evalkit.engine.base import Engine
     from evalkit.engine.open import Model
     from evalkit.errors import EvalkitError
-    from evalkit.frames import Audit, Comparison, Forecasts, Results, Run
+    from evalkit.frames import Audit, Comparison, Forecasts
     from evalkit.gates.gate import gate
     from evalkit.gates.outcome import Gate
     from evalkit.harness.task import Protocol, Task
     from evalkit.harness.taskset import TaskSet
     from evalkit.metrics.base import Metric
+    from evalkit.results import Results, Run
     from evalkit.types import Decoding, Document, Example, Record, Request, Response, Result
 
 

@@ -21,7 +21,6 @@ from evalkit.engine.calls import Here, Placing
 from evalkit.engine.open import ENGINES, MODELS, Model, open_model
 from evalkit.engine.placing import placing
 from evalkit.errors import UsageError
-from evalkit.frames import Audit, Comparison, Forecasts, Run
 from evalkit.harness.affordable import check_seconds, within
 from evalkit.harness.catalog import TASK_FOLDERS
 from evalkit.harness.draw import drawn
@@ -32,6 +31,7 @@ from evalkit.harness.tabletask import task_from_rows
 from evalkit.harness.task import FAMILIES, Task
 from evalkit.harness.taskset import TaskSet, read_tasks
 from evalkit.metrics import METRICS, Metric
+from evalkit.results import Run
 from evalkit.runs.remote import fetch
 from evalkit.runs.remote import place as place_of
 from evalkit.sweep import file_label, run_model, run_models
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from evalkit.engine.base import Engine
     from evalkit.forecasts.observations import Target
+    from evalkit.frames import Audit, Comparison, Forecasts
     from evalkit.report.measurements import ResultReader
 
 __all__ = [
@@ -242,6 +243,7 @@ def compare(
     """
     from evalkit.comparison import baseline, comparison
     from evalkit.dclm import leaderboard
+    from evalkit.frames import Comparison
 
     margins = {} if margin is None else dict(margin) if isinstance(margin, Mapping) else {"": margin}
     settings = comparison.Settings(
@@ -272,6 +274,7 @@ def audit(
     Raises UsageError for a path that is absent and for what no run has, DataError where no run holds a result.
     """
     from evalkit.audits.audit import audit as judge
+    from evalkit.frames import Audit
 
     given = [runs] if isinstance(runs, Run | str | Path) else list(runs)
     folders = [run.folder if isinstance(run, Run) else place_of(run) for run in given]
@@ -300,6 +303,7 @@ def forecast(
     """
     from evalkit.forecasts.observations import Target
     from evalkit.forecasts.scoring import score
+    from evalkit.frames import Forecasts
     from evalkit.report import forecasting, measurements
     from evalkit.report.imports import tables
     from evalkit.report.observed import observations

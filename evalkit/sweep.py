@@ -17,11 +17,11 @@ from evalkit.engine.cache import ResponseCache
 from evalkit.engine.calls import Answer, Asking, Here, Placing, ask_in_turn
 from evalkit.engine.open import Model
 from evalkit.errors import EvalkitError
-from evalkit.frames import Results, Run
 from evalkit.harness.failures import MAX_FAILED, failed_tasks
 from evalkit.harness.run import Work, check_plan, count_items, describe, finish, settings_digest
 from evalkit.harness.taskset import TaskSet
 from evalkit.progress import Progress, progress
+from evalkit.results import Results, Run
 from evalkit.runs.remote import RemoteFolder, Url
 from evalkit.runs.store import RunStore
 

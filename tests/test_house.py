@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ LAYERS = [
     {"forecasts"},
     {"corpus", "comparison", "report"},
     {"audits", "contamination", "dclm", "train", "lm_eval"},
+    {"results"},
     {"frames"},
     {"sweep"},
     {"api"},
@@ -36,7 +38,7 @@ LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 # Rooms that need no torch, so that data, prompts, scores and reports are quick and can be tested without it.
 WITHOUT_TORCH = {
     "errors", "types", "files", "data", "metrics", "stats", "runs", "harness", "corpus", "comparison", "report", "text",
-    "world", "papers", "plugins", "frames", "forecasts", "audits", "contamination", "dclm",
+    "world", "papers", "plugins", "results", "frames", "forecasts", "audits", "contamination", "dclm",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -130,6 +132,31 @@ def test_torch_is_not_imported_for(command):
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+# What takes long to import and no run of our own network on bundled tasks needs. The world's generator is cached.
+_NOT_FOR_A_RUN = [
+    "torch._dynamo", "torch._inductor", "sympy", "transformers", "pandas", "pyarrow", "matplotlib", "sklearn", "jinja2",
+    "scipy.stats", "scipy.optimize", "datasets", "ray", "sacrebleu", "nltk", "evalkit.audits", "evalkit.forecasts",
+    "evalkit.comparison", "evalkit.gates", "evalkit.report.figures", "evalkit.engine.hf", "evalkit.world.families",
+    "evalkit.train", "evalkit.corpus",
+]  # fmt: skip
+
+
+def test_a_run_imports_nothing_that_it_does_not_need(tmp_path):
+    code = (
+        "import sys; from evalkit.cli import main\n"
+        "[out, *unneeded] = sys.argv[1:]\n"
+        "code = main(['run', '--model', 'nano', '--tasks', 'world_qa', '--limit', '4', '--no-cache', '--out', out])\n"
+        "print(*[name for name in unneeded if name in sys.modules])\n"
+        "sys.exit(code)"
+    )
+    for out in ("first", "second"):  # the first makes the items of the world
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / out), *_NOT_FOR_A_RUN], check=True, capture_output=True,
+            text=True, env={**os.environ, "EVALKIT_CACHE": str(tmp_path / "cache")},
+        )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == ""
 
 
 def test_importing_every_module_has_no_effects(tmp_path):

@@ -18,7 +18,7 @@ from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
     from evalkit.engine.open import Model
-    from evalkit.frames import Run
+    from evalkit.results import Run
     from evalkit.types import Result
 
 log = logging.getLogger(__name__)

@@ -27,11 +27,11 @@ from evalkit.engine.calls import Here, Placing
 from evalkit.engine.open import Model
 from evalkit.errors import StoreError, UsageError
 from evalkit.files import make_folder, read_json, read_log, write_atomic
-from evalkit.frames import Results, Run
 from evalkit.harness.affordable import check_seconds
 from evalkit.harness.failures import MAX_FAILED
 from evalkit.harness.run import describe_tasks
 from evalkit.harness.taskset import TaskSet
+from evalkit.results import Results, Run
 from evalkit.runs.journal import lock
 from evalkit.runs.store import differences, open_run, read_manifest
 from evalkit.types import Result

@@ -18,8 +18,9 @@ from evalkit.curves.checkpoints import Checkpoint
 from evalkit.curves.learning_curve import LearningCurve
 from evalkit.engine.open import Model
 from evalkit.errors import CheckpointError, CompareError, UsageError
-from evalkit.frames import Comparison, Run
+from evalkit.frames import Comparison
 from evalkit.model.formats import transformers
+from evalkit.results import Run
 
 log = logging.getLogger(__name__)
 

@@ -339,7 +339,6 @@ def load_engine(
     checkpoint, reason = native(name, path, tokenizer=tokenizer)
     import torch
 
-    from evalkit.engine import hf
     from evalkit.engine.gpt import GPTEngine
     from evalkit.model import onednn, weights
 
@@ -351,6 +350,8 @@ def load_engine(
             raise UsageError(f"{name}: transformers runs this model; --dtype int8 is for those of evalkit's own engine")
         if reason:
             log.info("%s; transformers runs it", reason)
+        from evalkit.engine import hf
+
         return hf.load(
             path, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window,
             split=split,

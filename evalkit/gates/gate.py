@@ -26,7 +26,6 @@ from evalkit.engine.open import Model, open_model
 from evalkit.engine.placing import placing
 from evalkit.errors import CompareError, StoreError, UsageError
 from evalkit.files import leftovers, make_folder, read_json, write_atomic
-from evalkit.frames import Run
 from evalkit.gates import plan as plans
 from evalkit.gates.outcome import Gate, outcome
 from evalkit.gates.plan import Plan
@@ -38,6 +37,7 @@ from evalkit.gates.waves import Waves
 from evalkit.harness.failures import MAX_FAILED
 from evalkit.harness.run import cells, settings_digest
 from evalkit.progress import progress, silent
+from evalkit.results import Run
 from evalkit.runs.journal import Journal
 from evalkit.runs.store import differences as changed_settings
 

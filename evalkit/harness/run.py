@@ -253,7 +253,8 @@ class Work:
         if work is None:
             return Nothing()
         if isinstance(work, Block):
-            return Preparation(block=work, skip=self._done(work, range(work.start, work.stop)))
+            skip = self._done(work, range(work.start, work.stop))
+            return Preparation(block=work, skip=skip, following=self._schedule.following(worker))
         self._begun[work.block, work.number] = work, time.time()
         cached = None if self._cache is None else self._cache.get(work.plan.each_key())
         skip = self._done(work.block, work.plan.documents)

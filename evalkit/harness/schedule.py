@@ -98,18 +98,27 @@ class Schedule:
         return self._hand_out(longest, self._open[longest].ready.pop())
 
     def _begin(self, worker: int) -> Block:
-        """Open a block: of the task that this worker has at hand, or one that no worker has, or else the first."""
-        task = next(iter(self._fresh))
-        if not self._ordered:
-            own, others = self._at_hand.get(worker), set(self._at_hand.values())
-            free = next((name for name in self._fresh if name not in others), task)
-            task = own if own in self._fresh else free
+        """Open a block of the next task."""
+        task = self._next_task(worker)
         self._at_hand[worker] = task
         block = self._fresh[task].popleft()
         if not self._fresh[task]:
             del self._fresh[task]
         self._open[block] = _Open(worker)
         return block
+
+    def _next_task(self, worker: int) -> str:
+        """Return the task that this worker has at hand, or one that no worker has, or else the first."""
+        first = next(iter(self._fresh))
+        if self._ordered:
+            return first
+        own, others = self._at_hand.get(worker), set(self._at_hand.values())
+        free = next((name for name in self._fresh if name not in others), first)
+        return own if own in self._fresh else free
+
+    def following(self, worker: int) -> Block | None:
+        """Return the block that a worker would begin now; with several workers another may have begun it by then."""
+        return self._fresh[self._next_task(worker)][0] if self._fresh else None
 
     def enter(self, block: Block, plans: Sequence[UnitPlan]) -> None:
         """Take the units of a block that are to be done."""

@@ -15,6 +15,7 @@ from typing import Any
 from evalkit.engine.base import Engine, ask
 from evalkit.engine.cached import KEY_BYTES, Keys, Missing
 from evalkit.engine.prefix_tree import common_prefix
+from evalkit.harness.beside import Builder
 from evalkit.harness.failures import explain
 from evalkit.harness.item import Item
 from evalkit.harness.loaded import Loaded
@@ -64,10 +65,15 @@ class BlockPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """The job that plans a block: it yields a BlockPlan. skip: documents that are done."""
+    """The job that plans a block: it yields a BlockPlan.
+
+    skip: documents that are done. following: the block that is likely to be planned next; its prompts are built beside
+    the units of this one.
+    """
 
     block: Block
     skip: frozenset[int] = frozenset()
+    following: Block | None = None
     size: int = 0
 
     @property
@@ -158,7 +164,7 @@ class Evaluator:
         prompts: PromptCache | None = None,
     ):
         self._tasks, self._run, self._tokens, self._keys = tasks, run, tokens, keys
-        self._reader, self._prompts = reader, prompts or PromptCache(limit=0)
+        self._reader, self._builder = reader, Builder(prompts or PromptCache(limit=0))
         self._loaded: OrderedDict[int, Loaded] = OrderedDict()
         self._built: OrderedDict[Block, dict[int, Item]] = OrderedDict()
 
@@ -168,7 +174,10 @@ class Evaluator:
     def plan(self, engine: Callable[[], Engine], job: Preparation) -> BlockPlan:
         """Build a block's prompts, and group them into units."""
         block = job.block
-        items = dict(enumerate(self._build(engine, block, range(block.start, block.stop)), start=block.start))
+        built = self._builder.take(block) or self._build(engine, block, range(block.start, block.stop))
+        items = dict(enumerate(built, start=block.start))
+        if job.following and self._reader:
+            self._begin(job.following, self._reader)
         failed = [item.record() for n, item in items.items() if item.fitted.error and n not in job.skip]
         numbers = {item.document.id: n for n, item in items.items()}
         planned = []
@@ -221,7 +230,11 @@ class Evaluator:
     def _build(self, engine: Callable[[], Engine], block: Block, numbers: Sequence[int]) -> list[Item]:
         loaded = self._task(block.place)
         reader = self._reader or engine()
-        return self._prompts.build(reader, loaded, block.cell, [loaded.documents[number] for number in numbers])
+        return self._builder.build(reader, loaded, block.cell, [loaded.documents[number] for number in numbers])
+
+    def _begin(self, block: Block, reader: Engine) -> None:
+        loaded = self._task(block.place)
+        self._builder.begin(block, reader, loaded, block.cell, loaded.documents[block.start : block.stop])
 
     def _task(self, place: int) -> Loaded:
         if place not in self._loaded:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.world.dice import digest
-from evalkit.world.items import NAMES, items
+from evalkit.world.families import NAMES, items
 
 __all__ = ["as_said", "grams", "overlap"]
 

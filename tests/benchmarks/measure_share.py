@@ -116,13 +116,17 @@ def main() -> None:
     words += ["--model", options.model, "--tasks", options.tasks, "--shots", options.shots]
     checkouts = {"before": options.base.resolve(), "after": HERE} if options.base else {"now": HERE}
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in checkouts}
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {"EVALKIT_CACHE": cache, "OMP_WAIT_POLICY": "PASSIVE", **(_AVX2 if options.avx2 else {})}
-        for checkout in checkouts.values():  # the items of the world are made once
-            measure(checkout, [*words, "--limit", "1"], environment)
+    with tempfile.TemporaryDirectory() as folder:
+        # One cache for each, because the items of the world are cached by the code that makes them.
+        environments = {
+            name: {"EVALKIT_CACHE": f"{folder}/{name}", "OMP_WAIT_POLICY": "PASSIVE", **(_AVX2 if options.avx2 else {})}
+            for name in checkouts
+        }
+        for name, checkout in checkouts.items():
+            measure(checkout, [*words, "--limit", "1"], environments[name])
         for _ in range(options.pairs):
             for name, checkout in checkouts.items():
-                figures[name].append(measure(checkout, words, environment))
+                figures[name].append(measure(checkout, words, environments[name]))
     _print(figures)
 
 

@@ -98,6 +98,21 @@ def test_a_worker_stays_with_a_task_while_there_are_others():
     assert begun((0, 1, 1, 0, 2), ordered=True) == "aabbc"
 
 
+@given(blocks=BLOCKS, keyed=st.booleans())
+def test_what_one_worker_begins_next_is_known_before(blocks, keyed):
+    schedule = Schedule([block(i, task="ab"[i % 2]) for i in range(len(blocks))], ordered=keyed)
+    following = schedule.following(0)
+    while schedule.left and schedule.promise():
+        work = schedule.next(0)
+        if isinstance(work, Block):
+            assert work == following
+            following = schedule.following(0)
+            schedule.enter(work, plans(blocks[work.start], keyed=keyed))
+        elif work:
+            schedule.finish(work)
+    assert following is None
+
+
 def test_the_last_units_are_scarce():
     schedule = Schedule([block(0), block(1)], ordered=False)
     assert not schedule.scarce and schedule.promise()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli import main
-from evalkit.frames import Records
+from evalkit.results import Records
 from evalkit.runs.store import read_records
 from tests.comparison.made import Made, binary, write_run
 

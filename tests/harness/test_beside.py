@@ -1,0 +1,91 @@
+"""Prompts that are built in a thread are those that are built at once, and so is what building them raises."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from evalkit.data.sources import DataPaths
+from evalkit.engine.base import Engine
+from evalkit.errors import UsageError
+from evalkit.harness.beside import Builder
+from evalkit.harness.item import Item
+from evalkit.harness.loaded import Loaded, Pair
+from evalkit.harness.prompt_cache import PromptCache
+from evalkit.harness.run import cells
+from evalkit.harness.settings import RunSettings
+from evalkit.harness.taskset import read_tasks
+from evalkit.tokenizer import Tokenizer
+from evalkit.types import Cell
+
+
+class Watched(PromptCache):
+    """Notes the threads in which prompts are built."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0)
+        self.threads: list[str] = []
+
+    def build(self, engine: Engine, loaded: Loaded, cell: Cell, documents: Sequence[Pair]) -> list[Item]:
+        self.threads.append(threading.current_thread().name.partition("_")[0])
+        return super().build(engine, loaded, cell, documents)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    [loaded] = read_tasks(["world_qa"], RunSettings(shots=(2,), limit=12), DataPaths()).loaded
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def reader() -> Any:
+    """What the harness encodes prompts with: no engine is loaded."""
+    tokenizer = Tokenizer.train(["What is the job of Tom Holling?"], vocab_size=270)
+    return SimpleNamespace(tokenizer=tokenizer, context_length=256)
+
+
+def _cell(loaded: Loaded) -> Cell:
+    return next(cells(loaded, RunSettings(shots=(2,))))
+
+
+def test_the_same_items_come_of_a_thread(loaded: Loaded, reader: Any) -> None:
+    prompts, cell = Watched(), _cell(loaded)
+    builder = Builder(prompts)
+    builder.begin("block", reader, loaded, cell, loaded.documents)
+    beside = builder.take("block")
+    assert beside and len(beside) == 12
+    assert beside == builder.build(reader, loaded, cell, loaded.documents)
+    assert prompts.threads == ["prompts", "MainThread"]
+    assert builder.take("block") is None  # taken once
+
+
+def test_what_was_begun_for_another_block_is_left(loaded: Loaded, reader: Any) -> None:
+    builder = Builder(PromptCache(limit=0))
+    builder.begin("dropped", reader, loaded, _cell(loaded), loaded.documents)
+    assert builder.take("block") is None
+    assert builder.take("dropped") is None
+
+
+def test_what_a_template_raises_is_raised_when_the_block_is_planned(loaded: Loaded, reader: Any) -> None:
+    wrong = {"": replace(loaded.protocol, query="{absent}")}
+    builder = Builder(PromptCache(limit=0))
+    builder.begin("block", reader, replace(loaded, wordings=wrong), _cell(loaded), loaded.documents)
+    with pytest.raises(UsageError, match="absent"):
+        builder.take("block")
+
+
+def test_a_tokenizer_of_a_user_stays_in_its_thread(loaded: Loaded) -> None:
+    class Own:
+        """A tokenizer that may rely on being called from one thread."""
+
+        end_of_text = 0
+
+    reader: Any = SimpleNamespace(tokenizer=Own())
+    builder = Builder(PromptCache(limit=0))
+    builder.begin("block", reader, loaded, _cell(loaded), loaded.documents)
+    assert builder.take("block") is None
