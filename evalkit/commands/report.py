@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from evalkit.forecasts.sealed import Sealed
     from evalkit.report.pages.compact import Paper
     from evalkit.report.pages.page import Content
+    from evalkit.report.rescoring import Rescoring
     from evalkit.report.selection import Selection
-    from evalkit.report.token_scores import Rescoring
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ def _token_scores(arguments: argparse.Namespace) -> Rescoring | None:
     if not arguments.samples:
         raise UsageError("--tokens shows more of the samples, which --samples 0 leaves out")
     from evalkit.engine.cache import response_cache
-    from evalkit.report.token_scores import Rescoring
+    from evalkit.report.rescoring import Rescoring
 
     models = {}
     for text in arguments.model:

@@ -11,8 +11,8 @@ from evalkit.report import serving
 from evalkit.report.measurements import read
 from evalkit.report.pages import assemble
 from evalkit.report.pages.page import Content, html
+from evalkit.report.rescoring import Token
 from evalkit.report.selection import select
-from evalkit.report.token_scores import Token
 from tests import browsing
 
 pytestmark = browsing.needed

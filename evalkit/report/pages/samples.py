@@ -22,7 +22,7 @@ from evalkit.runs.store import StoredRun, open_run
 from evalkit.types import Record
 
 if TYPE_CHECKING:
-    from evalkit.report.token_scores import Token
+    from evalkit.report.rescoring import Token
 
 # The most characters of one context or continuation, and of the lines that a list of documents shows.
 _CONTEXT, _CONTINUATION = 4_000, 1_500
@@ -32,7 +32,7 @@ _MODELS = 8
 
 
 class TokenScores(Protocol):
-    """Scores the tokens of the first `count` documents of each task; see report.token_scores."""
+    """Scores the tokens of the first `count` documents of each task; see report.rescoring."""
 
     @property
     def count(self) -> int: ...  # noqa: D102
@@ -211,9 +211,12 @@ def _gold(record: Record) -> int:
     The options are the continuations or, under partial scoring, the contexts.
     """
     places = record.continuations if len(set(record.continuations)) > 1 else record.prompt.contexts
-    matches = [i for i, place in enumerate(places) if place.strip() == record.gold.strip()]
+    gold = record.gold.strip()
+    matches = [i for i, place in enumerate(places) if place.strip() == gold]
     if not matches and len(record.prompt.contexts) > 1:
-        matches = [i for i, place in enumerate(places) if record.gold.strip() in place]
+        matches = [i for i, place in enumerate(places) if gold in place]
+    elif not matches and gold:  # an option may go on after the answer, to the end of the sentence
+        matches = [i for i, place in enumerate(places) if f"{place.strip()} ".startswith(f"{gold} ")]
     return matches[0] if len(matches) == 1 else -1
 
 

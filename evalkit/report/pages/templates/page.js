@@ -200,7 +200,8 @@
     const gold = answer.gold >= 0 ? answer.gold : 0;
     const context = answer.contexts.length > 1 ? answer.contexts[gold] : answer.contexts[0];
     if (context !== undefined) box.append(context);
-    const said = answer.continuations.length
+    const unclear = answer.gold < 0 && answer.continuations.length > 1 && answer.contexts.length < 2;
+    const said = unclear ? "" : answer.continuations.length  // of several options the gold one
       ? answer.continuations[answer.continuations.length > 1 ? gold : 0]
       : answer.responses.length ? answer.responses[0].text : "";
     box.append(make("mark", {}, said));
@@ -226,7 +227,7 @@
       fill.style.setProperty("--share", `${Math.min(100, -100 * logprob / FULL)}%`);
       return make("li", { class: greedy ? "greedy" : null, title: greedy ? "the likeliest token" : null },
         make("span", { class: "piece" }, visible(text)), make("span", { class: "bar", "aria-hidden": "true" }, fill),
-        make("span", { class: "value" }, logprob.toFixed(2).replace("-", "−"), make("span", { class: "spoken" }, greedy ? ", the likeliest" : "")));
+        make("span", { class: "value" }, (Math.abs(logprob) < 0.005 ? 0 : logprob).toFixed(2).replace("-", "−"), make("span", { class: "spoken" }, greedy ? ", the likeliest" : "")));
     }));
   const tokensOf = (answer, i) => Array.isArray(answer.tokens) && answer.tokens[i] && answer.tokens[i].length ? answer.tokens[i] : null;
   const unknownTokens = (answer) => typeof answer.tokens === "string"

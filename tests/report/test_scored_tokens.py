@@ -13,11 +13,11 @@ from evalkit.cli import main
 from evalkit.comparison import baseline
 from evalkit.comparison.flips import flips
 from evalkit.engine.cache import response_cache
-from evalkit.report import token_scores
+from evalkit.report import rescoring
 from evalkit.report.measurements import read
 from evalkit.report.pages import samples
+from evalkit.report.rescoring import Rescoring
 from evalkit.report.selection import select
-from evalkit.report.token_scores import Rescoring
 from evalkit.runs.store import open_run
 from tests.report.browsed import unpacked
 
@@ -66,7 +66,7 @@ def test_a_sum_that_does_not_agree_is_not_shown(runs):
 
 
 def test_long_texts_are_shown_from_their_beginning(runs, monkeypatch):
-    monkeypatch.setattr(token_scores, "_MOST", 10)
+    monkeypatch.setattr(rescoring, "_MOST", 10)
     run = open_run(runs / "nano")
     records = [record for record in run.records() if record.cell.task == "world_lm"]
     for record, tokens in zip(records, Rescoring(count=0).score(run, records), strict=True):
@@ -132,6 +132,16 @@ def test_scores_that_differ_on_the_page_are_those_that_compare_lists(runs):
                 better = (scores[1] > scores[0]) != group["falling"]
                 shown[group["task"], group["shots"], document["id"]] = better
     assert shown == listed and len(listed) > 10
+
+
+def test_the_right_option_of_a_sentence_with_a_gap_is_marked(runs):
+    """Its options are the ends of the sentence, of which the gold answer is the first word."""
+    measured, _ = read([runs / "nano"])
+    page, _ = samples.collect(select(measured))
+    [group, *_] = (group for group in page.groups if group["task"] == "world_cloze")
+    for document in unpacked(page, group):
+        [answer] = document["answers"].values()
+        assert answer["continuations"][answer["gold"]].startswith(f" {document['gold']} ")
 
 
 def test_the_size_of_the_samples_is_bounded(runs, tmp_path, capsys):
