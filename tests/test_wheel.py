@@ -1,10 +1,11 @@
-"""The wheel carries the tasks and the bundled models, and works from any folder."""
+"""The wheel, built from the sdist, carries the tasks and the bundled models, and works from any folder."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -19,8 +20,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), "-t"]
+    subprocess.run([*build, "sdist"], cwd=REPOSITORY, check=True, capture_output=True)
+    [sources] = folder.glob("evalkit-*.tar.gz")
+    with tarfile.open(sources) as archive:
+        archive.extractall(folder, filter="data")
+    subprocess.run([*build, "wheel"], cwd=folder / sources.name.removesuffix(".tar.gz"), check=True, capture_output=True)
     [wheel] = folder.glob("evalkit-*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site")
     return folder / "site"
