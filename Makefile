@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: run test lint docs bench ladder ladder-seeds books architectures report zoo clean
+.PHONY: run test lint docs bench bench-quick bench-history ladder ladder-seeds books architectures report zoo clean
 
 # Evaluate the bundled nano on the whole world suite at 0, 1 and 4 shots, and print the table.
 run: $(VENV)/ready
@@ -31,6 +31,14 @@ bench: $(VENV)/tools $(LM_EVAL)/ready
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
 	$(BIN)/python -m tests.benchmarks.engine_peer.measure --lm-eval $(LM_EVAL)/bin/python --out reports/engine.md
 	$(BIN)/python -m tests.benchmarks.engine_peer.linear --out reports/engine-linear.svg
+
+# A table of every area in five minutes, kept under the commit in reports/bench; beside lm-eval where `make bench` or
+# `make .venv-lm-eval/ready` has installed it. bench-history draws what is kept.
+bench-quick: $(VENV)/tools
+	$(BIN)/python -m tests.benchmarks.quick --out reports/bench $(if $(wildcard $(LM_EVAL)/ready),--lm-eval $(LM_EVAL)/bin/python)
+
+bench-history: $(VENV)/tools
+	$(BIN)/python -m tests.benchmarks.quick.history reports/bench
 
 $(LM_EVAL)/ready: constraints.txt
 	$(PYTHON) -m venv $(LM_EVAL)

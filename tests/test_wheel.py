@@ -25,7 +25,9 @@ def unpacked(tmp_path_factory):
     [sources] = folder.glob("evalkit-*.tar.gz")
     with tarfile.open(sources) as archive:
         archive.extractall(folder, filter="data")
-    subprocess.run([*build, "wheel"], cwd=folder / sources.name.removesuffix(".tar.gz"), check=True, capture_output=True)
+    subprocess.run(
+        [*build, "wheel"], cwd=folder / sources.name.removesuffix(".tar.gz"), check=True, capture_output=True
+    )
     [wheel] = folder.glob("evalkit-*.whl")
     zipfile.ZipFile(wheel).extractall(folder / "site")
     return folder / "site"

@@ -159,7 +159,7 @@ def page(lines: Sequence[str], *, real: bool, bench: Bench) -> str:
         [
             "# The engine against lm-evaluation-harness",
             "Made by `make bench`: " + " ".join(__doc__.split("\n\n", 2)[2].split()),
-            f"Machine: {_processor()}, {os.cpu_count()} cores; torch {version('torch')}, transformers "
+            f"Machine: {processor()}, {os.cpu_count()} cores; torch {version('torch')}, transformers "
             f"{version('transformers')}, Python {platform.python_version()}. Documents: "
             f"{'real' if real else 'made up'}; median of {bench.repeat}; lm-eval's batch size: on each line the "
             f"fastest of {', '.join(map(str, bench.batches))}.",
@@ -173,7 +173,7 @@ def page(lines: Sequence[str], *, real: bool, bench: Bench) -> str:
     ) + "\n"  # fmt: skip
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
         return next(line.partition(":")[2].strip() for line in facts.splitlines() if line.startswith("model name"))
