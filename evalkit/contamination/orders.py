@@ -10,7 +10,8 @@ as likely; p is the share of choices whose likelihood is as high as that of the 
 paper's t test of the shards' gains, with the unbiased variance.
 
 Documents that share a passage stay together, and only documents of one level change places: what distinguishes levels
-would betray the order to any model. Whether the rest is exchangeable is the test's assumption; nothing here checks it.
+would betray the order to any model. Whether the rest might stand in any order is the test's assumption, which only a
+model that has not read the documents can check.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ class OrderTest:
         from scipy.special import stdtr
 
         gains = self.gains
-        if len(gains) < 2 or not (spread := float(gains.std(ddof=1))):
+        if len(gains) < 2 or not (deviation := float(gains.std(ddof=1))):
             return math.nan
-        return float(stdtr(len(gains) - 1, -gains.mean() / spread * math.sqrt(len(gains))))
+        return float(stdtr(len(gains) - 1, -gains.mean() / deviation * math.sqrt(len(gains))))
 
 
 def order_test(
@@ -178,4 +179,5 @@ def _exact(table: NDArray[np.float64], seed: int) -> float:
     shards, orders = table.shape
     changes = table - table[:, :1]
     sums = changes[np.arange(shards), rng.integers(orders, size=(_CHOICES, shards))].sum(1)
-    return monte_carlo_p(int((sums >= -_ROUNDING * np.abs(table).sum()).sum()), resamples=_CHOICES)
+    rounding = _ROUNDING * float(np.abs(table[:, 0]).sum())
+    return monte_carlo_p(int((sums >= -rounding).sum()), resamples=_CHOICES)

@@ -41,6 +41,8 @@ Familiar = dict[str, NDArray[np.float64]]
 
 # Pages of the world's corpus that the bundled ladder was trained on; those after them are of the same people.
 _READ = 75_000
+# A task with the items of another one, and one whose items stand in the order of the rules that they follow.
+_SAME, _SORTED = "world_pronouns", "world_patterns"
 # The task that is planted: its items are short, and do not depend on the people of a world.
 _PLANTED = "world_lastword"
 
@@ -84,22 +86,25 @@ def engine_of(name: str, *, seed: int = 0) -> GPTEngine:
 
 def orders_of(arguments: argparse.Namespace) -> None:
     """Print how many p values of models that have not read the items are below each level."""
-    tasks = [task.name for task in catalog.select([arguments.tasks])]
+    tasks = [task.name for task in catalog.select([arguments.tasks]) if task.name != _SAME]
+    rows: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name in arguments.models.split(","):
-        rows: dict[str, list[tuple[float, float]]] = {task: [] for task in tasks}
+        of_model = rows[name] = {task: [] for task in tasks}
         for seed in range(1, arguments.seeds + 1):
             engine = engine_of(name, seed=seed)
             for task in tasks:
                 texts = items(task, seed=seed)
                 if arguments.no_levels:
-                    texts = [Item(text=item.text, cluster=item.cluster) for item in texts]
+                    texts = [replace(item, level="") for item in texts]
                 result = orders.order_test(texts, engine, shards=arguments.shards, permutations=19, seed=seed)
                 if result:
-                    rows[task].append((result.p, result.student_p))
-            print(name, seed, {task: round(values[-1][0], 4) for task, values in rows.items() if values}, flush=True)
-        for task, values in rows.items():
-            print(f"{name} {task}: {_below(values)}")
-        print(f"{name}: {_below([pair for values in rows.values() for pair in values])}", flush=True)
+                    of_model[task].append((result.p, result.student_p))
+        for task, pairs in of_model.items():
+            print(f"{name} {task}: {_below(pairs)}", flush=True)
+    for task in (_SORTED, ""):
+        chosen = [pair for of_model in rows.values() for name, pairs in of_model.items()
+                  if (name == task if task else name != _SORTED) for pair in pairs]  # fmt: skip
+        print(f"{task or f'all but {_SORTED}'}: {_below(chosen)}")
 
 
 def _below(pairs: Sequence[tuple[float, float]]) -> str:
@@ -118,7 +123,8 @@ def planted(arguments: argparse.Namespace) -> None:
     for times in map(int, arguments.times.split(",")):
         with tempfile.TemporaryDirectory() as name:
             corpus = Path(name) / "planted.jsonl"
-            texts = [*pages, *["\n\n".join(item.text for item in tests)] * times]
+            # One document, because a corpus keeps equal documents once.
+            texts = [*pages, *["\n\n".join([item.text for item in tests] * times)] * (times > 0)]
             corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
             words = ["--from", "pico", "--corpus", str(corpus), "--out", f"{name}/pico", "--tokens", arguments.tokens]
             assert main(["train", *words]) == 0
