@@ -98,6 +98,20 @@ def test_where_documents_begin_is_a_part_of_the_settings_and_of_the_caches_keys(
         run(*words, "--begin", "nowhere")
 
 
+def test_overlapping_windows_are_an_option_and_part_of_the_settings(checkpoint, elsewhere, capsys):
+    words = ["run", "--model", checkpoint, "--tasks", "world_lm", "--limit", "3", "--no-cache"]
+    found = {}
+    for stride in ("8", "16"):
+        assert run(*words, "--stride", stride, "--out", stride) == 0
+        settings = json.loads((elsewhere / stride / "manifest.json").read_text())["settings"]["model"]
+        assert settings["stride"] == stride
+        found[stride] = [r.responses[0].loglikelihood for r in read_records(elsewhere / stride)]
+    assert found["8"] != found["16"]
+    for wrong in ("0", "100000"):
+        assert run(*words, "--stride", wrong, "--out", "wrong") == 2
+        assert "--stride must be from 1 to the tokens that the model reads at once" in capsys.readouterr().err
+
+
 def test_a_second_start_computes_nothing_and_a_new_run_gives_the_same_bytes(checkpoint, elsewhere):
     words = ["run", "--model", checkpoint, "--tasks", "world_qa,world_summary", "--shots", "1", "--limit", "5"]
     assert run(*words, "--out", "a") == 0

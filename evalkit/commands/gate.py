@@ -83,10 +83,7 @@ def _decide(arguments: argparse.Namespace) -> Any:
     options.refuse_torchrun("gate")
     budget = Budget() if arguments.budget is None else Budget.parse(arguments.budget)
     asked = _asked(arguments)
-    opened = partial(
-        api.open_model, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-        gpus=arguments.gpus_per_worker, every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
-    )  # fmt: skip
+    opened = partial(api.open_model, tokenizer=arguments.tokenizer, **options.opening(arguments))
     with placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place:
         return decide(
             source(arguments.base, open=opened), source(arguments.model, open=opened),

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.commands.helping import group
 from evalkit.errors import DataError, UsageError
@@ -268,21 +268,38 @@ def add_tokenizer(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_begin(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the position of the token that begins documents."""
+def add_windows(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the windows of documents that are longer than the context."""
     group(parser, "model").add_argument(
         "--begin", choices=("document", "every-window"), default="document",
         help="where to put the token that begins a document longer than the context: before the document, or before "
         "each of its windows, as Gemma requires (default: document)",
     )  # fmt: skip
+    group(parser, "model").add_argument(
+        "--stride", type=int, metavar="N",
+        help="tokens that each later window of such a document scores, after as much context as fits (default: as many "
+        "as the model reads at once)",
+    )  # fmt: skip
 
 
 def add_answering(parser: argparse.ArgumentParser) -> None:
     """Add all options that say how and where models answer."""
-    add_begin(parser)
+    add_windows(parser)
     add_engine(parser)
     add_workers(parser)
     add_cache(parser)
+
+
+def opening(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the keywords of open_model for how a model computes, from the options of `add_answering`."""
+    return {
+        "dtype": arguments.dtype,
+        "device": arguments.device,
+        "batch_tokens": arguments.batch_tokens,
+        "gpus": arguments.gpus_per_worker,
+        "every_window": arguments.begin == "every-window",
+        "stride": arguments.stride,
+    }
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:

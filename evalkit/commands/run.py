@@ -123,10 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _open(name: str, arguments: argparse.Namespace) -> Model:
     from evalkit import api
 
-    return api.open_model(
-        name, dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens,
-        gpus=arguments.gpus_per_worker, every_window=arguments.begin == "every-window", tokenizer=arguments.tokenizer,
-    )  # fmt: skip
+    return api.open_model(name, tokenizer=arguments.tokenizer, **options.opening(arguments))
 
 
 @dataclass

@@ -100,9 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         watch = Watch(
             arguments.folder, curve, gate=gate, tokenizer=tokenizer,
             open=lambda path, tokenizer: api.open_model(
-                path, name=name, tokenizer=tokenizer, dtype=arguments.dtype, device=arguments.device,
-                batch_tokens=arguments.batch_tokens, gpus=arguments.gpus_per_worker,
-                every_window=arguments.begin == "every-window",
+                path, name=name, tokenizer=tokenizer, **options.opening(arguments)
             ),
         )  # fmt: skip
         failed, before = False, len(curve.lines)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from evalkit.engine.base import TextCodec
 from evalkit.engine.beam import BeamSearch
+from evalkit.engine.compute import check_stride
 from evalkit.engine.generation import Prompt, Reading, Search, decode
 from evalkit.engine.rolling import rolling_windows
 from evalkit.engine.sampling import Sampler
@@ -91,6 +92,7 @@ class BatchedEngine(ABC):
         # The token that begins a document.
         self._first = tokenizer.end_of_text if tokenizer.begin is None else tokenizer.begin
         self._device, self._ends = device, frozenset(ends)
+        check_stride(stride, positions=positions)
         self._batch_tokens, self._stride = batch_tokens, stride or positions
         self._every_window = every_window
         highest = tokenizer.highest

@@ -29,6 +29,12 @@ def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -
         check_int8(device)
 
 
+def check_stride(stride: int | None, *, positions: int) -> None:
+    """Raise UsageError for a stride of rolling windows that no window of so many tokens has."""
+    if stride is not None and not 1 <= stride <= positions:
+        raise UsageError(f"--stride must be from 1 to the tokens that the model reads at once, {positions:,}: {stride}")
+
+
 def check_device(device: str) -> None:
     """Raise UsageError for a device that this machine lacks; for "cpu" torch is not imported."""
     kind = device.partition(":")[0]

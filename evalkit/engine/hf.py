@@ -100,6 +100,7 @@ def load(
     device: str = "cpu",
     batch_tokens: int | None = None,
     every_window: bool = False,
+    stride: int | None = None,
     split: bool = False,
 ) -> HFEngine:
     """Load a folder in transformers' layout into an engine; code that comes with a model is never run.
@@ -143,6 +144,7 @@ def load(
         positions=_positions(config, fast),
         batch_tokens=batch_tokens,
         every_window=every_window,
+        stride=stride,
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
 from evalkit.engine.calls import Description, Here, Placing, description
-from evalkit.engine.compute import check_options
+from evalkit.engine.compute import check_options, check_stride
 from evalkit.errors import UsageError
 from evalkit.model.precision import DTYPES, INT8, default_dtype, short_dtype
 from evalkit.plugins import Registry
@@ -91,6 +91,7 @@ def open_model(
     batch_tokens: int | None = None,
     gpus: int = 1,
     every_window: bool = False,
+    stride: int | None = None,
     context_length: int | None = None,
     end_of_text: str | int | None = None,
     begin: int | None = None,
@@ -113,6 +114,8 @@ def open_model(
     multiplies it faster and the model is large enough, else fp32). device: cpu or cuda.
     batch_tokens: tokens in a batch, which affects speed and memory, never a score. every_window: whether the token that
     begins a document is repeated before each window of a document longer than the context, not only before the first.
+    stride: how many tokens each later window of such a document scores, after as much context as fits (default: as many
+    as the model reads at once, so that windows do not overlap).
     gpus: over how many the layers of a model that transformers runs are split, in each worker or in this process.
 
     Raises UsageError for a source that cannot be opened, CheckpointError for files that are missing or damaged.
@@ -128,25 +131,25 @@ def open_model(
         if str(source) in MODELS and (registered := MODELS[str(source)]()) is not source:
             return open_model(
                 registered, tokenizer=tokenizer, name=name or str(source), dtype=dtype, device=device,
-                batch_tokens=batch_tokens, gpus=gpus, every_window=every_window,
+                batch_tokens=batch_tokens, gpus=gpus, every_window=every_window, stride=stride,
             )  # fmt: skip
         if _engine_of(str(source)):
-            if every_window:
-                raise UsageError(f"{source}: this engine chooses its own windows; omit --begin every-window")
+            if every_window or stride:
+                raise UsageError(f"{source}: this engine chooses its own windows; omit --begin and --stride")
             if tokenizer is not None:
                 raise UsageError(f"{source}: this engine has its own tokenizer")
             return _of_engine(str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, gpus=gpus)
         return _named(
             str(source), name, dtype=dtype, device=device, batch_tokens=batch_tokens, gpus=gpus,
-            every_window=every_window, tokenizer=tokenizer,
+            every_window=every_window, stride=stride, tokenizer=tokenizer,
         )  # fmt: skip
     if dtype is not None or device != "cpu" or gpus != 1:
         raise UsageError("dtype, device and gpus: a live module is evaluated in its own dtype and on its own device")
     if tokenizer is None:
         raise UsageError(f"open_model({type(source).__name__}, ...): a live module needs its tokenizer: tokenizer=...")
     return _live(
-        source, tokenizer, name, batch_tokens=batch_tokens, every_window=every_window, context_length=context_length,
-        end_of_text=end_of_text, begin=begin, logits=logits,
+        source, tokenizer, name, batch_tokens=batch_tokens, every_window=every_window, stride=stride,
+        context_length=context_length, end_of_text=end_of_text, begin=begin, logits=logits,
     )  # fmt: skip
 
 
@@ -157,6 +160,7 @@ def _live(
     *,
     batch_tokens: int | None,
     every_window: bool,
+    stride: int | None,
     context_length: int | None,
     end_of_text: str | int | None,
     begin: int | None,
@@ -173,7 +177,7 @@ def _live(
     label = name or type(module).__name__
     live = LiveEngine(
         module, encoder, name=label, positions=positions_of(module, given=context_length), logits=logits,
-        batch_tokens=batch_tokens, every_window=every_window,
+        batch_tokens=batch_tokens, every_window=every_window, stride=stride,
     )  # fmt: skip
 
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
@@ -228,6 +232,7 @@ def _named(
     batch_tokens: int | None,
     gpus: int,
     every_window: bool,
+    stride: int | None,
     tokenizer: Any,
 ) -> Model:
     """Open a model by name; for one that transformers runs, the weights are loaded as soon as an engine is made."""
@@ -243,33 +248,37 @@ def _named(
             f"{name}: evalkit's own engine computes on one GPU; hf:{name} is split over {gpus}" if checkpoint else
             f"{name}: {gpus} GPUs per worker need --device cuda"
         )  # fmt: skip
+    if checkpoint:
+        check_stride(stride, positions=checkpoint.config.context)
     result_name = label or _label(name, path)
     chosen = dtype or _default_dtype(checkpoint, device)
 
     load = Loader(
         partial(
             load_engine, name, label=result_name, dtype=chosen, device=device, batch_tokens=batch_tokens,
-            every_window=every_window, tokenizer=tokenizer, split=gpus > 1,
+            every_window=every_window, stride=stride, tokenizer=tokenizer, split=gpus > 1,
         )
     )  # fmt: skip
 
     def engine(cache: ResponseCache | None, place: Placing = Here, /) -> CachedEngine:
         at = place(load, device=device, gpus=gpus)
-        by_files = checkpoint and _described_by_files(checkpoint, result_name, chosen, every_window)
+        by_files = checkpoint and _described_by_files(checkpoint, result_name, chosen, every_window, stride)
         return CachedEngine(at, device=device.partition(":")[0], cache=cache, **(by_files or at.describe()))
 
     training = checkpoint.training if checkpoint else formats.transformers.training_of(path)
     return Model(name=result_name, engine=engine, training=training)
 
 
-def _described_by_files(checkpoint: Checkpoint, label: str, dtype: str, every_window: bool) -> Description:
+def _described_by_files(
+    checkpoint: Checkpoint, label: str, dtype: str, every_window: bool, stride: int | None
+) -> Description:
     """Describe an engine of ours from its files, without its weights."""
     from evalkit.model.folder import signature
 
     config, tokenizer = checkpoint.config, checkpoint.tokenizer
     identity = signature(
-        config, name=label, content_hash=checkpoint.content_hash, dtype=DTYPES.get(dtype, dtype), stride=config.context,
-        every_window=every_window,
+        config, name=label, content_hash=checkpoint.content_hash, dtype=DTYPES.get(dtype, dtype),
+        stride=stride or config.context, every_window=every_window,
     )  # fmt: skip
     length = config.context - (tokenizer.begin is not None)
     return {"tokenizer": tokenizer, "context_length": length, "signature": identity}
@@ -324,6 +333,7 @@ def load_engine(
     device: str = "cpu",
     batch_tokens: int | None = None,
     every_window: bool = False,
+    stride: int | None = None,
     tokenizer: Any = None,
     split: bool = False,
 ) -> BatchedEngine:
@@ -354,13 +364,13 @@ def load_engine(
 
         return hf.load(
             path, name=label, dtype=torch_dtype, device=device, batch_tokens=batch_tokens, every_window=every_window,
-            split=split,
+            stride=stride, split=split,
         )  # fmt: skip
     model, own = weights.build(checkpoint, dtype=torch_dtype, device=device)
     return GPTEngine(
         onednn.packed(model, int8=chosen == INT8) if chosen == INT8 or onednn.suits(model) else model, own, name=label,
         content_hash=checkpoint.content_hash, ends=checkpoint.ends, batch_tokens=batch_tokens,
-        every_window=every_window,
+        every_window=every_window, stride=stride,
     )  # fmt: skip
 
 

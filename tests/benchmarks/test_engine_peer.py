@@ -34,7 +34,7 @@ def test_shared_beginnings_count_once():
 def test_every_line_can_be_asked_without_data():
     tokenizer = Tokenizer.train(["the cat sat on a mat " * 4], vocab_size=300)
     lines = works(None, tokenizer, scale=0.1)
-    assert len(lines) == 9 and len({line.name for line in lines}) == 9
+    assert len(lines) == 11 and len({line.name for line in lines}) == 11
     for line in lines:
         job = {"kind": line.kind, "texts": line.texts, "until": ["\n"], "max_tokens": 16}
         assert len(requests(job, tokenizer)) == len(line.texts) >= 1

@@ -69,7 +69,8 @@ def compare(
 ) -> dict[str, tuple[float, dict[str, Any]]]:
     """Return the memory and the result of each tool."""
     folder, python = common["folder"], arguments.lm_eval
-    job = {**common, "kind": work.kind, "texts": work.texts, "until": ["\n"], "max_tokens": 16}
+    job = {**common, "kind": work.kind, "texts": work.texts, "until": ["\n"], "max_tokens": 16,
+           "stride": work.stride}  # fmt: skip
     batches = [int(size) for size in (arguments.batches or _BATCHES).split(",")]
     if "lm-eval" in tools:
         part = work.texts if work.kind == "generate_until" else work.texts[:_PART]

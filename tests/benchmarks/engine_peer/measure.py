@@ -100,7 +100,7 @@ class Bench:
         """Return our timing and lm-eval's."""
         job = {
             "model": str(self._folder / "model"), "dtype": dtype, "kind": work.kind, "texts": work.texts,
-            "until": ["\n"], "max_tokens": 16,
+            "until": ["\n"], "max_tokens": 16, "stride": work.stride,
         }  # fmt: skip
         # A document is one request, of which no part would be the same work.
         part = work.texts if work.kind == "loglikelihood_rolling" else work.texts[:_PART]

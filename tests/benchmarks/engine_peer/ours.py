@@ -5,7 +5,6 @@ With "rounds" in the job the requests are answered once for each line that comes
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -16,7 +15,8 @@ from typing import Any, NamedTuple
 import torch
 
 from evalkit import world
-from evalkit.commands import options
+from evalkit.engine.open import load_engine
+from evalkit.engine.rolling import rolling_windows
 from evalkit.harness.requests import encode
 from evalkit.model import weights
 from evalkit.model.config import SIZES, GPTConfig
@@ -49,11 +49,8 @@ def make_model(folder: Path, data: str) -> dict[str, Any]:
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Answer the requests of a job; texts are encoded within the time, as they are in lm-eval's methods."""
-    parser = argparse.ArgumentParser()
-    options.add_tokenizer(parser)
-    options.add_engine(parser)
-    arguments = parser.parse_args([] if job["dtype"] == "default" else ["--dtype", job["dtype"]])
-    engine = options.engine(job["model"], arguments)
+    dtype = None if job["dtype"] == "default" else job["dtype"]
+    engine = load_engine(job["model"], dtype=dtype, stride=job.get("stride"))
     clock = time.process_time if job.get("clock") == "processor" else time.perf_counter
     seconds = []
     print("done", flush=True)
@@ -69,7 +66,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "seconds": min(seconds),
         "every": seconds,
         "answers": [response.text if texts else response.loglikelihood for response in responses],
-        "flops": needed_flops(asked, responses, shape=shape_of(job)),
+        "flops": needed_flops(asked, responses, shape=shape_of(job), stride=job.get("stride")),
         "dtype": engine.signature()["dtype"],
     }
 
@@ -125,19 +122,23 @@ def needed_flops(
     *,
     shape: Shape | GPTConfig = SIZES["117M"],
     context: int = 1024,
+    stride: int | None = None,
 ) -> float:
     """Return the fewest FLOPs that give the answers: every distinct beginning is read once, every score made once.
 
-    context: the length of rolling windows.
+    context, stride: of rolling windows, which share nothing: the same token stands at another place in each.
     """
     read: set[tuple[int, ...]] = set()  # the beginnings, of which the last token is read
     scored: set[tuple[int, ...]] = set()
-    generated = places = 0
+    generated = rolled = places = 0
     for request, response in zip(asked, responses, strict=True):
         stream = request.context_ids + request.continuation_ids
-        if request.kind == "loglikelihood_rolling":  # windows share next to nothing
+        if request.kind == "loglikelihood_rolling":
+            windows = rolling_windows(len(stream), context=context, stride=stride or context)
+            lengths = [window.stop - window.start - 1 for window in windows]
             generated += len(stream)
-            places += len(stream) * context // 2
+            rolled += sum(lengths) - len(stream)
+            places += sum(length * length // 2 for length in lengths)
         elif request.kind == "generate_until":
             read.update(stream[:n] for n in range(1, len(stream) + 1))
             generated += response.tokens
@@ -146,7 +147,7 @@ def needed_flops(
             read.update(stream[:n] for n in range(1, len(stream)))
             scored.update(stream[:n] for n in range(len(request.context_ids), len(stream)))
     places += sum(map(len, read))
-    tokens, scores = len(read) + generated, len(scored) + generated
+    tokens, scores = len(read) + generated + rolled, len(scored) + generated
     matrices = shape.block_parameters * tokens + shape.vocab_size * shape.d_model * scores
     return 2.0 * matrices + 4.0 * shape.n_layer * shape.d_model * places
 

@@ -7,6 +7,7 @@ comes in, and "done" is printed.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -26,6 +27,8 @@ def main(job_path: str, result_path: str) -> None:
     ]
     dtype = {} if job["dtype"] == "default" else {"dtype": {"fp32": "float32", "bf16": "bfloat16"}[job["dtype"]]}
     lm = HFLM(pretrained=job["model"], device="cpu", batch_size=job["batches"][0], **dtype)
+    if job.get("stride"):
+        overlap(lm.max_length - job["stride"] + 1)
     clock = time.process_time if job.get("clock") == "processor" else time.perf_counter
 
     def answer(batch):
@@ -50,6 +53,17 @@ def main(job_path: str, result_path: str) -> None:
     batch = job["batches"][0 if "rounds" in job else best]
     result = {"seconds": seconds[best], "every": seconds, "batch": batch, "answers": answers}
     Path(result_path).write_text(json.dumps(result), encoding="utf-8")
+
+
+def overlap(context: int) -> None:
+    """Let rolling windows begin with so many tokens of context: lm-eval's function can, its models always ask for 1."""
+    from lm_eval import utils
+
+    utils.get_rolling_token_windows = functools.partial(_windows, utils.get_rolling_token_windows, context)
+
+
+def _windows(plain, context, **arguments):
+    return plain(**{**arguments, "context_len": context})
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ _Row = dict[str, Any]
 class Work:
     """One line of the table. texts: (context, continuation) or (document,) or (prompt,), as the kind asks.
 
-    speed: how many times as fast as lm-eval it has to be; memory: the largest share of lm-eval's. hf: as speed, of a
-    model that transformers runs.
+    stride: of rolling windows; the context if None. speed: how many times as fast as lm-eval it has to be; memory: the
+    largest share of lm-eval's. hf: as speed, of a model that transformers runs.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Work:
     speed: float
     memory: float = 1.0
     hf: float = 1.0
+    stride: int | None = None
 
 
 def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work]:
@@ -61,9 +62,21 @@ def works(data: Path | None, tokenizer: Tokenizer, *, scale: float) -> list[Work
             speed=1.3,
             memory=0.25,
         ),
+        *(_rolling(tokenizer, ids[: count(4) * _CONTEXT], stride=_CONTEXT // part) for part in (2, 4)),
         line("NQ-open, 16 greedy tokens, 5 shots per document", questions, _OPEN, documents=24, speed=2),
         line("NQ-open, 16 greedy tokens, 5 fixed shots", questions, _OPEN, documents=64, fixed=5, speed=5),
     ]
+
+
+def _rolling(tokenizer: Tokenizer, ids: Sequence[int], *, stride: int) -> Work:
+    """Return a text whose windows overlap."""
+    return Work(
+        name=f"the same, {len(ids):,} tokens, windows advance by {stride}",
+        kind="loglikelihood_rolling",
+        texts=[(tokenizer.decode(ids),)],
+        speed=2,
+        stride=stride,
+    )
 
 
 def model_works(data: Path, tokenizer: Tokenizer, *, scale: float) -> list[Work]:
