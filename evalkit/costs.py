@@ -76,7 +76,9 @@ class Cost:
         """Return the money in words: "0.06 of 0.40 EUR"; empty without a price."""
         if self.price is None:
             return ""
-        return f"{between.join(f'{hours * self.price:,.2f}' for hours in self._amounts())} {self.currency}".rstrip()
+        amounts = (hours * self.price for hours in self._amounts())
+        texts = (f"{amount:,.2f}" if amount >= 0.1 or not amount else f"{amount:.4f}" for amount in amounts)
+        return f"{between.join(texts)} {self.currency}".rstrip()
 
     def _amounts(self) -> list[float]:
         return [hours for hours in (self.spent, self.expected) if hours is not None]

@@ -64,7 +64,8 @@ class _Meter:
         now = time.monotonic()
         if now - self._recent[-1][0] >= _WINDOW / 100:
             self._recent.append((now, self.count))
-        while len(self._recent) > 2 and now - self._recent[1][0] > _WINDOW:
+        # The first stretch goes soon: a model is loaded in it.
+        while len(self._recent) > 2 and (self._recent[0][0] == self._began or now - self._recent[1][0] > _WINDOW):
             self._recent.popleft()
 
     def skip(self, amount: int) -> None:

@@ -25,12 +25,12 @@ def table(
     columns: Iterable[str], rows: Iterable[Sequence[str | Text]] = (), *, left: Sequence[str] = _LEFT, gap: int = 2
 ) -> Table:
     """Return a table without lines. left: columns on the left. gap: spaces between columns."""
-    made = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    result = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for name in columns:
-        made.add_column(Text(name), justify="left" if name in left else "right", no_wrap=True)
+        result.add_column(Text(name), justify="left" if name in left else "right", no_wrap=True)
     for row in rows:
-        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    return made
+        result.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    return result
 
 
 def fits(table: Table, console: Console, width: int | None = None) -> bool:

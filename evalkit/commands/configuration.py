@@ -239,22 +239,22 @@ def _set_defaults(file: _File, parser: argparse.ArgumentParser, table: tuple[str
         if not _excluded(parser, action, words):
             parser.set_defaults(**{action.dest: setting})
             action.required = False
-            for made in parser._mutually_exclusive_groups:
-                made.required = made.required and action not in made._group_actions
+            for exclusive in parser._mutually_exclusive_groups:
+                exclusive.required = exclusive.required and action not in exclusive._group_actions
 
 
 def _excluded(parser: argparse.ArgumentParser, action: argparse.Action, words: Sequence[str]) -> bool:
     """Whether the command line has an option that cannot stand beside this one."""
-    given = {word.partition("=")[0] for word in words if word.startswith("--") and len(word) > 2}
+    typed = {word.partition("=")[0] for word in words if word.startswith("--") and len(word) > 2}
     rivals = [
         option
-        for made in parser._mutually_exclusive_groups
-        if action in made._group_actions
-        for rival in made._group_actions
+        for exclusive in parser._mutually_exclusive_groups
+        if action in exclusive._group_actions
+        for rival in exclusive._group_actions
         if rival is not action
         for option in rival.option_strings
     ]
-    return any(option.startswith(name) for option in rivals for name in given)
+    return any(option.startswith(name) for option in rivals for name in typed)
 
 
 def _value(action: argparse.Action, value: Any, where: str) -> Any:
@@ -277,15 +277,15 @@ def _value(action: argparse.Action, value: Any, where: str) -> Any:
 def _converted(action: argparse.Action, value: Any, where: str) -> Any:
     text = str(value)
     try:
-        made = action.type(text) if callable(action.type) else text
+        parsed = action.type(text) if callable(action.type) else text
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"{where}: {error}") from None
     except ValueError:
         kind = "a whole number" if action.type is int else "a number" if action.type is float else "another value"
         raise UsageError(f"{where}: expected {kind}, not {text!r:.60}") from None
-    if action.choices is not None and made not in action.choices:
+    if action.choices is not None and parsed not in action.choices:
         raise UsageError(f"{where}: {unknown('value', text, map(str, action.choices))}")
-    return made
+    return parsed
 
 
 def complete(

@@ -63,14 +63,14 @@ def group(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGrou
     What is not in a group belongs to the first screen of a command's help.
     """
     assert title in GROUPS, title
-    existing = (made for made in parser._action_groups if made.title == title)
+    existing = (section for section in parser._action_groups if section.title == title)
     return next(existing, None) or parser.add_argument_group(title)
 
 
 def ordered(groups: Iterable[argparse._ArgumentGroup]) -> list[argparse._ArgumentGroup]:
     """Return groups in the order of GROUPS, behind those that argparse makes itself."""
     rank = {title: place for place, title in enumerate(GROUPS, start=1)}
-    return sorted(groups, key=lambda made: rank.get(made.title or "", 0))
+    return sorted(groups, key=lambda section: rank.get(section.title or "", 0))
 
 
 class Formatter(argparse.HelpFormatter):
@@ -94,8 +94,8 @@ def has_many(parser: argparse.ArgumentParser) -> bool:
 
 def usage(parser: argparse.ArgumentParser) -> str:
     """Return what a command needs, with all other options as one word."""
-    alternatives = [made for made in parser._mutually_exclusive_groups if made.required]
-    chosen = [action for made in alternatives for action in made._group_actions]
+    alternatives = [section for section in parser._mutually_exclusive_groups if section.required]
+    chosen = [action for section in alternatives for action in section._group_actions]
     needed = [action for action in _main(parser) if action.required or not action.option_strings or action in chosen]
     text = Formatter(parser.prog, width=_UNBOUNDED)._format_usage(None, needed, alternatives, "").strip()
     lines = textwrap.wrap(f"usage: {text} [option\0...]", parser._get_formatter()._width, subsequent_indent=" " * 7)
@@ -118,17 +118,20 @@ def screen(parser: argparse.ArgumentParser) -> str:
 
 def _main(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """Return positional arguments, and options that are in no group of ours."""
-    return [action for made in parser._action_groups if made.title not in GROUPS for action in made._group_actions]
+    return [
+        action for section in parser._action_groups if section.title not in GROUPS for action in section._group_actions
+    ]
 
 
 def _others(parser: argparse.ArgumentParser, width: int) -> Iterator[str]:
     """Yield the lines that name the options of each group."""
     yield "more options, which --help-all explains:"
-    for made in ordered(parser._action_groups):
-        if made.title in GROUPS:
+    for section in ordered(parser._action_groups):
+        if section.title in GROUPS:
+            names = [action.option_strings[-1] for action in section._group_actions if action.option_strings]
             yield from textwrap.wrap(
-                ", ".join(action.option_strings[-1] for action in made._group_actions if action.option_strings), width,
-                initial_indent=f"  {made.title + ':':<23} ", subsequent_indent=" " * 26, break_on_hyphens=False,
+                ", ".join(names), width,
+                initial_indent=f"  {section.title + ':':<23} ", subsequent_indent=" " * 26, break_on_hyphens=False,
             )  # fmt: skip
 
 
