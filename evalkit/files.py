@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +29,15 @@ def canonical_json(value: Any) -> str:
 def digest(text: str, *, length: int = 16) -> str:
     """Return the first `length` hexadecimal digits of a text's SHA-256."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def digest_of_list(values: Iterable[Any]) -> str:
+    """Return what `digest` gives for the canonical JSON of a list of these values, which are not held."""
+    total = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        total.update(b"," * bool(number) + canonical_json(value).encode("utf-8", "surrogatepass"))
+    total.update(b"]")
+    return total.hexdigest()[:16]
 
 
 def hash_files(*paths: Path) -> str:

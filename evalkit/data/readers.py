@@ -183,39 +183,48 @@ def read_tables(paths: Sequence[Path]) -> Iterator[Row]:
             raise DataError(f"{path}: not a readable parquet file ({error})") from error
 
 
-def read_sheet(path: Path) -> list[tuple[int, Row]]:
-    """Return (last line, row) of each record of a text table with a header.
+def read_sheet(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield (last line, row) of each record of a text table with a header; it is read twice, and not held.
 
     Types are those of the hub's datasets from such files: a column of integers, or of numbers, holds numbers, and an
     empty field is null. A number with leading zeros is text, a column without a name "Unnamed: PLACE".
     Raises DataError naming a line of another length.
     """
+    records = _records(path)
+    _, header = next(records)
+    fitting = [list(_TYPES) for _ in header]
+    filled = [False] * len(header)
+    for _, record in records:
+        for i, value in enumerate(record):
+            if value:
+                filled[i] = True
+                fitting[i] = [kind for kind in fitting[i] if _TYPES[kind].fullmatch(value)]
+    kinds = [kinds[0] if kinds and any_value else str for kinds, any_value in zip(fitting, filled, strict=True)]
+    for line, record in islice(_records(path), 1, None):
+        values = (kind(value) if value else None for kind, value in zip(kinds, record, strict=True))
+        yield line, dict(zip(header, values, strict=True))
+
+
+# The types of a column's values besides text, each with the form of its values; the first that fits all of them counts.
+_TYPES: Mapping[Callable[[str], Any], re.Pattern[str]] = {int: _WHOLE, float: _NUMBER}
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (last line, fields) of a text table's header and of each record."""
     lines = (line + "\n" for _, line in read_lines(path))
     records = csv.reader(lines, delimiter=_DELIMITERS[Path(plain_name(path)).suffix], strict=True)
-    rows: list[tuple[int, list[str]]] = []
     try:
         header = [name or f"Unnamed: {i}" for i, name in enumerate(next(records, []))]
         if len(set(header)) < len(header) or not header:
             raise DataError(f"{path} line 1: expected a header, each column once, found {', '.join(header)[:100]!r}")
+        yield records.line_num, header
         for record in records:
             if record and len(record) != len(header):
                 raise DataError(f"{path} line {records.line_num}: expected {len(header)} fields, found {len(record)}")
             if record:
-                rows.append((records.line_num, record))
+                yield records.line_num, record
     except csv.Error as error:
         raise DataError(f"{path} line {records.line_num}: not a table ({error}); is the file cut?") from None
-    columns = [_typed(values) for values in zip(*(record for _, record in rows), strict=True)]
-    cells = zip(*columns, strict=True)
-    return [(line, dict(zip(header, row, strict=True))) for (line, _), row in zip(rows, cells, strict=True)]
-
-
-def _typed(values: Sequence[str]) -> list[Any]:
-    """Return a column's values as integers, numbers or texts: the first type that fits all non-empty ones."""
-    filled = [value for value in values if value]
-    for kind, form in ((int, _WHOLE), (float, _NUMBER)):
-        if filled and all(form.fullmatch(value) for value in filled):
-            return [kind(value) if value else None for value in values]
-    return [value or None for value in values]
 
 
 def _is_list(path: Path) -> bool:
@@ -261,7 +270,7 @@ def row_place(paths: Sequence[Path], index: int) -> str:
         elif path.suffix == ".parquet":
             return f"{path} row {index + 1}"
         elif path.name.endswith(SHEETS):
-            return f"{path} line {read_sheet(path)[index][0]}"
+            return f"{path} line {next(islice(read_sheet(path), index, None))[0]}"
         elif _is_list(path):
             return f"{path} item {index + 1}"
         else:
@@ -273,7 +282,7 @@ def row_place(paths: Sequence[Path], index: int) -> str:
 def count_rows(path: Path) -> int:
     """Count the rows of a file; of JSONL and parquet without parsing them. Raises DataError for an unreadable file."""
     if path.name.endswith(SHEETS):
-        return len(read_sheet(path))
+        return sum(1 for _ in read_sheet(path))
     if _is_list(path):
         return sum(1 for _ in _read_list(path))
     if path.suffix != ".parquet":

@@ -32,7 +32,7 @@ from evalkit.data.readers import (
 )
 from evalkit.errors import DataError, NoDataError, UsageError
 from evalkit.extras import require
-from evalkit.files import cached_text, canonical_json, digest, hash_files
+from evalkit.files import cached_text, digest_of_list, hash_files
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class WorldSource:
 
     def fingerprint(self, split: Split, data: DataPaths) -> str:
         """Hash the items themselves, so that a changed generator shows even without a new version."""
-        return digest(canonical_json(_world_items(self.name, split)))
+        return digest_of_list(_world_items(self.name, split))
 
     def at_hand(self, data: DataPaths) -> str:
         """Return the generator's version."""
@@ -192,7 +192,7 @@ class BenchmarkSource:
         if selection:
             return hash_files(*selection.paths)[:16]
         if self.make:
-            return digest(canonical_json(list(self.make(split))))
+            return digest_of_list(self.make(split))
         return str(self._load_hub(split)._fingerprint)
 
     def at_hand(self, data: DataPaths) -> str:

@@ -8,6 +8,9 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
+
+import numpy as np
 
 from evalkit import metrics
 from evalkit.data import sources
@@ -24,10 +27,14 @@ from evalkit.metrics.choice import UNCONDITIONAL, Accuracy
 from evalkit.types import Cell, Document, Example, Response
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # Documents of a group that shots are drawn from; of more, a fixed pseudo-random subset, so that no training split has
 # to stay in memory. GPT-3's largest K is 100.
 POOL_LIMIT = 10_000
+
+# Bytes of a hash that stand for an id where ids are compared.
+_ID_BYTES = 16
 
 # Bytes of files that are parsed to count their documents.
 _QUICK = 16 << 20
@@ -92,24 +99,14 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
             f"--shots paper: for {task.name} under protocol {name} the paper states no number of shots; "
             f"add a number, for example --shots 0,paper"
         )
-    documents = [pair for pair in examples(task, "test", data) if not task.levels or pair[0].level in task.levels]
-    ids = {document.id for document, _ in documents}
-    if not documents:
-        raise DataError(f"{task.name}: its test data holds no documents ({task.source.at_hand(data)})")
-    tell_unlabelled(task.name, "test", [e.error for _, e in documents if e.error], total=len(documents))
-    if len(ids) != len(documents):
-        where = task.source.at_hand(data)
-        raise DataError(
-            f"{task.name}: {len(documents)} documents with {len(ids)} different ids in {where}; expected unique ids"
-        )
+    documents = _scored(task, data, limit=settings.limit)
     hashes = [task.source.fingerprint("test", data)]
     pool, sampled = Pool(task.name), ""
     if protocol.kind != "rolling" and (any(shots) or task.baselines):
         hashes.append(task.source.fingerprint("shots", data))
         pool, sampled = _pool(task, data, same_split=hashes[0] == hashes[1])
-    limited = sorted(documents, key=lambda pair: _rank(pair[0].id))[: settings.limit]
     loaded = Loaded(
-        task=task, name=name, protocol=protocol, documents=limited, pool=pool, data=digest("".join(hashes)),
+        task=task, name=name, protocol=protocol, documents=documents, pool=pool, data=digest("".join(hashes)),
         scored=digest(hashes[0]) if len(hashes) > 1 and not task.baselines else "",
         rules=OwnRules(), metrics=_metrics(task, protocol), shots=shots, wordings=settings.wordings_of(protocol),
         sampled=sampled, empty=settings.empty_context_of(name),
@@ -118,6 +115,33 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
         _check_pool(loaded, max(shots))
     _tell_concerns(loaded)
     return loaded
+
+
+def _scored(task: Task, data: DataPaths, *, limit: int | None) -> list[Pair]:
+    """Read the scored documents: all, or of a limit those whose ids hash lowest, in the order of their hashes.
+
+    All are read, because each must have an id of its own, but no more than the limit are held at a time.
+    Raises DataError where there are none, none has a label, or two have the same id.
+    """
+    lowest, hashes, errors = _Lowest[Pair](limit), bytearray(), []
+    for document, example in examples(task, "test", data):
+        if not task.levels or document.level in task.levels:
+            rank = _rank(document.id)
+            hashes += rank[:_ID_BYTES]
+            lowest.add(rank, (document, example))
+            if example.error:
+                errors.append(example.error)
+    total = lowest.seen
+    if not total:
+        raise DataError(f"{task.name}: its test data holds no documents ({task.source.at_hand(data)})")
+    tell_unlabelled(task.name, "test", errors, total=total)
+    different = len(np.unique(np.frombuffer(hashes, dtype=f"S{_ID_BYTES}")))
+    if different != total:
+        where = task.source.at_hand(data)
+        raise DataError(
+            f"{task.name}: {total} documents with {different} different ids in {where}; expected unique ids"
+        )
+    return [pair for _, pair in lowest.kept()]
 
 
 def _tell_concerns(loaded: Loaded) -> None:
@@ -225,16 +249,17 @@ def _pool(task: Task, data: DataPaths, *, same_split: bool) -> tuple[Pool, str]:
 
     same_split: it is the scored split. Ids and clusters are unique within one split only.
     """
-    samples: dict[str, _Sample] = defaultdict(_Sample)
+    samples: dict[str, _Lowest[tuple[int, Document]]] = defaultdict(lambda: _Lowest(POOL_LIMIT))
     place = sources.files(task.source, "shots", data)
     index = 0
     try:
         for index, row in enumerate(task.source.rows("shots", data)):
             for document in task.documents(row, index):
-                samples[task.shot_group(document) if task.shot_group else ""].add(document, index)
+                sample = samples[task.shot_group(document) if task.shot_group else ""]
+                sample.add(_rank(document.id)[:8], (index, document))
         groups: dict[str, list[Pair]] = {group: [] for group in samples}
         for group, sample in samples.items():
-            for index, document in sample.kept():
+            for _, (index, document) in sorted(sample.kept(), key=lambda kept: kept[0]):
                 pooled = document if same_split else replace(document, id=f"shots/{document.id}", cluster="")
                 example = _example(task, document, where=_row("shots", index, place))
                 groups[group].append((pooled, example))
@@ -248,25 +273,28 @@ def _pool(task: Task, data: DataPaths, *, same_split: bool) -> tuple[Pool, str]:
     return Pool(task.name, groups), f"{size} of {total}" if size < total else ""
 
 
-class _Sample:
-    """The POOL_LIMIT documents whose ids hash lowest: a random subset that does not depend on the file's order."""
+class _Lowest(Generic[T]):
+    """The items with the lowest ranks: a random subset that does not depend on the order in which they come.
 
-    def __init__(self) -> None:
-        self.seen = 0
-        self._heap: list[tuple[int, int, int, Document]] = []
+    limit: how many are kept; None for all. seen: how many there were.
+    """
 
-    def add(self, document: Document, index: int) -> None:
-        """Add a document of row `index`; it may push out an earlier one."""
-        entry = (-int.from_bytes(_rank(document.id)[:8], "big"), self.seen, index, document)
+    def __init__(self, limit: int | None):
+        self.seen, self._limit = 0, limit
+        self._heap: list[tuple[int, int, T]] = []
+
+    def add(self, rank: bytes, item: T) -> None:
+        """Add an item; it may push out an earlier one."""
+        entry = (-int.from_bytes(rank, "big"), self.seen, item)
         self.seen += 1
-        if len(self._heap) < POOL_LIMIT:
+        if self._limit is None or len(self._heap) < self._limit:
             heapq.heappush(self._heap, entry)
         else:
             heapq.heappushpop(self._heap, entry)
 
-    def kept(self) -> list[tuple[int, Document]]:
-        """Return (row, document) in the order of the file."""
-        return [(index, document) for _, _, index, document in sorted(self._heap, key=lambda entry: entry[1])]
+    def kept(self) -> list[tuple[int, T]]:
+        """Return (place among all, item), the lowest rank first."""
+        return [(place, item) for _, place, item in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]
 
 
 def _rank(name: str) -> bytes:

@@ -12,7 +12,7 @@ from evalkit.data.readers import plain_name, read_tables
 from evalkit.data.rows import choice_of, texts_of
 from evalkit.data.sources import DataPaths, Row, Split
 from evalkit.errors import DataError, UsageError, unknown
-from evalkit.files import canonical_json, digest
+from evalkit.files import digest_of_list
 from evalkit.harness.task import FAMILIES, Kind, Protocol, Task
 from evalkit.types import Decoding, Document, Example
 
@@ -21,11 +21,31 @@ _FILLED = {"choice", "output"}
 
 
 @dataclass(frozen=True)
+class FileRows:
+    """The rows of a table in a file, which is read whenever somebody goes through them.
+
+    question, answer, options: as in `_filled`. count: of the rows.
+    """
+
+    path: Path
+    question: str
+    answer: str
+    options: Sequence[str]
+    count: int
+
+    def __iter__(self) -> Iterator[Row]:
+        return (_filled(row, self.question, self.answer, self.options) for row in read_tables([self.path]))
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@dataclass(frozen=True)
 class RowsSource:
-    """Rows in memory. shots: the pool that shots are drawn from; without it, the scored rows."""
+    """Rows in memory or of one file. shots: the pool that shots are drawn from; without it, the scored rows."""
 
     name: str
-    test: Sequence[Mapping[str, Any]]
+    test: Sequence[Mapping[str, Any]] | FileRows
     shots: Sequence[Mapping[str, Any]] = ()
 
     def rows(self, split: Split, data: DataPaths) -> Iterator[Row]:
@@ -34,7 +54,7 @@ class RowsSource:
 
     def fingerprint(self, split: Split, data: DataPaths) -> str:
         """Hash the rows."""
-        return digest(canonical_json(list(self.rows(split, data))))
+        return digest_of_list(self.rows(split, data))
 
     def at_hand(self, data: DataPaths) -> str:
         """Return the number of rows."""
@@ -43,7 +63,7 @@ class RowsSource:
 
 def task_from_rows(
     name: str,
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]] | FileRows,
     *,
     query: str,
     answer: str,
@@ -72,7 +92,7 @@ def task_from_rows(
 
     Raises UsageError for a template or column that the rows do not have, DataError for no rows.
     """
-    table, pool = _plain(rows), _plain(shots)
+    table, pool = rows if isinstance(rows, FileRows) else _plain(rows), _plain(shots)
     if not table:
         raise DataError(f"task {name}: no rows")
     columns = list(dict.fromkeys(column for row in table for column in row))
@@ -129,10 +149,9 @@ def task_from_file(
     if not path.is_file():
         raise DataError(f"there is no table {path}")
     question, answer = question or "input", answer or "output"
-    rows = list(read_tables([path]))
-    if not rows:
+    columns, count = _survey(path)
+    if not count:
         raise DataError(f"{path} has no rows")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
     is_template = "{" in question
     for role, column in (("--input", "" if is_template else question), ("--output", answer)):
         if column and column not in columns:
@@ -140,11 +159,21 @@ def task_from_file(
     held = bool(choices) and all(name in columns for name in choices)
     return task_from_rows(
         plain_name(path).partition(".")[0],
-        [_filled(row, question, answer, choices if held and len(choices) > 1 else ()) for row in rows],
+        FileRows(path, question, answer, choices if held and len(choices) > 1 else (), count),
         query=question if is_template else "Q: {input}\nA:",
         answer="output",
         choices=("choices" if len(choices) > 1 else choices[0]) if held else choices,
     )
+
+
+def _survey(path: Path) -> tuple[list[str], int]:
+    """Return a table's columns and how many rows it has."""
+    columns: dict[str, None] = {}
+    count = 0
+    for row in read_tables([path]):
+        columns |= dict.fromkeys(row)
+        count += 1
+    return list(columns), count
 
 
 def _filled(row: Mapping[str, Any], question: str, answer: str, options: Sequence[str]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def read(path: Path) -> list[FactsRow]:
 
     Raises DataError naming wrong cells and a column that is missing.
     """
-    lines = read_sheet(path)
+    lines = list(read_sheet(path))
     columns = columns_of([*(lines[0][1] if lines else ())], Layout(), where=str(path))
     if "model" not in columns or not columns.keys() & _FACTS.keys():
         raise DataError(f"{path}: expected a column model and at least one of {', '.join(_FACTS)}")

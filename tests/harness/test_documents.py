@@ -1,0 +1,74 @@
+"""Documents are read one by one: a limit bounds what is held, and chooses what it always chose."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tracemalloc
+
+import pytest
+
+from evalkit.data.sources import DataPaths
+from evalkit.errors import DataError
+from evalkit.files import canonical_json, digest, digest_of_list
+from evalkit.harness.load import load
+from evalkit.harness.settings import RunSettings
+from evalkit.harness.tabletask import task_from_file, task_from_rows
+
+
+def table(path, count, width=8):
+    if path.suffix == ".csv":
+        path.write_text("input,output\n" + "".join(f"{str(n) * width},{n % 7}\n" for n in range(count)))
+    else:
+        path.write_text("".join(json.dumps({"input": str(n) * width, "output": n % 7}) + "\n" for n in range(count)))
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.csv"])
+@pytest.mark.parametrize("shots", [0, 2])
+def test_what_is_held_does_not_grow_with_the_table(tmp_path, name, shots, monkeypatch):
+    monkeypatch.setattr("evalkit.harness.load.POOL_LIMIT", 20)
+    peaks = []
+    for count in (300, 3000):
+        task = task_from_file(table(tmp_path / name, count, width=200))
+        tracemalloc.start()
+        loaded = load(task, RunSettings(shots=(shots,), seeds=(1,), limit=5), DataPaths())
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(loaded.documents) == 5
+    assert peaks[1] - peaks[0] < 2700 * 100  # a document takes more than a kilobyte
+
+
+@pytest.mark.parametrize("limit", [1, 7, 40, 100, None])
+def test_the_limit_chooses_the_ids_that_hash_lowest_in_their_order(tmp_path, limit):
+    rows = [{"id": f"é {n}", "input": str(n), "output": "x"} for n in range(40)]
+    task = task_from_rows("t", rows, query="{input}", answer="output")
+    loaded = load(task, RunSettings(shots=(0,), seeds=(1,), limit=limit), DataPaths())
+    order = sorted((row["id"] for row in rows), key=lambda name: hashlib.sha256(name.encode()).digest())
+    assert [document.id for document, _ in loaded.documents] == order[:limit]
+
+
+def test_a_file_and_its_rows_make_the_same_task(tmp_path):
+    path = table(tmp_path / "t.jsonl", 30)
+    settings = RunSettings(shots=(2,), seeds=(1,), limit=4)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    filled = [{**row, "output": row["output"], "input": row["input"]} for row in rows]
+    by_rows = load(task_from_rows("t", filled, query="Q: {input}\nA:", answer="output"), settings, DataPaths())
+    by_file = load(task_from_file(path), settings, DataPaths())
+    assert by_file.documents == by_rows.documents and by_file.data == by_rows.data == digest(
+        2 * digest(canonical_json(filled))
+    )
+    assert by_file.pool.groups == by_rows.pool.groups
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_two_documents_of_one_id_are_refused_whatever_the_limit(limit):
+    rows = [{"id": name, "input": name, "output": "x"} for name in "abcdb"]
+    task = task_from_rows("t", rows, query="{input}", answer="output")
+    with pytest.raises(DataError, match="5 documents with 4 different ids"):
+        load(task, RunSettings(shots=(0,), seeds=(1,), limit=limit), DataPaths())
+
+
+@pytest.mark.parametrize("values", [[], [1], [{"b": 1, "a": "é"}, "\ud800", None]])
+def test_the_digest_of_a_list_is_that_of_its_json(values):
+    assert digest_of_list(iter(values)) == digest(canonical_json(values))
