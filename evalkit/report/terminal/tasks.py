@@ -60,12 +60,13 @@ def table(listed: Sequence[Entry]) -> Table:
 
 
 def show_details(listed: Sequence[Entry], console: Console) -> None:
-    """Print a block per task: what it is, its metric and protocols, where its data comes from and where it is."""
+    """Print a block per task: what it is, its metric, protocols and licence, where its data comes from or is."""
     for entry in listed:
         task = entry.task
         console.print(Text.assemble((task.name, "bold"), f"  {task.family}; {entry.state}"))
         metric = next(iter(task.protocols.values())).reported[0]
-        lines = [task.title, f"metric {metric}; protocols {', '.join(task.protocols)}", _data(entry)]
+        licence = f"licence of the data: {task.licence or 'not stated'}"
+        lines = [task.title, f"metric {metric}; protocols {', '.join(task.protocols)}", licence, _data(entry)]
         for line in lines:
             console.print(Padding(Text(line), (0, 0, 0, 4), expand=False))
 
