@@ -170,7 +170,7 @@ def follow(server: ReportServer, build: Build, places: Sequence[Path], *, every:
             try:
                 server.page = Page(build(version).encode(), version)
                 log.info("the runs have changed: the page is new")
-            except EvalkitError as error:
+            except (EvalkitError, OSError) as error:
                 server.page = replace(server.page, problem=str(error))
                 log.warning("the page could not be built again: %s", error)
         rest = max(every, _REST * (time.monotonic() - began))

@@ -129,11 +129,11 @@ def _two_lines(axes) -> None:
 def test_the_alternative_text_says_what_is_drawn():
     panel = canvas.Panel(title="qa: acc", draw=_two_lines)
     drawn = canvas.render(canvas.Figure(name="x", title="Scores", caption="", panels=[panel]))
-    text = "acc (%) against parameters. task: 25 at 1M, 62.5 at 1B. chance: 25. one more line or group of points."
+    text = "acc (%) against parameters. task: 25 at 1M, 62.5 at 1B. chance: 25. a line: 10 at 1M, 20 at 1B."
     assert drawn.alternatives == [text] and drawn.alternative == f"Scores. qa: acc: {text}"
     bare = canvas.Panel(title="b", draw=partial(lambda axes, y: axes.plot([1, 2], y), y=[3, 4]))
     [alone] = canvas.render(canvas.Figure(name="y", title="Y", caption="", panels=[bare])).alternatives
-    assert alone == "one more line or group of points."
+    assert alone == "a line: 3 at 1, 4 at 2."
 
 
 class _Named(HTMLParser):

@@ -77,7 +77,9 @@ def _law(selection: Selection, fitted: FittedLaw, axes: Any) -> None:
     for text, colour, height in (
         (warning, canvas.VERMILION, corner), (f"α = {fitted.law['alpha']:.2f}", canvas.SOFT, corner - 0.09)
     ):  # fmt: skip
-        axes.text(0.98, height, text, transform=axes.transAxes, ha="right", va="top", color=colour)
+        axes.text(
+            0.98, height, text, transform=axes.transAxes, ha="right", va="top", color=canvas.LETTERS.get(colour, colour)
+        )
     canvas.label_ends(axes, ends)
 
 

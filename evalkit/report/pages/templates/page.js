@@ -238,7 +238,7 @@
       if (!only) return null;
       const said = answer.continuations.length ? "text" : "answer";
       const total = answer.continuations.length || answer.tokens
-        ? make("p", { class: "caption" }, `log-likelihood ${only.ll} over ${only.tokens} tokens`) : null;
+        ? make("p", { class: "caption" }, `log-likelihood ${only.ll.toFixed(3).replace("-", "−")} over ${only.tokens} tokens`) : null;
       return make("div", {}, total, tokensOf(answer, 0) ? picture(tokensOf(answer, 0), said) : null);
     }
     const head = ["option", "log-likelihood", "tokens"].map((name, i) =>
@@ -250,20 +250,21 @@
           varied || !tokensOf(answer, i) ? varied ? `option ${i + 1}` : answer.continuations[i] : null,
           tokensOf(answer, i) ? picture(tokensOf(answer, i), `option ${i + 1}`) : null,
           i === answer.gold ? make("small", {}, "  (gold)") : null),
-        make("td", { class: "number" }, response.ll.toFixed(3)),
+        make("td", { class: "number" }, response.ll.toFixed(3).replace("-", "−")),
         make("td", { class: "number" }, String(response.tokens))));
     return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "options" },
       make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
   };
-  const badge = (answer, name) => {
+  const badge = (answer, name, metric) => {
     if (!answer) return make("span", { class: "badge open" }, `${name}: not run`);
     if (answer.error) return make("span", { class: "badge wrong" }, `! ${name}: failed`);
-    if (answer.right === null) return make("span", { class: "badge open" }, `${name}`);
+    const score = answer.scores[metric];
+    if (answer.right === null) return make("span", { class: "badge open" }, score === undefined ? name : `${name} ${Math.round(score * 10) / 10}`);
     return make("span", { class: `badge ${answer.right ? "right" : "wrong"}` }, `${answer.right ? "✓" : "✗"} ${name}`);
   };
-  const card = (item, chosen) => {
+  const card = (item, chosen, metric) => {
     const answers = chosen.map((model) => item.answers[model]);
-    const heading = make("summary", {}, ...chosen.map((model, i) => badge(answers[i], data.models[model])),
+    const heading = make("summary", {}, ...chosen.map((model, i) => badge(answers[i], data.models[model], metric)),
       make("span", { class: "question" }, item.question || item.id),
       item.gold ? make("span", { class: "gold" }, ` → ${item.gold}`) : null,
       item.level ? make("small", { class: "count" }, `  ${item.level}`) : null,
@@ -345,7 +346,7 @@
     if (!filtered) fitting = group ? group.held : 0;
     count.textContent = `${filtered || !part ? fitting : total} of ${total} documents${part}`;
     const before = longer ? place.childElementCount : 0;
-    const cards = shown.slice(before).map((item) => card(item, chosen));
+    const cards = shown.slice(before).map((item) => card(item, chosen, group.metric));
     if (!longer) place.replaceChildren();
     place.append(...cards);
     if (longer && cards.length) cards[0].firstElementChild.focus();
