@@ -16,6 +16,7 @@ from evalkit.cli import main
 from evalkit.diagnosis import facts, hardware, packages, places
 from evalkit.diagnosis.facts import Finding, Section
 from evalkit.extras import EXTRAS
+from tests.test_extras import evalkit_without_extras
 
 tomllib = pytest.importorskip("tomllib" if __import__("sys").version_info >= (3, 11) else "tomli")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -206,3 +207,10 @@ def test_a_cache_on_a_network_disk_or_turned_off_is_slow(here: Path, monkeypatch
 def test_the_models_and_data_of_the_hub_are_not_fetched_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "HF_HUB_OFFLINE" in places.caches().findings[-1].text
+
+
+def test_a_base_install_is_enough() -> None:
+    done = evalkit_without_extras("doctor", "--json")  # some seconds: torch is imported, products are measured
+    report = json.loads(done.stdout)
+    assert done.returncode == 0 and report["usable"] and not done.stderr
+    assert report["versions"]["[report]"]["missing"] == ["matplotlib", "pandas", "sklearn"]
