@@ -1,4 +1,4 @@
-"""The bundled nano does what README says of it: clearly better than chance and than the baselines."""
+"""The bundled nano does what docs/world.md says of it: clearly better than chance and than the baselines."""
 
 from __future__ import annotations
 

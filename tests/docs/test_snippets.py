@@ -35,8 +35,16 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(registry, "_added", {**registry._added})
 
 
+# Guides that run from beginning to end: trainings, reports, several models.
+LONG = {"train-a-ladder.md", "tutorial.md"}
+
+
 @pytest.mark.usefixtures("registries")
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] if path.name in LONG else []) for path in PAGES],
+    ids=lambda path: str(path.relative_to(REPOSITORY)),
+)
 def test_every_block_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     terminal = shell.Shell(tmp_path)
