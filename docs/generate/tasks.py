@@ -87,7 +87,7 @@ def _page(path: Path, tasks: Sequence[Task]) -> str:
         _description(rest),
         "## In short",
         _facts(tasks),
-        fence("\n".join(f"evalkit tasks {task.name} --shots 1" for task in tasks[:1]), "sh"),
+        fence(f"evalkit tasks {tasks[0].name} --shots 1", "sh"),
         "## Protocols and prompts",
         "What the model reads, then, behind the arrow, what is scored or expected. "
         "Long texts are shortened in the middle.",
