@@ -61,6 +61,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--contamination", type=Path, metavar="FILE",
         help="contamination.json of `evalkit contamination --out`: samples show what was in the training text",
     )  # fmt: skip
+    selection.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
+    selection.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
+    _configure_samples(parser)
+    _configure_paper(parser)
+    _configure_server(parser)
+
+
+def _configure_samples(parser: argparse.ArgumentParser) -> None:
     pages = group(parser, "samples")
     pages.add_argument(
         "--samples", type=float, default=64.0, metavar="MB",
@@ -76,10 +84,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="for --tokens: where the model that a run names is, unless it is found by that name",
     )  # fmt: skip
     pages.add_argument("--device", default="cpu", help="of these models: cpu or cuda (default: cpu)")
-    selection.add_argument("--family", default="", help="only these families of tasks or of models, with commas")
-    selection.add_argument("--metric", default="", help="the main metric of the tasks that have it; with commas")
-    _configure_paper(parser)
-    _configure_server(parser)
 
 
 def _configure_paper(parser: argparse.ArgumentParser) -> None:

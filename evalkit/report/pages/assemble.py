@@ -63,13 +63,10 @@ def content(
         result_tables.models(selection), result_tables.results(selection, verdicts), result_tables.levels(selection),
         *filter(None, extra), result_tables.other_metrics(selection),
     ]  # fmt: skip
-    fitted: list[Grid | None] = [result_tables.verdict_table(selection, verdicts)]
-    if predicted:
-        _, scored = predicted
-        fitted += [forecast_tables.errors(selection, scored), forecast_tables.predicted(selection, scored)]
-    if ledger:
-        fitted.append(forecast_tables.ledger(selection, ledger))
-    fitted += [fits.law_table(fitted_laws), twostep.table(selection, two_step, fitted_laws)]
+    fitted = [
+        result_tables.verdict_table(selection, verdicts), *_forecast_tables(selection, predicted, ledger),
+        fits.law_table(fitted_laws), twostep.table(selection, two_step, fitted_laws),
+    ]  # fmt: skip
     return Content(
         title=title,
         command=command,
@@ -125,6 +122,19 @@ def _forecast_figures(
             title = f"A sealed forecast ({path.name}) and what was measured"
             drawn["sealed"] = forecasts.figure(sealed, scored, selection.tasks, name="sealed", title=title)
     return drawn
+
+
+def _forecast_tables(
+    selection: Selection, predicted: tuple[Sealed, list[Scored]] | None, ledger: Sequence[tuple[Path, Sealed]]
+) -> list[Grid | None]:
+    """Return the tables of what is held out, and of the sealed forecasts."""
+    tables: list[Grid | None] = []
+    if predicted:
+        _, scored = predicted
+        tables += [forecast_tables.errors(selection, scored), forecast_tables.predicted(selection, scored)]
+    if ledger:
+        tables.append(forecast_tables.ledger(selection, ledger))
+    return tables
 
 
 def _held_out(

@@ -226,10 +226,13 @@
       const fill = make("i", {});
       fill.style.setProperty("--share", `${Math.min(100, -100 * logprob / FULL)}%`);
       return make("li", { class: greedy ? "greedy" : null, title: greedy ? "the likeliest token" : null },
-        make("span", { class: "piece" }, visible(text)), make("span", { class: "bar", "aria-hidden": "true" }, fill),
-        make("span", { class: "value" }, (Math.abs(logprob) < 0.005 ? 0 : logprob).toFixed(2).replace("-", "−"), make("span", { class: "spoken" }, greedy ? ", the likeliest" : "")));
+        make("span", { class: "piece" }, visible(text)),
+        make("span", { class: "bar", "aria-hidden": "true" }, fill),
+        make("span", { class: "value" }, (Math.abs(logprob) < 0.005 ? 0 : logprob).toFixed(2).replace("-", "−"), 
+          make("span", { class: "spoken" }, greedy ? ", the likeliest" : "")));
     }));
-  const tokensOf = (answer, i) => Array.isArray(answer.tokens) && answer.tokens[i] && answer.tokens[i].length ? answer.tokens[i] : null;
+  const tokensOf = (answer, i) =>
+    Array.isArray(answer.tokens) && answer.tokens[i] && answer.tokens[i].length ? answer.tokens[i] : null;
   const unknownTokens = (answer) => typeof answer.tokens === "string"
     ? make("p", { class: "caption" }, `No log-probabilities of tokens: ${answer.tokens}.`) : null;
   const options = (answer) => {
@@ -259,7 +262,8 @@
     if (!answer) return make("span", { class: "badge open" }, `${name}: not run`);
     if (answer.error) return make("span", { class: "badge wrong" }, `! ${name}: failed`);
     const score = answer.scores[metric];
-    if (answer.right === null) return make("span", { class: "badge open" }, score === undefined ? name : `${name} ${Math.round(score * 10) / 10}`);
+    const rounded = score === undefined ? "" : ` ${Math.round(score * 10) / 10}`;
+    if (answer.right === null) return make("span", { class: "badge open" }, name + rounded);
     return make("span", { class: `badge ${answer.right ? "right" : "wrong"}` }, `${answer.right ? "✓" : "✗"} ${name}`);
   };
   const card = (item, chosen, metric) => {
@@ -305,7 +309,8 @@
     return second === "" ? [first] : [first, second];
   };
   // By how much the first model's score is better; not a number where either has none.
-  const gain = (a, b, group) => a && b ? (a.scores[group.metric] - b.scores[group.metric]) * (group.falling ? -1 : 1) : NaN;
+  const gain = (a, b, group) =>
+    a && b ? (a.scores[group.metric] - b.scores[group.metric]) * (group.falling ? -1 : 1) : NaN;
   const matches = (kind, a, b, group) => ({
     all: true,
     wrong: a && a.right === false,
@@ -371,20 +376,27 @@
       const value = given.get(name);
       const choice = named.has(field) && value ? String(data.models.indexOf(value)) : value;
       if (field === shotField) fillShots();
-      if (choice !== null && (field === wordField || [...field.options].some((o) => o.value === choice))) field.value = choice;
+      const allowed = field === wordField || [...field.options].some((one) => one.value === choice);
+      if (choice !== null && allowed) field.value = choice;
     }
     filters = `?${words}`;
   };
   taskField.addEventListener("change", () => { fillShots(); write(); again(); });
-  for (const field of [shotField, firstField, secondField, kindField]) field.addEventListener("change", () => { write(); again(); });
+  for (const field of [shotField, firstField, secondField, kindField]) {
+    field.addEventListener("change", () => { write(); again(); });
+  }
   let typing = 0;
-  wordField.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => { write(); again(); }, 150); });
+  wordField.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => { write(); again(); }, 150);
+  });
   window.addEventListener("hashchange", () => { read(); again(); });
   browser.append(
     make("div", { class: "tools" }, taskLabel, shotLabel, firstLabel, secondLabel, kindLabel,
       make("label", {}, "Words", wordField)),
     count, data.tokens ? make("p", { class: "caption" },
-      "Tokens: each with its log-probability (nats); a longer bar is less likely, full at −8. Solid: the model’s likeliest token; striped: another one.") : null,
+      "Tokens: each with its log-probability (nats); a longer bar is less likely, full at −8. " +
+      "Solid: the model’s likeliest token; striped: another one.") : null,
     place, more);
   fillShots();
   read();
