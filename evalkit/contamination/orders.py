@@ -17,9 +17,10 @@ model that has not read the documents can check.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TypeVar
 
 import numpy as np
@@ -32,12 +33,13 @@ from evalkit.progress import progress
 from evalkit.stats.resampling import monte_carlo_p
 from evalkit.types import Request
 
-# Of a shard: the fewest documents that it may have, and the fewest shards that small sets of documents are cut into.
-_LEAST_DOCUMENTS, _LEAST_SHARDS = 5, 8
+# The fewest documents or passages in a shard, and the fewest shards that few of them are cut into.
+_LEAST_BLOCKS, _LEAST_SHARDS = 5, 8
 # Choices of an order per shard that p is computed from, and the share of a sum below which a difference is rounding.
 _CHOICES, _ROUNDING = 9_999, 1e-9
-# What stands between two documents.
+# What stands between two documents, and what is between spaces.
 _SEPARATOR = "\n\n"
+_WORD = re.compile(r"\S+")
 
 T = TypeVar("T")
 
@@ -83,19 +85,22 @@ def order_test(
     shards: at most so many are read, evenly spread over the documents. permutations: shuffles of each.
     Raises CheckpointError for documents that the model cannot read.
     """
-    encoded = engine.tokenizer.encode_batch([item.text + _SEPARATOR for item in items])
-    chosen = spread(_movable(items, encoded, engine.context_length), shards)
+    blocks = _blocks(items)
+    for block, tokens in zip(blocks, engine.tokenizer.encode_batch([block.text for block in blocks]), strict=True):
+        block.tokens = tokens
+    chosen = spread(_movable(blocks, engine.context_length), shards)
     if not chosen:
         return None
     rows = []
     with progress("test the order", total=len(chosen), unit="shards") as bar:
         for number, shard in enumerate(chosen):
             rng = np.random.default_rng([seed, number])
-            orders = [np.arange(len(shard.blocks)), *(shard.shuffled(rng) for _ in range(permutations))]
-            rows.append(_loglikelihoods(engine, [shard.tokens(order) for order in orders]))
+            orders = [np.arange(len(shard)), *(_shuffled(shard, rng) for _ in range(permutations))]
+            rows.append(_loglikelihoods(engine, [_tokens(shard, order) for order in orders]))
             bar.advance(1, note=note)
     table = np.array(rows)
-    return OrderTest(documents=sum(shard.documents for shard in chosen), loglikelihoods=table, p=_exact(table, seed))
+    documents = sum(block.documents for shard in chosen for block in shard)
+    return OrderTest(documents=documents, loglikelihoods=table, p=_exact(table, seed))
 
 
 def spread(values: Sequence[T], most: int) -> list[T]:
@@ -105,57 +110,68 @@ def spread(values: Sequence[T], most: int) -> list[T]:
     return [values[round(place)] for place in np.linspace(0, len(values) - 1, most).tolist()]
 
 
-@dataclass(frozen=True)
-class _Shard:
-    """Neighbours. blocks: the tokens of documents that stay together. strata: (B,) equal for those that may change."""
+@dataclass(kw_only=True)
+class _Block:
+    """Documents that stay together. tokens: of the text, once it is encoded."""
 
-    blocks: Sequence[Sequence[int]]
-    strata: NDArray[np.int64]
-    documents: int
-
-    @property
-    def movable(self) -> bool:
-        return len(np.unique(self.strata)) < len(self.strata)
-
-    def shuffled(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return an order of the blocks in which only those of one stratum have changed places."""
-        order = np.arange(len(self.blocks))
-        for stratum in np.unique(self.strata):
-            places = np.flatnonzero(self.strata == stratum)
-            order[places] = rng.permutation(places)
-        return order
-
-    def tokens(self, order: NDArray[np.int64]) -> tuple[int, ...]:
-        return tuple(token for place in order for token in self.blocks[place])
+    text: str
+    level: str
+    documents: int = 1
+    tokens: Sequence[int] = ()
 
 
-def _movable(items: Sequence[Item], encoded: Sequence[Sequence[int]], context: int) -> list[_Shard]:
-    """Return shards that fill the model's context, or more of it where otherwise nothing could change places."""
-    fit = context * len(encoded) // max(1, sum(map(len, encoded)))
-    size = min(max(fit, _LEAST_DOCUMENTS), max(2, len(items) // _LEAST_SHARDS))
-    while not (shards := [shard for shard in _shards(items, encoded, size) if shard.movable]) and size < len(items):
-        size *= 2
-    return shards
+_Shard = Sequence[_Block]
 
 
-def _shards(items: Sequence[Item], encoded: Sequence[Sequence[int]], size: int) -> Iterator[_Shard]:
-    """Cut the documents into shards of `size` documents, or more where the last ones share a passage."""
-    levels: dict[str, int] = defaultdict(lambda: len(levels))
-    blocks: list[list[int]] = []
-    strata: list[int] = []
-    documents = 0
-    for i, item in enumerate(items):
-        if i and item.cluster and item.cluster == items[i - 1].cluster:
-            blocks[-1] += encoded[i]
+def _blocks(items: Sequence[Item]) -> list[_Block]:
+    """Join neighbours on one passage, without the words that each begins with like the one before it."""
+    blocks: list[_Block] = []
+    previous = Item(text="")
+    for item in items:
+        if item.cluster and item.cluster == previous.cluster:
+            blocks[-1].text += _new(item.text, previous.text) + _SEPARATOR
+            blocks[-1].documents += 1
         else:
-            if documents >= size:
-                yield _Shard(blocks, np.array(strata), documents)
-                blocks, strata, documents = [], [], 0
-            blocks.append(list(encoded[i]))
-            strata.append(levels[item.level])
-        documents += 1
-    if blocks:
-        yield _Shard(blocks, np.array(strata), documents)
+            blocks.append(_Block(text=item.text + _SEPARATOR, level=item.level))
+        previous = item
+    return blocks
+
+
+def _new(text: str, before: str) -> str:
+    """Return a text from the first word on in which it differs from another one."""
+    words = list(_WORD.finditer(text))
+    pairs = zip(words, _WORD.finditer(before), strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0][0] == pair[1][0], pairs))
+    return text[words[same].start() :] if same < len(words) else ""
+
+
+def _movable(blocks: Sequence[_Block], context: int) -> list[_Shard]:
+    """Cut the blocks into shards that fill the model's context, or more where nothing could change places in one.
+
+    Shards in which nothing can are left out.
+    """
+    fit = context * len(blocks) // max(1, sum(len(block.tokens) for block in blocks))
+    size = min(max(fit, _LEAST_BLOCKS), max(2, len(blocks) // _LEAST_SHARDS))
+    while True:
+        shards = [blocks[start : start + size] for start in range(0, len(blocks), size)]
+        movable = [shard for shard in shards if len({block.level for block in shard}) < len(shard)]
+        if movable or size >= len(blocks):
+            return movable
+        size *= 2
+
+
+def _shuffled(shard: _Shard, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return an order in which only blocks of one level have changed places."""
+    order = np.arange(len(shard))
+    levels = np.array([block.level for block in shard])
+    for level in dict.fromkeys(levels.tolist()):
+        places = np.flatnonzero(levels == level)
+        order[places] = rng.permutation(places)
+    return order
+
+
+def _tokens(shard: _Shard, order: NDArray[np.int64]) -> tuple[int, ...]:
+    return tuple(token for place in order for token in shard[place].tokens)
 
 
 def _loglikelihoods(engine: Engine, texts: Sequence[tuple[int, ...]]) -> list[float]:

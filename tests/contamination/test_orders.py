@@ -78,6 +78,15 @@ def test_without_two_that_can_change_places_there_is_no_test(items):
     assert order_test(items, ignorant()) is None
 
 
+def test_a_passage_is_read_once():
+    texts = [f"story {i // 2} Q{i} yes" for i in range(40)]
+    items = [Item(text=text, cluster=str(i // 2)) for i, text in enumerate(texts)]
+    asked = engine(lambda request: 0.0)
+    assert order_test(items, asked, shards=1).documents == 4
+    first = bytes(asked.asked[0].continuation_ids).decode()
+    assert first == "story 0 Q0 yes\n\nQ1 yes\n\nstory 1 Q2 yes\n\nQ3 yes\n\n"
+
+
 def test_shards_fill_the_context_and_are_spread_over_the_file():
     asked = engine(lambda request: 0.0, context_length=100)  # ten items of ten bytes
     result = order_test(ITEMS, asked, shards=3)
