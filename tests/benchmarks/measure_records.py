@@ -12,7 +12,7 @@ compare    evalkit compare of the two runs
 report     evalkit report of one run
 records    evalkit records of one task, to CSV
 
-10 million records take 17 GB of disk and about an hour to write.
+A run of a million records takes 1.2 GB of disk and 38 s of CPU to write, one of 10 million ten times as much.
 """
 
 from __future__ import annotations
