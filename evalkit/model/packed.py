@@ -27,8 +27,9 @@ from evalkit.model.tree_attention import Tree, attention_over
 # Values of the perceptron's inner layer held at once, few enough for the cache, and the fewest tokens: with fewer,
 # products are slow.
 _INNER, _FEWEST = 1 << 20, 512
-# Values and columns of the (positions, vocabulary) matrix of scores that are held at once.
-_LOGITS, _COLUMNS = 1 << 22, 8192
+# Values and columns of the (positions, vocabulary) matrix of scores that are held at once, and values of the output
+# matrix in fp32: with what a softmax needs in addition, 64 MiB for any vocabulary and any number of positions.
+_LOGITS, _COLUMNS, _MATRIX = 1 << 22, 8192, 1 << 23
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class PackedGPT:
     def __init__(self, model: GPT):
         self._model, self._config = model, model.config
         self._dtype = model.tokens.weight.dtype
+        self._columns = max(1, min(_COLUMNS, _MATRIX // model.config.d_model, model.config.vocab_size))
         self._norms: dict[nn.Module, nn.Module] = {
             part: _fp32(part) for part in model.modules() if isinstance(part, nn.LayerNorm | nn.RMSNorm)
         }
@@ -104,7 +106,7 @@ class PackedGPT:
         rows_M: for each target the index of the state that predicts it, ascending. All in fp32, for any model.
         """
         logprobs, greedy, done = [], [], 0
-        for states_RD in states_UD.split(max(1, _LOGITS // min(_COLUMNS, len(self._model.output_matrix)))):
+        for states_RD in states_UD.split(max(1, _LOGITS // self._columns)):
             [start, stop] = torch.searchsorted(rows_M, rows_M.new_tensor([done, done + len(states_RD)])).tolist()
             rows, targets = rows_M[start:stop] - done, targets_M[start:stop]
             best_R = total_R = states_RD.new_full((len(states_RD),), -torch.inf)
@@ -122,14 +124,14 @@ class PackedGPT:
 
     def _logits(self, states_RD: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Yield blocks of columns of the fp32 logits, each with the token of its first column."""
-        for i, matrix_CD in enumerate(self._model.output_matrix.split(_COLUMNS)):
+        for i, matrix_CD in enumerate(self._model.output_matrix.split(self._columns)):
             if matrix_CD.is_cuda and self._dtype != torch.float32:
                 logits_RC = torch.mm(states_RD.to(self._dtype), matrix_CD.t(), out_dtype=torch.float32)
             else:
                 # Logits around -100, as in GPT-2, are half a unit apart in bf16, and torch has no CPU product of bf16
                 # matrices with fp32 results.
                 logits_RC = product(states_RD, matrix_CD.float())
-            yield i * _COLUMNS, self._model.capped(logits_RC)
+            yield i * self._columns, self._model.capped(logits_RC)
 
     def _norm(self, norm: nn.Module, x: Tensor) -> Tensor:
         return apply(self._norms.get(norm, norm), x.float())

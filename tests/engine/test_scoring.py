@@ -300,3 +300,30 @@ def test_texts_of_equal_length_do_not_depend_on_each_other(models):
     requests = [asking(rng.choices(range(VOCABULARY), k=20), rng.choices(range(VOCABULARY), k=3)) for _ in range(30)]
     together = answers(engine(models["gpt3"]).loglikelihood(requests), 30)
     same_texts(together, [answers(engine(models["gpt3"]).loglikelihood([request]), 1)[0] for request in requests])
+
+
+@pytest.mark.parametrize(("dtype", "matrix"), [(torch.float32, 1 << 23), (torch.bfloat16, 9000)])
+def test_a_large_vocabulary_is_never_held_whole(monkeypatch, dtype, matrix):
+    monkeypatch.setattr("evalkit.model.packed._MATRIX", matrix)
+    config = GPTConfig(n_layer=1, d_model=8, n_head=1, context=16, vocab_size=150_000)
+    model = GPT(config)
+    model.initialize(torch.Generator().manual_seed(0))
+    model = model.to(dtype).eval().requires_grad_(False)
+    states = torch.randn(520, 8, generator=torch.Generator().manual_seed(1)) * 40
+    packed, held, plain = PackedGPT(model), [], PackedGPT._logits
+
+    def blocks(self, states_RD):
+        for first, logits in plain(self, states_RD):
+            held.append(logits.shape)
+            yield first, logits
+
+    monkeypatch.setattr(PackedGPT, "_logits", blocks)
+    rows = torch.arange(520).repeat_interleave(2)
+    logits = states @ model.output_matrix.float().T
+    targets = torch.stack([logits.argmax(1), torch.arange(520) * 200 + 3], 1).flatten()
+    logprobs, greedy = packed.scores(states, rows, targets)
+    exact = (logits.gather(1, targets.view(520, 2)) - logits.logsumexp(1, keepdim=True)).flatten()
+    torch.testing.assert_close(logprobs, exact, atol=2e-5, rtol=1e-5)
+    assert greedy.view(520, 2)[:, 0].all() and not greedy.view(520, 2)[:, 1].any()
+    assert max(count * columns for count, columns in held) <= 1 << 22
+    assert max(columns for _, columns in held) == min(8192, matrix // 8)
