@@ -21,13 +21,17 @@ _CHECKED_ONLY = re.compile(r"<!-- checked only: (\S.*?) -->")
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A block of a page. line: of its first line of content. reason: why it is only checked; "" if it is run."""
+    """A block of a page. line: of its first line of content. reason: why it is only checked; "" if it is run.
+
+    beneath: whether nothing but empty lines stand between it and the block before it.
+    """
 
     page: str
     line: int
     language: str
     text: str
     reason: str
+    beneath: bool
 
     @property
     def place(self) -> str:
@@ -42,11 +46,13 @@ def blocks(path: Path) -> list[Block]:
 
 def _blocks(text: str, page: str) -> Iterator[Block]:
     lines = text.splitlines()
+    end = -1
     for token in MarkdownIt("commonmark").enable("table").parse(text):
         if token.type not in ("fence", "code_block"):
             continue
-        first = token.map[0]
+        first, before, end = token.map[0], end, token.map[1]
         mark = _CHECKED_ONLY.fullmatch(lines[first - 1].strip()) if first else None
         yield Block(
-            page=page, line=first + 2, language=token.info.strip(), text=token.content, reason=mark[1] if mark else ""
-        )
+            page=page, line=first + 2, language=token.info.strip(), text=token.content, reason=mark[1] if mark else "",
+            beneath=before >= 0 and not "".join(lines[before:first]).strip(),
+        )  # fmt: skip

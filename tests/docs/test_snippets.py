@@ -2,12 +2,14 @@
 
 A block of sh is run statement by statement, one of python in the page's one namespace, all of a page in one temporary
 folder with the bundled models. `<!-- checked only: REASON -->` in the line before a block leaves it unrun: its evalkit
-commands are parsed, its Python is compiled. Output shown to readers is text.
+commands are parsed, its Python is compiled. Output shown to readers is text; what stands directly beneath a block that
+is run was printed by it, figures aside, which another processor may round otherwise.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -46,11 +48,18 @@ LONG = {"train-a-ladder.md", "tutorial.md"}
     [pytest.param(path, marks=[pytest.mark.slow] if path.name in LONG else []) for path in PAGES],
     ids=lambda path: str(path.relative_to(REPOSITORY)),
 )
-def test_every_block_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_runs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     terminal = shell.Shell(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
+    ran = False
     for block in blocks(path):
+        if block.language == "text" and block.beneath and ran:
+            missing = lines_of(block.text) - {"..."} - lines_of("".join(capfd.readouterr()))
+            assert not missing, f"{block.place}: not printed by the block above: {missing}"
+        ran = block.language in ("sh", "python") and not block.reason
         assert block.language in LANGUAGES, f"{block.place}: the block's language is {block.language!r}"
         try:
             if block.reason:
@@ -59,6 +68,12 @@ def test_every_block_runs(path: Path, tmp_path: Path, monkeypatch: pytest.Monkey
                 run(block, terminal, names)
         except (Exception, SystemExit) as error:
             raise AssertionError(f"{block.place}: {error}") from error
+
+
+def lines_of(output: str) -> set[str]:
+    """Return the lines of an output, blanks and figures reduced to one of each."""
+    plain = re.sub(r"@[0-9a-f]{8}|[-+]?\d[\d,.]*(e[-+]\d+)?", "#", output)
+    return {" ".join(line.split()) for line in plain.splitlines() if line.strip()}
 
 
 def run(block: Block, terminal: shell.Shell, names: dict[str, object]) -> None:
@@ -91,6 +106,16 @@ def compiled(block: Block) -> object:
 
 def parsed(text: str) -> list[Block]:
     return list(_blocks(text, "page.md"))
+
+
+def test_output_is_compared_line_by_line_without_figures() -> None:
+    shown, printed = "acc  nano@730d9823  54.5 [47.6, 61.3]\n", "task\nacc nano@0a1b2c3d  -5.1e-04 [4, 6,000]  \n"
+    assert lines_of(shown) < lines_of(printed) and not lines_of("acc micro@730d9823 1 [1, 1]") & lines_of(printed)
+
+
+def test_what_stands_beneath_a_block_is_known() -> None:
+    pages = ("```sh\na\n```\n\n```text\nb\n```", "```sh\na\n```\nIt prints\n\n```text\nb\n```")
+    assert [[block.beneath for block in parsed(page)] for page in pages] == [[False, True], [False, False]]
 
 
 def test_blocks_are_found_with_their_reasons_and_lines() -> None:
