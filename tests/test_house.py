@@ -24,7 +24,7 @@ LAYERS = [
     {"harness"},
     {"forecasts"},
     {"corpus", "comparison", "report"},
-    {"audits", "contamination", "dclm", "train", "lm_eval"},
+    {"audits", "contamination", "dclm", "train", "lm_eval", "interchange"},
     {"results"},
     {"frames"},
     {"sweep"},

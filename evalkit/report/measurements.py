@@ -183,7 +183,12 @@ class Series:
 # Reads a file of results: its parsed JSON and its path -> measurements, or None for a file of another kind.
 ResultReader = Callable[[Any, Path], Iterable[Measurement] | None]
 READERS: Registry[ResultReader] = Registry(
-    "result reader", {"lm-eval": later("evalkit.lm_eval.results:read_if_its")}, group="evalkit.result_readers"
+    "result reader",
+    {
+        "lm-eval": later("evalkit.lm_eval.results:read_if_its"),
+        "every-eval-ever": later("evalkit.interchange.every_eval_ever.results:read_if_its"),
+    },
+    group="evalkit.result_readers",
 )
 # Reads a long table: its path -> measurements; by the ending of the file's name.
 TableReader = Callable[[Path], Iterable[Measurement]]
@@ -226,7 +231,10 @@ def read(places: Iterable[Path | Url], *, unfinished: bool = False) -> tuple[lis
     return _unique(measurements), problems
 
 
-_NOTHING = "holds neither a run nor results of lm-evaluation-harness (tables are read where their own paths are given)"
+_NOTHING = (
+    "holds neither a run nor results of lm-evaluation-harness or Every Eval Ever (tables are read where their own "
+    "paths are given)"
+)
 
 
 def sources(path: Path, problems: list[Problem]) -> Iterator[Path]:
@@ -269,7 +277,10 @@ def _read_file(path: Path, *, named: bool) -> list[Measurement]:
         if (measurements := READERS[name](raw, path)) is not None:
             return list(measurements)
     if named:
-        raise StoreError(f"{path}: not a results file of lm-evaluation-harness (no 'results' and 'config')")
+        raise StoreError(
+            f"{path}: not a results file of lm-evaluation-harness (no 'results' and 'config')"
+            " nor a record of Every Eval Ever (no 'schema_version' and 'evaluation_results')"
+        )
     return []
 
 

@@ -1,0 +1,1 @@
+"""Exchange with other programs: Every Eval Ever's records, runs of lm-evaluation-harness, experiment trackers."""
