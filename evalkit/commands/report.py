@@ -71,8 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def _configure_samples(parser: argparse.ArgumentParser) -> None:
     pages = group(parser, "samples")
     pages.add_argument(
-        "--samples", type=float, default=64.0, metavar="MB",
-        help="size of the page's samples at most; 0 leaves them out (default: 64)",
+        "--samples", type=float, metavar="MB",
+        help="size of the page's samples at most; 0 leaves them out (default: 64, from 128 MB of records)",
     )  # fmt: skip
     pages.add_argument(
         "--tokens", type=int, default=0, metavar="N",
@@ -186,7 +186,7 @@ def _content(arguments: argparse.Namespace, *, unfinished: bool = False) -> tupl
     from evalkit.report.pages import assemble, reference, seen
     from evalkit.report.selection import select
 
-    scores = _token_scores(arguments)
+    budget, scores = _budget(arguments), _token_scores(arguments)
     passages = seen.read(arguments.contamination) if arguments.contamination else {}
     measured, problems = options.measured(arguments.runs, unfinished=unfinished)
     selection = select(
@@ -200,7 +200,7 @@ def _content(arguments: argparse.Namespace, *, unfinished: bool = False) -> tupl
     ledger = _ledger(arguments.forecasts) if arguments.forecasts else []
     content = assemble.content(
         selection, problems, title=arguments.title, command=_command(arguments), ledger=ledger,
-        seen=passages, budget=round(arguments.samples * 1e6), scores=scores,
+        seen=passages, budget=budget, scores=scores,
     )  # fmt: skip
     for problem in content.problems[len(problems) :]:
         log.warning("%s", problem)
@@ -209,19 +209,29 @@ def _content(arguments: argparse.Namespace, *, unfinished: bool = False) -> tupl
     return selection, content
 
 
+def _budget(arguments: argparse.Namespace) -> int | None:
+    """Return the characters of --samples; None for the default. Raises UsageError for values that are not allowed."""
+    from evalkit.errors import UsageError
+
+    if arguments.samples is None:
+        return None
+    if not 0 <= arguments.samples <= 1000:
+        raise UsageError(f"--samples {arguments.samples:g}: expected megabytes from 0 to 1000")
+    budget: int = round(arguments.samples * 1e6)
+    return budget
+
+
 def _token_scores(arguments: argparse.Namespace) -> Rescoring | None:
     """Return how tokens are scored, if they are to be. Raises UsageError for values that are not allowed."""
     from evalkit.errors import UsageError
 
-    if not 0 <= arguments.samples <= 1000:
-        raise UsageError(f"--samples {arguments.samples:g}: expected megabytes from 0 to 1000")
     if arguments.tokens < 0:
         raise UsageError(f"--tokens {arguments.tokens}: expected a number of documents, 0 for none")
     if not arguments.tokens:
         if arguments.model:
             raise UsageError("--model is for --tokens: say for how many documents")
         return None
-    if not arguments.samples:
+    if arguments.samples == 0:
         raise UsageError("--tokens shows more of the samples, which --samples 0 leaves out")
     from evalkit.engine.cache import response_cache
     from evalkit.report.rescoring import Rescoring
@@ -290,7 +300,7 @@ def _command(arguments: argparse.Namespace) -> str:
     for name in ("label", "model"):
         for value in getattr(arguments, name):
             parts += [f"--{name}", value]
-    defaults = {"latex": "full", "interval": "half", "samples": 64.0, "device": "cpu"}
+    defaults = {"latex": "full", "interval": "half", "samples": None, "device": "cpu"}
     for name in (
         "samples",
         "tokens",

@@ -12,7 +12,7 @@ from evalkit.types import Result
 
 def results(run: StoredRun) -> list[Result]:
     """Aggregate a run's records as its end would. Raises StoreError where there are none yet."""
-    scores = Scores(run.records() if (run.folder / "records.jsonl").exists() else ())
+    scores = run.scores() if (run.folder / "records.jsonl").exists() else Scores()
     if not scores:
         raise StoreError(f"{run.folder} has scored nothing yet")
     rows = aggregate(scores, run.settings)

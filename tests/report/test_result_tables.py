@@ -8,12 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from evalkit.files import digest
 from evalkit.report.measurements import Measurement, ModelFacts, read
-from evalkit.report.pages import paper_tables, pieces, result_tables, samples
+from evalkit.report.pages import located, paper_tables, pieces, result_tables, samples
 from evalkit.report.pages.cells import Entry, Grid, markdown, tex
 from evalkit.report.pages.reference import Reference, printed
 from evalkit.report.selection import mean, nest, select
 from evalkit.runs.store import open_run
+from evalkit.runs.stored import record_at
 from evalkit.types import Prompt
 from tests.comparison.made import unbind
 from tests.report.browsed import unpacked
@@ -156,6 +158,28 @@ def test_more_samples_than_a_page_may_hold_are_left_out_and_it_is_said(runs, mon
     collected, _ = samples.collect(select(found))
     assert collected.cut and all(1 <= group["held"] < group["documents"] == 12 for group in collected.groups)
     assert all(set(d["answers"]) == {"0", "1"} for group in collected.groups for d in unpacked(collected, group))
+
+
+def test_of_large_runs_only_the_records_that_are_shown_are_read(runs, monkeypatch):
+    selection = select(read([runs / "atto", runs / "micro"])[0])
+    whole, _ = samples.collect(selection)
+    places = []
+    monkeypatch.setattr(located, "record_at", lambda *place: places.append(place) or record_at(*place))
+    monkeypatch.setattr(
+        samples, "_READ", sum((runs / name / "records.jsonl").stat().st_size // 4 for name in ("atto", "micro"))
+    )
+    page, problems = samples.collect(selection)
+    assert not problems and page.cut and page.documents == whole.documents == whole.held
+    assert len(places) == 2 * page.held < 2 * whole.held / 2
+    for group, entire in zip(page.groups, whole.groups, strict=True):
+        assert group["documents"] == 12 and 1 <= group["held"] < 12
+        first = sorted(unpacked(whole, entire), key=lambda document: digest(document["id"]))[: group["held"]]
+        assert unpacked(page, group) == first and all(len(document["answers"]) == 2 for document in first)
+
+
+def test_groups_that_need_less_than_their_share_leave_it_to_the_others():
+    assert located._share([10, 90, 100], 100) == 45 and located._share([1, 2, 300], 30) == 27
+    assert located._share([50, 50], 40) == 20
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,17 @@ class Samples:
     @property
     def cut(self) -> bool:
         """Whether documents are left out, because all of them would make the page too large."""
-        return any(group["held"] < group["documents"] for group in self.groups)
+        return self.held < self.documents
+
+    @property
+    def held(self) -> int:
+        """How many documents the page holds; one counts again at each number of shots and in each control."""
+        return sum(group["held"] for group in self.groups)
+
+    @property
+    def documents(self) -> int:
+        """How many documents the runs hold, counted in the same way."""
+        return sum(group["documents"] for group in self.groups)
 
     def script(self) -> str:
         """Return the index as JSON that is safe inside a script element: no character can end the element."""
@@ -74,9 +84,10 @@ class Pieces:
         self._rows = sqlite3.connect("")  # a private file, which sqlite removes
         self._rows.execute(
             "CREATE TABLE answers (task, shots, variant, rank, id, run, document, answer, "
-            "PRIMARY KEY (task, variant, shots, rank, id, run)) WITHOUT ROWID"
+            "PRIMARY KEY (task, variant, shots, rank, id, run))"
         )
         self._models: dict[int, int] = {}
+        self._groups: set[Group] = set()
         self._tokens = False
 
     def __enter__(self) -> Pieces:
@@ -100,6 +111,7 @@ class Pieces:
 
         with self._rows:
             self._rows.executemany("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values())
+        self._groups |= groups
         return groups
 
     def name(self, run: int, model: int) -> None:
@@ -142,31 +154,30 @@ class Pieces:
         models: Sequence[str],
         metrics: Mapping[str, str],
         tasks: Sequence[str],
+        documents: Mapping[Group, int],
         falling: Collection[str] = (),
         budget: int | None = None,
     ) -> Samples:
         """Pack the documents, tasks in the given order; each group has a share of the budget, and what others leave.
 
-        falling: tasks whose metric is better where it is smaller. budget: characters of all pieces (default: BUDGET).
+        documents: how many each group has, those that were not added included. falling: tasks whose metric is better
+        where it is smaller. budget: characters of all pieces (default: BUDGET).
         """
         samples = Samples(models=list(models), tokens=self._tokens)
-        counts = self._rows.execute(
-            "SELECT task, shots, variant, COUNT(DISTINCT id) FROM answers GROUP BY task, variant, shots"
-        ).fetchall()
         order = {task: i for i, task in enumerate(tasks)}
-        groups = [((_text(task), shots, _text(variant)), n) for task, shots, variant, n in counts]
         groups = sorted(
-            ((g, n) for g, n in groups if g[0] in order), key=lambda item: (order[item[0][0]], item[0][2], item[0][1])
+            (group for group in self._groups if group[0] in order),
+            key=lambda group: (order[group[0]], group[2], group[1]),
         )
         left = BUDGET if budget is None else budget
-        for i, (group, n) in enumerate(groups):
+        for i, group in enumerate(groups):
             pieces = self._pack(group, left // (len(groups) - i), samples.pieces)
             left -= sum(len(samples.pieces[index]) for index, _ in pieces)
             samples.groups.append(
                 {
                     "task": group[0], "shots": group[1], "variant": group[2], "metric": metrics[group[0]],
                     "falling": group[0] in falling,
-                    "documents": n, "held": sum(size for _, size in pieces), "pieces": pieces,
+                    "documents": documents[group], "held": sum(size for _, size in pieces), "pieces": pieces,
                 }
             )  # fmt: skip
         return samples

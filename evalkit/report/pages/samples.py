@@ -14,6 +14,7 @@ import numpy as np
 from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError
 from evalkit.report.measurements import Measurement, Problem
+from evalkit.report.pages.located import RunRecords, TaskKey, choose, counts, locate
 from evalkit.report.pages.pieces import Group, Pieces, Row, Samples
 from evalkit.report.pages.seen import Seen
 from evalkit.report.selection import Selection
@@ -29,6 +30,8 @@ _CONTEXT, _CONTINUATION = 4_000, 1_500
 _QUESTION, _PASSAGE = 200, 280
 _CUE = 24  # characters of a last line that only asks for the answer, such as "Answer:"
 _MODELS = 8
+# Bytes of records that are read for the page at most: by default, and for each character that it may take.
+_READ, _SHRINKAGE = 128_000_000, 16
 
 
 class TokenScores(Protocol):
@@ -51,17 +54,21 @@ def collect(
 ) -> tuple[Samples, list[Problem]]:
     """Read the records of the runs at each training's last checkpoint. Unreadable ones are left out and reported.
 
-    seen: documents that were in the training text. budget: characters of the page that they may take
-    (default: BUDGET). scores: of the tokens of some documents.
+    Of large runs, only the records of the documents that are shown are read. seen: documents that were in the training
+    text. budget: characters of the page that they may take (default: BUDGET, and no more records than _READ). scores:
+    of the tokens of some documents.
     """
-    problems = []
     groups_of: dict[str, set[Group]] = {}
+    runs, problems = _located(selection)
+    located = [records for _, records in runs]
+    choose(located, _READ if budget is None else _SHRINKAGE * budget)
     with Pieces() as pieces:
-        for number, (label, folder) in enumerate(_runs(selection)):
+        for number, (label, records) in enumerate(runs):
             try:
-                groups = pieces.add(number, _rows(selection, folder, seen))
+                groups = pieces.add(number, _rows(selection, records, seen))
             except (EvalkitError, OSError) as error:
-                problems.append(Problem(path=folder, reason=f"no samples: {error}"))
+                problems.append(Problem(path=records.folder, reason=f"no samples: {error}"))
+                located.remove(records)
                 continue
             # Runs of different tasks or shots are merged; runs of the same are shown apart.
             names = (label if i == 1 else f"{label} #{i}" for i in count(1))
@@ -69,26 +76,45 @@ def collect(
             groups_of.setdefault(name, set()).update(groups)
             pieces.name(number, list(groups_of).index(name))
         if scores:
-            problems += _score_tokens(selection, pieces, scores)
+            problems += _score_tokens(selection, pieces, scores, dict(enumerate(records for _, records in runs)))
         falling = {m.task for m in selection.main if not m.higher_is_better}
         samples = pieces.samples(
-            models=list(groups_of), metrics=selection.metrics, tasks=selection.tasks, falling=falling, budget=budget
-        )
+            models=list(groups_of), metrics=selection.metrics, tasks=selection.tasks, documents=counts(located),
+            falling=falling, budget=budget,
+        )  # fmt: skip
         return samples, problems
 
 
-def _score_tokens(selection: Selection, pieces: Pieces, scores: TokenScores) -> list[Problem]:
-    """Add the tokens' scores of the first documents, and of the first that models answer differently."""
-    problems = []
-    chosen = pieces.first(scores.count, selection.metrics)
-    for number, (_, folder) in enumerate(_runs(selection)):
+def _located(selection: Selection) -> tuple[list[tuple[str, RunRecords]], list[Problem]]:
+    """Return (model, where its records are) of each run, and what is wrong with the runs that cannot be read."""
+    runs, problems = [], []
+    for label, folder in _runs(selection):
         try:
-            run = open_run(folder, unfinished=True)
-            wanted = [(g, r) for g, r in _grouped(selection, run) if r.doc_id in chosen.get(g, ()) and not r.error]
-            for (group, record), tokens in zip(wanted, scores.score(run, [r for _, r in wanted]), strict=True):
+            names = _names(selection, folder)
+            shown = {key: task for key, task in names.items() if task in selection.metrics}
+            runs.append((label, locate(open_run(folder, unfinished=True), shown)))
+        except (EvalkitError, OSError) as error:
+            problems.append(Problem(path=folder, reason=f"no samples: {error}"))
+    return runs, problems
+
+
+def _score_tokens(
+    selection: Selection, pieces: Pieces, scores: TokenScores, runs: Mapping[int, RunRecords]
+) -> list[Problem]:
+    """Add the tokens' scores of the first documents, and of the first that models answer differently.
+
+    runs: by the numbers that they have in `pieces`.
+    """
+    problems = []
+    first = pieces.first(scores.count, selection.metrics)
+    for number, records in runs.items():
+        try:
+            wanted = [(group, record) for group, record in records.read(first) if not record.error]
+            answers = scores.score(open_run(records.folder, unfinished=True), [record for _, record in wanted])
+            for (group, record), tokens in zip(wanted, answers, strict=True):
                 pieces.add_tokens(number, group, record.doc_id, tokens)
         except (EvalkitError, OSError) as error:
-            problems.append(Problem(path=folder, reason=f"no log-probabilities of tokens: {error}"))
+            problems.append(Problem(path=records.folder, reason=f"no log-probabilities of tokens: {error}"))
     return problems
 
 
@@ -109,9 +135,6 @@ def _runs(selection: Selection) -> Iterator[tuple[str, Path]]:
         yield from ((label, folder) for folder in runs)
 
 
-TaskKey = tuple[str, str, str]  # task as the run names it, protocol, template
-
-
 def _names(selection: Selection, folder: Path) -> dict[TaskKey, str]:
     """Return the names in the report of a run's tasks."""
     shown = {(m.task_in_run or m.task, m.protocol, m.template): m.task for m in selection.raw}
@@ -119,10 +142,10 @@ def _names(selection: Selection, folder: Path) -> dict[TaskKey, str]:
     return {**shown, **own}
 
 
-def _rows(selection: Selection, folder: Path, seen: Seen) -> Iterator[Row]:
+def _rows(selection: Selection, records: RunRecords, seen: Seen) -> Iterator[Row]:
     """Yield what the page shows of a run's records. Raises StoreError for a wrong number of a metric's statistics."""
     rules = _rules(selection)
-    for group, record in _grouped(selection, open_run(folder, unfinished=True)):
+    for group, record in records.read():
         task = group[0]
         scored_by = {name: metrics.get(name, rules.get((task, name), "")) for name in record.scores}
         yield Row(
@@ -137,19 +160,6 @@ def _rows(selection: Selection, folder: Path, seen: Seen) -> Iterator[Row]:
             },
             answer=_answer(record, selection.metrics[task], scored_by),
         )
-
-
-def _grouped(selection: Selection, run: StoredRun) -> Iterator[tuple[Group, Record]]:
-    """Yield a run's records of the tasks that are shown, each document with its first seed."""
-    names = _names(selection, run.folder)
-    seeds: dict[Group, int] = {}
-    for record in run.records():
-        task = names.get((record.cell.task, record.cell.protocol, record.cell.template))
-        if task is None or task not in selection.metrics:
-            continue
-        group = (task, record.cell.shots, record.cell.variant)
-        if record.cell.seed == seeds.setdefault(group, record.cell.seed):
-            yield group, record
 
 
 def _rules(selection: Selection) -> dict[tuple[str, str], str]:
