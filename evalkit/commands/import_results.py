@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.commands import options
 from evalkit.errors import DataError, UsageError
 from evalkit.runs.remote import Url, place
 
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LISTED = 50  # faults that are printed
-SUMMARY = "Check results of any source and write them as one long table (docs/forecasts.md lists its columns)."
+SUMMARY = "Check results of any source and write them as one long table, or lm-eval's samples as a run folder."
 EXAMPLES = """examples:
   evalkit import results.csv --out table.csv                          a long table: names and cells are checked
   evalkit import theirs.csv --map model=run_name --map value=score --set family=mine --out table.csv
   evalkit import wandb.csv --wide 'eval/{task}/{metric}' --map model=Name --map tokens=train/tokens --out table.csv
   evalkit import lm-eval-results/ --models models.csv --out table.parquet   their sizes, tokens, FLOPs, seeds
   evalkit import runs/ reports/mine/results.csv --out table.csv       evalkit's own runs and reports
+  evalkit import lm-eval-results/MODEL --run runs/theirs   its samples too, for compare, records, baseline
 """
 
 
@@ -34,7 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", type=place, metavar="FILE",
         help="tables (.csv, .tsv, .parquet), lm-evaluation-harness results, run folders, folders of these two",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the table: .csv, .tsv or .parquet")
+    written = parser.add_mutually_exclusive_group(required=True)
+    written.add_argument("--out", type=Path, metavar="TABLE", help="the table: .csv, .tsv or .parquet")
+    written.add_argument(
+        "--run", type=Path, metavar="FOLDER",
+        help="instead of a table a run folder, of one model's results of lm-evaluation-harness and their samples "
+        "(--log_samples); a folder of evalkit's own is read back",
+    )  # fmt: skip
     parser.add_argument(
         "--map", action="append", default=[], metavar="COLUMN=HEADER", help="the header of one of the table's columns"
     )
@@ -56,6 +64,9 @@ def run(arguments: argparse.Namespace) -> None:
     from evalkit.report.identity import tell_apart
     from evalkit.report.imports import model_facts, tables
 
+    if arguments.run:
+        _import_run(arguments)
+        return
     if arguments.out.suffix.lower() not in tables.SUFFIXES:
         raise UsageError(f"--out {arguments.out}: expected a name that ends with {', '.join(tables.SUFFIXES)}")
     measurements = _read(arguments.files, _layout(arguments))
@@ -71,6 +82,21 @@ def run(arguments: argparse.Namespace) -> None:
         raise DataError("none of the given files holds a result")
     tables.write(arguments.out, rows)
     print(_summary(rows, arguments.out))
+
+
+def _import_run(arguments: argparse.Namespace) -> None:
+    """Write a run folder and print what it holds."""
+    from evalkit.lm_eval.imported import import_run
+    from evalkit.report.terminal import runs as run_terminal
+    from evalkit.runs.remote import fetch
+
+    if arguments.map or arguments.set or arguments.wide or arguments.models:
+        raise UsageError("--map, --set, --wide and --models are of tables (--out), not of --run")
+    imported = import_run([fetch(place) for place in arguments.files], arguments.run)
+    run_terminal.show(imported.results, options.console(), all_metrics=True)
+    for reason in imported.left_out:
+        log.warning("left out: %s", reason)
+    print(f"stored in {imported.folder}")
 
 
 def _read(paths: Sequence[Path | Url], layout: Layout) -> list[Measurement]:

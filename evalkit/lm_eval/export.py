@@ -93,6 +93,7 @@ def _write(
         "date": manifest["timing"].get("started"),
         "evalkit_version": settings["evalkit"],
         "evalkit_training": {name: manifest["training"][name] for name in TRAINING if name in manifest["training"]},
+        "evalkit_tasks": {name: _own_facts(tasks[name]) for name in hashes},
         "max_length": int(settings["model"]["context"]) if "context" in settings["model"] else None,
         "task_hashes": hashes,
         "model_source": "evalkit",
@@ -198,6 +199,11 @@ def _task_config(name: str, about: Mapping[str, Any], shots: int) -> dict[str, A
     if config is None:
         config = {"task": name, "metadata": {"version": about["version"], "protocol": about["protocol"]}}
     return {**config, "num_fewshot": shots}
+
+
+def _own_facts(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the run's settings say of a task, without the configuration that stands elsewhere in the file."""
+    return {name: value for name, value in about.items() if name != "lm_eval"}
 
 
 def _config(settings: Mapping[str, Any], iterations: int) -> dict[str, Any]:

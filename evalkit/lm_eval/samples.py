@@ -34,15 +34,23 @@ def read_samples(path: Path, task: str, *, shots: int = 0) -> Iterator[Record]:
 
     Scores are the numbers that the line holds besides its texts (acc, exact_match, ...), unscaled.
     """
+    return (record for _, record in read_lines(path, task, shots=shots))
+
+
+def read_lines(path: Path, task: str, *, shots: int = 0) -> Iterator[tuple[Mapping[str, Any], Record]]:
+    """Yield the object of each line and its record, as `read_samples` does."""
     check_regular(path, StoreError)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"cannot read {path}: {error}") from None
     cell = Cell(task=task, protocol="lm-eval", shots=shots, seed=0)
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
-            yield _record(json.loads(line), cell)
+            raw = json.loads(line)
+            yield raw, _record(raw, cell)
         except _BROKEN as error:
             raise StoreError(f"{path} line {number}: not a sample of lm-evaluation-harness ({error})") from None
 
@@ -138,6 +146,7 @@ def sample(record: Record, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]
             "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
             "prompt_hash": _hash(str(arguments[0][0])),
             "target_hash": _hash(target),
+            "evalkit_seed": record.cell.seed,
             **values,
         }
 

@@ -48,6 +48,7 @@ class TaskResults:
     version: str
     n: int
     higher: Mapping[str, bool]
+    members: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +165,7 @@ class _File:
             version=str(version),
             n=self._documents(name),
             higher={k: v for k, v in higher.items() if isinstance(v, bool)},
+            members=self.members(name),
         )
 
     def _scores(self, task: str) -> Iterator[Score]:

@@ -17,7 +17,7 @@ from evalkit.errors import UsageError
 Row = Mapping[str, Any]
 
 # lm-evaluation-harness's seed of shots, which evalkit's seed 1 stands for.
-_FIRST_SEED = 1234
+FIRST_SEED = 1234
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Draws:
         if not count:
             return ()
         if (count, seed) not in self._known:
-            rng = random.Random(_FIRST_SEED - 1 + seed)
+            rng = random.Random(FIRST_SEED - 1 + seed)
             self._known[count, seed] = [self._one(document, count, rng) for document in self.documents]
         return self._known[count, seed][place]
 
