@@ -11,8 +11,7 @@ SUMMARY = "Write a run's results and samples as lm-evaluation-harness or Every E
 EXAMPLES = """examples:
   evalkit export-results runs/mine --to lm-eval                 into runs/mine/lm-eval
   evalkit export-results runs/mine --to lm-eval --out exported
-  evalkit export-results runs/mine --to every-eval-ever --developer my-lab --organization my-lab \\
-      --relationship first_party                                into runs/mine/every-eval-ever/data
+  evalkit export-results runs/mine --to every-eval-ever --developer my-lab      into runs/mine/every-eval-ever/data
 """
 
 _FORMATS = ("lm-eval", "every-eval-ever")
