@@ -21,9 +21,12 @@ _NETWORK_DISKS = frozenset(
 )  # fmt: skip
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def canonical_json(value: Any) -> str:
     """Return the canonical JSON of a value: sorted keys, no spaces, so that equal values hash equally."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL.encode(value)
 
 
 def digest(text: str, *, length: int = 16) -> str:

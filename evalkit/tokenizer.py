@@ -184,7 +184,7 @@ class Tokenizer:
         unique_lines = dict.fromkeys(chain(chain.from_iterable(heads.values()), (last for _, last in split_texts)))
         new = [line for line in unique_lines if line not in self._lines]
         ids = dict(zip(new, self._encode_all(new), strict=True))
-        head_ids = {head: [i for line in lines for i in self._of(line, ids)] for head, lines in heads.items()}
+        head_ids = {head: self._joined(lines, ids) for head, lines in heads.items()}
         encodings = [[*head_ids[head], *self._of(last, ids)] for head, last in split_texts]
         if len(self._lines) + len(new) > _LINES:
             self._lines.clear()
@@ -193,6 +193,12 @@ class Tokenizer:
 
     def _of(self, line: str, new: Mapping[str, list[int]]) -> Sequence[int]:
         return new[line] if line in new else self._lines[line]
+
+    def _joined(self, lines: Iterable[str], new: Mapping[str, list[int]]) -> list[int]:
+        joined: list[int] = []
+        for line in lines:
+            joined += self._of(line, new)
+        return joined
 
     def _encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         if sum(map(len, texts)) < _FEW:

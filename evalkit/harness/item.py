@@ -20,6 +20,9 @@ REQUESTS: Mapping[str, RequestKind] = {
     "generate": "generate_until",
 }
 
+# Of requests that are scored: it is not used.
+_NO_DECODING = Decoding()
+
 
 @dataclass
 class Item:
@@ -118,9 +121,11 @@ def _requests(
     engine: Engine, cell: Cell, document: Document, *, protocol: Protocol, fitted: Fitted
 ) -> Sequence[Request]:
     """Build a prompt's requests; with an answer context, each option is also scored after that text alone."""
-    # A control or wording uses the same random numbers as the task itself, so that only the input differs.
-    seed = int(digest(canonical_json([cell.task, cell.shots, cell.seed, document.id])), 16)
-    decoding = protocol.decoding if protocol.decoding.top_k == 1 else replace(protocol.decoding, seed=seed)
+    decoding = protocol.decoding if protocol.kind == "generate" else _NO_DECODING
+    if decoding.top_k != 1:
+        # A control or wording uses the same random numbers as the task itself, so that only the input differs.
+        seed = int(digest(canonical_json([cell.task, cell.shots, cell.seed, document.id])), 16)
+        decoding = replace(decoding, seed=seed)
     contexts = fitted.prompt.contexts
     texts = [(contexts[i if len(contexts) > 1 else 0], text) for i, text in enumerate(fitted.continuations)]
     encoded = list(fitted.encoded)
@@ -139,7 +144,7 @@ def _requests(
             context_ids=ids.context,
             continuation_ids=ids.continuation,
             # Each further sample of the same prompt uses other random numbers.
-            decoding=replace(decoding, seed=decoding.seed + i) if protocol.kind == "generate" else Decoding(),
+            decoding=replace(decoding, seed=decoding.seed + i) if i and protocol.kind == "generate" else decoding,
         )
         for i, ((context, continuation), ids) in enumerate(zip(texts, encoded, strict=True))
     ]

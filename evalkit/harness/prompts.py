@@ -205,7 +205,7 @@ def _try(
 
 def _excess(fitted: Fitted, room: int) -> int:
     """Return by how many tokens the longest request exceeds the room; the last scored token is not an input."""
-    return max(len(e.context) + max(len(e.continuation) - 1, 0) for e in fitted.encoded) - room
+    return max([len(e.context) + (len(e.continuation) or 1) - 1 for e in fitted.encoded]) - room
 
 
 def _shorten(protocol: Protocol, example: Example, encoder: TextEncoder, room: int) -> Fitted:

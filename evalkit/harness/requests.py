@@ -97,11 +97,12 @@ def encode(pairs: Pairs, encoder: TextEncoder) -> list[Encoded]:
             moved.append((context, ""))
     texts = dict.fromkeys(text for context, continuation in moved for text in (context, context + continuation))
     ids = dict(zip(texts, encoder.encode_batch(list(texts)), strict=True))
+    contexts = {context: tuple(ids[context]) for context, _ in moved}  # one tuple for all choices of a context
     encoded = []
     for context, continuation in moved:
-        before = ids[context]
-        after = ids[context + continuation][len(before) :]
+        before = contexts[context]
+        after = ids[context + continuation][len(before) :] if continuation else []
         if continuation and not after:
             after = encoder.encode_batch([continuation])[0]
-        encoded.append(Encoded(tuple(before) or (encoder.end_of_text,), tuple(after)))
+        encoded.append(Encoded(before or (encoder.end_of_text,), tuple(after)))
     return encoded

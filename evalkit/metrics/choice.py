@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from evalkit.errors import UsageError
@@ -43,7 +43,10 @@ class Accuracy(Metric):
                 f"metric {self.name} needs a response for each option, a document has {options} options and "
                 f"{len(responses)} responses"
             )
-        scores = [self._score(response, c) for response, c in zip(responses, example.choices, strict=False)]
+        scores = [
+            response.loglikelihood / max(1, length)  # an empty option is divided by one
+            for response, length in zip(responses, self._lengths(example.choices, responses), strict=False)
+        ]
         if self.per == "unconditional":
             if len(responses) != 2 * options:
                 raise UsageError(f"metric {self.name} needs a protocol with an answer_context")
@@ -71,11 +74,10 @@ class Accuracy(Metric):
         """Name the normalisation."""
         return f"per:{self.per}|ties:first"
 
-    def _score(self, response: Response, choice: str) -> float:
+    def _lengths(self, choices: Sequence[str], responses: Sequence[Response]) -> Iterable[int]:
+        """Return what the options' log-likelihoods are divided by."""
         if self.per == "token":
-            length = response.tokens
-        elif self.per == "char":
-            length = len(choice)
-        else:
-            length = count_bytes(choice) if self.per == "byte" else 1
-        return response.loglikelihood / max(1, length)  # an empty option is divided by one
+            return [response.tokens for response in responses[: len(choices)]]
+        if self.per in ("char", "byte"):
+            return map(len if self.per == "char" else count_bytes, choices)
+        return [1] * len(choices)

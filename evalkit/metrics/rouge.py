@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -73,8 +73,7 @@ class _StemmingTokenizer:
 @lru_cache(maxsize=4096)
 def _ascii(text: str) -> list[str]:
     """Split as rouge_score does."""
-    tokens: list[str] = _tokenizer().tokenize(text)
-    return tokens
+    return _tokenize()(text)
 
 
 @lru_cache(maxsize=4096)
@@ -84,10 +83,18 @@ def _unicode(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _tokenizer() -> Any:
+def _tokenize() -> Callable[[str], list[str]]:
     with _importing():
-        from rouge_score.tokenizers import DefaultTokenizer
-    return DefaultTokenizer(use_stemmer=True)
+        from nltk.stem.porter import PorterStemmer
+        from rouge_score.tokenize import tokenize
+    return partial(tokenize, stemmer=_CachingStemmer(PorterStemmer().stem))
+
+
+class _CachingStemmer:
+    """rouge_score's stemmer, each word once: texts share most of their words."""
+
+    def __init__(self, stem: Callable[[str], str]):
+        self.stem = lru_cache(maxsize=1 << 14)(stem)
 
 
 @contextmanager

@@ -146,7 +146,7 @@ class CellColumns:
         for column, numbers in columns:
             column.check(len(numbers))
         row = self._new(number, offset, answer_checksum(record.responses))
-        self.unlikely |= not any(response.loglikelihood for response in record.responses)
+        self.unlikely = self.unlikely or not any(response.loglikelihood for response in record.responses)
         if record.error:
             self.errors[row] = record.error
         if record.prompt.dropped or record.prompt.cut:
@@ -201,9 +201,10 @@ def answer_checksum(responses: Sequence[Response]) -> int:
 
 def column_of(columns: dict[Any, Column], key: Any, width: int) -> Column:
     """Return the column of this key, a new one if need be."""
-    if key not in columns:
-        columns[key] = Column(width)
-    return columns[key]
+    column = columns.get(key)
+    if column is None:
+        column = columns[key] = Column(width)
+    return column
 
 
 def as_ints(numbers: Sequence[int]) -> Ints:

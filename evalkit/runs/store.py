@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -232,7 +233,15 @@ def record_to_json(record: Record) -> dict[str, Any]:
 
 
 def _fields(item: Cell | Prompt | Response | Record) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__slots__}
+    names, row = _ROWS[type(item)]
+    return dict(zip(names, row(item), strict=True))
+
+
+_ROWS: Mapping[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {
+    kind: (names, attrgetter(*names))
+    for kind in (Cell, Prompt, Response, Record)
+    if (names := tuple(each.name for each in fields(kind)))
+}
 
 
 def _plain(value: Any) -> Any:
