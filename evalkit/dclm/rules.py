@@ -10,9 +10,10 @@ from evalkit.dclm.draws import Draws
 from evalkit.engine.base import TextEncoder
 from evalkit.engine.prefix_tree import common_prefix
 from evalkit.errors import PromptError, PromptTooLongError
-from evalkit.harness.loaded import Judgement, Loaded, Pair
+from evalkit.harness.loaded import Judgement, Loaded
 from evalkit.harness.prompts import Fitted, fit_all, pairs
 from evalkit.harness.requests import Encoded, Pairs, encode_all
+from evalkit.harness.spool import Pair
 from evalkit.harness.task import Protocol
 from evalkit.metrics.values import ValueMetric
 from evalkit.types import Cell, Document, Example, Response

@@ -8,8 +8,9 @@ from threading import Lock
 
 from evalkit.engine.base import Engine
 from evalkit.harness.item import Item
-from evalkit.harness.loaded import ImportedTask, Loaded, Pair
+from evalkit.harness.loaded import ImportedTask, Loaded
 from evalkit.harness.prompt_cache import PromptCache
+from evalkit.harness.spool import Pair
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Cell
 

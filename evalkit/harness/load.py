@@ -19,9 +19,10 @@ from evalkit.data.sources import DataPaths, Split
 from evalkit.engine.base import TextEncoder
 from evalkit.errors import DataError, LabelError, UsageError
 from evalkit.files import digest
-from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
+from evalkit.harness.loaded import ImportedTask, Judgement, Loaded
 from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
 from evalkit.harness.settings import RunSettings
+from evalkit.harness.spool import Gathered, Pair
 from evalkit.harness.task import Protocol, Task, one_document, protocol_of
 from evalkit.metrics.choice import UNCONDITIONAL, Accuracy
 from evalkit.types import Cell, Document, Example, Response
@@ -117,31 +118,37 @@ def load(task: Task, settings: RunSettings, data: DataPaths) -> Loaded:
     return loaded
 
 
-def _scored(task: Task, data: DataPaths, *, limit: int | None) -> list[Pair]:
+def _scored(task: Task, data: DataPaths, *, limit: int | None) -> Sequence[Pair]:
     """Read the scored documents: all, or of a limit those whose ids hash lowest, in the order of their hashes.
 
     All are read, because each must have an id of its own, but no more than the limit are held at a time.
     Raises DataError where there are none, none has a label, or two have the same id.
     """
-    lowest, hashes, errors = _Lowest[Pair](limit), bytearray(), []
+    lowest, every, hashes, errors = _Lowest[Pair](limit), Gathered(), bytearray(), []
     for document, example in examples(task, "test", data):
         if not task.levels or document.level in task.levels:
             rank = _rank(document.id)
             hashes += rank[:_ID_BYTES]
-            lowest.add(rank, (document, example))
+            if limit is None:
+                every.add((document, example))
+            else:
+                lowest.add(rank, (document, example))
             if example.error:
                 errors.append(example.error)
-    total = lowest.seen
+    total = len(hashes) // _ID_BYTES
     if not total:
         raise DataError(f"{task.name}: its test data holds no documents ({task.source.at_hand(data)})")
     tell_unlabelled(task.name, "test", errors, total=total)
-    different = len(np.unique(np.frombuffer(hashes, dtype=f"S{_ID_BYTES}")))
+    ranks = np.frombuffer(hashes, dtype=f"S{_ID_BYTES}")
+    order = np.argsort(ranks, kind="stable")
+    ranks = ranks[order]
+    different = 1 + np.count_nonzero(ranks[1:] != ranks[:-1])
     if different != total:
         where = task.source.at_hand(data)
         raise DataError(
             f"{task.name}: {total} documents with {different} different ids in {where}; expected unique ids"
         )
-    return [pair for _, pair in lowest.kept()]
+    return every.ordered(order) if limit is None else [pair for _, pair in lowest.kept()]
 
 
 def _tell_concerns(loaded: Loaded) -> None:

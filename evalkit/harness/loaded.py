@@ -15,12 +15,11 @@ from evalkit.harness import task as tasks
 from evalkit.harness.prompts import Fitted, Pool, packed, unpacked
 from evalkit.harness.requests import EmptyContext
 from evalkit.harness.settings import RunSettings
+from evalkit.harness.spool import Pair, Spooled
 from evalkit.types import Cell, Document, Example, Response
 
 if TYPE_CHECKING:
     from evalkit.harness.draw import Draw
-
-Pair = tuple[Document, Example]
 
 
 class Judgement(NamedTuple):
@@ -56,11 +55,11 @@ class Rules(Protocol):
 class Loaded:
     """A task with its data read: the documents to score, the pool of shots, the counts of shots and the wordings.
 
-    name: of the protocol. data: a hash of what was read. scored: of the scored documents alone, on which values without
-    shots depend; "" where all values depend on everything that was read. sampled: "KEPT of ALL" where the pool holds
-    only a part of the documents. first: a limit takes the first documents, as the tool that the task is imported from
-    does, not a pseudo-random subset. empty: what an empty context is. baselines: a cache of the baselines' scores by
-    document.
+    name: of the protocol. documents: held, or read from a file where they are many (spool.py). data: a hash of what was
+    read. scored: of the scored documents alone, on which values without shots depend; "" where all values depend on
+    everything that was read. sampled: "KEPT of ALL" where the pool holds only a part of the documents. first: a limit
+    takes the first documents, as the tool that the task is imported from does, not a pseudo-random subset. empty: what
+    an empty context is. baselines: a cache of the baselines' scores by document.
     draw: how the documents were drawn, where values of all are estimated.
     """
 
@@ -82,10 +81,12 @@ class Loaded:
     draw: Draw | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"documents": packed(self.documents)}
+        documents = self.documents if isinstance(self.documents, Spooled) else packed(self.documents)
+        return self.__dict__ | {"documents": documents}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, documents=unpacked(state["documents"]))
+        documents = state["documents"]
+        self.__dict__.update(state, documents=documents if isinstance(documents, Spooled) else unpacked(documents))
 
     def group(self, document: Document) -> str:
         """Return the group whose shots suit a document."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from evalkit.engine.base import Engine, TextEncoder
 from evalkit.harness.item import Item
-from evalkit.harness.loaded import Loaded, Pair
+from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompts import Fitted
+from evalkit.harness.spool import Pair
 from evalkit.types import Cell, Request
 
 # Token ids kept; with their texts they take up to about 50 bytes each.

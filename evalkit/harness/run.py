@@ -117,6 +117,8 @@ def count_items(tasks: Sequence[Loaded], settings: RunSettings) -> int:
 
 def check_plan(tasks: Sequence[Loaded], settings: RunSettings, store: RunStore) -> None:
     """Raise StoreError where the store holds a record of another cell or document than these."""
+    if not store.done:
+        return
     ids = {loaded.task.name: {document.id for document, _ in loaded.documents} for loaded in tasks}
     store.check_plan({cell: ids[cell.task] for loaded in tasks for cell in cells(loaded, settings)})
 

@@ -234,7 +234,8 @@ class Evaluator:
 
     def _begin(self, block: Block, reader: Engine) -> None:
         loaded = self._task(block.place)
-        self._builder.begin(block, reader, loaded, block.cell, loaded.documents[block.start : block.stop])
+        documents = list(loaded.documents[block.start : block.stop])
+        self._builder.begin(block, reader, loaded, block.cell, documents)
 
     def _task(self, place: int) -> Loaded:
         if place not in self._loaded:

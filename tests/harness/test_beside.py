@@ -15,10 +15,11 @@ from evalkit.engine.base import Engine
 from evalkit.errors import UsageError
 from evalkit.harness.beside import Builder
 from evalkit.harness.item import Item
-from evalkit.harness.loaded import Loaded, Pair
+from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompt_cache import PromptCache
 from evalkit.harness.run import cells
 from evalkit.harness.settings import RunSettings
+from evalkit.harness.spool import Pair
 from evalkit.harness.taskset import read_tasks
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Cell

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import pickle
 import tracemalloc
 
+import numpy as np
 import pytest
 
 from evalkit.data.sources import DataPaths
 from evalkit.errors import DataError
 from evalkit.files import canonical_json, digest, digest_of_list
 from evalkit.harness.load import load
+from evalkit.harness.run import cells
 from evalkit.harness.settings import RunSettings
+from evalkit.harness.spool import Gathered, Spooled
 from evalkit.harness.tabletask import task_from_file, task_from_rows
+from evalkit.types import Document, Example
 
 
 def table(path, count, width=8):
@@ -37,6 +43,66 @@ def test_what_is_held_does_not_grow_with_the_table(tmp_path, name, shots, monkey
         tracemalloc.stop()
         assert len(loaded.documents) == 5
     assert peaks[1] - peaks[0] < 2700 * 100  # a document takes more than a kilobyte
+
+
+def test_without_a_limit_documents_are_in_a_file_and_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("evalkit.harness.load.POOL_LIMIT", 20)
+    monkeypatch.setattr("evalkit.harness.spool.HELD", 20)
+    held = []
+    for count in (300, 3000):
+        task = task_from_file(table(tmp_path / "t.jsonl", count, width=200))
+        tracemalloc.start()
+        loaded = load(task, RunSettings(shots=(0, 2), seeds=(1,)), DataPaths())
+        held.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(loaded.documents) == count
+    assert held[1] - held[0] < 2700 * 150  # a document takes more than a kilobyte
+
+
+@pytest.mark.parametrize("rows", [40, 10])
+def test_documents_in_a_file_are_those_that_would_be_held(tmp_path, monkeypatch, rows):
+    task = task_from_file(table(tmp_path / "t.jsonl", rows))
+    settings = RunSettings(shots=(2,), seeds=(1,))
+    held = load(task, settings, DataPaths())
+    monkeypatch.setattr("evalkit.harness.spool.HELD", 20)
+    loaded = load(task, settings, DataPaths())
+    assert isinstance(loaded.documents, Spooled) == (rows == 40) and isinstance(held.documents, list)
+    assert list(loaded.documents) == held.documents and loaded.data == held.data
+    assert list(loaded.documents[3:7]) == held.documents[3:7] and loaded.documents[-1] == held.documents[-1]
+    [cell] = cells(loaded, settings)
+    for document, example in loaded.documents:
+        assert loaded.rules.texts(loaded, document, example, cell) == held.rules.texts(held, document, example, cell)
+    copy = pickle.loads(pickle.dumps(loaded.documents))
+    assert list(copy) == held.documents, "a worker reads them too"
+
+
+def test_the_file_goes_with_the_documents(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("evalkit.harness.spool.HELD", 5)
+    every = Gathered()
+    for number in range(12):
+        every.add((Document(id=str(number), row={}), Example(task="", input=str(number), output="x")))
+    documents = every.ordered(np.arange(12)[::-1])
+    del every
+    assert [example.input for _, example in documents] == [str(number) for number in range(11, -1, -1)]
+    assert len(list(tmp_path.iterdir())) == 1
+    part = documents[:2]
+    del documents
+    assert [document.id for document, _ in part] == ["11", "10"]
+    del part
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("odd", [3, 9])
+def test_rows_that_cannot_be_written_are_held(monkeypatch, odd):
+    monkeypatch.setattr("evalkit.harness.spool.HELD", 5)
+    every = Gathered()
+    for number in range(12):
+        row = {"value": (lambda: 1) if number == odd else 1}
+        every.add((Document(id=str(number), row=row), Example(task="", input="", output="x")))
+    documents = every.ordered(np.arange(12))
+    assert isinstance(documents, list) and [document.id for document, _ in documents] == [str(n) for n in range(12)]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40, 100, None])

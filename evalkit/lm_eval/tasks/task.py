@@ -16,10 +16,11 @@ from evalkit.engine.base import TextEncoder
 from evalkit.errors import DataError, LabelError, PromptError, PromptTooLongError, UsageError
 from evalkit.files import digest
 from evalkit.harness.load import tell_unlabelled
-from evalkit.harness.loaded import ImportedTask, Judgement, Loaded, Pair
+from evalkit.harness.loaded import ImportedTask, Judgement, Loaded
 from evalkit.harness.prompts import Fitted, Pool
 from evalkit.harness.requests import Encoded, Pairs, encode_all
 from evalkit.harness.settings import RunSettings
+from evalkit.harness.spool import Pair
 from evalkit.harness.task import LM_EVAL, Group, Kind, Protocol, Task, protocol_of
 from evalkit.lm_eval.tasks import data as filedata
 from evalkit.lm_eval.tasks import functions
