@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from evalkit.model.attention import causal_attention, suits
 from evalkit.model.config import GPTConfig
 from evalkit.model.dropout import Dropout
+from evalkit.model.gelu import gelu_tanh
 from evalkit.model.rms_norm import RMSNorm
 from evalkit.model.rotary import Rotation, rotate, rotation_at
 
@@ -52,6 +53,8 @@ class Linear(nn.Linear):
 
     def activated(self, x: Tensor, activation: str) -> Tensor:
         """Return an activation of the product."""
+        if activation == "gelu_tanh" and self.training:
+            return gelu_tanh(self(x))
         return ACTIVATIONS[activation](self(x))
 
 

@@ -1,14 +1,18 @@
 """Training on a processor against nanoGPT: tokens per second, the share of the matrix products' rate, the loss.
 
     [NANOGPT=FOLDER] OMP_NUM_THREADS=2 python tests/benchmarks/measure_training_speed.py [--sizes 4x128,6x256,8x512]
-        [--corpus world] [--vocab 8192] [--rounds 3] [--seconds 5] [--loss-steps 500] [--losses LABEL...]
+        [--labels LABEL...] [--corpus world] [--vocab 8192] [--rounds 3] [--seconds 5] [--loss-steps 500]
+        [--losses LABEL...]
 
 FOLDER is a checkout of karpathy/nanoGPT; only its model.py is used, with the optimizer that it configures, in the step
 of its train.py. All see the same batches (8 x 256 tokens), each in a process of its own, one at a time in turns; a rate
 is that of the median step, the figure the median of the rounds. nanoGPT runs as it ships on a processor (fp32, no
 compile) and with both (bf16 autocast and torch.compile, which its train.py leaves out there); evalkit with nanoGPT's
-optimizer, AdamW, and as it is by default (Muon for the blocks). The rate of the matrix products is measured on the
-model's own shapes, in bf16. With --loss-steps each is trained that far, nanoGPT with the learning rates of its small
+optimizer, AdamW, and as it is by default (Muon for the blocks); "compiled" is ours with --compile on, where "first"
+shows what compiling costs: the seconds of the first two steps. "share" is the time that the matrix products of a step
+would take by themselves, over the time of the step: every product of its forward and backward pass, those of attention
+over the causal half included, in bf16 and at the step's own shapes, each repeated with nothing between and the shortest
+time taken. Muon's products are not among them. With --loss-steps each is trained that far, nanoGPT with the learning rates of its small
 character model, and the mean loss of its last 50 steps is printed as well; --losses names those that go so far, if not
 all. "modern" is ours with --arch modern, of the same layers, width and heads. Without NANOGPT only ours are measured,
 relative to AdamW's GPT-2.
@@ -52,7 +56,10 @@ ADAM = OptimConfig(muon_lr=0.0, adam_lr=PEAK, weight_decay=DECAY, beta2=BETAS[1]
 THEIRS = {"nanoGPT": False, "nanoGPT, bf16 + compile": True}
 OURS = {"evalkit, AdamW": ADAM, "evalkit, Muon": OptimConfig()}
 OURS |= {f"{label}, modern": optim for label, optim in OURS.items()}
+COMPILED = "evalkit, AdamW, compiled"
+BLOCK = 128  # of attention's queries
 Step = Callable[[int], Any]
+Products = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
 def their_step(shape: GPTConfig, batches: Batches, *, steps: int, both: bool) -> Step:
@@ -88,25 +95,33 @@ def their_step(shape: GPTConfig, batches: Batches, *, steps: int, both: bool) ->
     return step
 
 
+def our_trainer(label: str, shape: GPTConfig, corpus: Path, *, steps: int) -> Trainer:
+    """Return a training of ours, ready for its first step."""
+    optim = replace(ADAM, warmup=WARMUP / steps) if OURS.get(label, ADAM) is ADAM else OURS[label]
+    config = TrainConfig(
+        model=built(label, shape), tokens=steps * SEQUENCES * CONTEXT, sequences=SEQUENCES, optim=optim,
+        compile="on" if label == COMPILED else "off",
+    )  # fmt: skip
+    trainer = Trainer(config, corpora.load(corpus), Tokenizer.load(corpus), corpus)
+    trainer.model.train()
+    return trainer
+
+
 def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Connection) -> None:
     """Take steps for as many seconds as the pipe says and send their median time; at 0 go on to the last."""
-    text = corpora.load(corpus)
     if label in THEIRS:
-        batches = Batches(text.train, context=CONTEXT, sequences=SEQUENCES, seed=0)
+        batches = Batches(corpora.load(corpus).train, context=CONTEXT, sequences=SEQUENCES, seed=0)
         step = their_step(shape, batches, steps=steps, both=THEIRS[label])
     else:
-        optim = OURS[label] if OURS[label] is not ADAM else replace(ADAM, warmup=WARMUP / steps)
-        tokens = steps * SEQUENCES * CONTEXT
-        config = TrainConfig(model=built(label, shape), tokens=tokens, sequences=SEQUENCES, compile="off", optim=optim)
-        trainer = Trainer(config, text, Tokenizer.load(corpus), corpus)
-        trainer.model.train()
+        trainer = our_trainer(label, shape, corpus, steps=steps)
 
         def step(number: int) -> torch.Tensor:
             trainer._one_step()
             return trainer._running.pop()
 
+    start = time.perf_counter()
     seen = [float(step(number)) for number in range(2)]
-    pipe.send(None)
+    pipe.send(time.perf_counter() - start)
     while seconds := pipe.recv():
         times, end = [], time.perf_counter() + seconds
         while len(times) < 3 or time.perf_counter() < end:
@@ -123,22 +138,41 @@ def built(label: str, shape: GPTConfig) -> GPTConfig:
     return modern(shape) if label.endswith("modern") else shape
 
 
-def matmul_rate(shape: GPTConfig) -> float:
-    """Return the FLOP/s of the products of a step's forward and backward pass by themselves, in bf16."""
+def products(shape: GPTConfig, *, dtype: torch.dtype) -> list[tuple[int, tuple[int, ...], Products]]:
+    """Return the products of a step, forward and backward: how often, (batch,) rows, inner and columns, three of them.
+
+    Each product of the forward pass has two in the backward pass. Attention is that of model/attention.py, which
+    multiplies blocks of 128 queries with the keys before their end.
+    """
     N, D = SEQUENCES * CONTEXT, shape.d_model
-    flops = spent = 0.0
     in_blocks = [(D, 3 * D), (D, D), *[(D, shape.d_ff)] * (1 + shape.gated), (shape.d_ff, D)]
+    found: list[tuple[int, tuple[int, ...], Products]] = []
     for (inner, outer), count in [*((sizes, shape.n_layer) for sizes in in_blocks), ((D, shape.vocab_size), 1)]:
-        x, w, grad = (torch.randn(size).bfloat16() for size in ((N, inner), (outer, inner), (N, outer)))
-        for left, right in ((x, w.t()), (grad, w), (grad.t(), x)):
+        x, w, grad = (torch.randn(size).to(dtype) for size in ((N, inner), (outer, inner), (N, outer)))
+        found.append((count, (N, inner, outer), ((x, w.t()), (grad, w), (grad.t(), x))))
+    heads, K = SEQUENCES * shape.n_head, shape.d_head
+    for keys in range(BLOCK, CONTEXT + 1, BLOCK):
+        q, k, weights = (
+            torch.randn(size).to(dtype) for size in ((heads, BLOCK, K), (heads, keys, K), (heads, BLOCK, keys))
+        )
+        three = ((q, k.transpose(1, 2)), (weights, k), (weights.transpose(1, 2), q))
+        found.append((2 * shape.n_layer, (heads, BLOCK, K, keys), three))  # q k' and weights v, forward and backward
+    return found
+
+
+def products_seconds(shape: GPTConfig) -> tuple[float, float]:
+    """Return the seconds of a step's products by themselves, in bf16, and their FLOP/s."""
+    spent = flops = 0.0
+    for count, sizes, three in products(shape, dtype=torch.bfloat16):
+        for left, right in three:
             times = []
             for _ in range(10):
                 start = time.perf_counter()
-                torch.mm(left, right)
+                torch.matmul(left, right)
                 times.append(time.perf_counter() - start)
             spent += count * min(times)  # a bound: whatever else the machine does comes on top
-            flops += count * 2 * N * inner * outer
-    return flops / spent
+            flops += count * 2 * math.prod(sizes)
+    return spent, flops / spent
 
 
 def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
@@ -148,27 +182,29 @@ def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
     shape = GPTConfig(n_layer=layers, d_model=width, n_head=heads, context=CONTEXT, vocab_size=vocab)
     spawn = multiprocessing.get_context("spawn")
     pipes, processes, steps = {}, [], arguments.loss_steps or 10**6
-    theirs = THEIRS if _nanogpt() else {}
-    for label in (*theirs, *OURS):
+    labels = [label for label in arguments.labels if label not in THEIRS or _nanogpt()]
+    firsts = {}
+    for label in labels:
         pipes[label], end = spawn.Pipe()
         processes.append(spawn.Process(target=contender, args=(label, shape, corpus, steps, end), daemon=True))
         processes[-1].start()
-        pipes[label].recv()
+        firsts[label] = pipes[label].recv()
     times: dict[str, list[float]] = {label: [] for label in pipes}
     for _ in range(arguments.rounds):
         for label, pipe in pipes.items():
             pipe.send(arguments.seconds)
             times[label].append(pipe.recv())
-    peaks = {shape: matmul_rate(shape), modern(shape): matmul_rate(modern(shape))}
+    limits = {own: products_seconds(own) for own in {built(label, shape) for label in labels}}
     rates = {label: SEQUENCES * CONTEXT / statistics.median(values) for label, values in times.items()}
-    bases = theirs or dict.fromkeys(list(OURS)[:1])
-    products = ", ".join(f"{peak / 1e9:,.0f}" for peak in peaks.values())
-    print(f"{name}: {shape.parameters:,} parameters; products by themselves, also of modern: {products} GFLOP/s")
-    print(f"  {'':24} {'tokens/s':>9} " + " ".join(f"{f'/ {base}':>24}" for base in bases) + f" {'share':>6}")
+    bases = [label for label in labels if label in THEIRS] or labels[:1]
+    alone = ", ".join(f"{seconds * 1e3:,.0f} ms ({rate / 1e9:,.0f} GFLOP/s)" for seconds, rate in limits.values())
+    print(f"{name}: {shape.parameters:,} parameters; products by themselves: {alone}")
+    heads = " ".join(f"{f'/ {base}':>24}" for base in bases)
+    print(f"  {'':24} {'tokens/s':>9} {heads} {'share':>6} {'first':>6}")
     for label, rate in rates.items():
-        own = built(label, shape)
         ratios = " ".join(f"{rate / rates[base]:24.2f}" for base in bases)
-        print(f"  {label:24} {rate:9,.0f} {ratios} {rate * own.flops_per_token / peaks[own]:6.0%}", flush=True)
+        share = limits[built(label, shape)][0] * rate / (SEQUENCES * CONTEXT)
+        print(f"  {label:24} {rate:9,.0f} {ratios} {share:6.0%} {firsts[label]:5.1f}s", flush=True)
     for label in [label for label in arguments.losses if label in pipes] if arguments.loss_steps else ():
         pipes[label].send(0)
         print(f"  {label:24} loss {pipes[label].recv():.3f} after {arguments.loss_steps} steps", flush=True)
@@ -186,12 +222,14 @@ def main() -> None:
     """Read the options and measure each size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default=",".join(SHAPES))
+    everyone = [*THEIRS, *OURS, COMPILED]
+    parser.add_argument("--labels", nargs="+", choices=everyone, default=[*THEIRS, *OURS], metavar="LABEL")
     parser.add_argument("--corpus", default="world", help="as of evalkit train")
     parser.add_argument("--vocab", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--loss-steps", type=int, default=0)
-    parser.add_argument("--losses", nargs="+", choices=[*THEIRS, *OURS], default=[*THEIRS, *OURS], metavar="LABEL")
+    parser.add_argument("--losses", nargs="+", choices=everyone, default=[*THEIRS, *OURS], metavar="LABEL")
     arguments = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as place:

@@ -49,8 +49,10 @@ def config(**changes):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_chunked_loss_is_cross_entropy(dtype, monkeypatch):
+@pytest.mark.parametrize("kept", [1, 24 * 130, 1 << 24], ids=["a chunk", "three chunks", "all"])
+def test_the_chunked_loss_is_cross_entropy(dtype, kept, monkeypatch):
     monkeypatch.setattr("evalkit.train.loss._ROWS", 8)
+    monkeypatch.setattr("evalkit.train.loss._KEPT", kept)
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(70, 16, generator=generator, requires_grad=True)
     weight = torch.randn(130, 16, generator=generator, requires_grad=True)

@@ -17,7 +17,7 @@ from evalkit.tokenizer import Tokenizer
 from evalkit.train.batches import Batches
 from evalkit.train.config import TrainConfig
 from evalkit.train.loop import Trainer
-from tests.benchmarks.measure_training_speed import ADAM, CLIP, CONTEXT, SEQUENCES, SHAPES
+from tests.benchmarks.measure_training_speed import ADAM, CLIP, CONTEXT, SEQUENCES, SHAPES, products
 
 _VOCABULARY, _STEPS = 8192, 1000
 Step = Callable[[], Any]
@@ -75,17 +75,10 @@ def _their_step(shape: GPTConfig, corpus: Path, dtype: str) -> Step:
 
 def _products(shape: GPTConfig, dtype: torch.dtype) -> Step:
     """Return what multiplies the matrices of a step, forward and backward, and does nothing else."""
-    tokens, width = SEQUENCES * CONTEXT, shape.d_model
-    in_block = [(width, 3 * width), (width, width), (width, shape.d_ff), (shape.d_ff, width)]
-    pairs = []
-    for (inner, outer), count in [*((sizes, shape.n_layer) for sizes in in_block), ((width, shape.vocab_size), 1)]:
-        x, weight, gradient = (
-            torch.randn(size).to(dtype) for size in ((tokens, inner), (outer, inner), (tokens, outer))
-        )
-        pairs += count * [(x, weight.t()), (gradient, weight), (gradient.t(), x)]
+    pairs = [pair for count, _, three in products(shape, dtype=dtype) for pair in three for _ in range(count)]
 
     def step() -> None:
         for left, right in pairs:
-            torch.mm(left, right)
+            torch.matmul(left, right)
 
     return step
