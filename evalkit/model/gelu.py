@@ -1,4 +1,4 @@
-"""GELU with tanh (Hendrycks and Gimpel 2016, section 2); with its gradient at 60% of the time that torch takes on a CPU.
+"""GELU with tanh (Hendrycks and Gimpel 2016, section 2), its gradient included at 60% of torch's time on a processor.
 
 0.5 x (1 + tanh(u / 2)) is x sigmoid(u), and torch's sigmoid is several times as fast as its tanh. The derivative needs
 the same sigmoid, so the forward pass computes both, block by block in the cache, and the backward pass only multiplies.
@@ -42,7 +42,7 @@ class _GELU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (slope,) = ctx.saved_tensors
+        slope: Tensor = ctx.saved_tensors[0]
         return grads[0] * slope
 
 

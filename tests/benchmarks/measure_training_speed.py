@@ -8,14 +8,16 @@ FOLDER is a checkout of karpathy/nanoGPT; only its model.py is used, with the op
 of its train.py. All see the same batches (8 x 256 tokens), each in a process of its own, one at a time in turns; a rate
 is that of the median step, the figure the median of the rounds. nanoGPT runs as it ships on a processor (fp32, no
 compile) and with both (bf16 autocast and torch.compile, which its train.py leaves out there); evalkit with nanoGPT's
-optimizer, AdamW, and as it is by default (Muon for the blocks); "compiled" is ours with --compile on, where "first"
-shows what compiling costs: the seconds of the first two steps. "share" is the time that the matrix products of a step
-would take by themselves, over the time of the step: every product of its forward and backward pass, those of attention
-over the causal half included, in bf16 and at the step's own shapes, each repeated with nothing between and the shortest
-time taken. Muon's products are not among them. With --loss-steps each is trained that far, nanoGPT with the learning rates of its small
-character model, and the mean loss of its last 50 steps is printed as well; --losses names those that go so far, if not
-all. "modern" is ours with --arch modern, of the same layers, width and heads. Without NANOGPT only ours are measured,
-relative to AdamW's GPT-2.
+optimizer, AdamW, and as it is by default (Muon for the blocks); "compiled" is ours with --compile on. "first" is the
+seconds of the first two steps, which shows what compiling costs.
+
+"share" is the time that the matrix products of a step take by themselves over the time of the step: every product of
+its forward and backward pass, those of attention included, in bf16 and at the step's own shapes, repeated with nothing
+between, the shortest of ten times. Muon's products are not among them.
+
+With --loss-steps each is trained that far, nanoGPT with the learning rates of its small character model, and the mean
+loss of its last 50 steps is printed as well; --losses names those that go so far, if not all. "modern" is ours with
+--arch modern, of the same layers, width and heads. Without NANOGPT only ours are measured, relative to the first.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -57,13 +60,15 @@ THEIRS = {"nanoGPT": False, "nanoGPT, bf16 + compile": True}
 OURS = {"evalkit, AdamW": ADAM, "evalkit, Muon": OptimConfig()}
 OURS |= {f"{label}, modern": optim for label, optim in OURS.items()}
 COMPILED = "evalkit, AdamW, compiled"
-BLOCK = 128  # of attention's queries
+BLOCK = 128  # of attention's queries, as in model/attention.py
 Step = Callable[[int], Any]
 Products = tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
-def their_step(shape: GPTConfig, batches: Batches, *, steps: int, both: bool) -> Step:
-    """Return a function that takes a step of nanoGPT's training."""
+def their_training(
+    shape: GPTConfig, batches: Batches, *, compiled: bool, rate: Callable[[int], float]
+) -> tuple[Step, torch.nn.Module]:
+    """Return a function that takes a step of nanoGPT's training, and its model; compiled: in bf16, too."""
     spec = importlib.util.spec_from_file_location("nanogpt_model", Path(os.environ["NANOGPT"]) / "model.py")
     assert spec and spec.loader
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
@@ -74,25 +79,31 @@ def their_step(shape: GPTConfig, batches: Batches, *, steps: int, both: bool) ->
     )  # fmt: skip
     torch.manual_seed(0)
     with contextlib.redirect_stdout(io.StringIO()):
-        model = module.GPT(config)
-        optimizer = model.configure_optimizers(DECAY, PEAK, BETAS, "cpu")
-    called = torch.compile(model) if both else model
+        model: torch.nn.Module = module.GPT(config)
+        optimizer = model.configure_optimizers(DECAY, PEAK, BETAS, "cpu")  # type: ignore[operator]
+    called = torch.compile(model) if compiled else model
 
     def step(number: int) -> torch.Tensor:
-        done = max(0.0, (number - WARMUP) / max(1, steps - WARMUP))
-        falling = LOWEST + 0.5 * (1 + math.cos(math.pi * done)) * (PEAK - LOWEST)
         for group in optimizer.param_groups:
-            group["lr"] = PEAK * (number + 1) / (WARMUP + 1) if number < WARMUP else falling
+            group["lr"] = rate(number)
         inputs, targets = (tokens.contiguous() for tokens in batches.batch(number))
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=both):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=compiled):
             _, loss = called(inputs, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return loss.detach()
+        detached: torch.Tensor = loss.detach()
+        return detached
 
-    return step
+    return step, model
+
+
+def their_rate(number: int, *, steps: int) -> float:
+    """Return nanoGPT's learning rate at a step."""
+    done = max(0.0, (number - WARMUP) / max(1, steps - WARMUP))
+    falling = LOWEST + 0.5 * (1 + math.cos(math.pi * done)) * (PEAK - LOWEST)
+    return PEAK * (number + 1) / (WARMUP + 1) if number < WARMUP else falling
 
 
 def our_trainer(label: str, shape: GPTConfig, corpus: Path, *, steps: int) -> Trainer:
@@ -111,7 +122,7 @@ def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Conn
     """Take steps for as many seconds as the pipe says and send their median time; at 0 go on to the last."""
     if label in THEIRS:
         batches = Batches(corpora.load(corpus).train, context=CONTEXT, sequences=SEQUENCES, seed=0)
-        step = their_step(shape, batches, steps=steps, both=THEIRS[label])
+        step, _ = their_training(shape, batches, compiled=THEIRS[label], rate=partial(their_rate, steps=steps))
     else:
         trainer = our_trainer(label, shape, corpus, steps=steps)
 
@@ -232,16 +243,20 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", choices=everyone, default=[*THEIRS, *OURS], metavar="LABEL")
     arguments = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
-    with tempfile.TemporaryDirectory() as place:
-        corpus = Path(arguments.corpus)
-        if not (corpus / "corpus.json").exists():
-            prepare(
-                [arguments.corpus], Path(place), tokens=2_000_000, vocab_size=arguments.vocab, tokenizer=None,
-                seed=0, reuse=False,
-            )  # fmt: skip
-            corpus = Path(place)
+    with corpus_of(arguments.corpus, vocab_size=arguments.vocab) as corpus:
         for name in arguments.sizes.split(","):
             measure(name, corpus, arguments)
+
+
+@contextlib.contextmanager
+def corpus_of(source: str, *, vocab_size: int) -> Iterator[Path]:
+    """Yield a built corpus's folder, or build one of a source in a temporary folder."""
+    if (Path(source) / "corpus.json").exists():
+        yield Path(source)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        prepare([source], Path(place), tokens=2_000_000, vocab_size=vocab_size, tokenizer=None, seed=0, reuse=False)
+        yield Path(place)
 
 
 if __name__ == "__main__":
