@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "gguf": "gguf",
         "lxml_html_clean": "corpus",
         "matplotlib": "report",
+        "mlflow": "mlflow",
         "pandas": "report",
         "py3langid": "corpus",
         "pyarrow": "hub",

@@ -22,7 +22,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Modules whose package has another name.
-PACKAGES = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+PACKAGES = {"mlflow": "mlflow-skinny", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 # Programs that import evalkit are there by themselves; markupsafe comes with jinja2.
 BROUGHT = {"IPython", "lm_eval", "evalkit", "markupsafe"}
 

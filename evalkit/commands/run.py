@@ -17,6 +17,7 @@ from evalkit.errors import DiskError, EvalkitError
 from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
+    from evalkit.curves.trackers import Tracker
     from evalkit.engine.open import Model
     from evalkit.results import Run
     from evalkit.types import Result
@@ -72,6 +73,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--markdown", type=Path, metavar="FILE", help="also write the table as Markdown")
     output.add_argument("--all-metrics", action="store_true", help="show every metric, not only each task's first")
     output.add_argument("--levels", action="store_true", help="show each task's levels (head and tail, ...) too")
+    output.add_argument(
+        "--log-to", action="append", default=[], metavar="TRACKER",
+        help="also log results, settings and results.json: wandb, wandb:PROJECT, mlflow or mlflow:EXPERIMENT (needs "
+        "evalkit[wandb] or [mlflow]); may be repeated",
+    )  # fmt: skip
     output.add_argument("--strict", action="store_true", help="stop at the first task or model that fails")
     options.add_tokenizer(parser)
     options.add_answering(parser)
@@ -91,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Records live until the end: scanning them for cycles again and again takes a fifth of a cached run.
     gc.set_threshold(50_000, 20)
     settings = options.settings(arguments)
+    logged_to = _trackers(arguments)
     allowed = options.share(arguments.max_failed, "--max-failed")
     names = list(dict.fromkeys(filter(None, arguments.model.split(","))))
     for name in names:  # a wrong name is found before the first model has run for hours
@@ -117,7 +124,20 @@ def run(arguments: argparse.Namespace) -> int:
                 outcome.runs[name] = done
     outcome.check()
     _print_results(outcome, arguments)
+    if logged_to:
+        from evalkit.curves import trackers
+
+        trackers.send(list(outcome.runs.values()), logged_to)
     return 1 if outcome.failures else 0
+
+
+def _trackers(arguments: argparse.Namespace) -> list[Tracker]:
+    """Return what the runs are logged to, before anything is run."""
+    if not arguments.log_to:
+        return []  # nothing is imported
+    from evalkit.curves.trackers import trackers
+
+    return trackers(arguments.log_to)
 
 
 def _open(name: str, arguments: argparse.Namespace) -> Model:

@@ -92,15 +92,10 @@ class WeightsAndBiases:
                 write_atomic(self._sent, json.dumps(sent) + "\n")
 
     def _begin(self) -> Any:
-        name = self._out.resolve()
         try:
-            run = self._wandb.init(
-                project=self._project, id=digest(str(name)), name=name.name, resume="allow", dir=str(self._out)
-            )
+            return begin_wandb(self._wandb, self._out, project=self._project)
         except Exception as error:  # no login, no network: the library raises many kinds
             raise UsageError(f"--wandb {self._project}: {str(error).partition(chr(10))[0]}") from error
-        run.define_metric("*", step_metric="step")
-        return run
 
     def _read_sent(self) -> list[list[Any]]:
         """Return step and hash of the lines that were sent."""
@@ -113,6 +108,16 @@ class WeightsAndBiases:
         """Finish the run of this process."""
         if self._run:
             self._run.finish()
+
+
+def begin_wandb(wandb: Any, folder: Path, *, project: str, config: Mapping[str, Any] | None = None) -> Any:
+    """Begin the run of a folder, or go on with it; offline it is kept in the folder. Raises whatever wandb raises."""
+    place = folder.resolve()
+    run = wandb.init(
+        project=project, id=digest(str(place)), name=place.name, resume="allow", dir=str(folder), config=config
+    )
+    run.define_metric("*", step_metric="step")
+    return run
 
 
 def numbers(line: Line) -> dict[str, float]:

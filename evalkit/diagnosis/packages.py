@@ -42,6 +42,7 @@ ADDS: Mapping[str, str] = MappingProxyType(
         "s3": "run folders at URLs",
         "tensorboard": "event files of trainings and watched runs",
         "wandb": "logging to Weights & Biases",
+        "mlflow": "logging to MLflow",
     }
 )
 
