@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Modules whose package has another name.
 PACKAGES = {"mlflow": "mlflow-skinny", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-# Programs that import evalkit are there by themselves; markupsafe comes with jinja2.
-BROUGHT = {"IPython", "lm_eval", "evalkit", "markupsafe"}
+# Programs that import evalkit are there by themselves; markupsafe comes with jinja2, nltk with rouge-score.
+BROUGHT = {"IPython", "lm_eval", "evalkit", "markupsafe", "nltk"}
 
 
 def _names(requirements: list[str]) -> set[str]:
