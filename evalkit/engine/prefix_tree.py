@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -160,9 +161,11 @@ class _Packer:
 
     def batch(self) -> Batch:
         held = done = depth = self._held
-        size = held + sum(len(leaf.tokens) - shared for leaf, shared in zip(self._leaves, self._shared, strict=True))
+        new = [leaf.tokens[shared:] for leaf, shared in zip(self._leaves, self._shared, strict=True)]
+        counts = np.array([len(tokens) for tokens in new])
+        size = held + int(counts.sum())
         ends, places = np.full(size, size), np.arange(size)
-        tokens: list[int] = []
+        places[held:] += np.repeat(np.array(self._shared) - held - np.cumsum(counts) + counts, counts)
         path = np.arange(max(len(leaf.tokens) for leaf in self._leaves))  # the tokens from the root down to here
         scored: list[Ints] = []
         for leaf, shared in zip(self._leaves, self._shared, strict=True):
@@ -171,8 +174,6 @@ class _Packer:
             self._add_to_rows(path, done, shared, length)
             depth, start, done = length, done, done + length - shared
             path[shared:length] = np.arange(start, done)
-            places[start:done] = np.arange(shared, length)
-            tokens += leaf.tokens[shared:]
             scored.append(path[length - len(leaf.targets) : length].copy())
         states, sources = np.unique(np.concatenate(scored), return_inverse=True)
         more = self._last < len(self._forest.leaves)
@@ -182,7 +183,7 @@ class _Packer:
             first=self._first,
             last=self._last,
             held=held,
-            tokens=np.array(tokens, dtype=np.int64),
+            tokens=np.array(list(chain.from_iterable(new)), dtype=np.int64),
             places=places,
             ends=ends,
             trunk=self._trunk,

@@ -15,7 +15,8 @@ from evalkit.types import Decoding, Response
 
 def find_stop(text: str, until: Sequence[str], *, start: int = 0) -> int:
     """Return where the first stop string begins in the text, from `start` on, or -1."""
-    return min((place for stop in until if (place := text.find(stop, start)) >= 0), default=-1)
+    places = [place for stop in until if (place := text.find(stop, start)) >= 0]
+    return min(places) if places else -1
 
 
 class GrowingText:
@@ -40,10 +41,8 @@ class GrowingText:
     def add(self, token: int) -> None:
         """Append a token."""
         self._ids.append(token)
-        before = _decoded(self._tokenizer, tuple(self._ids[: self._settled_ids]))
-        text = _decoded(self._tokenizer, tuple(self._ids))
-        self._open = text[len(before) :]
-        if self._open and not text.endswith("\ufffd"):
+        self._open = _decoded_after(self._tokenizer, tuple(self._ids), self._settled_ids)
+        if self._open and not self._open.endswith("\ufffd"):
             self.settled += self._open
             self._open = ""
             del self._ids[: self._settled_ids]
@@ -51,8 +50,13 @@ class GrowingText:
 
 
 @lru_cache(maxsize=1 << 14)
+def _decoded_after(tokenizer: TextCodec, ids: tuple[int, ...], count: int) -> str:
+    """Return what a few tokens add to the text of the first `count` of them; answers repeat them."""
+    return _decoded(tokenizer, ids)[len(_decoded(tokenizer, ids[:count])) :]
+
+
+@lru_cache(maxsize=1 << 14)
 def _decoded(tokenizer: TextCodec, ids: tuple[int, ...]) -> str:
-    """Decode a few tokens; answers repeat them."""
     return tokenizer.decode(ids)
 
 

@@ -120,8 +120,9 @@ class _Pass:
         self.lengths = [(slot, length + 1) for slot, length in enumerate(lengths)]
         self.lengths += [(entry.slot, len(entry.tokens) - cache.shared) for entry in entries]
         self._ends_C = torch.tensor(lengths, device=device, dtype=torch.long)
-        self._hidden_J = [self._hidden(band) for band in (None, model.config.band)]
-        self._seen_J = [[_Seen(entry, band, device) for entry in entries] for band in (None, model.config.band)]
+        bands = (None,) if model.config.band is None else (None, model.config.band)
+        self._hidden_J = [self._hidden(band) for band in bands]
+        self._seen_J = [[_Seen(entry, band, device) for entry in entries] for band in bands]
 
     def _hidden(self, band: int | None) -> Tensor:
         """Return which shared positions and positions of its slot a continuing sequence may not see (C, P + S)."""
@@ -139,10 +140,11 @@ class _Pass:
         if self._continuing:
             slots = slice(0, self._continuing)
             parts.append(self._continue(layer, q_NHK[slots], k_NGK[slots], v_NGK[slots], scale=scale))
+        if self._cuts:
+            kv_JGNK = torch.stack([k_NGK, v_NGK]).transpose(1, 2)
         for i, (start, stop) in enumerate(self._cuts):
-            new_JTGK = torch.stack([k_NGK[start:stop], v_NGK[start:stop]])
             first = stop - 1 if only_last else start
-            parts.append(self._enter(layer, i, q_NHK[first:stop], new_JTGK, scale=scale))
+            parts.append(self._enter(layer, i, q_NHK[first:stop], kv_JGNK[:, :, start:stop], scale=scale))
         return torch.cat(parts).flatten(1)
 
     def _continue(self, layer: int, q_CHK: Tensor, k_CGK: Tensor, v_CGK: Tensor, *, scale: float) -> Tensor:
@@ -164,12 +166,12 @@ class _Pass:
         y_CGMK: Tensor = common_GCMK.unflatten(1, (C, -1)).transpose(0, 1) + weights_CGMS[..., shared:] @ values_CGSK
         return y_CGMK.flatten(1, 2)
 
-    def _enter(self, layer: int, i: int, q_THK: Tensor, new_JTGK: Tensor, *, scale: float) -> Tensor:
+    def _enter(self, layer: int, i: int, q_THK: Tensor, new_JGTK: Tensor, *, scale: float) -> Tensor:
         """Read a prompt's new tokens after those it shares with the prompt before it, and fill its slot."""
         entry, shared = self._entries[i], self._cache.shared
         length = len(entry.tokens)
         prompt_JGSK = self._cache.prompt_LJGSK[layer, :, :, :length]
-        prompt_JGSK[:, :, entry.start :] = new_JTGK.transpose(1, 2)
+        prompt_JGSK[:, :, entry.start :] = new_JGTK
         self._cache.slots_LJRGSK[layer, :, entry.slot, :, : max(0, length - shared)] = prompt_JGSK[:, :, shared:]
         parts, done = [], 0
         for count, seen_TS in self._seen_J[self._config.is_banded(layer)][i].pieces(len(q_THK)):
