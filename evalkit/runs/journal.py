@@ -63,14 +63,22 @@ def unseal(line: bytes, run: str = "") -> dict[str, Any]:
 
     Raises ValueError for a line that is torn, damaged, of another run, or no object.
     """
-    body = line
+    return _unsealed(line, run)[0]
+
+
+def _unsealed(line: bytes, run: str) -> tuple[dict[str, Any], bool]:
+    """Return what `unseal` does, and whether the line names its run."""
+    body, named = line, False
     if sealed := _sealed(line):
         body, check = sealed
-        match = _CHECK.fullmatch(check)
-        if not match or check != _check(body, match[3] or b"") + b'"}':
-            raise ValueError("its checksum does not match")
-        if run and match[3] and match[3] != run.encode():
-            raise ValueError("it belongs to a run with other settings")
+        named = bool(run) and check == _check(body, run.encode()) + b'"}'
+        if not named:
+            match = _CHECK.fullmatch(check)
+            if not match or check != _check(body, match[3] or b"") + b'"}':
+                raise ValueError("its checksum does not match")
+            named = bool(match[3])
+            if run and named:
+                raise ValueError("it belongs to a run with other settings")
     try:
         raw = json.loads(body)
     except RecursionError:
@@ -79,7 +87,7 @@ def unseal(line: bytes, run: str = "") -> dict[str, Any]:
         raise ValueError("not a JSON object")
     if "check" in raw:  # rewritten by another program, which may have changed anything
         raise ValueError("its checksum is not at its end")
-    return raw
+    return raw, named
 
 
 def open_lines(path: Path) -> IO[bytes]:
@@ -91,21 +99,25 @@ def open_lines(path: Path) -> IO[bytes]:
         raise cannot("read", path, error) from error
 
 
-def read_lines(file: IO[bytes], run: str, *, start: int = 0) -> Iterator[tuple[bytes, dict[str, Any] | ValueError]]:
-    """Yield each line of a journal from the byte `start` on, and its object or what is wrong with it."""
+def read_lines(
+    file: IO[bytes], run: str, *, start: int = 0
+) -> Iterator[tuple[bytes, dict[str, Any] | ValueError, bool]]:
+    """Yield each line of a journal from the byte `start` on, its object or what is wrong with it, and whether it names
+    its run, which is False where something is wrong.
+    """
     bound = any(map(names_run, file))
     file.seek(start)
     for line in file:
         try:
             if not line.endswith(b"\n"):
                 raise ValueError("it is torn")
-            raw = unseal(line, run)
-            if bound and not names_run(line):
+            raw, named = _unsealed(line, run)
+            if bound and not named:
                 raise ValueError("it does not say that it belongs to this run, as others do")
         except ValueError as error:
-            yield line, error
+            yield line, error, False
         else:
-            yield line, raw
+            yield line, raw, named
 
 
 class Journal:
@@ -155,13 +167,13 @@ class Journal:
         older = False
         place = start
         with open_lines(self.path) as file:
-            for number, (line, raw) in enumerate(read_lines(file, self.run, start=start), start=lines + 1):
-                older = older or not names_run(line)
+            for number, (line, raw, named) in enumerate(read_lines(file, self.run, start=start), start=lines + 1):
                 try:
                     if isinstance(raw, ValueError):
                         raise raw
                     add(raw, place)
-                    place += len(self._own(line))
+                    older = older or not named
+                    place += len(line if named else self._own(line))
                 except (KeyError, TypeError, ValueError) as error:
                     lost.add(number)
                     if line.endswith(b"\n"):

@@ -45,9 +45,12 @@ class Scores:
 
         Raises ValueError where a metric has another number of statistics than before.
         """
-        documents = self.documents.setdefault(record.cell.task, Documents())
-        number = documents.number(record.doc_id, record.cluster, record.level)
-        self.columns.setdefault(record.cell, CellColumns()).add(number, record, offset)
+        cell = record.cell
+        if cell not in self.columns:
+            self.columns[cell] = CellColumns()
+            self.documents.setdefault(cell.task, Documents())
+        number = self.documents[cell.task].number(record.doc_id, record.cluster, record.level)
+        self.columns[cell].add(number, record, offset)
 
     def update(self, scores: Scores, *, start: int = 0) -> None:
         """Merge other records' scores. start: what their offsets are counted from. Raises ValueError as `add` does."""

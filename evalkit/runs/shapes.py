@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 Fits = Callable[[Any], bool]
@@ -36,7 +37,7 @@ def fits(kind: Any, extra: bool = False) -> Fits:
     if origin in (Union, types.UnionType):
         return _of_any(tuple(fits(part, extra) for part in inner))
     if origin in (tuple, list, Sequence):
-        return _of_list(fits(inner[0], extra))
+        return _of_list(fits(inner[0], extra), _EXACT.get(inner[0], frozenset()))
     if origin in (dict, Mapping):
         return _of_table(fits(inner[1], extra))
     return _PLAIN[kind]
@@ -55,13 +56,20 @@ _PLAIN: Mapping[Any, Fits] = {
     types.NoneType: lambda value: value is None,
 }
 
+# Types whose values all fit a kind.
+_EXACT: Mapping[Any, frozenset[type]] = {kind: frozenset({kind}) for kind in (str, bool, float)}
+_TEXT = _EXACT[str]
+# Choices of names whose tests are remembered.
+_PLANS = 64
+
 
 def _of_any(kinds: Sequence[Fits]) -> Fits:
     return lambda value: any(fit(value) for fit in kinds)
 
 
-def _of_list(fit: Fits) -> Fits:
-    return lambda value: type(value) in (list, tuple) and all(map(fit, value))
+def _of_list(fit: Fits, exact: frozenset[type]) -> Fits:
+    """Return the test of a list. exact: types whose values all fit."""
+    return lambda value: type(value) in (list, tuple) and (exact.issuperset(map(type, value)) or all(map(fit, value)))
 
 
 def _of_table(fit: Fits) -> Fits:
@@ -69,17 +77,38 @@ def _of_table(fit: Fits) -> Fits:
 
 
 def _of_dataclass(kind: Any, extra: bool) -> Fits:
+    """Return the test of named values, which is planned once for each choice of names."""
     expected = _fields(kind, extra)
     needed = frozenset(name for name, (_, needed) in expected.items() if needed)
-    allowed = expected.keys()
-    checks = [(name, fit) for name, (fit, _) in expected.items()]
+    plans: dict[tuple[Any, ...], tuple[Callable[[Any], Any], Sequence[tuple[str, Fits]]]] = {}
 
     def fit_all(value: Any) -> bool:
-        if type(value) is not dict or not (needed <= value.keys() and (extra or value.keys() <= allowed)):
+        if type(value) is not dict:
             return False
-        return all(fit(value[name]) for name, fit in checks if name in value)
+        names = tuple(value)
+        if names not in plans:
+            if not needed <= value.keys() or not (extra or value.keys() <= expected.keys()):
+                return False
+            if len(plans) >= _PLANS:
+                plans.clear()
+            plans[names] = _planned({name: expected[name][0] for name in names if name in expected})
+        texts_of, others = plans[names]
+        if not _TEXT.issuperset(map(type, texts_of(value))):
+            return False
+        for name, fit in others:  # noqa: SIM110 - a generator costs more than most of the tests
+            if not fit(value[name]):
+                return False
+        return True
 
     return fit_all
+
+
+def _planned(tests: Mapping[str, Fits]) -> tuple[Callable[[Any], Any], Sequence[tuple[str, Fits]]]:
+    """Return a function that picks the values that have to be texts, and the tests of the others."""
+    texts = [name for name, fit in tests.items() if fit is _PLAIN[str]]
+    if len(texts) < 2:  # of one name, itemgetter gives no tuple
+        return lambda value: (), [*tests.items()]
+    return itemgetter(*texts), [(name, fit) for name, fit in tests.items() if fit is not _PLAIN[str]]
 
 
 @cache

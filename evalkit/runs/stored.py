@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -276,11 +277,17 @@ def record_from_json(raw: Mapping[str, Any]) -> Record:
 
 def _record(raw: Mapping[str, Any]) -> Record:
     fields = dict(raw)
-    fields["cell"] = Cell(**raw["cell"])
+    fields["cell"] = _cell(**raw["cell"])
     fields["prompt"] = Prompt(**{**raw["prompt"], "contexts": tuple(raw["prompt"]["contexts"])})
     fields["continuations"] = tuple(raw["continuations"])
     fields["responses"] = tuple(Response(**response) for response in raw["responses"])
     return Record(**fields)
+
+
+@lru_cache(maxsize=256)
+def _cell(**fields: Any) -> Cell:
+    """Return the one cell with these fields, which many records share."""
+    return Cell(**fields)
 
 
 def run_digest(settings: Mapping[str, Any]) -> str:
@@ -318,7 +325,7 @@ def _lines(
     place = start
     with open_lines(path) as file:
         try:
-            for number, (line, raw) in enumerate(read_lines(file, run, start=start), start=lines + 1):
+            for number, (line, raw, _) in enumerate(read_lines(file, run, start=start), start=lines + 1):
                 if growing and not line.endswith(b"\n"):
                     return
                 try:
