@@ -260,11 +260,14 @@ def read_record(folder: Path, place: int) -> Record:
 
 
 def record_at(folder: Path, file: IO[bytes], place: int) -> Record:
-    """Read the record that starts at this byte of a run's open journal. Raises StoreError where there is none."""
+    """Read the record that starts at this byte of a run's open journal, as `StoredRun.scan` or `scores` checked it.
+
+    Raises StoreError where there is none.
+    """
     file.seek(place)
     try:
-        return record_from_json(unseal(file.readline()))
-    except (TypeError, ValueError) as error:
+        return _record(unseal(file.readline()))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         path = folder / "records.jsonl"
         raise StoreError(f"{path}: no record at byte {place} ({error}); was the file changed meanwhile?") from None
 

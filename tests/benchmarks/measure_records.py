@@ -1,6 +1,6 @@
-"""What large runs cost to read: CPU seconds and peak memory of each command, by the number of records.
+"""What large runs cost to read: a table of each command's CPU seconds, time and peak memory, by the number of records.
 
-    python tests/benchmarks/measure_records.py --records 100000 [--folder /tmp/runs] [--only compare]
+    python tests/benchmarks/measure_records.py --records 100000 --records 1000000 [--folder /tmp/runs] [--only compare]
 
 Two runs of the same documents are written through the real store (once: a folder that has them is used again): five
 tasks of different kinds (multiple choice, questions about passages, translation, the last word, whole texts), each
@@ -12,7 +12,7 @@ compare    evalkit compare of the two runs
 report     evalkit report of one run
 records    evalkit records of one task, to CSV
 
-A run of a million records takes 1.2 GB of disk and 38 s of CPU to write, one of 10 million ten times as much.
+`nothing` is what a process takes that only imports the code. A run of a million records takes 1.2 GB of disk and 38 s of CPU to write, one of 10 million ten times as much.
 """
 
 from __future__ import annotations
@@ -111,14 +111,15 @@ def resume(folder: Path) -> None:
         conclude(store)
 
 
-def measure(name: str, words: list[str]) -> None:
-    """Run a command; print what it took."""
+def measure(name: str, words: list[str], *, records: int) -> None:
+    """Run a command; print what it took, as a row of the table."""
     began = time.monotonic()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
+    failure = "" if status in (0, 256) else f" exit {status}"
     print(
-        f"{name:10} {usage.ru_utime + usage.ru_stime:7.1f} s of CPU {time.monotonic() - began:7.1f} s "
-        f"{usage.ru_maxrss / 1024:6.0f} MB{'' if status in (0, 256) else f'   exit {status}'}",
+        f"| {records:,} | {name}{failure} | {usage.ru_utime + usage.ru_stime:.1f} s | {time.monotonic() - began:.1f} s | "
+        f"{usage.ru_maxrss / 1024:.0f} MB |",
         flush=True,
     )
 
@@ -135,6 +136,7 @@ def main() -> None:
         name, folder, *numbers = arguments.step
         resume(Path(folder)) if name == "resume" else write(Path(folder), *map(int, numbers))
         return
+    print("| records | command | CPU | time | peak memory |\n| ---: | --- | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as temporary:
         for count in arguments.records or [100_000]:
             _measure_all((arguments.folder or Path(temporary)) / str(count), count, arguments.only)
@@ -146,9 +148,8 @@ def _measure_all(folder: Path, count: int, only: list[str]) -> None:
         if not (run / "results.json").exists():
             shutil.rmtree(run, ignore_errors=True)
             documents = count // len(TASKS) // len(SHOTS)
-            measure("write", [sys.executable, __file__, "--step", "write", str(run), str(documents), str(seed)])
-    size = (runs[0] / "records.jsonl").stat().st_size
-    print(f"{count:,} records, {size / 1e6:,.0f} MB of records.jsonl")
+            step = ["--step", "write", str(run), str(documents), str(seed)]
+            measure("write", [sys.executable, __file__, *step], records=count)
     python, base = [sys.executable], str(runs[0])
     again = [*python, __file__, "--step", "resume", base]
     command = [*python, "-m", "evalkit"]
@@ -163,7 +164,7 @@ def _measure_all(folder: Path, count: int, only: list[str]) -> None:
     for name in ["nothing", *only]:
         if name == "rebuild":
             (runs[0] / NAME).unlink(missing_ok=True)
-        measure(name, steps[name])
+        measure(name, steps[name], records=count)
 
 
 if __name__ == "__main__":

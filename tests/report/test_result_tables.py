@@ -195,7 +195,7 @@ def test_groups_that_need_less_than_their_share_leave_it_to_the_others():
 def test_a_row_shows_what_was_asked(runs, text, shots, question, passage):
     record = next(open_run(runs / "micro").records())
     asked = replace(record, prompt=Prompt(contexts=(text,), shots=shots), continuations=(" the text",))
-    assert samples._asked(asked) == {"question": question, "passage": passage}
+    assert samples._asked(asked, samples._gold(asked)) == {"question": question, "passage": passage}
 
 
 def test_broken_records_are_named_and_the_rest_goes_on(runs, tmp_path):

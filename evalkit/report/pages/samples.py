@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -145,9 +146,10 @@ def _names(selection: Selection, folder: Path) -> dict[TaskKey, str]:
 def _rows(selection: Selection, records: RunRecords, seen: Seen) -> Iterator[Row]:
     """Yield what the page shows of a run's records. Raises StoreError for a wrong number of a metric's statistics."""
     rules = _rules(selection)
+    metric_of = cache(lambda task, name: metrics.get(name, rules.get((task, name), "")))
     for group, record in records.read():
-        task = group[0]
-        scored_by = {name: metrics.get(name, rules.get((task, name), "")) for name in record.scores}
+        task, gold = group[0], _gold(record)
+        scored_by = {name: metric_of(task, name) for name in record.scores}
         yield Row(
             group=group,
             doc_id=record.doc_id,
@@ -155,10 +157,10 @@ def _rows(selection: Selection, records: RunRecords, seen: Seen) -> Iterator[Row
                 "id": record.doc_id,
                 "level": record.level,
                 "gold": record.gold,
-                **_asked(record),
+                **_asked(record, gold),
                 "seen": seen.get((record.cell.task, record.doc_id), ""),
             },
-            answer=_answer(record, selection.metrics[task], scored_by),
+            answer=_answer(record, gold, selection.metrics[task], scored_by),
         )
 
 
@@ -167,11 +169,10 @@ def _rules(selection: Selection) -> dict[tuple[str, str], str]:
     return {(m.task, m.metric): Signature.parse(m.signature).rule for m in selection.measurements}
 
 
-def _asked(record: Record) -> dict[str, str]:
+def _asked(record: Record, gold: int) -> dict[str, str]:
     """Return the question, the last line before the answer (with a question mark, if near), and what precedes it."""
-    gold = max(_gold(record), 0)
     contexts = record.prompt.contexts
-    text = contexts[gold if len(contexts) > 1 else 0] if contexts else ""
+    text = contexts[max(gold, 0) if len(contexts) > 1 else 0] if contexts else ""
     if not text.strip():
         return {"question": "".join(record.continuations[:1])[:_QUESTION].strip(), "passage": ""}
     lines = [line.strip() for line in _own(text, record.prompt.shots).splitlines() if line.strip()]
@@ -194,9 +195,10 @@ def _own(text: str, shots: int) -> str:
     return parts[-1] if shots and len(parts) > shots else text
 
 
-def _answer(record: Record, metric: str, scored_by: Mapping[str, metrics.Metric]) -> dict[str, Any]:
+def _answer(record: Record, gold: int, metric: str, scored_by: Mapping[str, metrics.Metric]) -> dict[str, Any]:
     """Return one model's answer: its prompt, its responses and its scores."""
-    scores = {name: _score(scored_by[name], statistics) for name, statistics in record.scores.items() if statistics}
+    with np.errstate(all="ignore"):
+        scores = {name: _score(scored_by[name], statistics) for name, statistics in record.scores.items() if statistics}
     value = scores.get(metric)
     share = value is not None and scored_by[metric].share
     return {
@@ -209,7 +211,7 @@ def _answer(record: Record, metric: str, scored_by: Mapping[str, metrics.Metric]
         "prediction": _head(record.prediction),
         "scores": {name: float(f"{score:.6g}") for name, score in scores.items() if score == score},
         "right": None if value is None or not share else value >= 50,
-        "gold": _gold(record),
+        "gold": gold,
         "error": record.error,
         "short": record.prompt.dropped + record.prompt.cut,
     }
@@ -233,8 +235,7 @@ def _gold(record: Record) -> int:
 def _score(metric: metrics.Metric, statistics: Sequence[float]) -> float:
     """Return a document's own score, as shown (percent where the metric is)."""
     try:
-        with np.errstate(all="ignore"):
-            return float(metric.aggregate(np.asarray(statistics, dtype=np.float64), np.asarray(1.0))) * metric.scale
+        return float(metric.aggregate(np.asarray(statistics, dtype=np.float64), np.asarray(1.0))) * metric.scale
     except (IndexError, TypeError, ValueError):
         raise StoreError(
             f"its records hold {len(statistics)} statistics of {metric.name}, not as many as it has"
