@@ -22,7 +22,8 @@ from evalkit.forecasts.checkpoints import histories
 from evalkit.forecasts.observations import Forecast, Observation, SeriesKey, Target
 from evalkit.forecasts.predictive import Predictive
 
-FORMAT = "evalkit forecast 1"
+_KIND = "evalkit forecast "
+FORMAT = f"{_KIND}1"
 _NOISE = 1.959964 * math.sqrt(2)  # standard errors between two equally good models, in 95 of 100 cases
 
 
@@ -142,6 +143,12 @@ def is_sealed(raw: Any) -> bool:
 def parse(raw: Any, path: Path) -> Sealed:
     """Check a sealed file's seal and types."""
     if not is_sealed(raw):
+        written = str(raw.get("format", "")) if isinstance(raw, dict) else ""
+        if written.startswith(_KIND):
+            raise StoreError(
+                f"{path} is of format {written.removeprefix(_KIND):.20}, from a later evalkit; this one reads format "
+                f"{FORMAT.removeprefix(_KIND)}: upgrade it"
+            )
         raise StoreError(f"{path}: not a sealed forecast (no 'format': {FORMAT!r})")
     try:
         seal = _seal(raw)

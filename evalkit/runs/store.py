@@ -20,6 +20,7 @@ from typing import Any
 
 from evalkit.errors import StoreError
 from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
+from evalkit.runs.formats import FORMAT
 from evalkit.runs.journal import Journal, seal
 from evalkit.runs.scores import Scores
 from evalkit.runs.scores_file import NAME, Content, load, save
@@ -189,7 +190,8 @@ class RunStore:
         return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json", NAME)
 
     def _write_manifest(self, timing: Mapping[str, Any]) -> None:
-        body = {"settings": self.settings, "training": self.training, "timing": dict(timing)}
+        body: dict[str, Any] = {"format": FORMAT, "settings": self.settings, "training": self.training}
+        body["timing"] = dict(timing)
         if configuration := standing.get():
             body["configuration"] = dict(configuration)
         write_atomic(self.folder / "manifest.json", json.dumps(body, indent=1, sort_keys=True) + "\n")

@@ -21,6 +21,7 @@ import numpy as np
 
 from evalkit.errors import StoreError, cannot
 from evalkit.files import canonical_json, digest, read_json
+from evalkit.runs.formats import check_format
 from evalkit.runs.journal import open_lines, read_lines, unseal
 from evalkit.runs.scores import Scores
 from evalkit.runs.scores_file import Saved, find
@@ -236,6 +237,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / "manifest.json", StoreError)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
         raise StoreError(f"{folder / 'manifest.json'}: not the manifest of a run")
+    check_format(manifest, folder / "manifest.json")
     return manifest
 
 
@@ -360,7 +362,9 @@ def _checked_lines(path: Path, size: int) -> Iterator[tuple[int, dict[str, Any]]
 
 def _read_results(path: Path) -> dict[str, Any]:
     raw = read_json(path, StoreError)
-    if not isinstance(raw, dict) or raw.keys() - {"settings", "results", "failed", "records", "checksum"}:
+    if isinstance(raw, dict):
+        check_format(raw, path)
+    if not isinstance(raw, dict) or raw.keys() - {"format", "settings", "results", "failed", "records", "checksum"}:
         raise StoreError(f"{path}: not the results of a run")
     if "checksum" in raw and raw["checksum"] != checksum({k: v for k, v in raw.items() if k != "checksum"}):
         raise StoreError(f"{path} is damaged or was edited: its checksum does not fit; start the same run again")
