@@ -110,8 +110,7 @@ class Audit(audit.Audit):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row per task, metric, level and number of shots, with the columns of audit.csv."""
-        import pandas as pd
-
+        pd = require("pandas", "data frames")
         return pd.DataFrame([texts.line(finding) for finding in self.findings])
 
     def to_markdown(self, *, title: str = "Audit of benchmarks") -> str:

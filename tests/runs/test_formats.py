@@ -18,8 +18,8 @@ from evalkit.runs.formats import FORMAT, SCHEMAS, schema
 from evalkit.runs.store import open_run, read_manifest
 from evalkit.types import Cell, Prompt, Record, Response, Result
 
-# Made by evalkit 0.1.0 as of commit aff00b3: `run --model nano --tasks world_qa,world_reading --limit 3`, a baseline of it,
-# and `forecast` from four sizes on world_qa.
+# Made by evalkit 0.1.0 as of commit aff00b3: `run --model nano --tasks world_qa,world_reading --limit 3`, a baseline of
+# it, and `forecast` from four sizes on world_qa.
 EARLIER = Path(__file__).parent / "version_0.1"
 
 
