@@ -12,7 +12,8 @@ compare    evalkit compare of the two runs
 report     evalkit report of one run
 records    evalkit records of one task, to CSV
 
-`nothing` is what a process takes that only imports the code. A run of a million records takes 1.2 GB of disk and 38 s of CPU to write, one of 10 million ten times as much.
+`nothing` is what a process takes that only imports the code. A run of a million records takes 1.2 GB of disk and 38 s
+of CPU to write, one of 10 million ten times as much.
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ def measure(name: str, words: list[str], *, records: int) -> None:
     _, status, usage = os.wait4(process.pid, 0)
     failure = "" if status in (0, 256) else f" exit {status}"
     print(
-        f"| {records:,} | {name}{failure} | {usage.ru_utime + usage.ru_stime:.1f} s | {time.monotonic() - began:.1f} s | "
-        f"{usage.ru_maxrss / 1024:.0f} MB |",
+        f"| {records:,} | {name}{failure} | {usage.ru_utime + usage.ru_stime:.1f} s | "
+        f"{time.monotonic() - began:.1f} s | {usage.ru_maxrss / 1024:.0f} MB |",
         flush=True,
     )
 
