@@ -103,7 +103,12 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         "faster; of a resumed training its own)",
     )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    computing.add_argument("--compile", default="auto", help="auto (default: for long trainings), on or off")
+    computing.add_argument(
+        "--compile",
+        default="auto",
+        help="auto, on or off: torch.compile; auto, the default, compiles long trainings on a GPU and none on a "
+        "processor, where the uncompiled step is faster",
+    )
     computing.add_argument(
         "--accumulate",
         type=int,

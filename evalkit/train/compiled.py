@@ -15,23 +15,26 @@ from evalkit.model.gpt import GPT
 
 Compile = Literal["auto", "on", "off"]
 
-# Compiling takes half a minute, more on a busy machine, and saves a few per cent of a step at best, so it is reserved
-# for trainings of about a day on one core, which certainly repay it.
+# Compiling takes about a minute. It pays on a GPU only, as the kernels of a processor are fused by hand, and there only
+# for trainings that take longer than compiling does.
 _AUTO_FLOPS = 1e16
 
 
-def hidden_of(model: GPT, mode: Compile, *, tokens: int) -> tuple[Callable[[Tensor], Tensor], bool]:
-    """Return the model's `hidden` for training and whether it is compiled.
+def hidden_of(model: GPT, mode: Compile, *, tokens: int, device: str) -> tuple[Callable[[Tensor], Tensor], bool]:
+    """Return the model's `hidden` for training on a device and whether it is compiled.
 
-    Mode "auto" compiles when a budget of `tokens` is large enough to repay it. Without a C++ compiler the model runs
-    uncompiled; "on" then prints a note on standard error.
+    Mode "auto" compiles on a GPU when a budget of `tokens` is large enough to repay it; on a processor never, where our
+    own step is faster (docs/training.md). Without a C++ compiler a model on a processor runs uncompiled; "on" then
+    prints a note on standard error.
     """
-    worthwhile = mode == "on" or (mode == "auto" and tokens * model.config.flops_per_token >= _AUTO_FLOPS)
+    on_cpu = device == "cpu"
+    worthwhile = mode == "on" or (
+        mode == "auto" and not on_cpu and tokens * model.config.flops_per_token >= _AUTO_FLOPS
+    )
     if not worthwhile:
         return model.hidden, False
-    if model.tokens.weight.device.type == "cpu" and not compiler():
-        if mode == "on":
-            print("no C++ compiler found (set CXX, or install g++): the model runs uncompiled", file=sys.stderr)
+    if on_cpu and not compiler():
+        print("no C++ compiler found (set CXX, or install g++): the model runs uncompiled", file=sys.stderr)
         return model.hidden, False
     return torch.compile(model.hidden, dynamic=False), True
 

@@ -32,8 +32,8 @@ class TrainConfig:
     accumulate: parts of a step that pass through the model one after the other; None: as many as keep a part small.
     recompute: do not store activations inside the blocks but recompute them for the gradient, which saves memory.
     shard: split weights, gradients and optimizer over the processes (FSDP2).
-    dtype: of the matrix products; weights stay fp32. compile: torch.compile for the model; "auto" when the budget
-    repays it and a compiler is found.
+    dtype: of the matrix products; weights stay fp32. compile: torch.compile for the model; "auto" on a GPU when
+    the budget repays it.
     checkpoint_every: steps between checkpoints. checkpoint_keep: steps between the models that are kept for good, each
     in its own folder step-N; None: none. keep_last: how many of the newest checkpoints can be resumed from.
     spike: nats above the running median that count as a loss spike.

@@ -30,7 +30,7 @@ from evalkit.train.distributed import Ranks, synchronized
 from evalkit.train.lanes import Lanes
 from evalkit.train.log import Clock, Metrics, check_tensorboard
 from evalkit.train.memory import keep_freed_memory
-from evalkit.train.objective import Objective
+from evalkit.train.objective import Objective, product_dtype
 from evalkit.train.observe import Observer
 from evalkit.train.optim import Optimizers
 from evalkit.train.peak import matmul_peak
@@ -159,7 +159,7 @@ class Trainer:
         if not alone or self.objective.compiled or self.config.recompute or self.config.model.dropout:
             return Lanes(self.model, count=1)
         rows = self.config.sequences // self._parts
-        return Lanes(self.model, count=min(torch.get_num_threads(), rows))
+        return Lanes(self.model, count=min(torch.get_num_threads(), rows), dtype=product_dtype(self.config))
 
     def _one_step(self) -> None:
         """Take one optimizer step: every process a share of the sequences, in parts."""
@@ -247,8 +247,7 @@ class Trainer:
         return f"loss {self.loss:.3f}{held_out}, {speed:,.0f} tokens/s{of_peak}"
 
     def _measured_peak(self) -> float:
-        dtype = torch.bfloat16 if self.config.dtype == "bf16" else torch.float32
-        return self.ranks.size * matmul_peak(dtype=dtype, device=self.ranks.device)
+        return self.ranks.size * matmul_peak(dtype=product_dtype(self.config), device=self.ranks.device)
 
     def _share_of_peak(self, speed: float) -> float | None:
         """Return the training's share of the peak rate of matrix products; None where no peak can be measured.

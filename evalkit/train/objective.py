@@ -28,17 +28,20 @@ class Objective(nn.Module):
                 # The block remains the same module, so its weights keep their names.
                 block.forward = partial(checkpoint, block.forward, use_reentrant=False)
         mode = "off" if config.shard else config.compile
-        self._hidden, self.compiled = hidden_of(model, mode, tokens=config.tokens)
+        self._hidden, self.compiled = hidden_of(model, mode, tokens=config.tokens, device=config.device)
 
     def forward(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
         """Return the loss of a batch."""
         with precision(self._config):
             states_BTD = self._hidden(inputs_BT)
-        dtype = torch.bfloat16 if self._config.dtype == "bf16" else torch.float32
-        weight = self.model.output_matrix
-        return linear_cross_entropy(
-            states_BTD.flatten(0, 1), weight, targets_BT.flatten(), dtype=dtype, cap=self.model.config.logit_cap
-        )
+        weight, cap = self.model.output_matrix, self.model.config.logit_cap
+        dtype = product_dtype(self._config)
+        return linear_cross_entropy(states_BTD.flatten(0, 1), weight, targets_BT.flatten(), dtype=dtype, cap=cap)
+
+
+def product_dtype(config: TrainConfig) -> torch.dtype:
+    """Return the dtype of a training's matrix products."""
+    return torch.bfloat16 if config.dtype == "bf16" else torch.float32
 
 
 def precision(config: TrainConfig) -> contextlib.AbstractContextManager[Any]:

@@ -13,19 +13,22 @@ from evalkit.train.loss import linear_cross_entropy
 SHAPE = GPTConfig(n_layer=2, d_model=32, n_head=2, context=16, vocab_size=50)
 
 
-def gradients(*, count, passes=1):
+def gradients(*, count, passes=1, rounded=False, autocast=False):
     model = GPT(SHAPE)
     model.initialize(torch.Generator().manual_seed(0))
     tokens = torch.randint(50, (5, 17), generator=torch.Generator().manual_seed(1))
 
     def loss_of(inputs, targets):
-        states = model.hidden(inputs).flatten(0, 1)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            states = model.hidden(inputs).flatten(0, 1)
         return linear_cross_entropy(states, model.tokens.weight, targets.flatten(), dtype=torch.float32)
 
-    lanes = Lanes(model, count=count)
+    weights = list(model.parameters())
+    lanes = Lanes(model, count=count, dtype=torch.bfloat16 if rounded else torch.float32)
     for _ in range(passes):
         loss = lanes.backward(loss_of, tokens[:, :-1], tokens[:, 1:])
-    return loss, [parameter.grad for parameter in model.parameters()]
+    assert all(weight is parameter for weight, parameter in zip(weights, model.parameters(), strict=True))
+    return loss, [parameter.grad for parameter in weights]
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -47,3 +50,24 @@ def test_the_same_number_gives_the_same_bits_and_gradients_add_up():
     for first, second, doubled in zip(once, again, twice, strict=True):
         assert torch.equal(first, second)
         assert torch.equal(2 * first, doubled)
+
+
+def test_matrices_that_are_rounded_once_give_the_bits_of_autocast():
+    expected_loss, expected = gradients(count=2, autocast=True)
+    loss, found = gradients(count=2, autocast=True, rounded=True)
+    assert torch.equal(loss, expected_loss)
+    assert all(grad.dtype == torch.float32 for grad in found)
+    assert all(map(torch.equal, found, expected))
+
+
+def test_the_matrices_come_back_when_a_loss_fails():
+    model = GPT(SHAPE)
+    weights = list(model.parameters())
+
+    def loss_of(inputs, targets):
+        raise ValueError("no loss")
+
+    tokens = torch.zeros(4, 8, dtype=torch.int64)
+    with pytest.raises(ValueError, match="no loss"):
+        Lanes(model, count=2, dtype=torch.bfloat16).backward(loss_of, tokens, tokens)
+    assert all(weight is parameter for weight, parameter in zip(weights, model.parameters(), strict=True))

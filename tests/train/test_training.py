@@ -180,19 +180,28 @@ def test_a_diverged_training_stops(corpus, tokenizer, tmp_path):
 def test_without_a_compiler_the_model_runs_as_it_is(monkeypatch, capsys):
     model = GPT(SHAPE)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    hidden, compiled = hidden_of(model, "on", tokens=1)
+    hidden, compiled = hidden_of(model, "on", tokens=1, device="cpu")
     assert (hidden, compiled) == (model.hidden, False)
     assert "no C++ compiler found" in capsys.readouterr().err
-    assert hidden_of(model, "auto", tokens=10**15)[1] is False
+    assert hidden_of(model, "auto", tokens=10**15, device="cpu")[1] is False
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, on importing its compiler
-def test_only_a_long_training_is_compiled_by_itself(monkeypatch):
+@pytest.mark.parametrize(
+    ("mode", "tokens", "device", "expected"),
+    [
+        ("auto", 10**5, "cuda", False),
+        ("auto", 10**15, "cuda", True),
+        ("auto", 10**15, "cpu", False),
+        ("off", 10**15, "cuda", False),
+        ("on", 1, "cuda", True),
+        ("on", 1, "cpu", True),
+    ],
+)
+def test_auto_compiles_long_trainings_on_a_gpu(mode, tokens, device, expected, monkeypatch):
     monkeypatch.setattr("evalkit.train.compiled.compiler", lambda: "g++")
-    model = GPT(SHAPE)
-    asked = [("auto", 10**5), ("auto", 10**15), ("off", 10**15), ("on", 1)]
-    assert [hidden_of(model, mode, tokens=tokens)[1] for mode, tokens in asked] == [False, True, False, True]
+    assert hidden_of(GPT(SHAPE), mode, tokens=tokens, device=device)[1] is expected
 
 
 def test_an_epoch_visits_every_window_once(tokenizer):
