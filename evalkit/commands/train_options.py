@@ -107,7 +107,7 @@ def _add_machine(parser: argparse.ArgumentParser) -> None:
         "--compile",
         default="auto",
         help="auto, on or off: torch.compile; auto, the default, compiles long trainings on a GPU and none on a "
-        "processor, where the uncompiled step is faster",
+        "processor, whose kernels are fused already",
     )
     computing.add_argument(
         "--accumulate",

@@ -23,9 +23,9 @@ _AUTO_FLOPS = 1e16
 def hidden_of(model: GPT, mode: Compile, *, tokens: int, device: str) -> tuple[Callable[[Tensor], Tensor], bool]:
     """Return the model's `hidden` for training on a device and whether it is compiled.
 
-    Mode "auto" compiles on a GPU when a budget of `tokens` is large enough to repay it; on a processor never, where our
-    own step is faster (docs/training.md). Without a C++ compiler a model on a processor runs uncompiled; "on" then
-    prints a note on standard error.
+    Mode "auto" compiles on a GPU when a budget of `tokens` is large enough to repay it; on a processor never, as its
+    kernels are fused already (docs/training.md). Without a C++ compiler a model on a processor runs uncompiled;
+    "on" then prints a note on standard error.
     """
     on_cpu = device == "cpu"
     worthwhile = mode == "on" or (
