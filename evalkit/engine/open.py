@@ -350,7 +350,7 @@ def load_engine(
     import torch
 
     from evalkit.engine.gpt import GPTEngine
-    from evalkit.model import onednn, weights
+    from evalkit.model import int8, onednn, weights
 
     chosen = dtype or _default_dtype(checkpoint, device)
     torch_dtype = torch.float32 if chosen == INT8 else getattr(torch, DTYPES[chosen])
@@ -367,9 +367,12 @@ def load_engine(
             stride=stride, split=split,
         )  # fmt: skip
     model, own = weights.build(checkpoint, dtype=torch_dtype, device=device)
+    if chosen == INT8:
+        model = int8.packed(model)
+    elif onednn.suits(model):
+        model = onednn.packed(model)
     return GPTEngine(
-        onednn.packed(model, int8=chosen == INT8) if chosen == INT8 or onednn.suits(model) else model, own, name=label,
-        content_hash=checkpoint.content_hash, ends=checkpoint.ends, batch_tokens=batch_tokens,
+        model, own, name=label, content_hash=checkpoint.content_hash, ends=checkpoint.ends, batch_tokens=batch_tokens,
         every_window=every_window, stride=stride,
     )  # fmt: skip
 

@@ -7,12 +7,13 @@ fused into the product before it. torch.compile itself uses these operators for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evalkit.model.gpt import GPT, Linear
-from evalkit.model.int8 import Int8Linear
 from evalkit.model.weights import without_weights
 
 # The number of rows for which matrices are laid out: a pass of an evaluation has several hundred.
@@ -44,12 +45,12 @@ def _multiplies(weight: Tensor) -> bool:
     )
 
 
-def packed(model: GPT, *, int8: bool = False) -> GPT:
+def packed(model: GPT, *, layer: Callable[[Linear], Linear] | None = None) -> GPT:
     """Return the same network for inference; `model` is taken apart, so that no weight is held twice.
 
-    int8: with matrices of 8 bits in its blocks (see model/int8.py), so no longer quite the same.
+    layer: makes the layer that multiplies in place of one of the blocks' (default: with its matrix laid out).
     """
-    return _PackedGPT(model, Int8Linear if int8 else _PackedLinear).eval()
+    return _PackedGPT(model, layer or _PackedLinear).eval()
 
 
 def replace_products(module: nn.Module) -> None:
@@ -66,17 +67,16 @@ class _Linear(nn.Linear):
 
 
 class _PackedGPT(GPT):
-    def __init__(self, model: GPT, kind: type[Int8Linear | _PackedLinear]):
+    def __init__(self, model: GPT, layer: Callable[[Linear], Linear]):
         with without_weights():  # all of them are replaced
             super().__init__(model.config)
         for name, child in model.named_children():
             setattr(self, name, child)
         model.blocks = nn.ModuleList()
-        self.products = kind.products or self.products
         for part in self.blocks.modules():
             for name, child in list(part.named_children()):
                 if isinstance(child, Linear):
-                    setattr(part, name, kind(child))
+                    setattr(part, name, layer(child))
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states (..., D) into logits (..., V)."""
@@ -88,8 +88,6 @@ class _PackedGPT(GPT):
 
 class _PackedLinear(Linear):
     """A Linear for inference."""
-
-    products = None  # in the model's own dtype
 
     def __init__(self, linear: Linear):
         with without_weights():
