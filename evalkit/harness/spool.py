@@ -1,7 +1,7 @@
 """The documents of a large benchmark in a temporary file, of which memory holds only the places.
 
-The file is this process's own and nobody else's may write it, so what is read from it is what was written. Workers open
-it by its path.
+The file is this process's own and nobody else's may write it, so what is read from it is what was written. A worker,
+which may be on another machine, gets a copy.
 """
 
 from __future__ import annotations
@@ -69,12 +69,14 @@ class _File:
         except OSError as error:
             raise cannot("write", self.path, error) from error
 
-    def __getstate__(self) -> Path:
-        return self.path
+    def __getstate__(self) -> bytes:
+        self.finish()
+        return self.path.read_bytes()
 
-    def __setstate__(self, path: Path) -> None:
-        self.path, self._file, self._lock = path, path.open("rb"), threading.Lock()
-        weakref.finalize(self, self._file.close)
+    def __setstate__(self, content: bytes) -> None:
+        self.__init__()  # type: ignore[misc]
+        self._file.write(content)
+        self.finish()
 
 
 def _remove(file: IO[bytes], path: Path, owner: int) -> None:
