@@ -104,13 +104,3 @@ def test_a_users_script_passes_a_strict_type_check(tmp_path):
     command = [sys.executable, "-m", "mypy", script, *sorted(EXAMPLES.glob("*.py"))]
     done = subprocess.run(command, cwd=EXAMPLES.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
-
-
-def test_the_guide_to_the_api_runs_as_it_stands(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    guide = (EXAMPLES.parent / "docs" / "python.md").read_text(encoding="utf-8")
-    blocks = [block.partition("```")[0] for block in guide.split("```python\n")[1:]]
-    programs = [block for block in blocks if block.startswith("import evalkit")]
-    assert len(programs) == 2
-    for program in programs:
-        exec(program.replace("limit=200", "limit=6"), {})

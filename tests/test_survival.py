@@ -108,7 +108,7 @@ def waiting(out):
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     keep = run_module.Work._keep
-    run_module.Work._keep = lambda *records: (keep(*records), time.sleep(30 * begun(out)))
+    run_module.Work._keep = lambda *records, **more: (keep(*records, **more), time.sleep(30 * begun(out)))
 
 
 def ended(child):
@@ -186,6 +186,7 @@ def test_an_interrupted_run_says_how_to_go_on(checkpoint, elsewhere, whole, numb
     out = elsewhere / "out"
     child = forked(words(checkpoint, out), before=lambda: waiting(out))
     while not begun(out):
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), (elsewhere / "said.txt").read_text()
         time.sleep(0.01)
     os.kill(child, number)
     assert ended(child) == code

@@ -129,7 +129,7 @@ def test_a_continuation_longer_than_the_context_is_an_error(model):
     [
         ({}, "pretrained is missing"),
         ({"pretrained": "pico", "parallelize": True}, "parallelize: not known to the model evalkit"),
-        ({"pretrained": "pico", "dtype": "int8"}, "unknown dtype 'int8'"),
+        ({"pretrained": "pico", "dtype": "int7"}, "unknown dtype 'int7'"),
         ({"pretrained": "pico", "device": "tpu"}, "unknown device 'tpu'"),
         ({"pretrained": "pika"}, "unknown model 'pika'"),
     ],
