@@ -101,24 +101,24 @@ def _peak() -> float:
 
 def figure(points: Sequence[Mapping[str, Any]]) -> str:
     """Draw seconds and memory against length."""
-    panels = {"Time": ("seconds", "seconds"), "Memory beyond the model": ("mib", "MiB")}
+    panels = {"seconds": "seconds", "mib": "MiB beyond the model"}
     drawn = [
-        canvas.Panel(title=title, draw=partial(draw, points=points, field=field, label=label), labels=False)
-        for title, (field, label) in panels.items()
+        canvas.Panel(title=title, draw=partial(draw, points=points, field=field), labels=False)
+        for field, title in panels.items()
     ]
     return canvas.render(canvas.Figure(name="long-contexts", title="Long texts", caption="", panels=drawn)).svg
 
 
-def draw(axes: Any, *, points: Sequence[Mapping[str, Any]], field: str, label: str) -> None:
+def draw(axes: Any, *, points: Sequence[Mapping[str, Any]], field: str) -> None:
     """Draw a line for each work; broken: proportion, from its shortest text."""
     lengths = sorted({point["length"] for point in points})
-    axes.set_yscale("log")
     for work, colour in zip(_WORKS, (canvas.BLUE, canvas.SOFT), strict=True):
         values = [point[field] for point in points if point["work"] == work]
         axes.plot(lengths, values, "o-", color=colour, label=work)
         axes.plot(lengths, [values[0] * n / lengths[0] for n in lengths], color=colour, linewidth=0.9, linestyle="--")
     canvas.sizes_axis(axes, lengths, label="tokens")
-    axes.set_ylabel(label)
+    axes.xaxis.set_major_formatter(lambda length, _: f"{length / 1024:g}k")
+    canvas.log_scores(axes, [point[field] for point in points])
     axes.legend(frameon=False)
 
 

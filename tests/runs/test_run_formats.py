@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import evalkit
 from evalkit.cli import main
 from evalkit.comparison import baseline
 from evalkit.errors import StoreError, UsageError
@@ -112,11 +113,13 @@ def test_compare_reads_a_run_of_0_1_and_a_new_run_equals_it(tmp_path, capsys):
     assert "identical" in capsys.readouterr().out
 
 
-def test_a_run_of_0_1_goes_on(tmp_path):
+def test_a_run_of_0_1_is_not_gone_on_with_by_another_version(tmp_path, capsys):
+    """Its results would be of two versions, whose numbers may differ in the last digits."""
     shutil.copytree(EARLIER / "run", tmp_path / "run")
     before = (tmp_path / "run" / "results.json").read_bytes()
     words = ["--model", "nano", "--tasks", "world_qa,world_reading", "--limit", "3", "--no-cache"]
-    assert main(["run", *words, "--out", str(tmp_path / "run")]) == 0
+    assert main(["run", *words, "--out", str(tmp_path / "run")]) == 2
+    assert f'settings (evalkit: "0.1.0" -> "{evalkit.__version__}"); choose another --out' in capsys.readouterr().err
     assert (tmp_path / "run" / "results.json").read_bytes() == before
 
 
