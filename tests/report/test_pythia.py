@@ -33,10 +33,15 @@ def test_eight_sizes_and_all_tasks(selection):
     assert {m.level for m in selection.main if m.task == "mmlu"} > {"anatomy", "virology"}
 
 
+@pytest.fixture(scope="module")
+def result(selection):
+    found = forecasting.predicted(selection)
+    assert found
+    return found
+
+
 @pytest.mark.slow
-def test_the_two_largest_are_forecast_for_every_task(selection):
-    result = forecasting.predicted(selection)
-    assert result
+def test_the_two_largest_are_forecast_for_every_task(selection, result):
     zero = {s.task for s in selection.series if s.shots == 0}
     assert {s.forecast.task for s in result[1] if s.forecast.shots == 0 and s.actual.model == "pythia-12b"} == zero
     table = forecast_tables.errors(selection, result[1])
@@ -66,10 +71,10 @@ def test_what_the_forecasts_of_the_two_largest_were_off_by(selection, held):
 
 
 @pytest.mark.slow
-def test_held_out_scores_have_no_say(selection):
+def test_held_out_scores_have_no_say(selection, result):
     spoiled = [replace(m, value=m.value / 2) if m.model.name in selection.held_out else m for m in selection.raw]
     changed = select(spoiled, predict=["6.9b", "12b"])
-    plain, other = (forecasting.predicted(each) for each in (selection, changed))
-    assert plain and other
-    assert [s.forecast for s in plain[1]] == [s.forecast for s in other[1]]
-    assert [s.actual.value for s in plain[1]] != [s.actual.value for s in other[1]]
+    other = forecasting.predicted(changed)
+    assert other
+    assert [s.forecast for s in result[1]] == [s.forecast for s in other[1]]
+    assert [s.actual.value for s in result[1]] != [s.actual.value for s in other[1]]
