@@ -105,11 +105,13 @@ def shape_of(job: dict[str, Any]) -> Shape:
         matrices = [(d, 3 * d), (d, d), (d, 4 * d), (4 * d, d)]
         return Shape(one.block_parameters, one.vocab_size, d, one.n_layer, matrices)
     import transformers
+    from transformers.pytorch_utils import Conv1D
 
     config = transformers.AutoConfig.from_pretrained(job["folder"])
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config).base_model
-    weights = [part.weight for part in model.modules() if isinstance(part, torch.nn.Linear)]
+    linear = [part.weight for part in model.modules() if isinstance(part, torch.nn.Linear)]
+    weights = linear or [part.weight.t() for part in model.modules() if isinstance(part, Conv1D)]  # GPT-2's
     layers = config.num_hidden_layers
     matrices = [(columns, rows) for rows, columns in (weight.shape for weight in weights[: len(weights) // layers])]
     parameters = sum(weight.numel() for weight in weights)

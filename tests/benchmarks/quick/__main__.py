@@ -53,6 +53,7 @@ def main() -> None:
         versions = {"python": platform.python_version(), "torch": torch.__version__}
         content = {"version": 1, "commit": commit, "date": when.isoformat(), **machine, **versions, "lines": measured}
         path = arguments.out / f"{when:%Y%m%d-%H%M%S}-{commit[:12]}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(content, indent=1) + "\n")
         print(f"kept: {path}")
 
