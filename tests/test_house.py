@@ -159,6 +159,12 @@ def test_a_run_imports_nothing_that_it_does_not_need(tmp_path):
     assert done.stdout.splitlines()[-1] == ""
 
 
+def test_the_command_line_starts_without_numpy():
+    code = "import sys; import evalkit.cli; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
 def test_importing_every_module_has_no_effects(tmp_path):
     names = [str(p.relative_to(PACKAGE.parent)).removesuffix(".py").replace("/", ".") for p in MODULES]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name.removesuffix('.__init__'))"

@@ -26,6 +26,9 @@ from typing import IO, Any
 from evalkit.errors import StoreError, cannot
 from evalkit.files import canonical_json, check_regular, replacing
 
+# Files of a run folder: its records, and their numbers in columns (scores_file.py).
+JOURNAL, SCORES = "records.jsonl", "scores.npz"
+
 log = logging.getLogger(__name__)
 
 SYNC = 10.0

@@ -36,7 +36,7 @@ from typing import Any
 from evalkit.errors import StoreError, UsageError
 from evalkit.extras import require
 from evalkit.files import hash_files
-from evalkit.runs.scores_file import NAME
+from evalkit.runs.journal import SCORES
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class RemoteFolder:
                 raise self._lost
             if self._thread.ident:
                 self._send_new()
-                for name in ("results.json", NAME, "manifest.json") if kind is None else ():
+                for name in ("results.json", SCORES, "manifest.json") if kind is None else ():
                     if (self.folder / name).exists():
                         self._files.write(name, (self.folder / name).read_bytes())
             self._files.remove(_WRITER)
@@ -207,7 +207,7 @@ def fetch(at: Path | Url) -> Path:
 
 
 def _download(files: _Files, folder: Path, *, results: bool) -> None:
-    for name in ("manifest.json", NAME, *(["results.json"] if results else [])):
+    for name in ("manifest.json", SCORES, *(["results.json"] if results else [])):
         if (content := files.find(name)) is not None:
             (folder / name).write_bytes(content)
     if parts := files.parts():

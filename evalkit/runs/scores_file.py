@@ -34,13 +34,12 @@ from numpy.typing import NDArray
 from evalkit.errors import StoreError, cannot
 from evalkit.files import check_regular, replacing
 from evalkit.runs.columns import CellColumns, Column, Documents, as_ints
-from evalkit.runs.journal import open_lines
+from evalkit.runs.journal import JOURNAL, SCORES, open_lines
 from evalkit.runs.scores import Scores
 from evalkit.types import Cell
 
 log = logging.getLogger(__name__)
 
-NAME, JOURNAL = "scores.npz", "records.jsonl"
 _FORMAT = 1
 _BLOCK = 1 << 20
 # What a file that is not one of ours, or is damaged, can raise.
@@ -118,13 +117,13 @@ def save(folder: Path, scores: Scores, content: Content, *, run: str, size: int,
         "tasks": [_pack_documents(f"task{i}", task, scores.documents[task], arrays) for i, task in enumerate(tasks)],
         "cells": [_pack_cell(f"cell{i}", *pair, arrays) for i, pair in enumerate(cells)],
     }  # fmt: skip
-    with replacing(folder / NAME) as file:
+    with replacing(folder / SCORES) as file:
         np.savez(file, allow_pickle=False, header=_json(header), **arrays)
 
 
 def find(folder: Path, *, run: str) -> Saved | None:
     """Find the file of a run; None where it is missing, damaged or not of this journal. run: the run's digest."""
-    path = folder / NAME
+    path = folder / SCORES
     with _unless_wrong(path):
         check_regular(path, StoreError)
         with zipfile.ZipFile(path) as archive:

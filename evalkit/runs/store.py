@@ -21,9 +21,9 @@ from typing import Any
 from evalkit.errors import StoreError
 from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
 from evalkit.runs.formats import FORMAT
-from evalkit.runs.journal import Journal, seal
+from evalkit.runs.journal import SCORES, Journal, seal
 from evalkit.runs.scores import Scores
-from evalkit.runs.scores_file import NAME, Content, load, save
+from evalkit.runs.scores_file import Content, load, save
 from evalkit.runs.stored import (
     StoredRun,
     checksum,
@@ -187,7 +187,7 @@ class RunStore:
         self._save(records=self._digest)
 
     def _leftovers(self) -> list[Path]:
-        return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json", NAME)
+        return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json", SCORES)
 
     def _write_manifest(self, timing: Mapping[str, Any]) -> None:
         body: dict[str, Any] = {"format": FORMAT, "settings": self.settings, "training": self.training}

@@ -33,7 +33,7 @@ from typing import Any
 
 from evalkit.harness.aggregate import aggregate
 from evalkit.harness.groups import group_results
-from evalkit.runs.scores_file import NAME
+from evalkit.runs.journal import SCORES
 from evalkit.runs.store import RunStore, read_manifest
 from evalkit.types import Cell, Prompt, Record, Response
 
@@ -164,7 +164,7 @@ def _measure_all(folder: Path, count: int, only: list[str]) -> None:
     }  # fmt: skip
     for name in ["nothing", *only]:
         if name == "rebuild":
-            (runs[0] / NAME).unlink(missing_ok=True)
+            (runs[0] / SCORES).unlink(missing_ok=True)
         measure(name, steps[name], records=count)
 
 

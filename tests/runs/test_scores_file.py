@@ -18,8 +18,9 @@ from evalkit.comparison.evidence import read_run
 from evalkit.errors import StoreError
 from evalkit.harness.aggregate import aggregate
 from evalkit.runs import store
+from evalkit.runs.journal import SCORES
 from evalkit.runs.scores import Scores
-from evalkit.runs.scores_file import NAME, find, load
+from evalkit.runs.scores_file import find, load
 from evalkit.runs.store import Finished, RunStore, open_run, read_records
 from evalkit.runs.stored import digest_of_records, run_digest
 from evalkit.types import Cell, Prompt, Record, Response
@@ -90,10 +91,10 @@ def folder(tmp_path):
 
 def from_journal(folder):
     """Return the scores that the journal alone gives."""
-    kept = (folder / NAME).read_bytes()
-    (folder / NAME).unlink()
+    kept = (folder / SCORES).read_bytes()
+    (folder / SCORES).unlink()
     scores = open_run(folder, unfinished=True).scores()
-    (folder / NAME).write_bytes(kept)
+    (folder / SCORES).write_bytes(kept)
     return scores
 
 
@@ -112,7 +113,7 @@ def test_they_say_what_the_journal_says(folder):
 
 def test_results_and_comparisons_are_the_same_without_them(folder):
     before, evidence = (folder / "results.json").read_bytes(), read_run(folder)
-    (folder / NAME).unlink()
+    (folder / SCORES).unlink()
     assert read_run(folder).digest == evidence.digest
     assert [s.answers for s in read_run(folder).sheets.values()] == [s.answers for s in evidence.sheets.values()]
     with RunStore(folder, SETTINGS) as run:
@@ -160,7 +161,7 @@ def test_a_second_record_of_a_document_that_is_saved(folder, caplog):
     "change", ["edited", "shorter", "another run", "damaged", "cut", "compressed", "gone", "folder"]
 )
 def test_stale_and_damaged_ones_are_not_used(folder, change):
-    journal, path = folder / "records.jsonl", folder / NAME
+    journal, path = folder / "records.jsonl", folder / SCORES
     (folder / "results.json").unlink()
     lines = journal.read_bytes().splitlines(keepends=True)
     if change == "edited":
@@ -190,7 +191,7 @@ def test_no_flipped_bit_gives_other_scores(shared, data):
     place = data.draw(st.integers(0, len(content) - 1))
     flipped = bytearray(content)
     flipped[place] ^= 1 << data.draw(st.integers(0, 7))
-    (folder / NAME).write_bytes(flipped)
+    (folder / SCORES).write_bytes(flipped)
     saved = load(folder, run=RUN)
     assert saved is None or facts(saved[0]) == right
 
@@ -201,7 +202,7 @@ def shared(tmp_path_factory):
     with RunStore(folder, SETTINGS) as run:
         run.append(records(6))
         finish(run)
-    return folder, (folder / NAME).read_bytes(), facts(load(folder, run=RUN)[0])
+    return folder, (folder / SCORES).read_bytes(), facts(load(folder, run=RUN)[0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -244,7 +245,7 @@ def test_a_killed_run_goes_on_from_what_it_saved(folder, tmp_path, monkeypatch):
         assert len(run.done) == 70
         run.append(records()[70:])
         finish(run)
-    for name in ("records.jsonl", "results.json", NAME):
+    for name in ("records.jsonl", "results.json", SCORES):
         assert (killed / name).read_bytes() == (folder / name).read_bytes()
 
 
@@ -253,7 +254,7 @@ def test_a_disk_that_is_full_costs_no_results(folder, monkeypatch, caplog):
         raise StoreError("no space")
 
     monkeypatch.setattr(store, "save", full)
-    (folder / NAME).unlink()
+    (folder / SCORES).unlink()
     before = (folder / "results.json").read_bytes()
     with RunStore(folder, SETTINGS) as run:
         finish(run)
