@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from grouped import grouped
 
 from evalkit.cli import main
 from evalkit.errors import StoreError
@@ -38,15 +39,7 @@ def run(tmp_path_factory):
     """A run with a group, a broken document, levels, baselines, controls, two numbers of shots and two seeds."""
     folder = tmp_path_factory.mktemp("records")
     rows = [{"q": f"the dog {i} is", "c": ["red", "a big house"], "gold": i % 2 if i != 3 else 7} for i in range(1, 7)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for name in ("pick", "pick_again"):
-        (folder / f"{name}.yaml").write_text(
-            f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {folder / 'rows.jsonl'}}}}}\n"
-            'test_split: test\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{gold}}"\ndoc_to_choice: "{{c}}"\n'
-            "output_type: multiple_choice\nmetric_list: [{metric: acc}]\n"
-        )
-    (folder / "both.yaml").write_text("group: both\ntask: [pick, pick_again]\naggregate_metric_list: [{metric: acc}]\n")
-    tasks = f"{folder / 'both.yaml'},world_reading,world_en_fr,world_lm"
+    tasks = f"{grouped(folder, rows, metrics=['acc'])},world_reading,world_en_fr,world_lm"
     words = ["--model", "pico", "--tasks", tasks, "--shots", "0,2", "--seeds", "0,1", "--limit", "6", "--no-cache"]
     assert main(["run", *words, "--max-failed", "50%", "--out", str(folder / "run")]) == 0
     return folder / "run"

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from grouped import grouped
 
 from evalkit.cli import main
 from evalkit.comparison.comparable import differences
@@ -99,16 +100,7 @@ def ours(tmp_path_factory):
     """A run of evalkit with a group, filters, levels, counts of n-grams, shots and seeds, and the same read back."""
     folder = tmp_path_factory.mktemp("there-and-back")
     lines = [{"q": f"the dog {i} is", "c": ["red", "a big house"], "gold": i % 2} for i in range(1, 7)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    data = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {folder / 'rows.jsonl'}}}}}\ntest_split: test\n"
-    for name in ("pick", "pick_again"):
-        (folder / f"{name}.yaml").write_text(
-            f'task: {name}\n{data}doc_to_text: "{{{{q}}}}"\ndoc_to_target: "{{{{gold}}}}"\n'
-            'doc_to_choice: "{{c}}"\noutput_type: multiple_choice\n'
-            "metric_list: [{metric: acc}, {metric: mcc}, {metric: f1}]\n"
-        )
-    (folder / "both.yaml").write_text("group: both\ntask: [pick, pick_again]\naggregate_metric_list: [{metric: acc}]\n")
-    tasks = f"{folder / 'both.yaml'},world_reading,world_en_fr"
+    tasks = f"{grouped(folder, lines, metrics=['acc', 'mcc', 'f1'])},world_reading,world_en_fr"
     words = ["--model", "pico", "--tasks", tasks, "--shots", "0,2", "--seeds", "1,2", "--limit", "6", "--no-cache"]
     assert main(["run", *words, "--out", str(folder / "run")]) == 0
     export(folder / "run", folder / "theirs", iterations=0)
