@@ -23,8 +23,8 @@ from evalkit.errors import CheckpointError, cannot
 from evalkit.files import make_folder
 from evalkit.model import formats
 from evalkit.model.saved import Saved
-from evalkit.tokenizer import ALL as TOKENIZER
-from evalkit.tokenizer import FILES
+from evalkit.tokenizer.files import ALL as TOKENIZER
+from evalkit.tokenizer.files import FILES
 
 SETTLED = 10.0
 

@@ -22,7 +22,8 @@ from evalkit.extras import require
 from evalkit.files import check_regular, hash_files
 from evalkit.model import onednn
 from evalkit.model.folder import begin_setting
-from evalkit.tokenizer import Tokenizer, check_rules
+from evalkit.tokenizer import Tokenizer
+from evalkit.tokenizer.files import check_rules
 
 # The settings in which architectures store how many positions they read, the usual name first.
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", "max_sequence_length")

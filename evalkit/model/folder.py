@@ -11,8 +11,8 @@ from evalkit.errors import CheckpointError
 from evalkit.files import canonical_json, digest, hash_files, read_json
 from evalkit.model.config import GPTConfig
 from evalkit.model.settings import Settings
-from evalkit.tokenizer import FILES as TOKENIZER_FILES
-from evalkit.tokenizer import added_tokens
+from evalkit.tokenizer.files import FILES as TOKENIZER_FILES
+from evalkit.tokenizer.files import added_tokens
 
 CONFIG = "config.json"
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -9,8 +9,8 @@ from pathlib import Path
 from evalkit.errors import CheckpointError
 from evalkit.model.config import HUB
 from evalkit.model.folder import INDEX, PICKLE, PICKLE_INDEX, SINGLE, weight_files
-from evalkit.tokenizer import ADDED, CONFIG, SPECIAL_MAP
-from evalkit.tokenizer import FILES as TOKENIZER_FILES
+from evalkit.tokenizer.files import ADDED, CONFIG, SPECIAL_MAP
+from evalkit.tokenizer.files import FILES as TOKENIZER_FILES
 
 _TOKENIZER = [*TOKENIZER_FILES, CONFIG, SPECIAL_MAP, ADDED]
 # The files of models that our own GPT runs.

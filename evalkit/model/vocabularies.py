@@ -14,8 +14,8 @@ from evalkit.model import hub
 from evalkit.model.checkpoint import Vocabulary
 from evalkit.model.config import HUB
 from evalkit.model.pickled import literals
-from evalkit.tokenizer import FILES as TOKENIZER_FILES
 from evalkit.tokenizer import Tokenizer
+from evalkit.tokenizer.files import FILES as TOKENIZER_FILES
 
 
 def beside(path: Path) -> Vocabulary | None:

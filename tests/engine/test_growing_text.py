@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models
 
 from evalkit.engine.sampling import GrowingText, Sampler, find_stop
-from evalkit.tokenizer import END_OF_TEXT, UNKNOWN, Tokenizer
+from evalkit.tokenizer import Tokenizer
+from evalkit.tokenizer.files import END_OF_TEXT, UNKNOWN
 from evalkit.types import Decoding
 
 BYTES = Tokenizer.train(["naïve — 漢字 🙂 ends and so on"], vocab_size=275)

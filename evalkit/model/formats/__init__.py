@@ -16,7 +16,7 @@ from evalkit.model import vocabularies
 from evalkit.model.checkpoint import Checkpoint, Format, Vocabulary
 from evalkit.model.formats import transformers
 from evalkit.plugins import Registry
-from evalkit.tokenizer import FILES as TOKENIZER_FILES
+from evalkit.tokenizer.files import FILES as TOKENIZER_FILES
 
 # A step in a name: after other words, at its end. Parts of one checkpoint (model-00001-of-00002) do not match.
 _NAMED = re.compile(r"[a-z_.-]*?(\d{1,18})(?:[-_](?:ckpt|model))?(?:\.[a-z]+)?", re.IGNORECASE)

@@ -23,8 +23,8 @@ from evalkit.model.formats import nanogpt
 from evalkit.model.pieces import Names, Piece, Shape, pieces
 from evalkit.model.saved import Saved
 from evalkit.model.settings import Settings
-from evalkit.tokenizer import ALL as TOKENIZER
-from evalkit.tokenizer import FILES
+from evalkit.tokenizer.files import ALL as TOKENIZER
+from evalkit.tokenizer.files import FILES
 
 if TYPE_CHECKING:
     from evalkit.model.tensors import Source

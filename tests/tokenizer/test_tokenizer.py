@@ -16,7 +16,8 @@ from tokenizers import models, pre_tokenizers
 
 from evalkit.errors import CheckpointError
 from evalkit.model.folder import content_hash
-from evalkit.tokenizer import END_OF_TEXT, Tokenizer, _no_panic
+from evalkit.tokenizer import Tokenizer, _no_panic
+from evalkit.tokenizer.files import END_OF_TEXT
 
 FILES = {
     "gpt1": ("gpt1-bpe", "encoder_bpe_40000.json", "vocab_40000.bpe", transformers.OpenAIGPTTokenizer, 40478),
