@@ -95,14 +95,9 @@ def task_from_rows(
     table, pool = rows if isinstance(rows, FileRows) else _plain(rows), _plain(shots)
     if not table:
         raise DataError(f"task {name}: no rows")
-    columns = list(dict.fromkeys(column for row in table for column in row))
     roles = {answer: "answer", **({choices: "choices"} if isinstance(choices, str) else {})}
     roles |= {column: role for column, role in ((cluster, "cluster"), (level, "level")) if column}
-    for column, role in roles.items():
-        if column not in columns:
-            raise unknown(f"column for {role} of task {name}", column, columns)
-    for template in (query, target):
-        _check_template(template, columns, task=name)
+    _check_columns(table, roles, (query, target), task=name)
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
     kind: Kind = "choice" if choices else "generate"
@@ -133,6 +128,18 @@ def task_from_rows(
         },
         version=version,
     )
+
+
+def _check_columns(
+    table: Iterable[Mapping[str, Any]], roles: Mapping[str, str], templates: Iterable[str], *, task: str
+) -> None:
+    """Raise UsageError for a column (roles: column -> what it is for) or a template's field that no row has."""
+    columns = list(dict.fromkeys(column for row in table for column in row))
+    for column, role in roles.items():
+        if column not in columns:
+            raise unknown(f"column for {role} of task {task}", column, columns)
+    for template in templates:
+        _check_template(template, columns, task=task)
 
 
 def task_from_file(
