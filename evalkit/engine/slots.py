@@ -61,8 +61,9 @@ class SlotReading:
         if not self._slots:
             return [], torch.empty(0, self._model.config.vocab_size)
         states_RD = read(self._model, self._cache, tokens=in_slots, entries=entries)
-        order = torch.tensor(self._slots, device=states_RD.device)
-        return entered, self._model.unembed(states_RD[order])
+        padding = [0] * self._model.padding(len(self._slots))
+        order = torch.tensor(self._slots + padding, device=states_RD.device)
+        return entered, self._model.unembed(states_RD[order])[: len(self._slots)]
 
     def _slots_for(self, positions: int) -> int:
         device = self._model.tokens.weight.device

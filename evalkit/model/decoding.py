@@ -96,7 +96,7 @@ def read(model: GPT, cache: DecodingCache, *, tokens: Sequence[int], entries: Se
         x_ND = block.through(x_ND, attention=attention, perceptron=block.perceptron, keep=keep)
     for slot, length in step.lengths:
         cache.lengths[slot] = length
-    states_MD: Tensor = model.norm(x_ND)
+    states_MD: Tensor = model.norm(x_ND[: len(tokens) + len(entries)])
     return states_MD
 
 
@@ -114,9 +114,14 @@ class _Pass:
             self._cuts.append((len(flat), len(flat) + len(entry.tokens) - entry.start))
             flat += entry.tokens[entry.start :]
             positions += range(entry.start, len(entry.tokens))
+        # Rows of token 0, whose results are not used.
+        self._padding = model.padding(len(flat))
+        flat, positions = flat + [0] * self._padding, positions + [0] * self._padding
         self.tokens_N = torch.tensor(flat, device=device)
         self.positions_N = torch.tensor(positions, device=device).clamp(max=model.config.context - 1)
-        self.last_M = torch.tensor([*range(len(tokens)), *(stop - 1 for _, stop in self._cuts)], device=device)
+        last = [*range(len(tokens)), *(stop - 1 for _, stop in self._cuts)]
+        self._last_padding = model.padding(len(last))
+        self.last_M = torch.tensor(last + [0] * self._last_padding, device=device)
         self.lengths = [(slot, length + 1) for slot, length in enumerate(lengths)]
         self.lengths += [(entry.slot, len(entry.tokens) - cache.shared) for entry in entries]
         self._ends_C = torch.tensor(lengths, device=device, dtype=torch.long)
@@ -145,6 +150,7 @@ class _Pass:
         for i, (start, stop) in enumerate(self._cuts):
             first = stop - 1 if only_last else start
             parts.append(self._enter(layer, i, q_NHK[first:stop], kv_JGNK[:, :, start:stop], scale=scale))
+        parts.append(q_NHK.new_zeros(self._last_padding if only_last else self._padding, *q_NHK.shape[1:]))
         return torch.cat(parts).flatten(1)
 
     def _continue(self, layer: int, q_CHK: Tensor, k_CGK: Tensor, v_CGK: Tensor, *, scale: float) -> Tensor:

@@ -18,6 +18,9 @@ from evalkit.model.weights import without_weights
 
 # The number of rows for which matrices are laid out: a pass of an evaluation has several hundred.
 _ROWS = 512
+# oneDNN compiles a kernel for each number of rows, which takes as long as tens of millions of multiplications. Where
+# rows to add cost less than that, their number is made a multiple of _STEP, or of up to an eighth of it.
+_STEP, _KERNEL = 16, 1 << 25
 # Our names of activations -> oneDNN's, with their kind.
 _FUSED = {"gelu_tanh": ("gelu", "tanh"), "gelu": ("gelu", "none"), "relu": ("relu", ""), "silu": ("swish", "")}
 
@@ -77,6 +80,14 @@ class _PackedGPT(GPT):
             for name, child in list(part.named_children()):
                 if isinstance(child, Linear):
                     setattr(part, name, layer(child))
+        self._most_padding = _KERNEL // model.config.block_parameters
+
+    def padding(self, rows: int) -> int:
+        """Return how many rows a pass should add, so that few numbers of rows occur."""
+        step = max(_STEP, 1 << max(0, rows.bit_length() - 4))
+        while step > max(1, self._most_padding):
+            step //= 2
+        return -rows % step
 
     def unembed(self, hidden: Tensor) -> Tensor:
         """Turn states (..., D) into logits (..., V)."""

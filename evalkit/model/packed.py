@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from evalkit.model.gpt import GPT, Block, apply
 from evalkit.model.onednn import product
@@ -63,7 +64,8 @@ class PackedGPT:
         those held from the batch before. Only tokens that need it attend in the last block and pass its perceptron.
         """
         model = self._model
-        places_N = tree.places[tree.held :]
+        padding = model.padding(len(tokens_N))  # rows whose results are not used
+        tokens_N, places_N = F.pad(tokens_N, (0, padding)), F.pad(tree.places[tree.held :], (0, padding))
         x_ND = model.embed(tokens_N, places_N, dtype=torch.float32, norm=self._norm)
         attend, rotation = attention_over(tree, self._config), rotation_at(places_N, self._config)
         needed = torch.cat([states, keep_last]).unique()
@@ -73,7 +75,8 @@ class PackedGPT:
             block: Block = module  # type: ignore[assignment]
             before = None if held is None else held.kv[layer]
             banded = self._config.is_banded(layer)
-            rows = last_N if layer == len(model.blocks) - 1 and len(last_N) < len(tokens_N) else None
+            rows = last_N if layer == len(model.blocks) - 1 and len(last_N) < len(tokens_N) - padding else None
+            added = padding if rows is None else model.padding(len(rows))
 
             def attention(
                 normed_ND: Tensor,
@@ -81,17 +84,23 @@ class PackedGPT:
                 before: Any = before,
                 banded: bool = banded,
                 rows: Tensor | None = rows,
+                added: int = added,
             ) -> Tensor:
                 part = block.attention
                 q, k, v = part.heads(normed_ND.to(self._dtype), rotation, self._norm)
                 if before is not None:
                     k, v = torch.cat([before[0], k]), torch.cat([before[1], v])
                 kept_kv.append((k.index_select(0, keep), v.index_select(0, keep)))
-                attended_ND: Tensor = part.out(attend(q, k, v, banded=banded, scale=part.scale, only=rows))
-                return attended_ND
+                attended_ND = attend(q, k, v, banded=banded, scale=part.scale, only=rows)
+                out_ND: Tensor = part.out(F.pad(attended_ND, (0, 0, 0, added)) if added else attended_ND)
+                return out_ND
 
             x_ND = block.through(
-                x_ND, attention=attention, perceptron=partial(self._perceptron, block), norm=self._norm, keep=rows
+                x_ND,
+                attention=attention,
+                perceptron=partial(self._perceptron, block),
+                norm=self._norm,
+                keep=None if rows is None else F.pad(rows, (0, added)),
             )
         places = last_N + tree.held
         if held is not None:
@@ -111,7 +120,9 @@ class PackedGPT:
             rows, targets = rows_M[start:stop] - done, targets_M[start:stop]
             best_R = total_R = states_RD.new_full((len(states_RD),), -torch.inf)
             chosen = torch.empty_like(rows, dtype=torch.float32)
-            for first, logits_RC in self._logits(states_RD):
+            padded_RD = F.pad(states_RD, (0, 0, 0, self._model.padding(len(states_RD))))
+            for first, logits_RC in self._logits(padded_RD):
+                logits_RC = logits_RC[: len(states_RD)]
                 best_R = torch.maximum(best_R, logits_RC.amax(1))
                 # log_softmax is torch's fastest way to compute a log-sum-exp.
                 total_R = torch.logaddexp(total_R, logits_RC[:, 0] - logits_RC.log_softmax(1)[:, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from evalkit.engine.gpt import GPTEngine
 from evalkit.model import onednn
-from evalkit.model.config import GPTConfig
+from evalkit.model.config import SIZES, GPTConfig
 from evalkit.model.gpt import GPT
 from evalkit.tokenizer import Tokenizer
 from evalkit.types import Decoding, Request
@@ -74,6 +75,45 @@ def test_an_engine_answers_the_same():
     for i in range(5):
         assert both[0][0][i].text == both[1][0][i].text
         assert both[0][1][i].loglikelihood == pytest.approx(both[1][1][i].loglikelihood, abs=1e-4)
+
+
+@needs_onednn
+def test_few_numbers_of_rows_reach_the_products(monkeypatch):
+    """A kernel is compiled for each."""
+    rows = set()
+    multiply = onednn._PackedLinear._product
+
+    def recorded(layer, x, *options):
+        rows.add(len(x))
+        return multiply(layer, x, *options)
+
+    monkeypatch.setattr(onednn._PackedLinear, "_product", recorded)
+    tokenizer = Tokenizer.train(["the cat sat on a mat and the dog ran home " * 4], vocab_size=280)
+    engine = GPTEngine(onednn.packed(random_model()), tokenizer, name="x", content_hash="0")
+    for length in range(3, 40):
+        request = Request(
+            kind="generate_until", task="t", doc_id="0", context_ids=tuple(range(length)), continuation_ids=(1, 2),
+            decoding=Decoding(until=(), max_tokens=2),
+        )  # fmt: skip
+        assert dict(engine.generate_until([request]))[0].tokens
+        assert dict(engine.loglikelihood([request]))[0].tokens == 2
+    assert rows == {16, 32, 48}
+
+
+@needs_onednn
+@pytest.mark.parametrize("name", ["117M", "nano", "mini"])
+def test_rows_are_added_where_they_cost_less_than_a_kernel(name):
+    with torch.device("meta"):
+        model = GPT(replace(SIZES[name], context=8, vocab_size=8))
+    network = onednn._PackedGPT(model, lambda linear: linear)
+    totals = [rows + network.padding(rows) for rows in range(1, 20_000)]
+    assert all(rows <= total for rows, total in enumerate(totals, 1))
+    assert totals == sorted(totals)
+    if name == "117M":
+        assert totals == list(range(1, 20_000))
+    else:
+        assert all(total <= rows + max(15, rows // 8) for rows, total in enumerate(totals, 1))
+        assert len(set(totals)) < (128 if name == "nano" else 1500)
 
 
 @needs_onednn
