@@ -8,7 +8,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from evalkit.data import sources
 from evalkit.data.rows import with_whole_gold
 from evalkit.data.sources import DataPaths, Split
 from evalkit.engine.base import TextEncoder
-from evalkit.errors import DataError, LabelError, UsageError
+from evalkit.errors import DataError, LabelError, TaskError, UsageError
 from evalkit.files import digest
 from evalkit.harness.loaded import ImportedTask, Judgement, Loaded
 from evalkit.harness.prompts import Fitted, Pool, fit_all, pairs
@@ -72,8 +72,19 @@ class OwnRules:
         return next(answer for answer in answers if answer is not None)
 
     def judge(self, loaded: Loaded, document: Document, example: Example, responses: Sequence[Response]) -> Judgement:
-        """Score a document's responses by the protocol's metrics."""
-        return Judgement({name: m.statistics(example, responses) for name, m in loaded.metrics.items()})
+        """Score a document's responses by the protocol's metrics. Raises TaskError where one gives no numbers."""
+        return Judgement(
+            {name: _numbers(loaded, name, m.statistics(example, responses)) for name, m in loaded.metrics.items()}
+        )
+
+
+def _numbers(loaded: Loaded, metric: str, statistics: Sequence[Any]) -> tuple[float, ...]:
+    """Return statistics as records hold them: truth values and numbers of NumPy become floats."""
+    try:
+        return tuple(map(float, statistics))
+    except (OverflowError, TypeError, ValueError):
+        problem = f"the statistics of {metric!r} are {statistics!r:.60}, not numbers"
+        raise TaskError(f"{loaded.task.name}: {problem}") from None
 
 
 def _draw(loaded: Loaded, document: Document, example: Example, cell: Cell) -> list[Example]:

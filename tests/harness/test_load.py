@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evalkit.data.sources import DataPaths, Split
 from evalkit.engine.fake import constant
-from evalkit.errors import UsageError
+from evalkit.errors import TaskError, UsageError
 from evalkit.harness import load as loading
 from evalkit.harness.load import count_documents, load
 from evalkit.harness.run import describe
 from evalkit.harness.settings import RunSettings
 from evalkit.harness.task import Protocol, Task
-from evalkit.types import Document, Example
+from evalkit.metrics.choice import Accuracy
+from evalkit.types import Document, Example, Response
 
 NONE = DataPaths()
 
@@ -166,3 +168,22 @@ def test_golds_that_normalise_to_nothing_are_counted(caplog: pytest.LogCaptureFi
     assert [record.getMessage() for record in caplog.records] == [
         "t: 2 of 10 documents have an answer that normalises to nothing: an empty text is right (exact_match, f1)"
     ]
+
+
+@pytest.mark.parametrize("number", [True, np.bool_(True), np.float32(1), np.float64(1), 1])
+def test_statistics_of_any_kind_of_number_are_stored_as_floats(number: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON's true would be refused when the run is read, and NumPy's numbers could not be written."""
+    loaded = load(TASK, RunSettings(), NONE)
+    document, example = loaded.documents[0]
+    monkeypatch.setattr(Accuracy, "statistics", lambda self, example, responses: (number,))
+    scores = loaded.rules.judge(loaded, document, example, [Response(), Response()]).scores
+    assert scores["acc"] == (1.0,) and {type(value) for (value,) in scores.values()} == {float}
+
+
+@pytest.mark.parametrize("statistics", [(None,), 1.0, ("x",), (10**400,)])
+def test_statistics_that_are_no_numbers_name_the_metric(statistics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(TASK, RunSettings(), NONE)
+    document, example = loaded.documents[0]
+    monkeypatch.setattr(Accuracy, "statistics", lambda self, example, responses: statistics)
+    with pytest.raises(TaskError, match=r"t: the statistics of 'acc_per_char' are .*, not numbers"):
+        loaded.rules.judge(loaded, document, example, [Response(), Response()])
