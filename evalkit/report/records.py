@@ -96,7 +96,8 @@ class Table:
     @cached_property
     def _metrics(self) -> list[str]:
         """The metrics of any task, in the order of the results."""
-        scored = {name for (_, name), width in self._scores.widths() if width}
+        widths = (of_task.items() for of_task in self._scores.widths.values())
+        scored = {name for its in widths for (source, name), width in its if source == OWN and width}
         listed = dict.fromkeys(result.metric for result in self._run.results if result.metric in scored)
         return [*listed, *sorted(scored - listed.keys())]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ Ints = NDArray[np.int64]
 Table = NDArray[np.float64]
 
 OWN = ""  # the source of the model's own statistics; those of a baseline have its name
+Key = tuple[str, str]  # a source and a metric
 
 
 class Documents:
@@ -33,7 +34,7 @@ class Documents:
     @property
     def numbers(self) -> dict[str, int]:
         """The number of each id; made when it is needed, because readers of a whole run do without."""
-        if len(self._numbers) != len(self.ids):
+        if not self._numbers:
             self._numbers = {name: number for number, name in enumerate(self.ids)}
         return self._numbers
 
@@ -73,19 +74,13 @@ class Column:
         self.numbers.extend(numbers)
 
     def update(self, column: Column, *, start: int) -> None:
-        """Add another column, whose rows begin at `start`. Raises ValueError as `check` does."""
-        self.check(column.width)
+        """Add another column of the same width, whose rows begin at `start`."""
         self.rows.frombytes((np.array(column.rows) + np.uint32(start)).tobytes())
         self.numbers.extend(column.numbers)
 
     def table(self) -> tuple[Ints, Table]:
         """Return the rows (m) and the numbers (m, width)."""
         return as_ints(self.rows), np.array(self.numbers, dtype=np.float64).reshape(len(self.rows), self.width)
-
-    def check(self, width: int) -> None:
-        """Raise ValueError for another number of numbers."""
-        if width != self.width:
-            raise ValueError(f"{width} statistics of a metric, where other documents have {self.width}")
 
 
 class CellColumns:
@@ -103,7 +98,7 @@ class CellColumns:
         self.answers = array("I")
         self.errors: dict[int, str] = {}
         self.truncated = array("I")
-        self.statistics: dict[tuple[str, str], Column] = {}
+        self.statistics: dict[Key, Column] = {}
         self.chance: dict[str, Column] = {}
         self.values: dict[str, dict[int, Any]] = {}
         self.shapes: dict[tuple[str, ...], str] = {}
@@ -137,22 +132,15 @@ class CellColumns:
         return len(self.documents) - 1
 
     def add(self, number: int, record: Record, offset: int) -> None:
-        """Add a record of the document with this number. Raises ValueError as `Column.check` does."""
-        columns = [
-            (column_of(self.statistics, (source, metric), len(numbers)), numbers)
-            for source, scores in ((OWN, record.scores), *record.baselines.items())
-            for metric, numbers in scores.items()
-        ]
-        for column, numbers in columns:
-            column.check(len(numbers))
+        """Add a record of the document with this number, whose statistics have the widths of the others."""
         row = self._new(number, offset, answer_checksum(record.responses))
         self.unlikely = self.unlikely or not any(response.loglikelihood for response in record.responses)
         if record.error:
             self.errors[row] = record.error
         if record.prompt.dropped or record.prompt.cut:
             self.truncated.append(row)
-        for column, numbers in columns:
-            column.add(row, numbers)
+        for key, numbers in statistics_of(record):
+            column_of(self.statistics, key, len(numbers)).add(row, numbers)
         for metric, chance in record.chance.items():
             column_of(self.chance, metric, 1).add(row, (chance,))
         for metric, value in record.values.items():
@@ -160,7 +148,10 @@ class CellColumns:
         self._note_shape(tuple(record.scores), record.doc_id)
 
     def update(self, cell: CellColumns, numbers: Sequence[int], *, start: int) -> None:
-        """Add another cell's records. numbers: of its documents here. start: what its offsets are counted from."""
+        """Add another cell's records, with statistics of the same widths.
+
+        numbers: of its documents here. start: what its offsets are counted from.
+        """
         row = len(self.documents)
         for number, offset, answer in zip(cell.documents, cell.offsets, cell.answers, strict=True):
             self._new(numbers[number], start + offset, answer)
@@ -187,6 +178,15 @@ class CellColumns:
 
     def _note_shape(self, metrics: tuple[str, ...], name: str) -> None:
         self.shapes[metrics] = min(name, self.shapes.get(metrics, name))
+
+
+def statistics_of(record: Record) -> Iterator[tuple[Key, Sequence[float]]]:
+    """Yield a record's statistics, each with what it is of."""
+    for metric, numbers in record.scores.items():
+        yield (OWN, metric), numbers
+    for name, scores in record.baselines.items():
+        for metric, numbers in scores.items():
+            yield (name, metric), numbers
 
 
 def answer_checksum(responses: Sequence[Response]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from evalkit.runs.columns import OWN, CellColumns, Documents
+from evalkit.runs.columns import CellColumns, Documents, Key, statistics_of
 from evalkit.runs.sample import Sample
 from evalkit.types import Cell, Record
 
@@ -12,12 +12,14 @@ from evalkit.types import Cell, Record
 class Scores:
     """The scores of records, added one by one or merged; a document counts once per cell.
 
-    documents: by task. columns: by cell.
+    documents: by task. columns: by cell. widths: how many statistics each task's metrics have, of the model and of
+    baselines; all documents have as many.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
         self.documents: dict[str, Documents] = {}
         self.columns: dict[Cell, CellColumns] = {}
+        self.widths: dict[str, dict[Key, int]] = {}
         for record in records:
             self.add(record)
 
@@ -46,6 +48,7 @@ class Scores:
         Raises ValueError where a metric has another number of statistics than before.
         """
         cell = record.cell
+        self._take_widths(cell.task, {key: len(numbers) for key, numbers in statistics_of(record)})
         if cell not in self.columns:
             self.columns[cell] = CellColumns()
             self.documents.setdefault(cell.task, Documents())
@@ -54,8 +57,10 @@ class Scores:
 
     def update(self, scores: Scores, *, start: int = 0) -> None:
         """Merge other records' scores. start: what their offsets are counted from. Raises ValueError as `add` does."""
+        self.check_widths(scores)
         for task, documents in scores.documents.items():
             own = self.documents.setdefault(task, Documents())
+            self._take_widths(task, scores.widths.get(task, {}))
             numbers = [own.number(*each) for each in zip(*documents.columns, strict=True)]
             for cell, held in scores.columns.items():
                 if cell.task == task:
@@ -67,6 +72,7 @@ class Scores:
         rest = Scores()
         rest.documents = self.documents
         rest.columns = {cell: held for cell, held in self.columns.items() if cell.task not in left_out}
+        rest.widths = self.widths
         return rest
 
     def beyond(self, planned: Mapping[Cell, Collection[str]]) -> tuple[Cell, str] | None:
@@ -78,10 +84,21 @@ class Scores:
                 return cell, ids[number]
         return None
 
-    def widths(self) -> Iterator[tuple[tuple[str, str], int]]:
-        """Yield how many statistics each task's metrics have."""
-        for cell, held in self.columns.items():
-            yield from (((cell.task, name), c.width) for (source, name), c in held.statistics.items() if source == OWN)
+    def take(self, cell: Cell, columns: CellColumns) -> None:
+        """Hold the columns of a cell whose documents are held. Raises ValueError as `add` does."""
+        self._take_widths(cell.task, {key: column.width for key, column in columns.statistics.items()})
+        self.columns[cell] = columns
+
+    def check_widths(self, scores: Scores) -> None:
+        """Raise ValueError where other records' scores cannot be merged with these, as `add` does."""
+        for task, widths in scores.widths.items():
+            _check_widths(self.widths.get(task, {}), widths)
+
+    def _take_widths(self, task: str, widths: Mapping[Key, int]) -> None:
+        held = self.widths.setdefault(task, {})
+        if not widths.items() <= held.items():
+            _check_widths(held, widths)
+            held.update(widths)
 
     def sample(self, task: str, cells: Sequence[Cell]) -> Sample:
         """Return the records of a task's cells that differ in their seed alone."""
@@ -91,3 +108,9 @@ class Scores:
         """Return the reasons of the records that failed, and how many records there are."""
         held = self.columns[cell]
         return tuple(held.errors.values()), len(held)
+
+
+def _check_widths(held: Mapping[Key, int], widths: Mapping[Key, int]) -> None:
+    for key, width in widths.items():
+        if width != (expected := held.get(key, width)):
+            raise ValueError(f"{width} statistics of {key[1]!r:.60}, where others have {expected}")

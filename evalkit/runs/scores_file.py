@@ -21,7 +21,6 @@ import hashlib
 import json
 import logging
 import zipfile
-import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -36,19 +35,44 @@ from evalkit.files import check_regular, replacing
 from evalkit.runs.columns import CellColumns, Column, Documents, as_ints
 from evalkit.runs.journal import JOURNAL, SCORES, open_lines
 from evalkit.runs.scores import Scores
+from evalkit.runs.shapes import check
 from evalkit.types import Cell
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _BLOCK = 1 << 20
-# What a file that is not one of ours, or is damaged, can raise.
-_WRONG = (
-    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, MemoryError, OverflowError,
-    RecursionError, NotImplementedError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 _Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AboutCell:
+    """What the header says of a cell: its fields are those of CellColumns that cannot be arrays.
+
+    statistics, chance: of which source and metric each column is.
+    """
+
+    cell: Cell
+    statistics: Sequence[Sequence[str]]
+    chance: Sequence[str]
+    errors: Mapping[str, str]
+    values: Mapping[str, Mapping[str, Any]]
+    shapes: Sequence[Sequence[Any]]
+    unlikely: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """The header, as `find` describes it."""
+
+    format: int
+    run: str
+    size: int
+    sha256: str
+    records: str
+    tasks: Sequence[str]
+    cells: Sequence[_AboutCell]
 
 
 class Content:
@@ -87,8 +111,10 @@ class Saved:
     records: str
 
     def scores(self) -> Scores | None:
-        """Return the scores of these records; None where the file is damaged."""
+        """Return the scores of these records; None where the file is damaged, or is another one by now."""
         with _unless_wrong(self.path), np.load(self.path, allow_pickle=False) as arrays:
+            if _parsed(arrays["header"]) != self.header:
+                raise ValueError("it was written again")
             return _unpacked(self.header, arrays)
         return None
 
@@ -99,7 +125,7 @@ def _unless_wrong(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         pass
-    except (StoreError, *_WRONG) as error:
+    except Exception as error:  # of damaged files, zipfile and NumPy raise almost anything
         log.debug("%s is not used (%s)", path, error)
 
 
@@ -127,18 +153,21 @@ def find(folder: Path, *, run: str) -> Saved | None:
     with _unless_wrong(path):
         check_regular(path, StoreError)
         with zipfile.ZipFile(path) as archive:
-            # Uncompressed, so no array is larger than the file.
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("compressed")
+            entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("compressed")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("larger than its file")
         with np.load(path, allow_pickle=False) as arrays:
             header = _parsed(arrays["header"])
+        check(_Header, header)
         if (header["format"], header["run"]) != (_FORMAT, run):
             raise ValueError("of another run, or another version's")
         content = Content(folder / JOURNAL)
         if content.upto(header["size"]) != header["sha256"] or content.size != header["size"]:
             raise ValueError("not made from the journal as it is")
         complete = content.size == (folder / JOURNAL).stat().st_size
-        return Saved(path, header, content, str(header["records"]) if complete else "")
+        return Saved(path, header, content, header["records"] if complete else "")
     return None
 
 
@@ -150,13 +179,14 @@ def load(folder: Path, *, run: str) -> tuple[Scores, Saved] | None:
 
 
 def _unpacked(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Scores:
-    """Build scores. Raises one of _WRONG for anything that does not fit together."""
+    """Build scores. Raises some exception for anything that does not fit together."""
     scores = Scores()
     for i, task in enumerate(header["tasks"]):
         scores.documents[task] = _unpack_documents(f"task{i}", arrays)
     for i, about in enumerate(header["cells"]):
         cell = Cell(**about["cell"])
-        scores.columns[cell] = _unpack_cell(f"cell{i}", about, arrays, documents=len(scores.documents[cell.task].ids))
+        columns = _unpack_cell(f"cell{i}", about, arrays, documents=len(scores.documents[cell.task].ids))
+        scores.take(cell, columns)
     return scores
 
 
@@ -215,8 +245,9 @@ def _unpack_cell(
     for column, kind in _ROWS.items():
         _fill(getattr(columns, column), arrays[f"{name}/{column}"], kind)
     records = len(columns.documents)
-    if {len(columns.offsets), len(columns.answers)} != {records} or _largest(columns.documents) >= documents:
+    if {len(columns.offsets), len(columns.answers)} != {records}:
         raise ValueError("records that do not fit together")
+    _check_below(documents, columns.documents)
     columns.statistics = {
         (source, metric): _unpack_column(f"{name}/statistics{i}", arrays, records)
         for i, (source, metric) in enumerate(about["statistics"])
@@ -224,13 +255,13 @@ def _unpack_cell(
     columns.chance = {
         metric: _unpack_column(f"{name}/chance{i}", arrays, records) for i, metric in enumerate(about["chance"])
     }
-    columns.errors = {int(row): str(error) for row, error in about["errors"].items()}
+    columns.errors = {int(row): error for row, error in about["errors"].items()}
     columns.values = {metric: {int(r): value for r, value in rows.items()} for metric, rows in about["values"].items()}
     columns.shapes = {tuple(map(str, metrics)): str(first) for metrics, first in about["shapes"]}
-    columns.unlikely = about["unlikely"] is True
-    rows = [*columns.truncated, *columns.errors, *(row for rows in columns.values.values() for row in rows)]
-    if _largest(rows) >= records:
-        raise ValueError("a row beyond the records")
+    columns.unlikely = about["unlikely"]
+    _check_below(records, columns.truncated, [*columns.errors], *map(list, columns.values.values()))
+    if any(column.width != 1 for column in columns.chance.values()):
+        raise ValueError("chance levels that are several numbers")
     return columns
 
 
@@ -238,8 +269,9 @@ def _unpack_column(name: str, arrays: Mapping[str, NDArray[Any]], records: int) 
     numbers = arrays[f"{name}/numbers"]
     column = Column(numbers.shape[1])
     _fill(column.rows, arrays[f"{name}/rows"], "u4")
-    if len(column.rows) != len(numbers) or _largest(column.rows) >= records:
+    if len(column.rows) != len(numbers):
         raise ValueError("statistics that do not fit together")
+    _check_below(records, column.rows)
     _fill(column.numbers, numbers.ravel(), "f8")
     return column
 
@@ -248,8 +280,11 @@ def _fill(column: array[Any], values: NDArray[Any], kind: str) -> None:
     column.frombytes(_of_kind(values, kind).tobytes())
 
 
-def _largest(numbers: Sequence[int]) -> int:
-    return int(np.max(as_ints(numbers), initial=-1))
+def _check_below(end: int, *parts: Sequence[int]) -> None:
+    """Raise ValueError for a number that is not from 0 to `end` - 1."""
+    for numbers in map(as_ints, parts):
+        if np.any((numbers < 0) | (numbers >= end)):
+            raise ValueError("a row that there is not")
 
 
 def _of_kind(values: NDArray[Any], kind: str) -> NDArray[Any]:
@@ -259,7 +294,7 @@ def _of_kind(values: NDArray[Any], kind: str) -> NDArray[Any]:
 
 
 def _json(value: Any) -> NDArray[Any]:
-    return np.frombuffer(json.dumps(value, separators=(",", ":")).encode(), dtype=np.uint8)
+    return np.frombuffer(json.dumps(value, separators=(",", ":"), sort_keys=True).encode(), dtype=np.uint8)
 
 
 def _parsed(values: NDArray[Any]) -> Any:

@@ -127,7 +127,11 @@ class RunStore:
         self.write(Finished.of(records, run=self.run))
 
     def write(self, finished: Finished) -> None:
-        """Add records that are lines already, of documents that are not done. Raises DiskError as `append` does."""
+        """Add records that are lines already, of documents that are not done.
+
+        Raises DiskError as `append` does, and ValueError for other numbers of statistics than those of the others.
+        """
+        self.done.check_widths(finished.scores)  # before the lines are there, which would be refused
         start = self._journal.size
         self._journal.append([finished.lines])
         self.done.update(finished.scores, start=start)

@@ -142,7 +142,6 @@ class StoredRun:
     def _added(self, scores: Scores, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Check the records from the byte `start` on and add them to the scores of the others; yield as `scan` does."""
         path, planned, run = self._journal, self._planned(), run_digest(self.settings)
-        widths = dict(scores.widths())
         for number, place, raw in _lines(path, run, start=start, lines=len(scores), growing=not self.finished):
             record = _record(raw)
             cell, task = record.cell, record.cell.task
@@ -151,10 +150,6 @@ class StoredRun:
             if record.key in scores:
                 name = f"document {record.doc_id!r:.60} of {task}"
                 raise StoreError(f"{path} line {number}: a second record of {name}; start the same run again")
-            for metric, statistics in record.scores.items():
-                if len(statistics) != (width := widths.setdefault((task, metric), len(statistics))):
-                    problem = f"{len(statistics)} statistics of {metric!r:.60}, where others have {width}"
-                    raise StoreError(f"{path} line {number}: {problem}")
             try:
                 scores.add(record, offset=place)
             except ValueError as error:

@@ -72,11 +72,22 @@ def test_merged_in_any_order_they_are_the_same(seed):
 def test_another_number_of_statistics_is_refused_and_leaves_nothing():
     scores = Scores(records())
     odd = record(CELLS[0], "12", scores={"other": (1.0,), "acc": (1.0, 2.0)})
-    with pytest.raises(ValueError, match="2 statistics of a metric, where other documents have 1"):
+    with pytest.raises(ValueError, match="2 statistics of 'acc', where others have 1"):
         scores.add(odd)
     assert odd.key not in scores and len(scores) == 48
     with pytest.raises(ValueError, match="2 statistics"):
         scores.update(Scores([odd]))
+    scores.add(record(CELLS[0], "13", scores={"other": (1.0, 2.0)}))  # what was refused has left no width
+
+
+def test_all_cells_of_a_task_have_as_many_statistics():
+    odd = {"acc": (1.0, 2.0)}
+    scores = Scores([record(CELLS[0], "1"), record(CELLS[2], "1", scores=odd)])  # of another task
+    with pytest.raises(ValueError, match="2 statistics"):
+        scores.add(record(CELLS[1], "1", scores=odd))
+    with pytest.raises(ValueError, match="2 statistics"):
+        scores.update(Scores([record(CELLS[1], "1", scores=odd)]))
+    assert len(scores) == 2 and scores.cells == (CELLS[0], CELLS[2])
 
 
 def test_the_order_of_metrics_is_that_of_the_documents():

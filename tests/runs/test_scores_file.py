@@ -7,6 +7,8 @@ import random
 import signal
 import subprocess
 import sys
+import zipfile
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -194,6 +196,107 @@ def test_no_flipped_bit_gives_other_scores(shared, data):
     (folder / SCORES).write_bytes(flipped)
     saved = load(folder, run=RUN)
     assert saved is None or facts(saved[0]) == right
+
+
+def written_again(folder, change, **arrays):
+    """Write the file with another header, as somebody might who knows the journal."""
+    held = {**np.load(folder / SCORES), **arrays}
+    header = json.loads(held["header"].tobytes())
+    change(header)
+    np.savez(folder / SCORES, **{**held, "header": np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)})
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("size",), "1"), (("records",), None), (("cells", 0, "cell", "seed"), "1"), (("cells", 0, "cell"), {}),
+        (("cells", 0, "cell", "variant"), 1.5), (("cells", 0, "statistics", 0, 1), None),
+        (("cells", 0, "statistics", 0), ["", "acc", "x"]), (("cells", 0, "errors"), {"-1": "lost"}),
+        (("cells", 0, "errors"), {"24": "lost"}), (("cells", 0, "errors"), {"0": 1}),
+        (("cells", 0, "values", "list"), {"-100": 1}), (("cells", 0, "chance"), [3]), (("tasks",), ["a", "c"]),
+        (("cells", 0, "unlikely"), 1), (("cells", 0, "errors"), {"9" * 40: "lost"}),
+    ],
+)  # fmt: skip
+def test_a_header_that_says_something_impossible_is_not_used(folder, place, value):
+    def change(header):
+        for step in place[:-1]:
+            header = header[step]
+        header[place[-1]] = value
+
+    written_again(folder, lambda header: None)
+    assert load(folder, run=RUN)
+    written_again(folder, change)
+    assert load(folder, run=RUN) is None and len(open_run(folder).scores()) == 96
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("cell0/documents", np.full(24, 40, dtype="u4")), ("cell0/offsets", np.zeros(24, dtype="i4")),
+        ("cell0/statistics0/rows", np.full(23, 24, dtype="u4")), ("cell0/chance0/numbers", np.zeros((23, 2))),
+        ("cell0/statistics0/numbers", np.zeros((23, 1), dtype="f4")), ("cell0/truncated", np.zeros((2, 2), dtype="u4")),
+        ("cell0/answers", np.array([None] * 24)), ("cell0/statistics0/numbers", np.zeros((23, 7))),
+    ],
+)  # fmt: skip
+def test_an_array_of_another_type_or_size_is_not_used(folder, name, array):
+    written_again(folder, lambda header: None, **{name: array})
+    assert load(folder, run=RUN) is None and len(open_run(folder).scores()) == 96
+
+
+def test_no_array_is_read_more_often_than_the_file_has_it(folder):
+    """Two entries of a zip may be the same bytes, thousands of times."""
+    with zipfile.ZipFile(folder / SCORES, "a") as archive:
+        first = max(archive.infolist(), key=lambda entry: entry.file_size)
+        for number in range(2000):
+            again = copy(first)
+            again.filename = f"cell{number}/again.npy"
+            archive.filelist.append(again)
+            archive.NameToInfo[again.filename] = again
+        archive._didModify = True
+    assert len(np.load(folder / SCORES).files) > 2000
+    assert load(folder, run=RUN) is None and len(open_run(folder).scores()) == 96
+
+
+def test_a_file_that_seems_to_be_encrypted_is_not_used(folder):
+    content = bytearray((folder / SCORES).read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the flags of its last entry
+    (folder / SCORES).write_bytes(content)
+    assert load(folder, run=RUN) is None and len(open_run(folder).scores()) == 96
+
+
+def test_a_file_that_is_written_again_while_it_is_read(folder):
+    saved = find(folder, run=RUN)
+    (folder / "results.json").unlink()
+    with RunStore(folder, SETTINGS) as run:
+        run.append([record(30)])
+        run._save()
+    assert saved.scores() is None and len(find(folder, run=RUN).scores()) == 97
+
+
+def test_statistics_of_one_metric_have_one_length_with_and_without_the_file(tmp_path):
+    odd = replace(record(1, seed=2), scores={"acc": (1.0, 2.0), "ppl": (1.0, 2.0)})
+    with RunStore(tmp_path, SETTINGS) as run:
+        run.append([record(1)])
+        with pytest.raises(ValueError, match="2 statistics of 'acc', where others have 1"):
+            run.append([odd])
+        assert len(run.done) == 1
+    assert len((tmp_path / "records.jsonl").read_bytes().splitlines()) == 1
+    with (tmp_path / "records.jsonl").open("ab") as file:
+        file.write(Finished.of([odd], run=RUN).lines)
+    with pytest.raises(StoreError, match="line 2: 2 statistics of 'acc', where others have 1"):
+        open_run(tmp_path, unfinished=True).scores()
+
+
+def test_the_same_records_give_the_same_file_however_they_came(tmp_path):
+    odd = replace(record(1), values={"list": {"b": 1, "a": [2]}})
+    for name in ("written", "read"):
+        with RunStore(tmp_path / name, SETTINGS) as run:
+            run.append([odd])
+            if name == "written":
+                finish(run)
+    with RunStore(tmp_path / "read", SETTINGS) as run:
+        finish(run)
+    assert (tmp_path / "read" / SCORES).read_bytes() == (tmp_path / "written" / SCORES).read_bytes()
 
 
 @pytest.fixture(scope="module")
