@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 
@@ -25,10 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--columns", default="", metavar="NAMES",
-        help="columns, with commas between them (default: all without texts; all: with gold, prediction, contexts, "
-        "continuations, loglikelihoods and answers)",
+        help="columns, with commas between them; a name that has one itself in double quotes (default: all without "
+        "texts; all: with gold, prediction, contexts, continuations, loglikelihoods and answers)",
     )  # fmt: skip
-    parser.add_argument("--to", default=None, metavar="FORMAT", help="csv, jsonl or parquet (default: by FILE, or csv)")
+    parser.add_argument(
+        "--to", default=None, metavar="FORMAT", help="csv, jsonl or parquet (default: FILE's ending, or csv)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: standard output)")
 
 
@@ -39,13 +42,14 @@ def run(arguments: argparse.Namespace) -> None:
     from evalkit.runs.remote import fetch, place
     from evalkit.runs.store import open_run
 
-    suffix = arguments.out.suffix[1:] if arguments.out else ""
-    to = arguments.to or (suffix if suffix in FORMATS else "csv")
+    ending = arguments.out.suffix[1:].lower() if arguments.out else ""
+    to = arguments.to or ending or "csv"
     if to not in FORMATS:
         raise unknown("format", to, FORMATS)
     if to == "parquet" and not arguments.out:
         raise UsageError("--to parquet writes a file: give --out FILE")
-    columns = [name.strip() for name in arguments.columns.split(",") if name.strip()]
+    [names] = csv.reader([arguments.columns], skipinitialspace=True) if arguments.columns else [[]]
+    columns = [name.strip() for name in names if name.strip()]
     table = Table(open_run(fetch(place(arguments.run)), unfinished=True), where=arguments.where, columns=columns)
     if not arguments.out:
         TEXT_FORMATS[to](table, sys.stdout)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TextIO
 
 from evalkit import sinks
+from evalkit.errors import UsageError
 from evalkit.extras import require
 from evalkit.files import replacing
 from evalkit.report.records import Batch, Table
+from evalkit.runs.journal import RUN_FILES
 
 
 def _csv(table: Table, file: TextIO) -> int:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.columns)
+    writer.writerow(map(sinks.csv_cell, table.columns))
     rows = 0
     for batch in table.batches():
         writer.writerows([_cell(value) for value in row] for row in _rows(batch))
@@ -28,16 +31,32 @@ def _csv(table: Table, file: TextIO) -> int:
 def _cell(value: Any) -> Any:
     """Return a cell: no text is taken for a formula, and a list is JSON."""
     if isinstance(value, list):
-        value = json.dumps(value)
+        value = _json(value)
     return sinks.csv_cell(value) if isinstance(value, str) else value
 
 
 def _jsonl(table: Table, file: TextIO) -> int:
     rows = 0
     for batch in table.batches():
-        file.writelines(json.dumps(dict(zip(batch, row, strict=True))) + "\n" for row in _rows(batch))
+        file.writelines(_json(dict(zip(batch, row, strict=True))) + "\n" for row in _rows(batch))
         rows += _length(batch)
     return rows
+
+
+def _json(value: dict[str, Any] | list[Any]) -> str:
+    """Return a row or a list as JSON, which has neither NaN nor infinity: they are null."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _parquet(table: Table, file: IO[bytes]) -> int:
@@ -72,7 +91,13 @@ FORMATS = (*TEXT_FORMATS, "parquet")
 
 
 def write(table: Table, path: Path, form: str) -> int:
-    """Write a table as a file of one of FORMATS; return the number of rows. Raises StoreError and DiskError."""
+    """Write a table as a file of one of FORMATS; return the number of rows.
+
+    Raises UsageError for a file that belongs to a run, StoreError and DiskError.
+    """
+    place = path.resolve()
+    if place.name in RUN_FILES and (place.parent / "manifest.json").exists():
+        raise UsageError(f"{path} belongs to the run in {path.parent}; choose another file")
     with replacing(path) as file:
         if form == "parquet":
             return _parquet(table, file)

@@ -40,7 +40,7 @@ TEXTS: Mapping[str, Callable[[Record], Any]] = {
 }
 _KINDS_OF_TEXTS = {"gold": str, "prediction": str, "loglikelihoods": list[float]}
 
-_CLAUSE = re.compile(r"([\w.\-]+) *(!=|<=|>=|=|<|>) *(.*)", re.DOTALL)
+_CLAUSE = re.compile(r" *(.+?) *(!=|<=|>=|=|<|>) *(.*)", re.DOTALL)
 _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
@@ -94,17 +94,20 @@ class Table:
         return str((self._run.settings.get("model") or {}).get("model", ""))
 
     @cached_property
-    def _metrics(self) -> list[str]:
-        """The metrics of any task, in the order of the results."""
+    def _metrics(self) -> Mapping[str, str]:
+        """The metrics of any task by their columns, in the order of the results."""
         widths = (of_task.items() for of_task in self._scores.widths.values())
         scored = {name for its in widths for (source, name), width in its if source == OWN and width}
         listed = dict.fromkeys(result.metric for result in self._run.results if result.metric in scored)
-        return [*listed, *sorted(scored - listed.keys())]
+        taken = {*OF_CELL, *OF_DOCUMENT, *TEXTS}
+        return {f"{name}_score" if name in taken else name: name for name in [*listed, *sorted(scored - listed.keys())]}
 
     def _of_cell(self, cell: Cell, held: CellColumns, of_cell: Mapping[str, Any], file: IO[bytes]) -> Iterator[Batch]:
         documents = self._scores.documents[cell.task]
         truncated = set(held.truncated)
-        scores = {name: self._score(cell, name, held) for name in self._metrics if name in self._needed}
+        scores = {
+            column: self._score(cell, name, held) for column, name in self._metrics.items() if column in self._needed
+        }
         for start in range(0, len(held), _ROWS):
             rows = range(start, min(start + _ROWS, len(held)))
             numbers = held.documents[rows.start : rows.stop]

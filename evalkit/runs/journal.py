@@ -26,8 +26,9 @@ from typing import IO, Any
 from evalkit.errors import StoreError, cannot
 from evalkit.files import canonical_json, check_regular, replacing
 
-# Files of a run folder: its records, and their numbers in columns (scores_file.py).
+# Files of a run folder: its records, and their numbers in columns (scores_file.py); and all that it has.
 JOURNAL, SCORES = "records.jsonl", "scores.npz"
+RUN_FILES = ("manifest.json", JOURNAL, "results.json", SCORES)
 
 log = logging.getLogger(__name__)
 

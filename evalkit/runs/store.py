@@ -21,7 +21,7 @@ from typing import Any
 from evalkit.errors import StoreError
 from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
 from evalkit.runs.formats import FORMAT
-from evalkit.runs.journal import SCORES, Journal, seal
+from evalkit.runs.journal import RUN_FILES, Journal, seal
 from evalkit.runs.scores import Scores
 from evalkit.runs.scores_file import Content, load, save
 from evalkit.runs.stored import (
@@ -191,7 +191,7 @@ class RunStore:
         self._save(records=self._digest)
 
     def _leftovers(self) -> list[Path]:
-        return leftovers(self.folder, "manifest.json", "records.jsonl", "results.json", SCORES)
+        return leftovers(self.folder, *RUN_FILES)
 
     def _write_manifest(self, timing: Mapping[str, Any]) -> None:
         body: dict[str, Any] = {"format": FORMAT, "settings": self.settings, "training": self.training}

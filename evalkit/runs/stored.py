@@ -263,8 +263,8 @@ def record_at(folder: Path, file: IO[bytes], place: int) -> Record:
     """
     file.seek(place)
     try:
-        return _record(unseal(file.readline()))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return record_from_json(unseal(file.readline()))
+    except (TypeError, ValueError) as error:
         path = folder / "records.jsonl"
         raise StoreError(f"{path}: no record at byte {place} ({error}); was the file changed meanwhile?") from None
 
@@ -349,9 +349,11 @@ def _checked_lines(path: Path, size: int) -> Iterator[tuple[int, dict[str, Any]]
         while place < size:
             line = file.readline()
             try:
-                yield place, unseal(line)
-            except ValueError as error:
+                raw = unseal(line)
+                check(Record, raw)
+            except (TypeError, ValueError) as error:
                 raise StoreError(f"{path}: no record at byte {place} ({error}); was it changed meanwhile?") from None
+            yield place, raw
             place += len(line)
 
 

@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from evalkit.cli import main
+from evalkit.errors import StoreError
+from evalkit.metrics import METRICS
+from evalkit.metrics.choice import Accuracy
 from evalkit.results import Records
-from evalkit.runs.store import read_records
+from evalkit.runs.journal import seal
+from evalkit.runs.scores_file import Content, load, save
+from evalkit.runs.store import open_run, read_records
+from evalkit.runs.stored import run_digest
 from tests.comparison.made import Made, binary, write_run
 
 TASKS = {
@@ -74,12 +80,73 @@ def test_conditions(run, capsys, words, documents):
         (["--where", "task"], "expected KEY=VALUE"),
         (["--columns", "doc_id,gpld"], "unknown column 'gpld'; did you mean 'gold'?"),
         (["--to", "xls"], "unknown format 'xls'"),
+        (["--out", "t.json"], "unknown format 'json'; did you mean 'jsonl'?"),
+        (["--out", "t.csv.gz"], "unknown format 'gz'"),
+        (["--out", "run/records.jsonl"], "run/records.jsonl belongs to the run in run; choose another file"),
+        (["--to", "csv", "--out", "link"], "link belongs to the run"),
+        (["--where", "=a"], "expected KEY=VALUE"),
         (["--to", "parquet"], "give --out FILE"),
     ],
 )
 def test_wrong_words(run, capsys, words, message):
+    Path("link").symlink_to("run/results.json")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
     assert main(["records", "run", *words]) == 2
     assert message in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before and not Path("t.json").exists()
+
+
+def test_the_ending_of_a_file_is_its_format(run, capsys):
+    for name, beginning in (("t.CSV", "model,task,"), ("t.JsonL", '{"model": "m"'), ("t", "model,task,")):
+        assert main(["records", "run", "--out", name]) == 0
+        assert Path(name).read_text().startswith(beginning)
+
+
+def test_numbers_that_json_does_not_have_are_null(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    numbers = {name: {"acc": (float(name),)} for name in ("inf", "nan", "1")}
+    write_run(Path("run"), {"a": Made(scores=numbers, likelihood=float("-inf"))})
+    table = rows(capsys, "--columns", "doc_id,acc,loglikelihoods")
+    assert table == [
+        {"doc_id": name, "acc": score, "loglikelihoods": [None]}
+        for name, score in (("inf", None), ("nan", None), ("1", 100.0))
+    ]
+    assert main(["records", "run", "--columns", "acc,loglikelihoods", "--where", "acc>1000"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["acc,loglikelihoods", "inf,[null]"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "column"), [("error", "error_score"), ("acc,strict", "acc,strict"), ("=f()", "=f()")]
+)
+def test_any_name_of_a_metric_is_a_column(tmp_path, monkeypatch, capsys, metric, column):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(METRICS._own, metric, lambda: Accuracy(metric))
+    write_run(Path("run"), {"a": Made(scores={"x": {metric: (1.0,)}, "y": {metric: (0.0,)}}, metrics=(metric,))})
+    table = rows(capsys, "--columns", f'doc_id,"{column}",error')
+    assert table == [{"doc_id": name, column: score, "error": ""} for name, score in (("x", 100.0), ("y", 0.0))]
+    if not column.startswith("="):
+        assert [row["doc_id"] for row in rows(capsys, "--where", f"{column} > 50")] == ["x"]
+    assert main(["records", "run"]) == 0
+    [header] = csv.reader(capsys.readouterr().out.splitlines()[:1])
+    assert header[-1] == ("'=f()" if column.startswith("=") else column)
+
+
+def test_a_line_that_is_no_record_is_refused_though_its_numbers_are_stored(run, capsys):
+    """A folder of somebody else's, whose files agree with each other."""
+    settings = json.loads((run / "manifest.json").read_text())["settings"]
+    digest = run_digest(settings)
+    scores = load(run, run=digest)[0]
+    raw = json.loads((run / "records.jsonl").read_bytes().splitlines()[0])
+    del raw["check"]
+    raw["prompt"]["contexts"] = 3
+    (run / "records.jsonl").write_bytes(line := seal(json.dumps(raw), digest))
+    content = Content(run / "records.jsonl")
+    (run / "results.json").unlink()
+    save(run, scores, content, run=digest, size=len(line))
+    assert main(["records", "run", "--columns", "contexts"]) == 2
+    assert "no record at byte 0 (prompt: contexts is 3)" in capsys.readouterr().err
+    with pytest.raises(StoreError, match="no record at byte 0"):
+        list(open_run(run, unfinished=True).scan())
 
 
 def test_every_format_holds_the_same(run, capsys):
