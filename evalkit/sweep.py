@@ -138,7 +138,9 @@ class _Running:
                 remote.follow()
             check_plan(loaded, settings, self._store)
             bar().skip(len(self._store.done))
-            self._work = Work(engine, loaded, settings, self._store, bar=bar(), prompts=tasks.prompts, strict=strict)
+            self._work = stack.enter_context(
+                Work(engine, loaded, settings, self._store, bar=bar(), prompts=tasks.prompts, strict=strict)
+            )
             self.asking = Asking(self._work.place, self._work.calls())
             self._stack = stack.pop_all()
         self.close = self._stack.__exit__
@@ -157,6 +159,7 @@ class _Running:
             with self._stack:
                 if self.asking.error:
                     raise self.asking.error
+                self._work.settle()
                 results = finish(tasks.loaded, tasks.settings, store, began=self._began)
                 failed = {**failed_tasks(store.done, allowed=max_failed), **store.failed}
         except EvalkitError as error:

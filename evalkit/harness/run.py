@@ -8,12 +8,15 @@ several workers, one unit each). Units may be answered in any order: nothing but
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalkit import __version__
 from evalkit.engine.base import Engine
@@ -44,6 +47,8 @@ log = logging.getLogger(__name__)
 _CHUNK = 2048
 # Tokens of the documents of a unit, beyond what all of a cell share.
 UNIT_TOKENS = 32768
+# Batches of records that may wait for being judged; bounds memory.
+_WAITING = 8
 
 
 def describe(engine: Engine, tasks: Sequence[Loaded], settings: RunSettings) -> dict[str, Any]:
@@ -134,9 +139,9 @@ def answer(
     strict: bool = True,
 ) -> None:
     """Score the documents of every cell that the store does not hold yet."""
-    work = Work(engine, tasks, settings, store, bar=bar, prompts=prompts, strict=strict)
-    for reply in ask_all(work.place, work.calls()):
-        work.take(reply)
+    with Work(engine, tasks, settings, store, bar=bar, prompts=prompts, strict=strict) as work:
+        for reply in ask_all(work.place, work.calls()):
+            work.take(reply)
 
 
 def conclude(tasks: Sequence[Loaded], store: RunStore) -> list[Result]:
@@ -178,10 +183,33 @@ def cells(loaded: Loaded, settings: RunSettings) -> Iterator[Cell]:
                 )
 
 
+class _Batch(NamedTuple):
+    """Records of a task that are stored together, or what will hold them once they are judged. tokens: as in Scored."""
+
+    task: str
+    finished: Finished | Future[Finished]
+    tokens: int = 0
+
+    @property
+    def judged(self) -> bool:
+        """Whether nothing has to be waited for."""
+        return isinstance(self.finished, Finished) or self.finished.done()
+
+    def wait(self) -> None:
+        """Wait until the records are judged, or judging has failed."""
+        if isinstance(self.finished, Future):
+            wait([self.finished])
+
+    def result(self) -> Finished:
+        """Return the records; raise what judging them raised."""
+        return self.finished if isinstance(self.finished, Finished) else self.finished.result()
+
+
 class Work:
     """The blocks and units of a run that are not complete yet, and the records that come of them.
 
-    The arguments are those of `answer`. place: where its calls are to be sent.
+    Use as a context manager, within which its store is open: what has been answered is stored even if the run ends
+    early. The arguments are those of `answer`. place: where its calls are to be sent.
     """
 
     def __init__(
@@ -201,6 +229,8 @@ class Work:
         self._cache = engine.cache if isinstance(engine, CachedEngine) else None
         self._resumed = len(store.done) > 0
         self._begun: dict[tuple[Block, int], tuple[Planned, float]] = {}
+        self._waiting: deque[_Batch] = deque()
+        self._misjudged: set[str] = set()  # tasks whose code failed on an answer
         blocks = [block for place in range(len(tasks)) for block in self._blocks(place)]
         self._schedule = Schedule(blocks, ordered=self._cache is not None)
         keys = engine.keys if isinstance(engine, CachedEngine) and self._cache else None
@@ -209,6 +239,16 @@ class Work:
         self.place.share(evaluator)
         bar.doing("building prompts")
 
+    def __enter__(self) -> Work:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is None:
+            self.settle()
+        while self._waiting:
+            with contextlib.suppress(Exception):  # the first error is the one that counts
+                self.settle()
+
     def calls(self) -> Iterator[Call | None]:
         """Yield calls, for each of which there is work when a worker takes it; None where there will be more later."""
         while self._schedule.left:
@@ -216,11 +256,13 @@ class Work:
             yield Call(self._job, patient=scarce) if self._schedule.promise() else None
 
     def take(self, answer: Answer) -> None:
-        """Use what has come of a call, and store records."""
+        """Use what has come of a call, and store the records that have been judged."""
         job = answer.call.job
         if job is None:  # no worker has taken it: none could load the model
             assert answer.error
             raise explain(answer.error, "the model")
+        if answer.error:
+            self.settle()  # what was answered before
         try:
             if isinstance(job, Scoring) and isinstance(answer.error, WorkerDiedError) and not job.failed:
                 self.place.send(Call.of(replace(job, failed=str(answer.error))))
@@ -231,7 +273,27 @@ class Work:
             elif isinstance(job, Scoring):
                 self._scored(job, answer.value)
         except Exception as error:
-            self._give_up(job, error)
+            if isinstance(job, Scoring) and (begun := self._begun.pop((job.block, job.number), None)):
+                self._schedule.finish(begun[0])
+            self._give_up(job.task, error)
+        self.settle(waiting=_WAITING)
+
+    def settle(self, *, waiting: int = 0) -> None:
+        """Store the records that have been judged, in order; wait until no more than `waiting` batches are not.
+
+        Raises EvalkitError where judging has failed and the run cannot go on, and where the disk is full.
+        """
+        while self._waiting and (len(self._waiting) > waiting or self._waiting[0].judged):
+            batch = self._waiting[0]
+            batch.wait()  # an interruption here leaves it to be stored by __exit__
+            self._waiting.popleft()
+            if batch.task in self._misjudged:
+                continue
+            try:
+                self._keep(batch)
+            except Exception as error:
+                self._misjudged.add(batch.task)
+                self._give_up(batch.task, error)
 
     def _blocks(self, place: int) -> Iterator[Block]:
         """Yield the blocks of a task that are not done."""
@@ -263,12 +325,12 @@ class Work:
         return Scoring(block=work.block, number=work.number, unit=work.plan, cached=cached, skip=skip)
 
     def _planned(self, block: Block, plan: BlockPlan) -> None:
-        self._keep(plan.failed, block.cell)
+        self._waiting.append(_Batch(block.cell.task, plan.failed))
         documents = ((unit, unit.documents) for unit in plan.units)
         self._schedule.enter(block, [unit for unit, its in documents if len(self._done(block, its)) < len(its)])
 
     def _scored(self, job: Scoring, scored: Scored) -> None:
-        self._keep(scored.finished, job.block.cell, tokens=scored.tokens)
+        self._waiting.append(_Batch(job.task, scored.finished, scored.tokens))
         if not scored.last:
             return
         if self._cache is not None and scored.computed:
@@ -278,29 +340,28 @@ class Work:
         about = {"items": len(unit.plan.documents), "seconds": round(time.time() - began, 3)}
         log.debug("%s", job.block.cell, extra=about)
 
-    def _keep(self, finished: Finished, cell: Cell, *, tokens: int = 0) -> None:
+    def _keep(self, batch: _Batch) -> None:
+        finished = batch.result()
         if number := len(finished.scores):
             self._store.write(finished)
-            self._bar.advance(number, note=partial(self._note, cell.task), tokens=tokens)
+            self._bar.advance(number, note=partial(self._note, batch.task), tokens=batch.tokens)
 
     def _note(self, task: str) -> str:
         """Return what is being evaluated, and which share of the requests each of several workers has answered."""
         answered = self.place.answered()
         return f"{task}; {shares(answered)}" if any(answered.values()) else task
 
-    def _give_up(self, job: Job, error: Exception) -> None:
+    def _give_up(self, task: str, error: Exception) -> None:
         """Leave a task out from here on; raise where nothing else could go on, or should."""
-        self._schedule.drop(job.task)
-        if isinstance(job, Scoring) and (begun := self._begun.pop((job.block, job.number), None)):
-            self._schedule.finish(begun[0])
+        self._schedule.drop(task)
         failed = self._store.failed
-        failure = explain(error, job.task)
-        if self._strict or ends_all(failure) or (job.task not in failed and len(failed) + 1 == len(self._plan)):
+        failure = explain(error, task)
+        if self._strict or ends_all(failure) or (task not in failed and len(failed) + 1 == len(self._plan)):
             if failure is not error:
                 failure.__cause__ = error
             raise failure
-        log.debug("%s failed", job.task, exc_info=error)
-        failed.setdefault(job.task, str(failure))
+        log.debug("%s failed", task, exc_info=error)
+        failed.setdefault(task, str(failure))
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from evalkit.engine.base import Engine, ask
 from evalkit.engine.cached import KEY_BYTES, Keys, Missing
 from evalkit.engine.prefix_tree import common_prefix
-from evalkit.harness.beside import Builder
+from evalkit.harness.beside import Builder, Judge
 from evalkit.harness.failures import explain
 from evalkit.harness.item import Item
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompt_cache import PromptCache
 from evalkit.runs.store import Finished
-from evalkit.types import Cell, Record, Response
+from evalkit.types import Cell, Response
 
 # Records of a unit that are stored together.
 _TOGETHER = 32
@@ -91,12 +92,13 @@ class Preparation:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Records of a unit. last: whether no more come. computed: then, the responses for the cache, by their keys.
+    """Records of a unit, which may still be judged in a thread.
 
-    tokens: of the requests that were answered since the records before, without those that a cache answered.
+    last: whether no more come. computed: then, the responses for the cache, by their keys. tokens: of the requests that
+    were answered since the records before, without those that a cache answered.
     """
 
-    finished: Finished
+    finished: Finished | Future[Finished]
     last: bool
     tokens: int = 0
     computed: Mapping[bytes, Response] = field(default_factory=dict)
@@ -149,8 +151,8 @@ class Evaluator:
     """What Preparation and Scoring need where they run; a copy of it in another process begins without prompts.
 
     tasks: how to get each. run: the digest that records carry. tokens: of a unit, beyond what all of a cell share.
-    keys: of the cache, if there is one. reader: what prompts are encoded with, if not the engine. prompts: where they
-    are kept for later evaluations.
+    keys: of the cache, if there is one. reader: what prompts are encoded with, if not the engine; then threads build
+    prompts and judge answers beside it. prompts: where they are kept for later evaluations.
     """
 
     def __init__(
@@ -165,6 +167,7 @@ class Evaluator:
     ):
         self._tasks, self._run, self._tokens, self._keys = tasks, run, tokens, keys
         self._reader, self._builder = reader, Builder(prompts or PromptCache(limit=0))
+        self._judge = Judge(run=run, beside=reader is not None)
         self._loaded: OrderedDict[int, Loaded] = OrderedDict()
         self._built: OrderedDict[Block, dict[int, Item]] = OrderedDict()
 
@@ -205,20 +208,21 @@ class Evaluator:
         else:
             missing = Missing([self._keys.of(request) for request in unit.requests], job.cached)
             responses = _through(missing, unit, engine)
-        ready: list[Record] = []
+        loaded = unit.items[0].loaded
+        ready: list[Item] = []
         known = {position for position, _ in missing.known} if missing else set()
         tokens = 0
         for position, response in responses:
             if not job.failed and position not in known:
                 tokens += unit.tokens(position, response)
-            record = unit.take(position, response)
-            if record and record.doc_id not in skipped:
-                ready.append(record)
+            item = unit.take(position, response)
+            if item and item.document.id not in skipped:
+                ready.append(item)
             if len(ready) == _TOGETHER:
-                yield Scored(finished=Finished.of(ready, run=self._run), last=False, tokens=tokens)
+                yield Scored(finished=self._judge.judge(loaded, ready), last=False, tokens=tokens)
                 ready, tokens = [], 0
         computed = missing.computed if missing else {}
-        yield Scored(finished=Finished.of(ready, run=self._run), last=True, tokens=tokens, computed=computed)
+        yield Scored(finished=self._judge.judge(loaded, ready), last=True, tokens=tokens, computed=computed)
 
     def _items(self, engine: Callable[[], Engine], job: Scoring) -> list[Item]:
         """Return a unit's items with their prompts, which are built unless this evaluator has planned the block."""
@@ -270,11 +274,11 @@ class Unit:
         request = self.requests[position]
         return len(request.context_ids) + (len(request.continuation_ids) or response.tokens)
 
-    def take(self, position: int, response: Response) -> Record | None:
-        """Add a response to its item; return the record if it is complete."""
+    def take(self, position: int, response: Response) -> Item | None:
+        """Add a response to its item; return the item if that was the last one."""
         item, i = self._positions[position]
         item.responses[i] = response
-        return item.record() if len(item.responses) == len(item.requests) else None
+        return item if len(item.responses) == len(item.requests) else None
 
 
 def units(items: Sequence[Item], *, tokens: int) -> Iterator[list[Item]]:

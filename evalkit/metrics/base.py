@@ -37,6 +37,9 @@ class Metric(ABC):
     needs_choices: bool = False
     fewest: int = 2
 
+    def prepare(self) -> None:  # noqa: B027  (most metrics need nothing)
+        """Import what cannot be imported beside other imports: documents may be scored in another thread afterwards."""
+
     @abstractmethod
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return this document's statistics; `responses` are in the order of the document's requests."""

@@ -39,6 +39,10 @@ class Rouge(Metric):
         split = _unicode if self._tokens == "unicode" else _ascii
         return RougeScorer([self._type], tokenizer=_StemmingTokenizer(split))
 
+    def prepare(self) -> None:
+        """Import rouge_score and nltk, during which other imports could fail."""
+        _ = self._scorer, _tokenize()
+
     def statistics(self, example: Example, responses: Sequence[Response]) -> tuple[float, ...]:
         """Return (F1,)."""
         prediction = self._prepared(responses[0].text)
