@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def run_models(
     max_failed: float = MAX_FAILED,
     training: Mapping[str, object] | None = None,
     place: Placing = Here,
-) -> Iterator[tuple[str, Run | EvalkitError]]:
+) -> Generator[tuple[str, Run | EvalkitError], None, None]:
     """Evaluate models on tasks that are loaded, with a cache that is open; yield each run, or why there is none.
 
     models: by name, each opened when it is its turn. out: the run folder of a model, or its URL; None for the usual

@@ -6,6 +6,7 @@ import argparse
 import gc
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -117,11 +118,12 @@ def run(arguments: argparse.Namespace) -> int:
             max_failed=allowed, place=place,
             out=lambda model: arguments.out / api.file_label(model) if several and arguments.out else arguments.out,
         )  # fmt: skip
-        for name, done in runs:
-            if isinstance(done, EvalkitError):
-                outcome.fail(name, done, alone=not several)
-            else:
-                outcome.runs[name] = done
+        with closing(runs):  # at once, and with it the bar, where a failure ends all of them
+            for name, done in runs:
+                if isinstance(done, EvalkitError):
+                    outcome.fail(name, done, alone=not several)
+                else:
+                    outcome.runs[name] = done
     outcome.check()
     _print_results(outcome, arguments)
     if logged_to:
