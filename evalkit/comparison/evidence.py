@@ -284,7 +284,11 @@ def hash_ids(names: Sequence[str]) -> NDArray[np.uint64]:
     hashes = []
     for name in names:
         salted = name
-        while (number := int.from_bytes(hashlib.sha256(salted.encode()).digest()[: ID_BITS // 8], "big")) in taken:
+        while (
+            number := int.from_bytes(
+                hashlib.sha256(salted.encode("utf-8", "surrogatepass")).digest()[: ID_BITS // 8], "big"
+            )
+        ) in taken:
             salted += "\0"
         taken.add(number)
         hashes.append(number)

@@ -317,7 +317,7 @@ class _Lowest(Generic[T]):
 
 def _rank(name: str) -> bytes:
     """Return the rank by which a document is taken into a subset; it depends on the id alone."""
-    return hashlib.sha256(name.encode()).digest()
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
 
 
 def _check_pool(loaded: Loaded, count: int) -> None:

@@ -39,7 +39,7 @@ class Pool:
         if not count:
             return []
         pool = self.groups.get(group, ())
-        rng = random.Random(f"{seed}/{self.task}/{document.id}")
+        rng = random.Random(f"{seed}/{self.task}/{document.id}".encode("utf-8", "surrogatepass"))
         chosen: list[Example] = []
         drawn: set[int] = set()
         bits = len(pool).bit_length()

@@ -1,12 +1,12 @@
 """The documents of a large benchmark in a temporary file, of which memory holds only the places.
 
-The file is this process's own and nobody else's may write it, so what is read from it is what was written. A worker,
-which may be on another machine, gets a copy.
+The file is this process's own and no other can open it, so what is read from it is what was written. A worker, which
+may be on another machine, gets a copy.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import pickle
 import tempfile
 import threading
@@ -29,28 +29,28 @@ Pair = tuple[Document, Example]
 HELD = 10_000
 
 # What values of a row that cannot be pickled raise.
-_NOT_PICKLED = (pickle.PicklingError, TypeError, AttributeError)
+_NOT_PICKLED = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
 
 
 class _File:
-    """Documents by their places. It is removed when nobody in the process that made it uses it any more."""
+    """Documents by their places. It has no name, so nothing is left of it when the process ends, killed or not.
+
+    Raises DiskError where it cannot be made.
+    """
 
     def __init__(self) -> None:
-        handle, name = tempfile.mkstemp(prefix="evalkit-documents-")
-        self.path = Path(name)
-        self._file: IO[bytes] = os.fdopen(handle, "w+b")
+        with _on_disk():
+            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the last documents)
         self._lock = threading.Lock()
         self._end = 0
-        weakref.finalize(self, _remove, self._file, self.path, os.getpid())
+        weakref.finalize(self, _close, self._file)
 
     def write(self, pair: Pair) -> int:
         """Add a document; return its place. Raises DiskError where the disk is full, and what pickling raises."""
         [row] = packed([pair])
         content, place = pickle.dumps(row, pickle.HIGHEST_PROTOCOL), self._end
-        try:
+        with _on_disk():
             self._file.write(content)
-        except OSError as error:
-            raise cannot("write", self.path, error) from error
         self._end += len(content)
         return place
 
@@ -64,25 +64,32 @@ class _File:
 
     def finish(self) -> None:
         """Write what is still in memory. Raises DiskError where the disk is full."""
-        try:
+        with _on_disk():
             self._file.flush()
-        except OSError as error:
-            raise cannot("write", self.path, error) from error
 
     def __getstate__(self) -> bytes:
-        self.finish()
-        return self.path.read_bytes()
+        with self._lock:
+            self._file.seek(0)
+            return self._file.read()
 
     def __setstate__(self, content: bytes) -> None:
         self.__init__()  # type: ignore[misc]
-        self._file.write(content)
+        with _on_disk():
+            self._file.write(content)
         self.finish()
 
 
-def _remove(file: IO[bytes], path: Path, owner: int) -> None:
-    file.close()
-    if os.getpid() == owner:
-        path.unlink(missing_ok=True)
+def _close(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # what could not be written is not needed any more
+        file.close()
+
+
+@contextlib.contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise cannot("write", Path("a temporary file (TMPDIR chooses its folder)"), error) from error
 
 
 class Spooled(Sequence[Pair]):

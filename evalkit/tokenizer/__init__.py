@@ -129,7 +129,8 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; nothing is added.
 
-        Raises UnknownTextError for a text that a tokenizer of words without one for unknown words does not know.
+        Raises UnknownTextError for a text that a tokenizer of words without one for unknown words does not know, and
+        for half of a surrogate pair, which no tokenizer can read.
         """
         try:
             with _no_panic(self._name):
@@ -139,7 +140,8 @@ class Tokenizer:
 
     def _unknown(self, text: str) -> UnknownTextError:
         known = self._backend.get_vocab()
-        first = next((character for character in text if character not in known), None)
+        halves = (character for character in text if "\ud800" <= character <= "\udfff")
+        first = next(halves, None) or next((character for character in text if character not in known), None)
         return UnknownTextError(f"{self._name} has no token for {'a word' if first is None else repr(first)}")
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -266,7 +268,7 @@ class _no_panic:  # noqa: N801  (a context manager, thirty times faster than con
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is not None and "Missing [UNK] token" in str(error):
+        if error is not None and ("Missing [UNK] token" in str(error) or isinstance(error, TypeError)):
             raise UnknownTextError(self._name) from error
         if error is not None and (type(error) is Exception or type(error).__name__ == "PanicException"):
             raise CheckpointError(f"{self._name} fails: {' '.join(str(error).split())[:300]}") from error

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import hashlib
 import json
 import pickle
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import evalkit
 from evalkit.data.sources import DataPaths
-from evalkit.errors import DataError
+from evalkit.errors import DataError, DiskError
 from evalkit.files import canonical_json, digest, digest_of_list
 from evalkit.harness.load import load
 from evalkit.harness.run import cells
@@ -76,30 +79,55 @@ def test_documents_in_a_file_are_those_that_would_be_held(tmp_path, monkeypatch,
     assert list(copy) == held.documents, "a worker reads them too"
 
 
-def test_the_file_goes_with_the_documents(tmp_path, monkeypatch):
+def spooled(count):
+    every = Gathered()
+    for number in range(count):
+        every.add((Document(id=str(number), row={}), Example(task="", input=str(number), output="x")))
+    return every.ordered(np.arange(count)[::-1])
+
+
+def test_the_file_has_no_name_and_goes_with_the_documents(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr("evalkit.harness.spool.HELD", 5)
-    every = Gathered()
-    for number in range(12):
-        every.add((Document(id=str(number), row={}), Example(task="", input=str(number), output="x")))
-    documents = every.ordered(np.arange(12)[::-1])
-    del every
+    documents = spooled(12)
     assert [example.input for _, example in documents] == [str(number) for number in range(11, -1, -1)]
-    assert len(list(tmp_path.iterdir())) == 1
-    part = documents[:2]
+    assert isinstance(documents, Spooled) and not list(tmp_path.iterdir()), "a killed process leaves nothing behind"
+    part, file = documents[:2], documents._file._file
     del documents
+    gc.collect()
     assert [document.id for document, _ in part] == ["11", "10"]
     del part
     gc.collect()
-    assert not list(tmp_path.iterdir())
+    assert file.closed
+
+
+@pytest.mark.parametrize("fails", ["TemporaryFile", "write"])
+def test_a_disk_without_room_is_one_line(monkeypatch, fails):
+    def full(*words, **options):
+        if fails == "TemporaryFile":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return Path("/dev/full").open("w+b")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    monkeypatch.setattr("evalkit.harness.spool.HELD", 5)
+    with pytest.raises(DiskError, match=r"cannot write a temporary file \(TMPDIR .*: No space left on device"):
+        spooled(5000)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 @pytest.mark.parametrize("odd", [3, 9])
-def test_rows_that_cannot_be_written_are_held(monkeypatch, odd):
+@pytest.mark.parametrize("value", [lambda: 1, nested(900)])
+def test_rows_that_cannot_be_written_are_held(monkeypatch, odd, value):
     monkeypatch.setattr("evalkit.harness.spool.HELD", 5)
     every = Gathered()
     for number in range(12):
-        row = {"value": (lambda: 1) if number == odd else 1}
+        row = {"value": value if number == odd else 1}
         every.add((Document(id=str(number), row=row), Example(task="", input="", output="x")))
     documents = every.ordered(np.arange(12))
     assert isinstance(documents, list) and [document.id for document, _ in documents] == [str(n) for n in range(12)]
@@ -107,10 +135,12 @@ def test_rows_that_cannot_be_written_are_held(monkeypatch, odd):
 
 @pytest.mark.parametrize("limit", [1, 7, 40, 100, None])
 def test_the_limit_chooses_the_ids_that_hash_lowest_in_their_order(tmp_path, limit):
-    rows = [{"id": f"é {n}", "input": str(n), "output": "x"} for n in range(40)]
+    rows = [{"id": f"é {n}" + "\ud800" * (n % 9 == 0), "input": str(n), "output": "x"} for n in range(40)]
     task = task_from_rows("t", rows, query="{input}", answer="output")
     loaded = load(task, RunSettings(shots=(0,), seeds=(1,), limit=limit), DataPaths())
-    order = sorted((row["id"] for row in rows), key=lambda name: hashlib.sha256(name.encode()).digest())
+    order = sorted(
+        (row["id"] for row in rows), key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    )
     assert [document.id for document, _ in loaded.documents] == order[:limit]
 
 
@@ -138,3 +168,12 @@ def test_two_documents_of_one_id_are_refused_whatever_the_limit(limit):
 @pytest.mark.parametrize("values", [[], [1], [{"b": 1, "a": "é"}, "\ud800", None]])
 def test_the_digest_of_a_list_is_that_of_its_json(values):
     assert digest_of_list(iter(values)) == digest(canonical_json(values))
+
+
+def test_ids_and_texts_may_hold_half_of_a_surrogate_pair(tmp_path):
+    rows = [{"id": f"{n}\ud800", "input": f"{n}" + "\ud800" * (n == 3), "output": "x"} for n in range(6)]
+    task = task_from_rows("t", rows, query="{input}", answer="output")
+    run = evalkit.evaluate("pico", [task], shots=[0, 1], out=tmp_path / "run")
+    assert (run.results[0].n, run.results[0].failed) == (5, 1)
+    assert {record.doc_id for record in run.records()} == {row["id"] for row in rows}
+    assert set(evalkit.compare(run, run).verdicts.values()) == {"same"}

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers
 
-from evalkit.errors import CheckpointError
+from evalkit.errors import CheckpointError, UnknownTextError
 from evalkit.model.folder import content_hash
 from evalkit.tokenizer import Tokenizer, _no_panic
 from evalkit.tokenizer.files import END_OF_TEXT
@@ -400,3 +400,10 @@ def test_a_tokenizer_that_fails_is_named(tmp_path):
     message = f"the tokenizer in {tmp_path} fails: index out of bounds"
     with pytest.raises(CheckpointError, match=message), _no_panic(tokenizer._name):
         raise Exception("index out of bounds")
+
+
+def test_half_of_a_surrogate_pair_is_an_unknown_character(small):
+    """JSON can hold one; it makes a failed item, not a failed task."""
+    for texts in (["a \ud800"], ["b " * 3000, "a \ud800"]):
+        with pytest.raises(UnknownTextError, match=r"has no token for '\\ud800'"):
+            small.encode_batch(texts)
