@@ -43,6 +43,8 @@ FAULT = 70
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 # The most characters of a message.
 _LONGEST = 1_500
+# The most names that a message lists.
+_LISTED = 40
 # How torch, its allocators, CUDA and the operating system say that memory has run out.
 _OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
@@ -153,8 +155,10 @@ def program(main: Callable[[], None]) -> Callable[[], int]:
     return guarded
 
 
-def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
+def unknown(kind: str, name: str, allowed: Iterable[str], *, where: str = "", listed_by: str = "") -> UsageError:
     """Build the error for a name that is not in `allowed`, suggesting the nearest; a long list is then left out.
+
+    where: follows the name: "in --margin". listed_by: the command that prints a long list, in place of the list.
 
     >>> str(unknown("task", "lambda", ["lambada", "coqa"]))
     "unknown task 'lambda'; did you mean 'lambada'? (allowed: coqa, lambada)"
@@ -162,5 +166,8 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> UsageError:
     names = sorted(allowed)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    listed = "" if near and len(names) > 20 else f" (allowed: {', '.join(names)})"
-    return UsageError(f"unknown {kind} {name!r}{hint}{listed}")
+    shown = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")
+    listed = f" (allowed: {shown})"
+    if len(names) > 20 and (near or listed_by):
+        listed = "" if near else f" ({listed_by} lists the {len(names):,} allowed)"
+    return UsageError(f"unknown {kind} {name!r}{f' {where}' if where else ''}{hint}{listed}")

@@ -194,9 +194,7 @@ def check_regular(path: Path, error: type[EvalkitError]) -> None:
         return
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-        raise error(
-            f"{path} is {kinds.get(stat.S_IFMT(mode), 'not a file')}; expected a file (write a pipe's data to one)"
-        )
+        raise error(f"{path} is {kinds.get(stat.S_IFMT(mode), 'not a file')}; expected a file")
 
 
 def read_bytes(path: Path, error: type[EvalkitError], *, most: int) -> bytes:

@@ -126,7 +126,7 @@ def test_a_subset_is_given_again_by_its_numbers(tmp_path, bigrams):
     assert [r.doc_id for r in again.records()] and again.limit == first.limit
     assert {(r.cell, r.doc_id) for r in again.records()} == {(r.cell, r.doc_id) for r in first.records()}
     assert evalkit.evaluate("pico", tasks, seconds=0.1, out=tmp_path / "other").limit == first.limit
-    with pytest.raises(UsageError, match="unknown task in limit 'world_lmm'; did you mean 'world_lm'"):
+    with pytest.raises(UsageError, match="unknown task 'world_lmm' in limit; did you mean 'world_lm'"):
         evalkit.load_tasks(TASKS, limit={"world_lmm": 3})
     with pytest.raises(UsageError, match="seconds must be a number above 0, not 0"):
         evalkit.evaluate("pico", tasks, seconds=0)
@@ -182,12 +182,12 @@ def test_a_row_whose_answer_is_no_choice_fails_and_the_others_count(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"query": "{contry}?"}, "unknown column in the template .* did you mean 'country'"),
+        ({"query": "{contry}?"}, "unknown column 'contry' in the template .* did you mean 'country'"),
         ({"query": "{country"}, "not valid for str.format"),
-        ({"answer": "capitol"}, "unknown column for answer .* did you mean 'capital'"),
-        ({"choices": "options"}, "unknown column for choices"),
+        ({"answer": "capitol"}, "unknown column 'capitol' for answer .* did you mean 'capital'"),
+        ({"choices": "options"}, "unknown column 'options' for choices"),
         ({"family": "geography"}, "unknown family"),
-        ({"cluster": "passage"}, "unknown column for cluster"),
+        ({"cluster": "passage"}, "unknown column 'passage' for cluster"),
     ],
 )
 def test_what_the_rows_do_not_have_is_an_error(change, message):

@@ -107,7 +107,7 @@ def _chosen(
     known = {m.task for m in measured}
     for task in tasks:
         if task not in known:
-            raise unknown("task in the runs", task, known)
+            raise unknown("task", task, known, where="in the runs")
     counts = {m.shots for m in measured if m.shots is not None}
     if absent := [number for number in shots if number not in counts]:
         raise UsageError(f"--shots {absent[0]}: the runs have {', '.join(map(str, sorted(counts)))}")

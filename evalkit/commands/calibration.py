@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     run.check_whole("a calibration curve")
     tasks = run.settings.get("tasks", {})
     if arguments.task not in tasks:
-        raise unknown("task in this run", arguments.task, tasks)
+        raise unknown("task", arguments.task, tasks, where="in this run")
     metric = arguments.metric or tasks[arguments.task]["metrics"][0]
     records, shots = _records(run, arguments.task, arguments.shots)
     calibrated = calibration.calibrate(calibration.answers(records, metric))

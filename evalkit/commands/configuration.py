@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.commands.helping import MODELS, RUNS, takes
+from evalkit.commands.parsing import NUMBERS
 from evalkit.errors import EvalkitError, UsageError, unknown
 from evalkit.files import read_bytes
 
@@ -281,8 +282,7 @@ def _converted(action: argparse.Action, value: Any, where: str) -> Any:
     except argparse.ArgumentTypeError as error:
         raise UsageError(f"{where}: {error}") from None
     except ValueError:
-        kind = "a whole number" if action.type is int else "a number" if action.type is float else "another value"
-        raise UsageError(f"{where}: expected {kind}, not {text!r:.60}") from None
+        raise UsageError(f"{where}: expected {NUMBERS.get(action.type, 'another value')}, not {text!r:.60}") from None
     if action.choices is not None and parsed not in action.choices:
         raise UsageError(f"{where}: {unknown('value', text, map(str, action.choices))}")
     return parsed

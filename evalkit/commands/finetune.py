@@ -144,7 +144,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     from evalkit.train.finetune.run import Keep, Settings
 
     if arguments.keep not in get_args(Keep):
-        raise unknown("value of --keep", arguments.keep, get_args(Keep))
+        raise unknown("value", arguments.keep, get_args(Keep), where="of --keep")
     words = [word.strip() for word in arguments.shots.split(",")]
     numbers = [word for word in words if word != "all"]
     counts = options.integers(",".join(numbers), "--shots") if numbers else ()

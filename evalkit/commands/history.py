@@ -64,7 +64,7 @@ def _chosen(trends: list[Trend], words: str) -> list[Trend]:
     known = list(dict.fromkeys(trend.task for trend in trends))
     for name in tasks:
         if name not in known:
-            raise unknown("task in the baselines", name, known)
+            raise unknown("task", name, known, where="in the baselines")
     return [trend for trend in trends if trend.task in tasks or not tasks]
 
 

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from evalkit.commands.helping import Formatter, group, has_many, ordered, screen, usage
 from evalkit.errors import unknown
+
+# What the types of options that hold a number expect.
+NUMBERS: Mapping[Any, str] = MappingProxyType({int: "a whole number", float: "a number"})
+# argparse's wording, and ours.
+_WORDINGS: Sequence[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = (
+    (re.compile(r"expected one argument$"), "expected a value"),
+    (re.compile(r"expected at least one argument$"), "expected at least one value"),
+    (
+        re.compile(r"^one of the arguments (.+) is required$"),
+        lambda match: f"give one of {', '.join(match[1].split())}",
+    ),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,12 +62,16 @@ class Parser(argparse.ArgumentParser):
 
         A mistyped option comes first: it is also the reason why the right one is missing.
         """
+        for theirs, ours in _WORDINGS:
+            message = theirs.sub(ours, message)
         self.exit(2, f"{self.prog}: error: {self._mistyped() or message} ({self.prog} --help)\n")
 
     def _mistyped(self) -> str:
         """Return the message about the first word that looks like an option and is none; "" without one."""
         if self._subparsers is not None:  # the options after a command are the command's
-            return ""
+            first = next(iter(self._words), "").partition("=")[0]
+            early = first.startswith("-") and first not in self._option_string_actions
+            return f"{first} stands before the command; options follow it: {self.prog} COMMAND {first}" if early else ""
         for word in self._words:
             name = word.partition("=")[0]
             if word == "--":
@@ -65,6 +83,14 @@ class Parser(argparse.ArgumentParser):
                 hint = f"; did you mean {near[0]}?" if near else ""
                 return f"unknown option {name}{hint}"
         return ""
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError:
+            if not (numbers := NUMBERS.get(action.type)):  # type: ignore[arg-type]
+                raise
+            raise argparse.ArgumentError(action, f"expected {numbers}, not {arg_string!r}") from None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

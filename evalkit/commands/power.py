@@ -94,12 +94,12 @@ def _from_runs(arguments: argparse.Namespace, effect: float, alpha: float) -> Pl
     pairs, _ = comparable.pair_up(base, new, allow=("tasks",))
     tasks = {pair.base.task for pair in pairs}
     if arguments.task not in tasks:
-        raise unknown("task in the runs", arguments.task, tasks)
+        raise unknown("task", arguments.task, tasks, where="in the runs")
     by_shots = {pair.base.shots: pair for pair in pairs if pair.base.task == arguments.task}
     shots = min(by_shots) if arguments.shots is None else arguments.shots
     if shots not in by_shots:
         raise UsageError(f"--shots {shots}: the runs have {', '.join(map(str, sorted(by_shots)))}")
     metric = arguments.metric or by_shots[shots].metrics[0]
     if metric not in by_shots[shots].metrics:
-        raise unknown("metric in the runs", metric, by_shots[shots].metrics)
+        raise unknown("metric", metric, by_shots[shots].metrics, where="in the runs")
     return planning.from_pair(by_shots[shots], metric, effect=effect, alpha=alpha, power=arguments.power)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.commands import options
 from evalkit.commands.helping import group
-from evalkit.errors import DiskError, EvalkitError
+from evalkit.errors import DiskError, EvalkitError, UsageError
 from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = options.settings(arguments)
     logged_to = _trackers(arguments)
     allowed = options.share(arguments.max_failed, "--max-failed")
-    names = list(dict.fromkeys(filter(None, arguments.model.split(","))))
+    names = list(dict.fromkeys(options.names(arguments.model)))
+    if not names:
+        raise UsageError("--model names no model")
     for name in names:  # a wrong name is found before the first model has run for hours
         open.find(name)
     outcome = _Outcome(names, strict=arguments.strict, allowed=allowed)

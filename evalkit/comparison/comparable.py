@@ -88,7 +88,7 @@ def pair_up(base: Evidence, new: Evidence, *, allow: Sequence[str] = ()) -> tupl
     differing = list(differences(base, new))
     for name in allow:
         if name not in FIELDS and name not in {d.field for d in differing}:
-            raise unknown("field in --allow", name, FIELDS)
+            raise unknown("field", name, FIELDS, where="in --allow")
     refused = [d for d in differing if d.field not in allow]
     if refused:
         fields = ", ".join(dict.fromkeys(d.field for d in refused))

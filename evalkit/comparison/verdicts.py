@@ -87,4 +87,4 @@ def check_margins(margins: Mapping[str, float], tasks: Sequence[str]) -> None:
     """Raise UsageError for a margin of a task that is not compared."""
     for name in margins:
         if name and name not in tasks:
-            raise unknown("task in --margin", name, tasks)
+            raise unknown("task", name, tasks, where="in --margin")

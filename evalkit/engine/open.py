@@ -245,7 +245,7 @@ def _named(
         raise UsageError(f"--gpus-per-worker must be at least 1, not {gpus}")
     if gpus > 1 and (checkpoint or device.partition(":")[0] != "cuda"):
         raise UsageError(
-            f"{name}: evalkit's own engine computes on one GPU; hf:{name} is split over {gpus}" if checkpoint else
+            f"{name}: evalkit's own engine computes on one GPU; hf:{name} can be split over {gpus}" if checkpoint else
             f"{name}: {gpus} GPUs per worker need --device cuda"
         )  # fmt: skip
     if checkpoint:

@@ -51,7 +51,7 @@ def of_stored(
     names = shared if tasks is None else [str(word) for word in api.task_words(tasks)]
     for name in names:
         if name not in shared:
-            raise unknown("task of both runs", name, shared)
+            raise unknown("task", name, shared, where="of both runs")
     numbers = {part.shots for part in parts} if shots is None else {shots} if isinstance(shots, int | str) else {*shots}
     orders = {}
     for part in (part for part in parts if part.task in names and part.shots in numbers):

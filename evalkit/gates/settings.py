@@ -51,4 +51,4 @@ def check_weights(weights: Mapping[str, float], tasks: Sequence[str]) -> None:
     """Raise UsageError for a weight of a task that the gate does not read."""
     for name in weights:
         if name not in tasks:
-            raise unknown("task in --weight", name, tasks)
+            raise unknown("task", name, tasks, where="in --weight")

@@ -155,7 +155,7 @@ def choose(words: Iterable[str | Task], *, trust_code: bool = False) -> list[tup
         elif word in CORE_SUITES or word.startswith(CORE):
             matches = IMPORTERS["core"](word)
         elif not (matches := [tasks[name] for name in fnmatch.filter(tasks, word) if any(c in word for c in "*?[")]):
-            raise unknown("task", word, [*tasks, *suite_names()])
+            raise unknown("task", word, [*tasks, *suite_names()], listed_by="evalkit tasks")
         for task in matches:
             previous, earlier = chosen.get(task.name, (task, None))
             if type(previous) is not type(task):
@@ -183,7 +183,7 @@ def check_data(data: DataPaths, tasks: Iterable[Task]) -> None:
     benchmarks = {task.source.name for task in tasks}
     for name in data.named:
         if name not in benchmarks:
-            raise unknown("benchmark in --data", name, benchmarks)
+            raise unknown("benchmark", name, benchmarks, where="in --data")
 
 
 def check_protocol(name: str | None) -> None:

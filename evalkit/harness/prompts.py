@@ -52,8 +52,9 @@ class Pool:
                 if not related and shot.input != example.input:
                     chosen.append(shot)
         if len(chosen) < count:
+            others = f"{len(chosen)} other example{'s' * (len(chosen) != 1)}"
             where = f" of the group {group!r}" if group else ""
-            raise UsageError(f"--shots {count}: {self.task} has only {len(chosen)} other examples{where} to draw from")
+            raise UsageError(f"--shots {count}: {self.task} has only {others}{where} to draw from")
         return chosen[::-1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class _Fields(dict[str, str]):
     """The fields of an example, for str.format_map. Raises UsageError for a field that it does not have."""
 
     def __missing__(self, name: str) -> str:
-        raise unknown("field in a template", name, self)
+        raise unknown("field", name, self, where="in a template")
 
 
 def render(template: str, example: Example, choice: str = "") -> str:

@@ -137,7 +137,7 @@ def _check_columns(
     columns = list(dict.fromkeys(column for row in table for column in row))
     for column, role in roles.items():
         if column not in columns:
-            raise unknown(f"column for {role} of task {task}", column, columns)
+            raise unknown("column", column, columns, where=f"for {role} of task {task}")
     for template in templates:
         _check_template(template, columns, task=task)
 
@@ -162,7 +162,7 @@ def task_from_file(
     is_template = "{" in question
     for role, column in (("--input", "" if is_template else question), ("--output", answer)):
         if column and column not in columns:
-            raise unknown(f"column of {path} for {role}", column, columns)
+            raise unknown("column", column, columns, where=f"of {path} for {role}")
     held = bool(choices) and all(name in columns for name in choices)
     return task_from_rows(
         plain_name(path).partition(".")[0],
@@ -220,7 +220,7 @@ def _check_template(template: str, columns: Sequence[str], *, task: str) -> None
         raise UsageError(f"task {task}: the template {template!r} is not valid for str.format ({error})") from None
     for field in fields:
         if field not in columns and field not in _FILLED:
-            raise unknown(f"column in the template {template!r}", field, columns)
+            raise unknown("column", field, columns, where=f"in the template {template!r}")
 
 
 def _plain(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ class Protocol:
         for name, fields in self.templates.items():
             for field_name in fields:
                 if field_name not in _WORDED:
-                    raise unknown(f"field in the template {name!r} of a protocol", field_name, _WORDED)
+                    raise unknown("field", field_name, _WORDED, where=f"in the template {name!r} of a protocol")
         if self.shrink and (len(self.shrink) != 2 or self.shrink[1] not in ("left", "right")):
             raise UsageError(f"shrink {self.shrink!r}: expected a field's name and left or right")
         if self.paper_shots is not None and self.paper_shots < 0:
@@ -199,7 +199,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
-            raise unknown(f"family of task {self.name}", self.family, FAMILIES)
+            raise unknown("family", self.family, FAMILIES, where=f"of task {self.name}")
         if not self.protocols:
             raise UsageError(f"task {self.name}: at least one protocol is needed")
 

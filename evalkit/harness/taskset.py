@@ -41,7 +41,7 @@ class TaskSet:
         sizes = {loaded.task.name: len(loaded.documents) for loaded in self.loaded}
         for name in limits:
             if name not in sizes and name not in self.failed:
-                raise unknown("task in limit", name, sizes)
+                raise unknown("task", name, sizes, where="in limit")
         cut = {name: limit for name, limit in limits.items() if limit < sizes.get(name, 0)}
         before = sizes if self.settings.limit and cut else self.settings.limits
         loaded = [replace(one, documents=one.documents[: cut.get(one.task.name)]) for one in self.loaded]

@@ -42,7 +42,9 @@ def path_of(name: str) -> Path:
     if plain != name:
         if plain and Path(plain).is_dir():
             return Path(plain)
-        if not plain or plain.startswith((".", "/", "~")) or plain.count("/") > 1:
+        if not plain:
+            raise CheckpointError("hf: names no model; it takes a folder or a hub ID such as owner/name")
+        if plain.startswith((".", "/", "~")) or plain.count("/") > 1:
             raise CheckpointError(f"no checkpoint folder {plain} (hf: takes a folder or a hub ID such as owner/name)")
         require("transformers", f"models that transformers runs, such as {plain},")
         return hub.folder(plain, hub.ANY)

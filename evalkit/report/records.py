@@ -173,7 +173,7 @@ def _parsed(text: str, columns: Mapping[str, Any]) -> Clause:
         raise UsageError(f"--where {text!r}: expected KEY=VALUE, with one of {', '.join(_COMPARISONS)}")
     name, sign, value = match.groups()
     if name not in columns:
-        raise unknown("column in --where", name, columns)
+        raise unknown("column", name, columns, where="in --where")
     kind = columns[name]
     if kind not in _READ:
         raise UsageError(f"--where {text!r}: {name} is a list, which cannot be compared")

@@ -170,7 +170,7 @@ def _held_out(selection: Selection, predict: Sequence[str] | None) -> frozenset[
     models |= {short: name for name, short in selection.labels.items()}
     for name in predict:
         if name not in models:
-            raise unknown("model to predict", name, models)
+            raise unknown("model", name, models, where="to predict")
     held = frozenset(models[name] for name in predict)
     if held >= set(selection.sizes):
         raise UsageError("--predict names every model; the fits need some to start from")

@@ -185,7 +185,7 @@ def test_wrong_requests_are_refused(ladder, tmp_path):
         evalkit.audit(tmp_path / "absent")
     with pytest.raises(UsageError, match="--last must be at least 1"):
         evalkit.audit(ladder, last=0)
-    with pytest.raises(UsageError, match=r"unknown task in the runs 'world_clo'.*world_cloze"):
+    with pytest.raises(UsageError, match=r"unknown task 'world_clo' in the runs.*world_cloze"):
         evalkit.audit(ladder, tasks=["world_clo"])
     with pytest.raises(UsageError, match="--shots 4: the runs have 0"):
         evalkit.audit(ladder, shots=[4])

@@ -107,6 +107,12 @@ def test_what_fits_stays_as_it_was_written() -> None:
         (["corpus", "build", "x", "--out", "y", "--vocabulary", "9"], "did you mean --vocab?"),
         (["run", "--model", "nano", "--begin", "documents"], "did you mean 'document'?"),
         (["run", "-model", "nano"], "did you mean --model?"),
+        (["run", "--model", "nano", "--limit", "few"], "argument --limit: expected a whole number, not 'few'"),
+        (["compare", "a", "b", "--alpha", "1%"], "argument --alpha: expected a number, not '1%'"),
+        (["run", "--model", "nano", "--limit"], "argument --limit: expected a value"),
+        (["run", "--model", "nano", "--from"], "argument --from: expected at least one value"),
+        (["import", "x"], "give one of --out, --run"),
+        (["--config", "off", "models"], "--config stands before the command; options follow it: evalkit COMMAND"),
         (["compare", "a", "b", "--tasks", "c"], "unknown option --tasks"),
     ],
 )

@@ -234,7 +234,7 @@ WRONG_POWER = {
     "task": (["--task", "world_qq"], "did you mean 'world_qa'?"),
     "rate": (["--discordance", "0.005"], "more than the 0.5% of documents"),
     "one run": (["--run", "base"], "give --run twice"),
-    "task of runs": (["--run", "base", "--run", "new"], "unknown task in the runs 'world_qa'"),
+    "task of runs": (["--run", "base", "--run", "new"], "unknown task 'world_qa' in the runs"),
     "shots": (["--run", "base", "--run", "new", "--task", "falls", "--shots", "4"], "--shots 4: the runs have 0"),
 }
 

@@ -131,7 +131,7 @@ def test_wrong_names(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'documents'"):
         against(tmp_path, BASE, allow=("document",))
     (tmp_path / "again").mkdir()
-    with pytest.raises(UsageError, match="unknown task in --margin 'three'"):
+    with pytest.raises(UsageError, match="unknown task 'three' in --margin"):
         against(tmp_path / "again", BASE, margins={"three": 1.0})
 
 

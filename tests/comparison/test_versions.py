@@ -162,7 +162,7 @@ def test_a_narrow_terminal_shows_the_last_versions(repository):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["history", "runs/1", "--tasks", "c"], "unknown task in the baselines 'c'"),
+        (["history", "runs/1", "--tasks", "c"], "unknown task 'c' in the baselines"),
         (["history", "runs/1", "--last", "0"], "--last must be at least 1"),
         (["baseline", "save", "runs/1", "x.json", "--commit", "main"], "--commit 'main': expected 7 to 64"),
         (["baseline", "save", "runs/1", "x.json", "--date", "today"], "--date 'today': expected a day such as"),

@@ -69,10 +69,10 @@ def test_a_model_is_asked_and_the_folder_is_named(elsewhere, capsys):
     [
         (["--base", "base", "--model", "new", "--budget", "soon"], "--budget 'soon': expected documents"),
         (["--base", "base", "--model", "new", "--weight", "kept"], "--weight 'kept': expected TASK=NUMBER"),
-        (["--base", "base", "--model", "new", "--weight", "kep=2"], "unknown task in --weight 'kep'"),
+        (["--base", "base", "--model", "new", "--weight", "kep=2"], "unknown task 'kep' in --weight"),
         (["--base", "base", "--model", "new", "--margin", "-1"], "--margin '-1'"),
         (["--base", "base", "--model", "new", "--alpha", "2"], "--alpha must be between 0 and 1"),
-        (["--base", "base", "--model", "new", "--tasks", "kep"], "unknown task of both runs 'kep'"),
+        (["--base", "base", "--model", "new", "--tasks", "kep"], "unknown task 'kep' of both runs"),
         (["--base", "base", "--model", "nothing-like-it"], "nothing-like-it"),
         (["--base", "base", "--model", "pico"], "unknown task"),
         (["--base", "sums.csv", "--model", "pico"], "sums.csv"),

@@ -81,7 +81,7 @@ def test_a_subset_of_limited_tasks_says_how_many_documents_each_has() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "message"),
-    [({"quik": 7}, "unknown task in limit 'quik'; did you mean 'quick'"), ({"slow": 0}, "at least 1")],
+    [({"quik": 7}, "unknown task 'quik' in limit; did you mean 'quick'"), ({"slow": 0}, "at least 1")],
 )
 def test_wrong_limits(limits: Mapping[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -27,7 +27,7 @@ ROWS = [{"country": "France", "capital": "Paris"}, {"country": "Italy", "capital
     [
         ({"kind": "choise"}, "unknown kind of protocol 'choise'; did you mean 'choice'"),
         ({"metrics": ()}, "at least one metric"),
-        ({"templates": {"b": {"kind": "choice"}}}, "unknown field in the template 'b' of a protocol 'kind'"),
+        ({"templates": {"b": {"kind": "choice"}}}, "unknown field 'kind' in the template 'b' of a protocol"),
         ({"shrink": ("input", "middle")}, "expected a field's name and left or right"),
         ({"paper_shots": -1}, "paper_shots must be at least 0, not -1"),
         ({"query": "Q: {input"}, "not valid for str.format"),
@@ -41,9 +41,9 @@ def test_a_protocol_of_something_unknown(fields: dict[str, Any], message: str) -
 def test_a_template_that_names_an_unknown_field() -> None:
     protocol = Protocol(kind="choice", query="{question}", metrics=("acc",))
     example = Example(task="t", input="i", output="a", choices=("a", "b"), gold=0)
-    with pytest.raises(UsageError, match="unknown field in a template 'question'"):
+    with pytest.raises(UsageError, match="unknown field 'question' in a template"):
         pairs(protocol, example, [])
-    with pytest.raises(UsageError, match="unknown field in a template 'question'"):
+    with pytest.raises(UsageError, match="unknown field 'question' in a template"):
         render(protocol.query, example)
 
 
@@ -148,9 +148,9 @@ def test_the_columns_of_a_table_have_default_names_and_wrong_ones_are_named(tmp_
     path.write_text("input,output\nFrance,Paris\n")
     assert _examples(path)[0].input == "Q: France\nA:"
     for columns, message in (
-        ({"question": "inptu"}, "capitals.csv for --input 'inptu'; did you mean 'input'"),
-        ({"answer": "capital"}, "for --output 'capital'.*allowed: input, output"),
-        ({"question": "{country}?"}, "unknown column in the template '{country}\\?' 'country'"),
+        ({"question": "inptu"}, "unknown column 'inptu' of .*capitals.csv for --input; did you mean 'input'"),
+        ({"answer": "capital"}, "unknown column 'capital' of .* for --output.*allowed: input, output"),
+        ({"question": "{country}?"}, "unknown column 'country' in the template '{country}\\?'"),
     ):
         with pytest.raises(UsageError, match=message):
             task_from_file(path, **columns)

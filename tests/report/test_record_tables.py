@@ -73,7 +73,7 @@ def test_conditions(run, capsys, words, documents):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--where", "taks=a"], "unknown column in --where 'taks'; did you mean 'task'?"),
+        (["--where", "taks=a"], "unknown column 'taks' in --where; did you mean 'task'?"),
         (["--where", "seed=one"], "expected a whole number, not 'one'"),
         (["--where", "contexts=a"], "contexts is a list, which cannot be compared"),
         (["--where", "truncated=maybe"], "expected true or false"),

@@ -136,7 +136,7 @@ def test_two_models_have_a_summary_and_no_column_that_says_nothing(runs, tmp_pat
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--predict", "nan"], "unknown model to predict 'nan'; did you mean 'nano'"),
+        (["--predict", "nan"], "unknown model 'nan' to predict; did you mean 'nano'"),
         (["--family", "readin"], "unknown family 'readin'; did you mean 'reading'"),
         (["--metric", "ac"], "unknown metric 'ac'; did you mean 'acc'"),
         (["--predict", ",".join(SIZES)], "names every model"),

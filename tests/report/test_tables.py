@@ -218,7 +218,7 @@ def test_results_of_lm_eval_take_what_they_lack_from_a_table_of_models(tmp_path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model,tokens\nllm-2b,1B\n", "unknown model in .*m.csv 'llm-2b'; did you mean 'llm-1b'"),
+        ("model,tokens\nllm-2b,1B\n", "unknown model 'llm-2b' in .*m.csv; did you mean 'llm-1b'"),
         ("model,tokens\nllm-1b,many\n", "m.csv line 2, column tokens: 'many' is not a number"),
         ("name,x\nllm-1b,1\n", "expected a column model and at least one of family, parameters"),
     ],

@@ -58,8 +58,8 @@ def test_both_networks_and_the_curve_are_stored_and_can_be_compared(evalkit, pla
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [
-        (["--task", "sst"], "unknown task to fine-tune on 'sst'; did you mean 'sst2'?"),
-        (["--task", "lambada"], "unknown task to fine-tune on 'lambada'"),
+        (["--task", "sst"], "unknown task 'sst' to fine-tune on; did you mean 'sst2'?"),
+        (["--task", "lambada"], "unknown task 'lambada' to fine-tune on"),
         (["--task", ""], "--task: expected at least one"),
         (["--task", "rte"], "no data for rte"),
         (["--task", "sst2", "--shots", "0"], "for zero-shot use evalkit run"),
@@ -71,9 +71,9 @@ def test_both_networks_and_the_curve_are_stored_and_can_be_compared(evalkit, pla
         (["--task", "sst2", "--learning-rate", "-1"], "learning_rate must be above 0"),
         (["--task", "sst2", "--learning-rate", "auto", "--shots", "8"], "give one number with --shots K"),
         (["--task", "sst2", "--limit-train", "0"], "--limit-train must be at least 1"),
-        (["--task", "sst2", "--keep", "some"], "unknown value of --keep 'some'"),
+        (["--task", "sst2", "--keep", "some"], "unknown value 'some' of --keep"),
         (["--task", "sst2", "--dtype", "fp16"], "unknown dtype 'fp16'"),
-        (["--task", "sst2", "--data", "cola=."], "unknown benchmark in --data 'cola'"),
+        (["--task", "sst2", "--data", "cola=."], "unknown benchmark 'cola' in --data"),
     ],
 )
 def test_wrong_input_is_one_line(evalkit, places, words, wrong):

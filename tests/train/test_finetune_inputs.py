@@ -97,7 +97,7 @@ def test_the_question_behind_an_article_is_never_cut(tokenizer):
 
 
 def test_wrong_input(tokenizer):
-    with pytest.raises(UsageError, match="unknown task to fine-tune on 'sst'; did you mean 'sst2'"):
+    with pytest.raises(UsageError, match="unknown task 'sst' to fine-tune on; did you mean 'sst2'"):
         form_of("sst")
     with pytest.raises(UsageError, match="context of 4 positions is too short"):
         encoded("sst2", [], tokenizer, context=4)

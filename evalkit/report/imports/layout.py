@@ -47,7 +47,7 @@ def columns_of(headers: Sequence[str], layout: Layout, *, where: str) -> dict[st
             columns.setdefault(recognised, header)
     for header in layout.names.values():
         if header not in headers:
-            raise unknown(f"header of {where}", header, headers)
+            raise unknown("header", header, headers, where=f"of {where}")
     return columns | dict(layout.names)
 
 

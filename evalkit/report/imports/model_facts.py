@@ -64,7 +64,7 @@ def applied(measurements: Iterable[Measurement], rows: Sequence[FactsRow], *, wh
     names = {m.model.name for m in given}
     for row in rows:
         if row.model not in names:
-            raise unknown(f"model in {where}", row.model, names)
+            raise unknown("model", row.model, names, where=f"in {where}")
     described = []
     for m in given:
         for row in rows:

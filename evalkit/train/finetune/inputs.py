@@ -78,7 +78,7 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 def form_of(task: str) -> Form:
     """Return a task's form. Raises UsageError for a task that GPT-1 was not fine-tuned on."""
     if task not in FORMS:
-        raise unknown("task to fine-tune on", task, FORMS)
+        raise unknown("task", task, FORMS, where="to fine-tune on")
     return FORMS[task]
 
 
