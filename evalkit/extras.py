@@ -24,6 +24,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "pyarrow": "hub",
         "ray": "ray",
         "rensa": "corpus",
+        "s3fs": "s3",
         "sklearn": "report",
         "tensorboard": "tensorboard",
         "trafilatura": "corpus",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -215,7 +216,8 @@ def test_train_run_and_generate(elsewhere, capsys):
     assert run("generate", "--model", "model", "--prompt", "the 7 red", "--max-tokens", 5, "--seed", 1) == 0
     assert capsys.readouterr().out == first
     assert run("models", "./model") == 0
-    assert '"validation_loss"' in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert '"validation_loss"' in out and re.search(r'"loss_curve": "\d+ points"', out)
 
 
 def test_transformers_runs_the_same_folder_with_the_same_scores(checkpoint, elsewhere, capsys):
@@ -440,7 +442,7 @@ def test_models_shows_sizes_costs_and_where_the_weights_are(capsys, monkeypatch,
 
 def test_export_copies_at_a_precision(checkpoint, elsewhere, capsys):
     assert run("export", checkpoint, "--to", "half", "--dtype", "bf16") == 0
-    assert "in bf16: half" in capsys.readouterr().out
+    assert "in bf16 to half" in capsys.readouterr().out
     theirs = transformers.AutoModelForCausalLM.from_pretrained(elsewhere / "half")
     ours, _ = weights.load(Path(checkpoint), dtype=torch.bfloat16)
     assert theirs.dtype == torch.bfloat16

@@ -58,6 +58,7 @@ def test_every_import_is_installed_by_default_or_has_its_extra() -> None:
 def test_every_extra_installs_what_it_is_named_for() -> None:
     for module, extra in EXTRAS.items():
         assert _package(module) in _names(PROJECT["optional-dependencies"][extra]), module
+        assert _names(PROJECT["optional-dependencies"][extra]) <= {_package(name) for name in EXTRAS}, extra
     named = re.findall(r"evalkit\[(.*)\]", PROJECT["optional-dependencies"]["all"][0])[0].split(",")
     assert {*EXTRAS.values()} == {*named}
 

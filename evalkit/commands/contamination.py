@@ -28,7 +28,7 @@ SUMMARY = "Measure how much of benchmarks is in a training text, as GPT-2 and GP
 EXAMPLES = """examples:
   evalkit contamination books/ --tasks lambada,wikitext103          raw text: one exact pass over it
   evalkit contamination books/ --index books.index                  Bloom filters of its 8-grams, made once ...
-  evalkit contamination books.index --tasks lambada                 ... and asked without the corpus
+  evalkit contamination books.index --tasks lambada                 ... and queried without the corpus
   evalkit contamination corpora/books --tasks gpt3-paper --out reports/contamination
   evalkit contamination corpora/books --tasks lambada,piqa --runs runs/mine     scores on clean and dirty documents
   evalkit contamination --model nano --tasks world_qa               no corpus: does the model know their order?

@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace, *, command: str) -> None:
     _check(arguments)
     if arguments.out:
         require("matplotlib", "figures")
+    unseen = _unseen(arguments)
     data = options.data(arguments)
     tasks = choose(options.names(arguments.tasks) if arguments.tasks else None, data)
     if not tasks:
@@ -66,7 +67,7 @@ def run(arguments: argparse.Namespace, *, command: str) -> None:
     findings = evidence_page.Findings(
         model=engine.signature()["model"], reference=reference.signature()["model"] if reference else "",
         unseen=_names(arguments.unseen or ()),
-        evidence=_evidence(arguments, items, engine, reference),
+        evidence=_evidence(arguments, items, engine, reference, unseen=unseen),
         facts={"min_k": options.share(arguments.min_k, "--min-k"), "seed": arguments.seed},
     )  # fmt: skip
     evidence_page.show(findings, options.console())
@@ -76,9 +77,11 @@ def run(arguments: argparse.Namespace, *, command: str) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Raise UsageError for options that do not belong to --model, and for values out of range."""
+    """Raise UsageError for options that do not belong to --model, values out of range, and unknown models."""
+    from evalkit.model import resolve
+
     if arguments.corpus:
-        raise UsageError("give a corpus or --model, not both: a corpus is searched, a model is asked")
+        raise UsageError("give a corpus or --model, not both: a corpus is searched, a model is tested")
     for name in _OF_A_CORPUS:
         if getattr(arguments, name):
             raise UsageError(f"--{name.replace('_', '-')} belongs to the search of a corpus; omit it with --model")
@@ -87,6 +90,8 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{name} must be at least 1, not {getattr(arguments, name)}")
     if not options.share(arguments.min_k, "--min-k"):
         raise UsageError(f"--min-k {arguments.min_k}: min-k% of no token is not defined; expected for example 20%")
+    for name in filter(None, (arguments.model, arguments.reference)):  # before the tasks are read
+        resolve.path_of(name)
 
 
 def _reference(arguments: argparse.Namespace) -> BatchedEngine | None:
@@ -98,14 +103,13 @@ def _reference(arguments: argparse.Namespace) -> BatchedEngine | None:
 
 def _evidence(
     arguments: argparse.Namespace, items: Mapping[str, Sequence[Item]], engine: BatchedEngine,
-    reference: BatchedEngine | None,
+    reference: BatchedEngine | None, *, unseen: Sequence[str],
 ) -> list[Evidence]:  # fmt: skip
     """Test each task."""
     from evalkit.contamination import evidence
 
     share = options.share(arguments.min_k, "--min-k")
     settings = evidence.Orders(shards=arguments.shards, permutations=arguments.permutations, seed=arguments.seed)
-    unseen = _unseen(arguments)
     familiar = evidence.familiarities(engine, unseen, share=share) if unseen else {}
     results = []
     for task, documents in items.items():

@@ -37,4 +37,4 @@ def run(arguments: argparse.Namespace) -> None:
 
     vocabulary = options.vocabulary(arguments.tokenizer)
     weights.export(path, arguments.to, dtype=getattr(torch, DTYPES[arguments.dtype]), vocabulary=vocabulary)
-    print(f"{path} in {arguments.dtype}: {arguments.to}")
+    print(f"wrote {arguments.checkpoint} in {arguments.dtype} to {arguments.to}")

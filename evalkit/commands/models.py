@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from evalkit.commands import options
 
@@ -48,4 +49,12 @@ def run(arguments: argparse.Namespace) -> None:
     console.print(models.summary(path, vocabulary=options.vocabulary(arguments.tokenizer)))
     for name in ("config.json", "training.json"):
         if (path / name).is_file():
-            print(f"{path / name}\n{(path / name).read_text(encoding='utf-8').rstrip()}")
+            print(f"{path / name}\n{_without_curve((path / name).read_text(encoding='utf-8'))}")
+
+
+def _without_curve(text: str) -> str:
+    """Return a JSON file's text with the number of a loss curve's points in place of the points."""
+    content = json.loads(text)
+    if isinstance(curve := content.get("loss_curve"), list):
+        text = json.dumps({**content, "loss_curve": f"{len(curve):,} points"}, indent=2, ensure_ascii=False)
+    return text.rstrip()

@@ -88,7 +88,7 @@ class Parser(argparse.ArgumentParser):
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError:
-            if not (numbers := NUMBERS.get(action.type)):  # type: ignore[arg-type]
+            if not (numbers := NUMBERS.get(action.type)):
                 raise
             raise argparse.ArgumentError(action, f"expected {numbers}, not {arg_string!r}") from None
 

@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     [names] = csv.reader([arguments.columns], skipinitialspace=True) if arguments.columns else [[]]
     columns = [name.strip() for name in names if name.strip()]
     table = Table(open_run(fetch(place(arguments.run)), unfinished=True), where=arguments.where, columns=columns)
+    table.check_cells()
     if not arguments.out:
         TEXT_FORMATS[to](table, sys.stdout)
     else:

@@ -134,7 +134,7 @@ def _check_written(arguments: argparse.Namespace) -> None:
     from evalkit.errors import UsageError
 
     if arguments.out is None:
-        raise UsageError("where should the report go? give --out FOLDER, or --serve to read it in a browser")
+        raise UsageError("give --out FOLDER, where the report goes, or --serve to read it in a browser")
     for name in ("port", "host"):
         if getattr(arguments, name) is not None:
             raise UsageError(f"--{name} is for --serve")

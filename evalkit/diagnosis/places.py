@@ -130,6 +130,8 @@ def _size(folder: Path) -> tuple[int, bool]:
 def _faults(what: str, folder: Path, *, remedy: str, used: bool = False) -> list[Finding]:
     """Return what is wrong with a folder. used: whether it is read and written at every step of a run."""
     there, findings = _existing(folder), []
+    if folder.exists() and not folder.is_dir():
+        findings.append(Finding(kind="slow" if used else "note", text=f"the {what} {folder} is a file", remedy=remedy))
     if not os.access(there, os.W_OK):
         findings.append(
             Finding(kind="slow" if used else "note", text=f"the {what} {folder} cannot be written", remedy=remedy)

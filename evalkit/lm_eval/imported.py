@@ -55,6 +55,8 @@ def import_run(places: Sequence[Path], out: Path) -> Imported:
     Raises DataError where there are none, or those of several models, or a task twice at one number of shots;
     StoreError for a broken file, and for a folder that holds another run.
     """
+    if absent := next((place for place in places if not place.exists()), None):
+        raise DataError(f"there is no file or folder {absent}")
     files = [_File(path, raw) for path, raw in _results_files(places)]
     if not files:
         raise DataError(f"{', '.join(map(str, places))}: no results file of lm-evaluation-harness")

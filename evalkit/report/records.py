@@ -81,11 +81,26 @@ class Table:
         self._clauses = [_parsed(text, available) for text in where]
         self._needed = {*chosen, *(clause.column for clause in self._clauses)}
 
+    def check_cells(self) -> None:
+        """Raise UsageError for a condition that no record can meet, because no cell of the run has such a value."""
+        cells = [self._values(cell) for cell in self._scores.columns]
+        for clause in self._clauses:
+            if clause.column in OF_CELL and clause.sign == "=":
+                values = {values[clause.column] for values in cells}
+                if clause.column == "task":  # an unfinished run has no record yet of some
+                    values |= {*self._run.settings.get("tasks", ())}
+                if clause.value not in values:
+                    raise unknown(clause.column, str(clause.value), map(str, values), where="in this run")
+
+    def _values(self, cell: Cell) -> dict[str, Any]:
+        """Return the values of a cell's columns."""
+        return {"model": self._model, **{field.name: getattr(cell, field.name) for field in fields(Cell)}}
+
     def batches(self) -> Iterator[Batch]:
         """Yield the columns of some rows at a time, cell by cell. Raises StoreError for a line that cannot be read."""
         with open_lines(self._run.folder / "records.jsonl") as file:
             for cell, held in self._scores.columns.items():
-                of_cell = {"model": self._model, **{field.name: getattr(cell, field.name) for field in fields(Cell)}}
+                of_cell = self._values(cell)
                 if all(c.holds(of_cell[c.column]) for c in self._clauses if c.column in of_cell):
                     yield from self._of_cell(cell, held, of_cell, file)
 

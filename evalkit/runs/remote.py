@@ -225,7 +225,8 @@ class _Files:
         try:
             self._system, self._root = fsspec.core.url_to_fs(url.text, use_listings_cache=False)
         except (ImportError, ValueError) as error:
-            raise UsageError(f"{url}: {error}") from None
+            needed = f": pip install 'evalkit[s3]' ({error})" if "s3fs" in str(error) else f": {error}"
+            raise UsageError(f"{url}{needed}") from None
         self._root = self._root.rstrip("/")
 
     def parts(self) -> list[str]:

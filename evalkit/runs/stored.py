@@ -229,6 +229,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise StoreError(
             f"{folder} is not a run, but holds the runs {', '.join(inside)}; choose one: {folder / inside[0]}"
         )
+    if not folder.is_dir():
+        raise StoreError(f"{folder} is a file; expected the folder of a run")
+    if not (folder / "manifest.json").exists():
+        raise StoreError(f"{folder} is no run folder: manifest.json is missing")
     manifest = read_json(folder / "manifest.json", StoreError)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("settings"), dict):
         raise StoreError(f"{folder / 'manifest.json'}: not the manifest of a run")

@@ -189,7 +189,10 @@ def test_wrong_options(name, capsys):
 
 def test_a_folder_that_is_no_run(elsewhere, capsys):
     (elsewhere / "empty").mkdir()
-    for path, message in (("empty", "manifest.json is missing"), ("nowhere", "there is no run folder nowhere")):
+    for path, message in (
+        ("empty", "empty is no run folder: manifest.json is missing"),
+        ("nowhere", "there is no run folder nowhere"),
+    ):
         assert run("compare", path, "new") == 2
         assert message in capsys.readouterr().err
     (elsewhere / "new" / "records.jsonl").write_text('{"cell": {"variant": ""}}\n')

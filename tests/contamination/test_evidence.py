@@ -9,6 +9,7 @@ import pytest
 
 from evalkit import world
 from evalkit.cli import main
+from evalkit.contamination import documents
 
 QUICK = ["contamination", "--model", "pico", "--shards", "4", "--permutations", "9"]
 
@@ -61,11 +62,13 @@ def test_the_same_command_gives_the_same_bytes(tmp_path, capsys):
         (["--model", "pico", "--shards", "0", "--tasks", "world_qa"], "--shards must be at least 1, not 0"),
         (["--model", "pico", "--min-k", "0%", "--tasks", "world_qa"], "--min-k 0%"),
         (["--model", "none", "--tasks", "world_qa"], "unknown model 'none'"),
+        (["--model", "pico", "--reference", "none", "--tasks", "world_qa"], "unknown model 'none'"),
         (["world", "--unseen", "x", "--tasks", "world_qa"], "--unseen and --reference belong to --model"),
         (["--model", "pico", "--unseen", "absent.txt", "--tasks", "world_qa"], "absent.txt"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_a_line(words, message, capsys):
+def test_what_does_not_fit_is_refused_in_a_line(words, message, capsys, monkeypatch):
+    monkeypatch.setattr(documents, "items", None)  # reading the tasks takes a while; these errors come before it
     assert main(["contamination", *words]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
 

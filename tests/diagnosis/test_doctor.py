@@ -199,6 +199,9 @@ def test_a_cache_on_a_network_disk_or_turned_off_is_slow(here: Path, monkeypatch
     assert section.findings == [] and section.facts[0].value["bytes"] == 3000
     monkeypatch.setattr(places, "network_disk", lambda folder: "nfs4")
     assert "network disk (nfs4)" in places.caches().findings[0].text
+    (here / "file").touch()
+    monkeypatch.setenv("EVALKIT_CACHE", str(here / "file"))
+    assert places.caches().findings[0].text.endswith("file is a file")
     monkeypatch.setenv("EVALKIT_CACHE", "off")
     section = places.caches()
     assert kinds(section.findings)[0] == "slow" and section.facts[0].value is None

@@ -146,6 +146,8 @@ def test_what_cannot_be_one_run(ours, tmp_path):
         import_run([THEIRS, tmp_path / "again"], tmp_path / "run")
     with pytest.raises(DataError, match="no results file of lm-evaluation-harness"):
         import_run([run], tmp_path / "run")
+    with pytest.raises(DataError, match=r"there is no file or folder .*nowhere"):
+        import_run([THEIRS, tmp_path / "nowhere"], tmp_path / "run")
     for path in (tmp_path / "again").glob("samples_*"):
         path.unlink()
     with pytest.raises(DataError, match="--log_samples"):

@@ -74,6 +74,8 @@ def test_conditions(run, capsys, words, documents):
     ("words", "message"),
     [
         (["--where", "taks=a"], "unknown column 'taks' in --where; did you mean 'task'?"),
+        (["--where", "task=bb"], "unknown task 'bb' in this run; did you mean 'b'? (allowed: a, b)"),
+        (["--where", "seed=7"], "unknown seed '7' in this run (allowed: 1, 2)"),
         (["--where", "seed=one"], "expected a whole number, not 'one'"),
         (["--where", "contexts=a"], "contexts is a list, which cannot be compared"),
         (["--where", "truncated=maybe"], "expected true or false"),
