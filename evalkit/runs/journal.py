@@ -164,12 +164,14 @@ class Journal:
         Call it before the first `append`.
 
         start, lines: the bytes and lines at the beginning that are known to be intact, and are skipped.
+
+        Raises StoreError for a file that holds something else, and where lines cannot be taken out.
         """
         if not self.path.exists():
             return
         lost: set[int] = set()
         older = False
-        place = start
+        place, kept = start, lines
         with open_lines(self.path) as file:
             for number, (line, raw, named) in enumerate(read_lines(file, self.run, start=start), start=lines + 1):
                 try:
@@ -178,13 +180,27 @@ class Journal:
                     add(raw, place)
                     older = older or not named
                     place += len(line if named else self._own(line))
+                    kept = number
                 except (KeyError, TypeError, ValueError) as error:
                     lost.add(number)
                     if line.endswith(b"\n"):
                         reason = str(error) or repr(error)
                         log.warning("%s line %d is left out (%s); it is computed again", self.path, number, reason)
-            if lost or (older and self.run):
+            file.seek(0)
+            if lost and not kept and file.read(1) != b"{":
+                raise StoreError(
+                    f"{self.path} holds no records (is it compressed?); move it away to compute them again"
+                )
+            if (older and self.run) or (lost and min(lost) < kept):
                 self._rewrite(file, lost)
+            elif lost:  # at the end: no copy of a large file, for which a full disk may have no room
+                self._cut(place)
+
+    def _cut(self, size: int) -> None:
+        try:
+            os.truncate(self.path, size)
+        except OSError as error:
+            raise cannot("write", self.path, error) from error
 
     def _rewrite(self, file: IO[bytes], lost: Container[int]) -> None:
         """Write the file without some lines, given by their numbers, and the others as this run's."""
@@ -227,13 +243,16 @@ class Journal:
 def lock(folder: Path) -> int | None:
     """Lock a folder until the returned descriptor is closed or the process ends; None where locks are not supported.
 
-    Raises StoreError when another process holds it.
+    Raises StoreError when another process holds it, and where it cannot be opened.
     """
     try:
         import fcntl
     except ImportError:  # Windows
         return None
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot("read", folder, error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -80,18 +80,18 @@ class Finished:
 
 
 class RunStore:
-    """Writes one run. Use as a context manager; opening a folder that holds the same run continues it.
+    """Writes one run. Use as a context manager; entering it with a folder that holds the same run continues that.
 
     training: what is known of how the model was trained, for reports; it affects no number and does not prevent a
     resume. done: the scores of the records that the folder holds, once it is open. failed: tasks that could not be run,
     and why; they are not aggregated.
 
-    Raises StoreError when the folder cannot be written, holds a run with other settings, or is written by another
-    process.
+    Entering raises StoreError when the folder cannot be written, holds a run with other settings, or is written by
+    another process.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, training: Mapping[str, Any] | None = None):
-        self.folder, self.settings, self.training = make_folder(folder), dict(settings), dict(training or {})
+        self.folder, self.settings, self.training = folder, dict(settings), dict(training or {})
         self.done = Scores()
         self.failed: dict[str, str] = {}
         self.run = run_digest(settings)
@@ -99,23 +99,29 @@ class RunStore:
         self._content = Content(folder / "records.jsonl")
         self._saved = 0  # bytes of the journal whose scores are saved
         self._digest = ""  # of these records, once the run has been finished
-        if (folder / "manifest.json").exists():
-            self._check_same()
-        elif set(folder.iterdir()) - set(self._leftovers()):
-            raise StoreError(f"{folder} is not empty and holds no run (no manifest.json); choose another --out")
-        else:
-            self._write_manifest({})
 
     def __enter__(self) -> RunStore:
+        make_folder(self.folder)
         self._journal.__enter__()
         try:
-            for path in self._leftovers():
-                path.unlink(missing_ok=True)
+            self._begin()
             self._recover()
         except BaseException:
             self._journal.__exit__()
             raise
         return self
+
+    def _begin(self) -> None:
+        """Check that the folder holds this run, or write its manifest; of two that begin at once, one gets here."""
+        leftover, begun = self._leftovers(), (self.folder / "manifest.json").exists()
+        if begun:
+            self._check_same()
+        elif set(self.folder.iterdir()) - set(leftover):
+            raise StoreError(f"{self.folder} is not empty and holds no run (no manifest.json); choose another --out")
+        for path in leftover:
+            path.unlink(missing_ok=True)
+        if not begun:
+            self._write_manifest({})
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self._journal.__exit__()

@@ -85,7 +85,7 @@ class StoredRun:
     results: Sequence[Result] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     finished: bool = False
-    saved: Saved | None = field(default=None, repr=False)
+    saved: Saved | None = field(default=None, repr=False, compare=False)
 
     def check_whole(self, purpose: str) -> None:
         """Raise StoreError where documents were drawn for estimates: difficult ones more often, so they are no subset.

@@ -31,8 +31,8 @@ def result(**fields) -> Result:
 
 
 def stored(folder, *results, name="tiny", training=TRAINING):
-    store = RunStore(folder, settings(name), training=training)
-    store.finish(results or [result()], {"seconds": 1})
+    with RunStore(folder, settings(name), training=training) as store:
+        store.finish(results or [result()], {"seconds": 1})
     return folder
 
 
@@ -64,7 +64,8 @@ def test_a_run_without_a_training_record(tmp_path):
 
 def test_the_facts_of_the_training_hinder_no_resumption(tmp_path):
     stored(tmp_path / "run")
-    assert len(RunStore(tmp_path / "run", settings(), training={}).done) == 0
+    with RunStore(tmp_path / "run", settings(), training={}) as store:
+        assert len(store.done) == 0
 
 
 def test_broken_and_half_written_runs_are_named_and_left_out(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import json
 import os
@@ -57,23 +58,24 @@ def test_a_torn_last_line_is_cut_off(tmp_path, lost):
 
 
 def test_other_settings_are_refused_with_what_changed(tmp_path):
-    RunStore(tmp_path, SETTINGS)
+    with RunStore(tmp_path, SETTINGS):
+        pass
     changed = {"model": {"hash": "2"}, "shots": [4], "limit": 3}
     with pytest.raises(StoreError, match=r'limit: null -> 3; model\.hash: "1" -> "2"; shots: \[0\] -> \[4\]'):
-        RunStore(tmp_path, changed)
+        RunStore(tmp_path, changed).__enter__()
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(StoreError, match="holds no run"):
-        RunStore(tmp_path, SETTINGS)
+        RunStore(tmp_path, SETTINGS).__enter__()
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write to the folder"):
-        RunStore(tmp_path / "file" / "run", SETTINGS)
+        RunStore(tmp_path / "file" / "run", SETTINGS).__enter__()
 
 
 @pytest.mark.parametrize("line", [b'{"cell": 3}\n', b"[]\n", b"\xff\n", b"\n", b"[" * 100_000 + b"\n"])
@@ -141,6 +143,43 @@ def test_one_process_at_a_time_writes(tmp_path):
         pass
 
 
+def test_of_two_that_begin_at_once_one_says_what_runs(tmp_path):
+    first, second = RunStore(tmp_path / "run", SETTINGS), RunStore(tmp_path / "run", {"model": {"hash": "2"}})
+    with first:
+        with pytest.raises(StoreError, match="another process is writing"):
+            second.__enter__()
+        first.append([record("1")])
+    with pytest.raises(StoreError, match="other settings"):
+        second.__enter__()
+    with RunStore(tmp_path / "run", SETTINGS) as again:
+        assert set(again.done) == {record("1").key}
+
+
+@pytest.mark.parametrize("change", [gzip.compress, lambda content: b"\0" * 10 + b"\n"])
+def test_a_file_that_is_no_journal_is_left_alone(tmp_path, change):
+    with RunStore(tmp_path, SETTINGS) as store:
+        store.append([record(str(number)) for number in range(20)])
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(change(path.read_bytes()))
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"records\.jsonl holds no records .*; move it away"):
+        RunStore(tmp_path, SETTINGS).__enter__()
+    assert path.read_bytes() == before
+
+
+def test_a_torn_end_is_cut_off_without_a_copy(tmp_path, monkeypatch):
+    with RunStore(tmp_path, SETTINGS) as store:
+        store.append([record("1"), record("2")])
+    path = tmp_path / "records.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(before + b"damaged\n" + before[:50])
+    monkeypatch.setattr("evalkit.runs.journal.replacing", lambda path: pytest.fail("the file was copied"))
+    with RunStore(tmp_path, SETTINGS) as store:
+        assert len(store.done) == 2 and path.read_bytes() == before
+        store.append([record("3")])
+    assert [r.doc_id for r in read_records(tmp_path)] == ["1", "2", "3"]
+
+
 def test_what_a_killed_process_left_half_written_is_no_obstacle(tmp_path):
     (tmp_path / ".manifest.json.x7").write_text('{"sett')
     with RunStore(tmp_path, SETTINGS) as store:
@@ -175,8 +214,8 @@ def test_results_keep_missing_intervals(tmp_path):
     fields = {"value": 1.5, "low": float("nan"), "high": float("nan"), "n": 1, "failed": 0, "truncated": 0, "shots": 0}
     names = ("model", "task", "family", "protocol", "metric", "source", "level", "signature")
     result = Result(**{name: name for name in names}, **fields, chance=None)
-    store = RunStore(tmp_path, SETTINGS)
-    store.finish([result], {"seconds": 1})
+    with RunStore(tmp_path, SETTINGS) as store:
+        store.finish([result], {"seconds": 1})
     [again] = read_results(tmp_path)
     assert (again.value, again.low != again.low, again.chance) == (1.5, True, None)
     assert json.loads((tmp_path / "results.json").read_text())["results"][0]["low"] is None
