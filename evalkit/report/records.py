@@ -20,9 +20,9 @@ from evalkit import metrics
 from evalkit.errors import EvalkitError, StoreError, UsageError, unknown
 from evalkit.runs.columns import OWN, CellColumns, Column
 from evalkit.runs.journal import open_lines
+from evalkit.runs.record_lines import record_at
 from evalkit.runs.signature import Signature
 from evalkit.runs.store import StoredRun
-from evalkit.runs.stored import record_at
 from evalkit.types import Cell, Record
 
 _ROWS = 4096

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, fields
-from operator import attrgetter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,21 +21,24 @@ from evalkit.errors import StoreError
 from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
 from evalkit.runs.formats import FORMAT
 from evalkit.runs.journal import RUN_FILES, Journal, seal
+from evalkit.runs.record_lines import (
+    digest_of_records,
+    read_record,
+    read_records,
+    record_from_json,
+    record_to_json,
+)
 from evalkit.runs.scores import Scores
 from evalkit.runs.scores_file import Content, load, save
 from evalkit.runs.stored import (
     StoredRun,
     checksum,
-    digest_of_records,
     open_run,
     read_manifest,
-    read_record,
-    read_records,
     read_results,
-    record_from_json,
     run_digest,
 )
-from evalkit.types import Cell, Prompt, Record, Response, Result
+from evalkit.types import Cell, Record, Result
 
 __all__ = [
     "Finished",
@@ -230,30 +232,6 @@ def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
 def _named(cell: Cell) -> str:
     details = "".join(f", {part}" for part in (cell.variant, cell.template) if part)
     return f"{cell.task} ({cell.protocol}, {cell.shots} shots, seed {cell.seed}{details})"
-
-
-def record_to_json(record: Record) -> dict[str, Any]:
-    """Return a record as plain values (dataclasses.asdict would copy every list and text once more)."""
-    fields = _fields(record)
-    if not record.values:
-        del fields["values"]  # few tasks have any
-    return fields | {
-        "cell": _fields(record.cell),
-        "prompt": _fields(record.prompt),
-        "responses": [_fields(response) for response in record.responses],
-    }
-
-
-def _fields(item: Cell | Prompt | Response | Record) -> dict[str, Any]:
-    names, row = _ROWS[type(item)]
-    return dict(zip(names, row(item), strict=True))
-
-
-_ROWS: Mapping[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {
-    kind: (names, attrgetter(*names))
-    for kind in (Cell, Prompt, Response, Record)
-    if (names := tuple(each.name for each in fields(kind)))
-}
 
 
 def _plain(value: Any) -> Any:

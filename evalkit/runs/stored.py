@@ -7,26 +7,22 @@ have is checked. Anything that does not fit is a StoreError that names the file 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-
-from evalkit.errors import StoreError, cannot
+from evalkit.errors import StoreError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.runs.formats import check_format
-from evalkit.runs.journal import open_lines, read_lines, unseal
+from evalkit.runs.record_lines import checked_lines, digest_of_records, known_lines, record_of
 from evalkit.runs.scores import Scores
 from evalkit.runs.scores_file import Saved, find
 from evalkit.runs.shapes import check, fits
-from evalkit.types import Cell, Prompt, Record, Response, Result
+from evalkit.types import Cell, Record, Result
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +97,7 @@ class StoredRun:
 
     def records(self) -> Iterator[Record]:
         """Yield the records, checked as `scan` does."""
-        return (_record(raw) for _, raw in self.scan())
+        return (record_of(raw) for _, raw in self.scan())
 
     def scores(self) -> Scores:
         """Return the scores of all records: those saved beside the journal, and those of the lines that these lack.
@@ -120,7 +116,7 @@ class StoredRun:
         and at the end for a task with more documents than planned.
         """
         scores, start = self._saved()
-        yield from _checked_lines(self._journal, start) if start else ()
+        yield from known_lines(self._journal, start) if start else ()
         yield from self._added(scores, start)
 
     @property
@@ -142,8 +138,8 @@ class StoredRun:
     def _added(self, scores: Scores, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Check the records from the byte `start` on and add them to the scores of the others; yield as `scan` does."""
         path, planned, run = self._journal, self._planned(), run_digest(self.settings)
-        for number, place, raw in _lines(path, run, start=start, lines=len(scores), growing=not self.finished):
-            record = _record(raw)
+        for number, place, raw in checked_lines(path, run, start=start, lines=len(scores), growing=not self.finished):
+            record = record_of(raw)
             cell, task = record.cell, record.cell.task
             if cell not in scores.columns and (problem := self._outside(cell, planned)):
                 raise StoreError(f"{path} line {number}: {problem}")
@@ -249,51 +245,6 @@ def read_results(folder: Path) -> list[Result]:
     return _parsed(path, _read_results(path))
 
 
-def read_records(folder: Path) -> Iterator[Record]:
-    """Yield the records of a folder, of any run. Raises StoreError naming the line that is broken."""
-    return (_record(raw) for _, _, raw in _lines(folder / "records.jsonl", ""))
-
-
-def read_record(folder: Path, place: int) -> Record:
-    """Read the one record that starts at this byte, as `StoredRun.scan` gave it."""
-    with open_lines(folder / "records.jsonl") as file:
-        return record_at(folder, file, place)
-
-
-def record_at(folder: Path, file: IO[bytes], place: int) -> Record:
-    """Read the record that starts at this byte of a run's open journal, as `StoredRun.scan` or `scores` checked it.
-
-    Raises StoreError where there is none.
-    """
-    file.seek(place)
-    try:
-        return record_from_json(unseal(file.readline()))
-    except (TypeError, ValueError) as error:
-        path = folder / "records.jsonl"
-        raise StoreError(f"{path}: no record at byte {place} ({error}); was the file changed meanwhile?") from None
-
-
-def record_from_json(raw: Mapping[str, Any]) -> Record:
-    """Build a record from plain values. Raises TypeError for values that are not a record's."""
-    check(Record, raw)
-    return _record(raw)
-
-
-def _record(raw: Mapping[str, Any]) -> Record:
-    fields = dict(raw)
-    fields["cell"] = _cell(**raw["cell"])
-    fields["prompt"] = Prompt(**{**raw["prompt"], "contexts": tuple(raw["prompt"]["contexts"])})
-    fields["continuations"] = tuple(raw["continuations"])
-    fields["responses"] = tuple(Response(**response) for response in raw["responses"])
-    return Record(**fields)
-
-
-@lru_cache(maxsize=256)
-def _cell(**fields: Any) -> Cell:
-    """Return the one cell with these fields, which many records share."""
-    return Cell(**fields)
-
-
 def run_digest(settings: Mapping[str, Any]) -> str:
     """Return the digest of a run's settings, which its records carry."""
     return checksum(settings)
@@ -302,63 +253,6 @@ def run_digest(settings: Mapping[str, Any]) -> str:
 def checksum(value: Mapping[str, Any]) -> str:
     """Hash plain values as they would be read back from a file: keys are strings, sequences lists."""
     return digest(canonical_json(json.loads(json.dumps(value))))
-
-
-def digest_of_records(folder: Path) -> str:
-    """Hash a run's records, independently of their order. Raises StoreError when they cannot be read."""
-    path = folder / "records.jsonl"
-    if not path.exists():
-        return digest("")
-    digests = bytearray()
-    with open_lines(path) as file:
-        for line in file:
-            digests += hashlib.sha256(line).digest()
-    np.frombuffer(digests, dtype="S32").sort()  # in place
-    return hashlib.sha256(digests).hexdigest()[:16]
-
-
-def _lines(
-    path: Path, run: str, *, start: int = 0, lines: int = 0, growing: bool = False
-) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield (number, place in bytes, plain values of a record) of each line. start, lines: what comes before the first.
-
-    growing: a process may be writing the file, so its last line may be there in part, and is then left out.
-
-    Raises StoreError naming the line that is no record of this run.
-    """
-    place = start
-    with open_lines(path) as file:
-        try:
-            for number, (line, raw, _) in enumerate(read_lines(file, run, start=start), start=lines + 1):
-                if growing and not line.endswith(b"\n"):
-                    return
-                try:
-                    if isinstance(raw, ValueError):
-                        raise raw
-                    check(Record, raw)
-                except (TypeError, ValueError) as error:
-                    raise StoreError(
-                        f"{path} line {number}: not a record of this run ({error}); its own command computes it again"
-                    ) from None
-                yield number, place, raw
-                place += len(line)
-        except OSError as error:
-            raise cannot("read", path, error) from error
-
-
-def _checked_lines(path: Path, size: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (place in bytes, plain values) of the records in the first `size` bytes, which have been checked."""
-    place = 0
-    with open_lines(path) as file:
-        while place < size:
-            line = file.readline()
-            try:
-                raw = unseal(line)
-                check(Record, raw)
-            except (TypeError, ValueError) as error:
-                raise StoreError(f"{path}: no record at byte {place} ({error}); was it changed meanwhile?") from None
-            yield place, raw
-            place += len(line)
 
 
 def _read_results(path: Path) -> dict[str, Any]:

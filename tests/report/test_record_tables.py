@@ -167,7 +167,7 @@ def test_every_format_holds_the_same(run, capsys):
 
 
 def test_without_texts_no_line_is_parsed(run, capsys, monkeypatch):
-    monkeypatch.setattr("evalkit.runs.stored.unseal", lambda *words: pytest.fail("a line was parsed"))
+    monkeypatch.setattr("evalkit.runs.record_lines.unseal", lambda *words: pytest.fail("a line was parsed"))
     assert len(rows(capsys, "--where", "task=a")) == 6
 
 

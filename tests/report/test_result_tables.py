@@ -14,8 +14,8 @@ from evalkit.report.pages import located, paper_tables, pieces, result_tables, s
 from evalkit.report.pages.cells import Entry, Grid, markdown, tex
 from evalkit.report.pages.reference import Reference, printed
 from evalkit.report.selection import mean, nest, select
+from evalkit.runs.record_lines import record_at
 from evalkit.runs.store import open_run
-from evalkit.runs.stored import record_at
 from evalkit.types import Prompt
 from tests.comparison.made import unbind
 from tests.report.browsed import unpacked

@@ -21,10 +21,11 @@ from evalkit.errors import StoreError
 from evalkit.harness.aggregate import aggregate
 from evalkit.runs import store
 from evalkit.runs.journal import SCORES
+from evalkit.runs.record_lines import digest_of_records
 from evalkit.runs.scores import Scores
 from evalkit.runs.scores_file import find, load
 from evalkit.runs.store import Finished, RunStore, open_run, read_records
-from evalkit.runs.stored import digest_of_records, run_digest
+from evalkit.runs.stored import run_digest
 from evalkit.types import Cell, Prompt, Record, Response
 
 SETTINGS = {

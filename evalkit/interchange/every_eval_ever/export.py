@@ -24,8 +24,9 @@ from evalkit.interchange.every_eval_ever import samples
 from evalkit.interchange.every_eval_ever.aggregate import Aggregates, entry, texts
 from evalkit.model.config import HUB
 from evalkit.runs.journal import open_lines
+from evalkit.runs.record_lines import digest_of_records, record_at
 from evalkit.runs.scores import Scores
-from evalkit.runs.stored import StoredRun, digest_of_records, open_run, record_at, run_digest
+from evalkit.runs.stored import StoredRun, open_run, run_digest
 from evalkit.types import Cell, Record, Result
 
 SCHEMA = "0.3.0"

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from evalkit.report.pages.pieces import Group
 from evalkit.runs.columns import Ints, as_ints
 from evalkit.runs.journal import open_lines
+from evalkit.runs.record_lines import record_at
 from evalkit.runs.scores import Scores
 from evalkit.runs.store import StoredRun
-from evalkit.runs.stored import record_at
 from evalkit.types import Record
 
 TaskKey = tuple[str, str, str]  # task as the run names it, protocol, template
