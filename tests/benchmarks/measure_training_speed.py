@@ -11,9 +11,10 @@ compile) and with both (bf16 autocast and torch.compile, which its train.py leav
 optimizer, AdamW, and as it is by default (Muon for the blocks); "compiled" is ours with --compile on. "first" is the
 seconds of the first two steps, which shows what compiling costs.
 
-"share" is the time that the matrix products of a step take by themselves over the time of the step: every product of
-its forward and backward pass, those of attention included, in bf16 and at the step's own shapes, repeated with nothing
-between, the shortest of ten times. Muon's products are not among them.
+"products" is the time that the matrix products of a step take by themselves, and "share" that time over the step's:
+every product of the forward and backward pass, those of attention and, with Muon, of its iterations, in bf16, at the
+step's own shapes, in its order and its threads, with nothing between. After each round it is the shortest of three
+times, and the figure the median of the rounds.
 
 With --loss-steps each is trained that far, nanoGPT with the learning rates of its small character model, and the mean
 loss of its last 50 steps is printed as well; --losses names those that go so far, if not all. "modern" is ours with
@@ -33,7 +34,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import timeit
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
@@ -41,6 +44,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from evalkit import corpus as corpora
 from evalkit.corpus.prepare import prepare
@@ -49,10 +53,14 @@ from evalkit.tokenizer import Tokenizer
 from evalkit.train.batches import Batches
 from evalkit.train.config import TrainConfig
 from evalkit.train.loop import Trainer
+from evalkit.train.memory import keep_freed_memory
 from evalkit.train.optim import OptimConfig
 
 CONTEXT, SEQUENCES, LAST = 256, 8, 50
-SHAPES = {"4x128": (4, 128, 4), "6x256": (6, 256, 8), "8x512": (8, 512, 8)}
+# Layers, width, heads.
+SHAPES = {
+    "4x128": (4, 128, 4), "6x256": (6, 256, 8), "8x512": (8, 512, 8), "8x768": (8, 768, 12), "12x768": (12, 768, 12),
+}  # fmt: skip
 # nanoGPT's config/train_shakespeare_char.py.
 PEAK, LOWEST, WARMUP, BETAS, DECAY, CLIP = 1e-3, 1e-4, 100, (0.9, 0.99), 0.1, 1.0
 ADAM = OptimConfig(muon_lr=0.0, adam_lr=PEAK, weight_decay=DECAY, beta2=BETAS[1], schedule="cosine", clip=CLIP)
@@ -60,9 +68,9 @@ THEIRS = {"nanoGPT": False, "nanoGPT, bf16 + compile": True}
 OURS = {"evalkit, AdamW": ADAM, "evalkit, Muon": OptimConfig()}
 OURS |= {f"{label}, modern": optim for label, optim in OURS.items()}
 COMPILED = "evalkit, AdamW, compiled"
-BLOCK = 128  # of attention's queries, as in model/attention.py
+BLOCK, CHUNK = 128, 256  # of attention's queries, as in model/attention.py, and of rows of logits, as in train/loss.py
 Step = Callable[[int], Any]
-Products = tuple[tuple[torch.Tensor, torch.Tensor], ...]
+Pair = tuple[Tensor, Tensor]  # the factors of a product
 
 
 def their_training(
@@ -134,7 +142,8 @@ def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Conn
     seen = [float(step(number)) for number in range(2)]
     pipe.send(time.perf_counter() - start)
     while seconds := pipe.recv():
-        times, end = [], time.perf_counter() + seconds
+        times: list[float] = []
+        end = time.perf_counter() + seconds
         while len(times) < 3 or time.perf_counter() < end:
             start = time.perf_counter()
             seen.append(float(step(len(seen))))
@@ -149,41 +158,91 @@ def built(label: str, shape: GPTConfig) -> GPTConfig:
     return modern(shape) if label.endswith("modern") else shape
 
 
-def products(shape: GPTConfig, *, dtype: torch.dtype) -> list[tuple[int, tuple[int, ...], Products]]:
-    """Return the products of a step, forward and backward: how often, (batch,) rows, inner and columns, three of them.
+class Row:
+    """Seconds of a contender's step and of its products, as medians of the rounds, and of its first two steps."""
 
-    Each product of the forward pass has two in the backward pass. Attention is that of model/attention.py, which
-    multiplies blocks of 128 queries with the keys before their end.
+    def __init__(self, steps: list[float], products: list[float], *, flops: int, first: float):
+        self.step, self.products = statistics.median(steps), statistics.median(products)
+        self.flops, self.first = flops, first
+
+
+class Products:
+    """The matrix products of a step by themselves: each lane's forward and backward pass, then Muon's, if any.
+
+    They have the step's shapes, order and threads, and each layer its own matrices and activations, but nothing stands
+    between them.
     """
-    N, D = SEQUENCES * CONTEXT, shape.d_model
-    in_blocks = [(D, 3 * D), (D, D), *[(D, shape.d_ff)] * (1 + shape.gated), (shape.d_ff, D)]
-    found: list[tuple[int, tuple[int, ...], Products]] = []
-    for (inner, outer), count in [*((sizes, shape.n_layer) for sizes in in_blocks), ((D, shape.vocab_size), 1)]:
-        x, w, grad = (torch.randn(size).to(dtype) for size in ((N, inner), (outer, inner), (N, outer)))
-        found.append((count, (N, inner, outer), ((x, w.t()), (grad, w), (grad.t(), x))))
-    heads, K = SEQUENCES * shape.n_head, shape.d_head
-    for keys in range(BLOCK, CONTEXT + 1, BLOCK):
-        q, k, weights = (
-            torch.randn(size).to(dtype) for size in ((heads, BLOCK, K), (heads, keys, K), (heads, BLOCK, keys))
-        )
-        three = ((q, k.transpose(1, 2)), (weights, k), (weights.transpose(1, 2), q))
-        found.append((2 * shape.n_layer, (heads, BLOCK, K, keys), three))  # q k' and weights v, forward and backward
-    return found
+
+    def __init__(self, shape: GPTConfig, *, sequences: int, dtype: torch.dtype = torch.bfloat16, muon: bool = False):
+        D, keys = shape.d_model, shape.n_kv_head * shape.d_head
+        queries = shape.n_head * shape.d_head
+        sizes = [(queries + 2 * keys, D), (D, queries), *[(shape.d_ff, D)] * (1 + shape.gated), (D, shape.d_ff)]
+        layers = [[torch.randn(size).to(dtype) for size in sizes] for _ in range(shape.n_layer)]
+        output, lanes = torch.randn(shape.vocab_size, D).to(dtype), min(torch.get_num_threads(), sequences)
+        self._lanes = [_lane(shape, layers, output, sequences=sequences // lanes) for _ in range(lanes)]
+        self._muon = _muon(shape, dtype) if muon else []
+        pairs = [pair for pairs in (*self._lanes, self._muon) for pair in pairs]
+        self.flops = sum(2 * left.numel() * right.shape[-1] for left, right in pairs)
+        self._pool = ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,))
+        keep_freed_memory()  # as a training does
+
+    def multiply(self) -> None:
+        """Compute all of them once."""
+        list(self._pool.map(_multiply, self._lanes))
+        _multiply(self._muon)
 
 
-def products_seconds(shape: GPTConfig) -> tuple[float, float]:
-    """Return the seconds of a step's products by themselves, in bf16, and their FLOP/s."""
-    spent = flops = 0.0
-    for count, sizes, three in products(shape, dtype=torch.bfloat16):
-        for left, right in three:
-            times = []
-            for _ in range(10):
-                start = time.perf_counter()
-                torch.matmul(left, right)
-                times.append(time.perf_counter() - start)
-            spent += count * min(times)  # a bound: whatever else the machine does comes on top
-            flops += count * 2 * math.prod(sizes)
-    return spent, flops / spent
+def _lane(shape: GPTConfig, layers: Sequence[Sequence[Tensor]], output: Tensor, *, sequences: int) -> list[Pair]:
+    """Return the factors of a lane's products; each of the forward pass has two in the backward pass."""
+    N = sequences * shape.context
+    draw = partial(_random, dtype=output.dtype)
+    grads = {len(matrix): draw(N, len(matrix)) for matrix in (*layers[0], output)}  # in the cache, as in a step
+    scores = [
+        pairs for keys in range(BLOCK, shape.context + 1, BLOCK) for pairs in _attention(shape, draw, sequences, keys)
+    ]
+    forward: list[Pair] = []
+    backward: list[list[Pair]] = []
+
+    def add(matrix: Tensor, *, rows: int) -> None:
+        x, grad = draw(N, matrix.shape[1]), grads[len(matrix)]
+        forward.extend((part, matrix.t()) for part in x.split(rows))
+        backward.append([(grad, matrix), (grad.t(), x)])
+
+    for qkv, *others in layers:
+        add(qkv, rows=N)
+        for pair, *gradients in scores:
+            forward.append(pair)
+            backward.append(gradients)
+        for matrix in others:
+            add(matrix, rows=N)
+    add(output, rows=CHUNK)
+    return forward + [pair for pairs in reversed(backward) for pair in pairs]
+
+
+def _attention(shape: GPTConfig, draw: Callable[..., Tensor], sequences: int, keys: int) -> list[list[Pair]]:
+    """Return the factors of a block's scores and of its outputs, each with those of the two gradients."""
+    heads, K = sequences * shape.n_head, shape.d_head
+    q, k, weights = draw(heads, BLOCK, K), draw(heads, keys, K), draw(heads, BLOCK, keys)
+    score, by_query, by_key = (q, k.transpose(1, 2)), (weights, k), (weights.transpose(1, 2), q)
+    return [[score, by_query, by_key], [by_query, score, by_key]]
+
+
+def _muon(shape: GPTConfig, dtype: torch.dtype) -> list[Pair]:
+    """Return the factors of the products of Muon's iterations, batched by shape as in train/muon.py."""
+    D, pairs = shape.d_model, []
+    for count, columns in ((4 * shape.n_layer, D), ((2 + shape.gated) * shape.n_layer, shape.d_ff)):
+        x, gram = (_random(count, D, size, dtype=dtype) for size in (columns, D))
+        pairs += 5 * [(x, x.transpose(1, 2)), (gram, gram), (gram, x)]
+    return pairs
+
+
+def _random(*size: int, dtype: torch.dtype) -> Tensor:
+    return torch.randn(size).to(dtype)
+
+
+def _multiply(pairs: Iterable[Pair]) -> None:
+    for left, right in pairs:
+        torch.matmul(left, right)
 
 
 def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
@@ -200,28 +259,49 @@ def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
         processes.append(spawn.Process(target=contender, args=(label, shape, corpus, steps, end), daemon=True))
         processes[-1].start()
         firsts[label] = pipes[label].recv()
-    times: dict[str, list[float]] = {label: [] for label in pipes}
+    products = {
+        kind: Products(kind[0], sequences=SEQUENCES, muon=kind[1]) for kind in {_kind(label, shape) for label in labels}
+    }
+    times: dict[str, list[float]] = {label: [] for label in labels}
+    limits: dict[tuple[GPTConfig, bool], list[float]] = {kind: [] for kind in products}
     for _ in range(arguments.rounds):
         for label, pipe in pipes.items():
             pipe.send(arguments.seconds)
             times[label].append(pipe.recv())
-    limits = {own: products_seconds(own) for own in {built(label, shape) for label in labels}}
-    rates = {label: SEQUENCES * CONTEXT / statistics.median(values) for label, values in times.items()}
-    bases = [label for label in labels if label in THEIRS] or labels[:1]
-    alone = ", ".join(f"{seconds * 1e3:,.0f} ms ({rate / 1e9:,.0f} GFLOP/s)" for seconds, rate in limits.values())
-    print(f"{name}: {shape.parameters:,} parameters; products by themselves: {alone}")
-    heads = " ".join(f"{f'/ {base}':>24}" for base in bases)
-    print(f"  {'':24} {'tokens/s':>9} {heads} {'share':>6} {'first':>6}")
-    for label, rate in rates.items():
-        ratios = " ".join(f"{rate / rates[base]:24.2f}" for base in bases)
-        share = limits[built(label, shape)][0] * rate / (SEQUENCES * CONTEXT)
-        print(f"  {label:24} {rate:9,.0f} {ratios} {share:6.0%} {firsts[label]:5.1f}s", flush=True)
+        for kind, limit in limits.items():
+            limit.append(min(timeit.repeat(products[kind].multiply, number=1, repeat=3)))
+    print(f"{name}: {shape.parameters:,} parameters")
+    rows = {}
+    for label in labels:
+        kind = _kind(label, shape)
+        rows[label] = Row(times[label], limits[kind], flops=products[kind].flops, first=firsts[label])
+    show(rows)
     for label in [label for label in arguments.losses if label in pipes] if arguments.loss_steps else ():
         pipes[label].send(0)
         print(f"  {label:24} loss {pipes[label].recv():.3f} after {arguments.loss_steps} steps", flush=True)
     for process in processes:
         process.terminate()
         process.join()
+
+
+def show(rows: Mapping[str, Row]) -> None:
+    """Print the table of a size."""
+    bases = [label for label in rows if label in THEIRS] or list(rows)[:1]
+    ratios = " ".join(f"{f'/ {base}':>24}" for base in bases)
+    print(f"  {'':24} {'tokens/s':>9} {ratios} {'products':>8} {'GFLOP/s':>7} {'share':>6} {'first':>6}")
+    for label, row in rows.items():
+        ratios = " ".join(f"{rows[base].step / row.step:24.2f}" for base in bases)
+        products = f"{row.products * 1e3:5,.0f} ms {row.flops / row.products / 1e9:7,.0f}"
+        rate = SEQUENCES * CONTEXT / row.step
+        print(
+            f"  {label:24} {rate:9,.0f} {ratios} {products} {row.products / row.step:6.0%} {row.first:5.1f}s",
+            flush=True,
+        )
+
+
+def _kind(label: str, shape: GPTConfig) -> tuple[GPTConfig, bool]:
+    """Return what decides the products of a contender's step: its shape, and whether Muon's are among them."""
+    return built(label, shape), label in OURS and OURS[label] is not ADAM
 
 
 def _nanogpt() -> bool:
@@ -232,7 +312,7 @@ def _nanogpt() -> bool:
 def main() -> None:
     """Read the options and measure each size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", default=",".join(SHAPES))
+    parser.add_argument("--sizes", default="4x128,6x256,8x512", help=f"of {', '.join(SHAPES)}")
     everyone = [*THEIRS, *OURS, COMPILED]
     parser.add_argument("--labels", nargs="+", choices=everyone, default=[*THEIRS, *OURS], metavar="LABEL")
     parser.add_argument("--corpus", default="world", help="as of evalkit train")

@@ -17,9 +17,10 @@ from evalkit.tokenizer import Tokenizer
 from evalkit.train.batches import Batches
 from evalkit.train.config import TrainConfig
 from evalkit.train.loop import Trainer
-from tests.benchmarks.measure_training_speed import ADAM, CLIP, CONTEXT, SEQUENCES, SHAPES, products
+from tests.benchmarks.measure_training_speed import ADAM, CLIP, CONTEXT, SEQUENCES, SHAPES, Products
 
 _VOCABULARY, _STEPS = 8192, 1000
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 Step = Callable[[], Any]
 
 
@@ -37,7 +38,7 @@ def trainings(folder: Path) -> Iterator[dict[str, Any]]:
             "ours": _our_step(shape, corpus, dtype),
             "peer": _their_step(shape, corpus, dtype),
             "peer_name": "transformers and torch's AdamW",
-            "limit": _products(shape, torch.bfloat16 if dtype == "bf16" else torch.float32),
+            "limit": Products(shape, sequences=SEQUENCES, dtype=_DTYPES[dtype]).multiply,
             "limit_name": "its matrix products by themselves",
         }
 
@@ -69,16 +70,5 @@ def _their_step(shape: GPTConfig, corpus: Path, dtype: str) -> Step:
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-
-    return step
-
-
-def _products(shape: GPTConfig, dtype: torch.dtype) -> Step:
-    """Return what multiplies the matrices of a step, forward and backward, and does nothing else."""
-    pairs = [pair for count, _, three in products(shape, dtype=dtype) for pair in three for _ in range(count)]
-
-    def step() -> None:
-        for left, right in pairs:
-            torch.matmul(left, right)
 
     return step
