@@ -100,8 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Before torch is imported. An OpenMP thread that spins while it waits takes the core from the thread that it waits
     # for if the machine has other work: a run of small models then takes several times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Prompts are built beside the engine, whose short products would wait five milliseconds each for the interpreter.
-    sys.setswitchinterval(0.0005)
+    # Threads build prompts and judge answers beside the engine, whose short products would otherwise wait for the
+    # interpreter up to five milliseconds each.
+    sys.setswitchinterval(0.00005)
     with lasting() as out:
         try:
             arguments, standing = _arguments(words)

@@ -95,8 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     from evalkit.harness.taskset import read_tasks
 
     options.refuse_torchrun("run")
-    # Records live until the end: scanning them for cycles again and again takes a fifth of a cached run.
-    gc.set_threshold(50_000, 20)
+    # Documents live until the end: scanning them for cycles again and again takes a fifth of a cached run.
+    gc.set_threshold(500_000, 20)
     settings = options.settings(arguments)
     logged_to = _trackers(arguments)
     allowed = options.share(arguments.max_failed, "--max-failed")

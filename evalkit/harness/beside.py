@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
 from threading import Lock
 
 from evalkit.engine.base import Engine
@@ -73,11 +75,19 @@ class Judge:
             for metric in loaded.metrics.values():
                 metric.prepare()
             self._prepared.add(loaded.task.name)
-        self._threads = self._threads or ThreadPoolExecutor(1, thread_name_prefix="judging")
+        self._threads = self._threads or ThreadPoolExecutor(
+            1, thread_name_prefix="judging", initializer=_import_for_intervals
+        )
         return self._threads.submit(self._records, items)
 
     def _records(self, items: Sequence[Item]) -> Finished:
         return Finished.of((item.record() for item in items), run=self._run)
+
+
+def _import_for_intervals() -> None:
+    """Import what the intervals at the end of a run need, which takes a fifth of a second, beside the engine."""
+    with suppress(ImportError):  # another thread may hide modules meanwhile, as metrics/rouge.py does
+        import_module("scipy.special")
 
 
 def _judged_by_us(loaded: Loaded) -> bool:

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -53,7 +53,7 @@ class Rouge(Metric):
         """Name the library's version, the stemmer and the rules for words, sentences and references."""
         sentences = "|sentences:lines-or-split" if self._type == "rougeLsum" else ""
         tokens = "" if self._tokens == "ascii" else f"|tokens:{self._tokens}"
-        return f"rouge_score:{version('rouge-score')}|stem:porter{tokens}{sentences}|refs:max"
+        return f"rouge_score:{_version()}|stem:porter{tokens}{sentences}|refs:max"
 
     def concern(self, example: Example) -> str:
         """Describe that a reference is in a script whose letters are dropped."""
@@ -65,6 +65,11 @@ class Rouge(Metric):
         if self._type != "rougeLsum" or "\n" in text.strip():
             return text
         return "\n".join(split_sentences(text))
+
+
+@cache
+def _version() -> str:
+    return version("rouge-score")
 
 
 class _StemmingTokenizer:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -246,6 +247,7 @@ def student(freedom: float, *, level: float = LEVEL) -> float:
     return float(stdtrit(freedom, 0.5 + level / 2.0))
 
 
+@lru_cache(maxsize=1024)  # metrics often agree on a share, and controls and baselines with them
 def binomial(share: float, *, size: float, level: float = LEVEL) -> tuple[float, float]:
     """Return the mid-p interval of a share of `size` independent trials (Lancaster 1961); `size` may be fractional.
 
