@@ -174,7 +174,12 @@ def _printed(out: Lasting) -> int:
 
 
 def _fail(error: EvalkitError) -> int:
-    log.error("%s", error, extra={"kind": type(error).__name__, "exit_code": error.exit_code})
+    log.error(
+        "%s%s",
+        error,
+        configuration.blamed(str(error)),
+        extra={"kind": type(error).__name__, "exit_code": error.exit_code},
+    )
     log.debug("raised here", exc_info=error)
     return error.exit_code
 

@@ -33,6 +33,7 @@ from __future__ import annotations
 import difflib
 import errno
 import functools
+import operator
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -153,6 +154,19 @@ def program(main: Callable[[], None]) -> Callable[[], int]:
         return 0
 
     return guarded
+
+
+def check_whole(name: str, value: object, *, least: int | None = 1) -> None:
+    """Raise UsageError for a setting that is no whole number, or is below `least`. A setting that is None passes.
+
+    name: of the setting, as the user gives it. least: None for any number.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise UsageError(f"{name} must be a whole number, not {value!r:.60}")
+    if least is not None and operator.index(value) < least:
+        raise UsageError(f"{name} must be at least {least}, not {value}")
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str], *, where: str = "", listed_by: str = "") -> UsageError:

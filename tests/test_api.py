@@ -208,6 +208,13 @@ def test_no_rows_are_an_error():
         (lambda: evalkit.open_model("pico", context_length=8), "belong to a live module"),
         (lambda: evalkit.open_model("pico", dtype="fp8"), "unknown dtype 'fp8'"),
         (lambda: evalkit.open_model("pikko"), "unknown model 'pikko'; did you mean 'pico'"),
+        (lambda: evalkit.open_model(""), "an empty name of a model or tokenizer"),
+        (lambda: evalkit.open_model("pico", stride=1.5), "--stride must be a whole number, not 1.5"),
+        (lambda: evalkit.open_model("pico", batch_tokens="8"), "--batch-tokens must be a whole number, not '8'"),
+        (lambda: evalkit.evaluate("pico", "world_qa", limit=2.5), "--limit must be a whole number, not 2.5"),
+        (lambda: evalkit.evaluate("pico", "world_qa", limit=True), "--limit must be a whole number, not True"),
+        (lambda: evalkit.evaluate("pico", "world_qa", limit={"world_qa": "3"}), "limit of world_qa must be a whole"),
+        (lambda: evalkit.evaluate("pico", "world_qa", seeds=["a"]), "each of --seeds must be a whole number, not 'a'"),
         (lambda: evalkit.evaluate(torch.nn.Linear(2, 2)), "is not a model; open it first"),
         (lambda: evalkit.evaluate("pico", [3]), "3 is neither a name, a path nor a Task"),
         (lambda: evalkit.evaluate("pico", "world_qq"), "unknown task 'world_qq'"),
@@ -231,6 +238,9 @@ def test_two_runs_are_compared(tmp_path):
     assert {"world_pronouns 0-shot acc", "world_qa 0-shot exact_match"} <= set(comparison.verdicts)
     assert list(comparison.to_pandas()["verdict"]) == list(comparison.verdicts.values())
     assert "world_qa" in comparison._repr_html_()
+    for margin in (-1.0, {"world_qa": "2"}, float("nan")):
+        with pytest.raises(UsageError, match=r"expected points such as 1.0, not below 0"):
+            evalkit.compare(*runs, margin=margin)
     assert evalkit.compare(tmp_path / "a", str(tmp_path / "b"), margin={"world_qa": 2}).verdicts.keys()
 
 

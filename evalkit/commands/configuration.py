@@ -341,6 +341,19 @@ def _place(configuration: Configuration, key: str) -> str:
     return value if key == "cache_size" or value == OFF else str(configuration.path.parent / value)
 
 
+def blamed(message: str) -> str:
+    """Return where the file has the setting that an error is about, in parentheses; empty if about none of them."""
+    standing = current.get()
+    for key, value in standing.used.get("settings", {}).items():
+        option = f"--{key.rpartition('.')[2].replace('_', '-')}"
+        named = re.search(rf"(?<!\S){re.escape(option)}(?![\w-])", message)
+        quoted = any(repr(str(item)) in message for item in (value if isinstance(value, list) else [value]))
+        if (named or quoted) and standing.path:
+            file = _File(standing.path, read_bytes(standing.path, UsageError, most=_LARGEST))
+            return f" ({file.where(*key.split('.'))})"
+    return ""
+
+
 def _used(
     configuration: Configuration, parser: argparse.ArgumentParser, arguments: argparse.Namespace
 ) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from evalkit.runs.remote import place
 if TYPE_CHECKING:
     from evalkit.curves.trackers import Tracker
     from evalkit.engine.open import Model
+    from evalkit.harness.taskset import TaskSet
     from evalkit.results import Run
     from evalkit.types import Result
 
@@ -112,6 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     for name, error in tasks.failed.items():
         outcome.fail(name, error, alone=False)
+    _check_windows(arguments, tasks)
     tasks = api.estimating(tasks, arguments.estimate, arguments.earlier)
     cache, several = options.cache(arguments), len(names) > 1
     with placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place:
@@ -142,6 +144,17 @@ def _trackers(arguments: argparse.Namespace) -> list[Tracker]:
     from evalkit.curves.trackers import trackers
 
     return trackers(arguments.log_to)
+
+
+def _check_windows(arguments: argparse.Namespace, tasks: TaskSet) -> None:
+    """Warn of options for the windows of long documents if no task scores whole documents."""
+    options_given = [
+        option
+        for option, value in (("--stride", arguments.stride), ("--begin", arguments.begin != "document"))
+        if value
+    ]
+    if options_given and all(loaded.protocol.kind != "rolling" for loaded in tasks.loaded):
+        log.warning("no effect of %s: none of the tasks scores whole documents", " and ".join(options_given))
 
 
 def _open(name: str, arguments: argparse.Namespace) -> Model:

@@ -94,7 +94,10 @@ def pair_up(base: Evidence, new: Evidence, *, allow: Sequence[str] = ()) -> tupl
         fields = ", ".join(dict.fromkeys(d.field for d in refused))
         named = "; ".join(d.text for d in refused[:_NAMED])
         others = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
-        raise CompareError(f"cannot compare {new.path} with {base.path} ({fields} differ): {named}{others}")
+        raise CompareError(
+            f"cannot compare {new.path} with {base.path} ({fields} differ): {named}{others} "
+            f"(--allow {fields.replace(', ', ' --allow ')} compares them nevertheless)"
+        )
     pairs = [_pair(ours, theirs) for ours, theirs in _matched(base, new) if ours and theirs]
     pairs = [pair for pair in pairs if pair.documents and pair.metrics]
     if not pairs:

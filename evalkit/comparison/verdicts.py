@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Literal
@@ -84,7 +85,9 @@ def parse_margins(words: Sequence[str]) -> dict[str, float]:
 
 
 def check_margins(margins: Mapping[str, float], tasks: Sequence[str]) -> None:
-    """Raise UsageError for a margin of a task that is not compared."""
-    for name in margins:
+    """Raise UsageError for a margin of a task that is not compared, or that is no number of points from 0 up."""
+    for name, points in margins.items():
+        if not (isinstance(points, numbers.Real) and 0 <= points < math.inf):
+            raise UsageError(f"margin {points!r:.60}: expected points such as 1.0, not below 0")
         if name and name not in tasks:
             raise unknown("task", name, tasks, where="in --margin")

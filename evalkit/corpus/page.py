@@ -44,7 +44,8 @@ def held_out(statistics: Statistics) -> str:
     if not statistics.split:
         return f"{count:,} documents are held out for validation."
     if count:
-        return f"Too few documents to hold some out: {count:,} stretches of long ones are held out for validation."
+        stretches = "stretch of a long one is" if count == 1 else "stretches of long ones are"
+        return f"Too few documents to hold some out: {count:,} {stretches} held out for validation."
     return (
         "Nothing is held out for validation: there are too few documents, and none is long enough to hold out a part."
     )

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evalkit.errors import UsageError, unknown
+from evalkit.errors import UsageError, check_whole, unknown
 from evalkit.model.precision import DTYPES, INT8, check_int8
 
 
 def check_threads(threads: int | None) -> None:
     """Raise UsageError for a number of threads below 1."""
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads must be at least 1, not {threads}")
+    check_whole("--threads", threads)
 
 
 def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -> None:
@@ -22,8 +21,7 @@ def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -
     allowed = (*DTYPES, INT8)
     if dtype is not None and dtype not in allowed:
         raise unknown("dtype", dtype, allowed)
-    if batch_tokens is not None and batch_tokens < 1:
-        raise UsageError(f"--batch-tokens must be at least 1, not {batch_tokens}")
+    check_whole("--batch-tokens", batch_tokens)
     check_device(device)
     if dtype == INT8:
         check_int8(device)
@@ -31,8 +29,11 @@ def check_options(*, dtype: str | None, device: str, batch_tokens: int | None) -
 
 def check_stride(stride: int | None, *, positions: int) -> None:
     """Raise UsageError for a stride of rolling windows that no window of so many tokens has."""
-    if stride is not None and not 1 <= stride <= positions:
-        raise UsageError(f"--stride must be from 1 to the tokens that the model reads at once, {positions:,}: {stride}")
+    check_whole("--stride", stride)
+    if stride is not None and stride > positions:
+        raise UsageError(
+            f"--stride must be at most {positions:,}, the tokens that the model reads at once, not {stride:,}"
+        )
 
 
 def check_device(device: str) -> None:

@@ -19,7 +19,7 @@ from evalkit.engine.calls import Here, Placing
 from evalkit.engine.cluster import Crew
 from evalkit.engine.compute import check_threads
 from evalkit.engine.workers import Workers
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, check_whole
 from evalkit.extras import require
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,7 @@ def placing(*, workers: int | None = None, address: str | None = None, threads: 
     if workers is None and address is None:
         yield partial(Here, threads=threads)
         return
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {workers}")
+    check_whole("--workers", workers)
     threads = threads or 1
     with connected(address, cpus=(workers or 1) * threads):
         crews: dict[tuple[str, int], Crew] = {}

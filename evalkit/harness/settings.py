@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, check_whole
 from evalkit.harness.requests import EmptyContext
 from evalkit.harness.task import LM_EVAL, Protocol
 
@@ -38,11 +38,11 @@ class RunSettings:
             raise UsageError("--shots: expected whole numbers from 0 up, or paper, for example 0,1,8 or 0,paper")
         if not self.seeds:
             raise UsageError("--seeds: expected whole numbers, for example 1,2,3")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit must be at least 1, not {self.limit}")
+        for seed in self.seeds:
+            check_whole("each of --seeds", seed, least=None)
+        check_whole("--limit", self.limit)
         for task, limit in self.limits.items():
-            if limit < 1:
-                raise UsageError(f"limit of {task} must be at least 1, not {limit}")
+            check_whole(f"limit of {task}", limit)
 
     def empty_context_of(self, protocol: str) -> EmptyContext:
         """Return what an empty context is under a protocol, by its name."""

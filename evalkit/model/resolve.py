@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from evalkit.errors import CheckpointError, unknown
+from evalkit.errors import CheckpointError, UsageError, unknown
 from evalkit.extras import require
 from evalkit.model import formats, hub
 from evalkit.model.config import GPT3, HUB, LADDER
@@ -31,6 +31,8 @@ def path_of(name: str) -> Path:
     Raises CheckpointError when the weights are neither bundled, local nor cached, with the ways to provide them;
     UsageError for an unknown name.
     """
+    if not name.strip():
+        raise UsageError("an empty name of a model or tokenizer")
     try:
         Path(name).exists()
     except OSError as error:  # too long

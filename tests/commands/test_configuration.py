@@ -141,6 +141,28 @@ def test_a_wrong_file_is_refused_in_one_line(
     assert str(project / "evalkit.toml") in error and message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("limit = -3", "--limit must be at least 1, not -3 (PLACE line 2: run.limit)"),
+        ('dtype = "int9"', "unknown dtype 'int9'; did you mean 'int8'? (allowed: bf16, fp16, fp32, int8) (PLACE line"),
+        (
+            'tasks = ["world_qa", "world_q"]',
+            "unknown task 'world_q'; did you mean 'world_qa'? (PLACE line 2: run.tasks",
+        ),
+        ("seeds = [1]", "unknown model 'nanno'; did you mean 'nano'? (allowed: "),
+    ],
+)
+def test_a_value_that_the_command_refuses_is_traced_to_the_file(
+    setting: str, message: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "evalkit.toml").write_text(f"[run]\n{setting}\n")
+    assert main(["run", "--model", "nano" if "model" not in message else "nanno", "--no-cache"]) == 2
+    error = capsys.readouterr().err
+    assert message.replace("PLACE", str(project / "evalkit.toml")) in error and error.count("\n") == 1
+    assert ("evalkit.toml" in error) == ("PLACE" in message)
+
+
 def test_help_comes_in_spite_of_a_wrong_file(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(project, "[run\n")
     with pytest.raises(SystemExit) as end:

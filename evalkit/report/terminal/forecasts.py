@@ -67,10 +67,11 @@ def outcome(scored: Sequence[Scored], tasks: Sequence[str]) -> str:
 
 def sentence(s: Summary) -> str:
     """Return the means of a summary in words."""
-    unit = "points" if s.points else "% of the value"
-    what = {FORECASTS: "forecasts", NONE: 'that said "no forecast" (their best guess)', BOTH: "of both"}[s.of]
+    unit = " points" if s.points else "% of the value"
+    forecasts = f"{s.count} forecast{'s' * (s.count != 1)}"
+    which = {FORECASTS: "", NONE: " withheld (scored by their best guesses)", BOTH: " of both kinds"}[s.of]
     return (
-        f"{s.count} {what}: mean |error| {s.error:.2f} {unit}, of 'same' {s.same_error:.2f}; {100 * s.coverage:.0f}% "
+        f"{forecasts}{which}: mean |error| {s.error:.2f}{unit} ('same': {s.same_error:.2f}); {100 * s.coverage:.0f}% "
         f"in their {100 * s.level:.0f}% bands, half width {s.half_width:.2f} on average; CRPS {s.crps:.2f} ('same': "
         f'{s.same_error:.2f}); Brier score of "better than same" {s.brier:.3f} (a coin: 0.250).'
     )
