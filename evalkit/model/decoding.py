@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from evalkit.model.gpt import GPT, Attention, Block
 from evalkit.model.rotary import rotation_at
+from evalkit.model.tree_attention import whole_vectors
 
 # Values of a mask that are held at once.
 _MASK = 1 << 22
@@ -49,7 +50,8 @@ class DecodingCache:
     def __init__(self, model: GPT, *, shared: int, longest: int, slots: int, positions: int):
         config, weight = model.config, model.tokens.weight
         self.shared = shared
-        self.prompt_LJGSK = weight.new_zeros(config.n_layer, 2, config.n_kv_head, longest, config.d_head)
+        size = whole_vectors(longest)
+        self.prompt_LJGSK = weight.new_zeros(config.n_layer, 2, config.n_kv_head, size, config.d_head)
         self.slots_LJRGSK = weight.new_zeros(config.n_layer, 2, 0, config.n_kv_head, positions, config.d_head)
         self.lengths: list[int] = []
         self.resize(slots, positions)
@@ -78,7 +80,7 @@ class DecodingCache:
 def read(model: GPT, cache: DecodingCache, *, tokens: Sequence[int], entries: Sequence[Entry]) -> Tensor:
     """Return the final states (C + E, D) after the tokens of slots 0..C-1 and after the entering prompts, in order.
 
-    The slots of the prompts must not be among 0..C-1.
+    Prompts take consecutive slots, from C on if C > 0.
     """
     step = _Pass(model, cache, tokens, entries)
     x_ND = model.embed(step.tokens_N, step.positions_N)
@@ -124,72 +126,89 @@ class _Pass:
         self.last_M = torch.tensor(last + [0] * self._last_padding, device=device)
         self.lengths = [(slot, length + 1) for slot, length in enumerate(lengths)]
         self.lengths += [(entry.slot, len(entry.tokens) - cache.shared) for entry in entries]
-        self._ends_C = torch.tensor(lengths, device=device, dtype=torch.long)
+        # Each sequence's last position in its slot, and the first of the slots.
+        self._ends_M = torch.tensor([length - 1 for _, length in self.lengths], device=device)
+        self._first = self.lengths[0][0]
         bands = (None,) if model.config.band is None else (None, model.config.band)
-        self._hidden_J = [self._hidden(band) for band in bands]
+        self._masks_J = [self._mask(band) for band in bands]
         self._seen_J = [[_Seen(entry, band, device) for entry in entries] for band in bands]
 
-    def _hidden(self, band: int | None) -> Tensor:
-        """Return which shared positions and positions of its slot a continuing sequence may not see (C, P + S)."""
-        shared = self._cache.shared
-        places_S = torch.arange(shared + self._cache.positions, device=self._ends_C.device)
-        now_C1 = shared + self._ends_C[:, None]
-        hidden_CS = places_S > now_C1
-        return hidden_CS if band is None else hidden_CS | (places_S <= now_C1 - band)
+    def _mask(self, band: int | None) -> Tensor:
+        """Return what is added to the scores of each sequence's last token with shared positions and those of its slot.
+
+        0, or minus infinity where it may not see them (M, P + S); slots up to the last filled position.
+        """
+        shared, device = self._cache.shared, self._ends_M.device
+        filled = max(0, int(self._ends_M.max()) + 1)  # a part of what all prompts share is in no slot
+        places_S = torch.arange(shared + filled, device=device)
+        now_M1 = shared + self._ends_M[:, None]
+        hidden_MS = places_S > now_M1
+        if band is not None:
+            hidden_MS |= places_S <= now_M1 - band
+        return torch.zeros(hidden_MS.shape, device=device).masked_fill_(hidden_MS, -torch.inf)
 
     def attend(
         self, layer: int, q_NHK: Tensor, k_NGK: Tensor, v_NGK: Tensor, *, scale: float, only_last: bool
     ) -> Tensor:
         """Store keys and values; return the attention outputs of every token, or of every sequence's last token."""
         parts = []
-        if self._continuing:
-            slots = slice(0, self._continuing)
-            parts.append(self._continue(layer, q_NHK[slots], k_NGK[slots], v_NGK[slots], scale=scale))
+        C = self._continuing
+        if C:
+            slots_JRGSK, rows_C = self._cache.slots_LJRGSK[layer], torch.arange(C, device=q_NHK.device)
+            for slots_RGSK, new_CGK in zip(slots_JRGSK, (k_NGK[:C], v_NGK[:C]), strict=True):
+                slots_RGSK[rows_C, :, self._ends_M[:C]] = new_CGK
+            if not only_last:
+                parts.append(self._see_slots(layer, q_NHK[:C], scale=scale))
         if self._cuts:
             kv_JGNK = torch.stack([k_NGK, v_NGK]).transpose(1, 2)
         for i, (start, stop) in enumerate(self._cuts):
-            first = stop - 1 if only_last else start
-            parts.append(self._enter(layer, i, q_NHK[first:stop], kv_JGNK[:, :, start:stop], scale=scale))
+            self._enter(layer, self._entries[i], kv_JGNK[:, :, start:stop])
+            if not only_last:
+                parts.append(self._see_prompt(layer, i, q_NHK[start:stop], scale=scale))
+        if only_last:
+            parts.append(self._see_slots(layer, q_NHK[self.last_M[: len(self._ends_M)]], scale=scale))
         parts.append(q_NHK.new_zeros(self._last_padding if only_last else self._padding, *q_NHK.shape[1:]))
         return torch.cat(parts).flatten(1)
 
-    def _continue(self, layer: int, q_CHK: Tensor, k_CGK: Tensor, v_CGK: Tensor, *, scale: float) -> Tensor:
-        """Add one position to each of the first slots; each sees the shared positions and those of its slot."""
-        shared, rows_C = self._cache.shared, torch.arange(len(q_CHK), device=q_CHK.device)
-        slots_JRGSK = self._cache.slots_LJRGSK[layer]
-        slots_JRGSK[0][rows_C, :, self._ends_C], slots_JRGSK[1][rows_C, :, self._ends_C] = k_CGK, v_CGK
-        # All positions, filled or not, because a part of them would have to be copied for the products.
-        keys_CGSK, values_CGSK = slots_JRGSK[:, : self._continuing]
+    def _see_slots(self, layer: int, q_RHK: Tensor, *, scale: float) -> Tensor:
+        """Attend with the last tokens of the first R sequences to the shared positions and those of their slots."""
+        shared, mask_RS = self._cache.shared, self._masks_J[self._config.is_banded(layer)][: len(q_RHK)]
+        filled, slots = mask_RS.shape[1] - shared, slice(self._first, self._first + len(q_RHK))
+        keys_RGSK, values_RGSK = self._cache.slots_LJRGSK[layer, :, slots, :, :filled]
         keys_GPK, values_GPK = self._cache.prompt_LJGSK[layer, :, :, :shared]
-        C, G = k_CGK.shape[:2]
-        q_CGMK = q_CHK.unflatten(1, (G, -1)) / (1 / scale)
-        common_GCMP = (q_CGMK.transpose(0, 1).flatten(1, 2) @ keys_GPK.transpose(1, 2)).unflatten(1, (C, -1))
-        slot_CGMS = q_CGMK @ keys_CGSK.transpose(2, 3)
-        scores_CGMS = torch.cat([common_GCMP.transpose(0, 1), slot_CGMS], 3).float()
-        hidden_CS = self._hidden_J[self._config.is_banded(layer)]
-        weights_CGMS = scores_CGMS.masked_fill(hidden_CS[:, None, None], -torch.inf).softmax(3).to(q_CHK.dtype)
-        common_GCMK = weights_CGMS[..., :shared].transpose(0, 1).flatten(1, 2) @ values_GPK
-        y_CGMK: Tensor = common_GCMK.unflatten(1, (C, -1)).transpose(0, 1) + weights_CGMS[..., shared:] @ values_CGSK
-        return y_CGMK.flatten(1, 2)
+        R, G = keys_RGSK.shape[:2]
+        q_RGMK = q_RHK.unflatten(1, (G, -1)) / (1 / scale)
+        scores_RGMS = q_RGMK @ keys_RGSK.transpose(2, 3)
+        if shared:
+            common_GRMP = (q_RGMK.transpose(0, 1).flatten(1, 2) @ keys_GPK.transpose(1, 2)).unflatten(1, (R, -1))
+            scores_RGMS = torch.cat([common_GRMP.transpose(0, 1), scores_RGMS], 3)
+        weights_RGMS = scores_RGMS.float().add_(mask_RS[:, None, None]).softmax(3).to(q_RHK.dtype)
+        y_RGMK: Tensor = weights_RGMS[..., shared:] @ values_RGSK
+        if shared:
+            common_GRMK = weights_RGMS[..., :shared].transpose(0, 1).flatten(1, 2) @ values_GPK
+            y_RGMK += common_GRMK.unflatten(1, (R, -1)).transpose(0, 1)
+        return y_RGMK.flatten(1, 2)
 
-    def _enter(self, layer: int, i: int, q_THK: Tensor, new_JGTK: Tensor, *, scale: float) -> Tensor:
-        """Read a prompt's new tokens after those it shares with the prompt before it, and fill its slot."""
-        entry, shared = self._entries[i], self._cache.shared
-        length = len(entry.tokens)
+    def _enter(self, layer: int, entry: Entry, new_JGTK: Tensor) -> None:
+        """Put a prompt's new tokens after those it shares with the prompt before it, and fill its slot."""
+        length, shared = len(entry.tokens), self._cache.shared
         prompt_JGSK = self._cache.prompt_LJGSK[layer, :, :, :length]
         prompt_JGSK[:, :, entry.start :] = new_JGTK
         self._cache.slots_LJRGSK[layer, :, entry.slot, :, : max(0, length - shared)] = prompt_JGSK[:, :, shared:]
-        parts, done = [], 0
-        for count, seen_TS in self._seen_J[self._config.is_banded(layer)][i].pieces(len(q_THK)):
-            keys = length if seen_TS is None else seen_TS.shape[1]
+
+    def _see_prompt(self, layer: int, i: int, q_THK: Tensor, *, scale: float) -> Tensor:
+        """Attend with a prompt's new tokens to all of its tokens."""
+        prompt_JGSK, parts, done = self._cache.prompt_LJGSK[layer], [], 0
+        for count, seen_TS in self._seen_J[self._config.is_banded(layer)][i].pieces():
+            keys = whole_vectors(count) if seen_TS is None else seen_TS.shape[1]
             y_HTK = F.scaled_dot_product_attention(
                 q_THK[done : done + count].transpose(0, 1)[None],
                 prompt_JGSK[0, :, :keys][None],
                 prompt_JGSK[1, :, :keys][None],
                 attn_mask=seen_TS,
-                is_causal=seen_TS is None and count == length,
+                is_causal=seen_TS is None,
                 scale=scale,
-                enable_gqa=q_THK.shape[1] != prompt_JGSK.shape[1],
+                enable_gqa=q_THK.shape[1] != self._config.n_kv_head,
             )[0]
             parts.append(y_HTK.transpose(0, 1))
             done += count
@@ -199,30 +218,31 @@ class _Pass:
 class _Seen:
     """What the new tokens of a prompt may see: all tokens up to themselves, in banded layers the last `band` of these.
 
-    A small mask is made once for all layers, a large one piece by piece when it is needed.
+    Keys are counted in whole vectors, those behind the prompt's last token hidden. A small mask is made once for all
+    layers, a large one piece by piece when it is needed.
     """
 
     def __init__(self, entry: Entry, band: int | None, device: torch.device):
-        self._length, self._device = len(entry.tokens), device
+        self._start, self._length, self._device = entry.start, len(entry.tokens), device
         self._band = band if band is not None and band < self._length else None
         self._plain = self._band is None and entry.start == 0
         small = not self._plain and (self._length - entry.start) * self._length <= _MASK
         self._mask_TS = self._mask(entry.start, self._length) if small else None
 
-    def pieces(self, count: int) -> Iterator[tuple[int, Tensor | None]]:
-        """Yield, for the last `count` tokens, how many are next and what they see (T, S); None: causal attention."""
+    def pieces(self) -> Iterator[tuple[int, Tensor | None]]:
+        """Yield how many of the new tokens are next and what they see (T, S); None: causal attention."""
         if self._plain:
-            yield count, None
+            yield self._length, None
         elif self._mask_TS is not None:
-            yield count, self._mask_TS[-count:]
+            yield len(self._mask_TS), self._mask_TS
         else:
             size = max(1, _MASK // self._length)
-            for start in range(self._length - count, self._length, size):
+            for start in range(self._start, self._length, size):
                 stop = min(start + size, self._length)
                 yield stop - start, self._mask(start, stop)
 
     def _mask(self, start: int, stop: int) -> Tensor:
-        places_S = torch.arange(stop, device=self._device)
-        now_T1 = places_S[start:, None]
+        places_S = torch.arange(whole_vectors(stop), device=self._device)
+        now_T1 = places_S[start:stop, None]
         seen_TS = places_S <= now_T1
         return seen_TS if self._band is None else seen_TS & (places_S > now_T1 - self._band)

@@ -4,9 +4,9 @@ Tokens are numbered depth first, those held from earlier batches before the new 
 if k <= q < ends[k], one past the last descendant of k; in a banded layer, also only if their places in the sequence
 differ by less than the band.
 
-On a CPU, rows of tokens of similar size, whose scores fit into the cache, are multiplied by plain batched products. The
-trunk, tokens that all rows see, is never copied: the queries of all rows are multiplied with it at once. Rows that are
-too long for that are attended to one by one, see model/long_rows.py.
+On a CPU, rows of tokens of similar size are attended to side by side by torch's kernel, with a mask. Where there is a
+trunk, tokens that all rows see, plain batched products take its place: the trunk is never copied, the queries of all
+rows are multiplied with it at once. Long rows are attended to one by one, see model/long_rows.py.
 CUDA uses torch's flex attention, which compiles the same condition into a flash kernel that skips blocks without any
 visible pair.
 
@@ -29,13 +29,17 @@ from evalkit.model.config import GPTConfig
 from evalkit.model.long_rows import LONG, LongBlock, long_blocks
 
 # Queries multiplied at once, with the keys up to that of the last query: they do not see later ones.
-_BLOCK = 128
+_BLOCK = 64
 # Scores held at once: more would exceed the cache.
 _SCORES = 1 << 22
 # Where fewer than one in this many queries are needed, blocks of their own are made for them.
 _FEW = 2
-# Added to masked scores; finite, so that a padded query, which sees nothing, does not give NaN.
-_NOTHING = -1e30
+# Numbers that a processor computes at once. torch's kernel takes what is left of a row one by one, with an exponential
+# that is slow for masked scores.
+_VECTOR = 16
+# Added to masked scores for each token that a key is too far; finite, so that a padded query, which sees nothing, does
+# not give NaN, and a power of two, so that its multiples are exact.
+_NOTHING = -(2.0**100)
 # Queries and keys of flex attention are padded to multiples of this, its block size: fewer shapes to compile.
 _FLEX = 128
 # The narrowest head that its compiled kernel takes.
@@ -78,7 +82,7 @@ def attention_over(tree: Tree, config: GPTConfig) -> Attend:
 
 
 class _Block(NamedTuple):
-    """Queries (R, T) of some rows, their keys (R, C) up to the last query, and how many tokens of the trunk they see.
+    """Queries (R, T) of some rows, the rows' keys, of which they see the first C, and how many tokens of the trunk.
 
     dense, banded (R, T, C) and trunk_band (R, T, trunk) are added to scores: 0, or a large negative number if masked.
     """
@@ -97,7 +101,8 @@ class RowAttention:
     def __init__(self, tree: Tree, config: GPTConfig):
         self._tree, self._band = tree, config.band
         self._heads = config.n_head
-        groups = [(rows, 0) for rows in tree.trunk_rows] + [(rows, tree.trunk) for rows in tree.rows]
+        groups = [(_widened(*rows), 0) for rows in tree.trunk_rows]
+        groups += [(_widened(*rows), tree.trunk) for rows in tree.rows]
         self._groups = [(rows, trunk) for rows, trunk in groups if rows[1].shape[1] < LONG]
         # A long row: its queries and its keys, those of the trunk among them, without padding.
         self._long = [
@@ -128,23 +133,20 @@ class RowAttention:
             if len(rows):
                 first_RT = chosen_RT[rows].byte().argsort(dim=1, descending=True, stable=True)[:, : int(counts_R.max())]
                 queries = queries_RT[rows].masked_fill(~chosen_RT[rows], -1).gather(1, first_RT)
-                blocks += self._grouped(queries, keys_RC[rows], trunk=trunk)
+                blocks += self._split(queries, keys_RC[rows], trunk=trunk, block=queries.shape[1])
         return blocks
 
-    def _split(self, queries_RT: Tensor, keys_RC: Tensor, *, trunk: int) -> Iterator[_Block]:
-        """Split rows into blocks of queries, and many rows into groups."""
-        above = keys_RC.shape[1] - queries_RT.shape[1]
-        for start in range(0, queries_RT.shape[1], _BLOCK):
-            stop = min(start + _BLOCK, queries_RT.shape[1])
-            yield from self._grouped(queries_RT[:, start:stop], keys_RC[:, : above + stop], trunk=trunk)
-
-    def _grouped(self, queries_RT: Tensor, keys_RC: Tensor, *, trunk: int) -> Iterator[_Block]:
-        """Yield blocks of as many rows as may be held at once."""
-        limit = max(1, _SCORES // (self._heads * queries_RT.shape[1] * (trunk + keys_RC.shape[1])))
+    def _split(self, queries_RT: Tensor, keys_RC: Tensor, *, trunk: int, block: int = _BLOCK) -> Iterator[_Block]:
+        """Split many rows into as many as may be held at once, and these into blocks of queries."""
+        T, C = queries_RT.shape[1], keys_RC.shape[1]
+        limit = max(1, _SCORES // (self._heads * min(T, block) * (trunk + C)))
         for queries, keys in zip(queries_RT.split(limit), keys_RC.split(limit), strict=True):
-            dense, banded = self._masks(queries, keys)
-            trunk_band = self._masks(queries, torch.arange(trunk)[None])[1] if trunk and self._band else None
-            yield _Block(queries, keys, trunk, dense, banded, trunk_band)
+            for start in range(0, T, block):
+                stop = min(start + block, T)
+                part = queries[:, start:stop]
+                dense, banded = self._masks(part, keys[:, : C - T + stop])
+                trunk_band = self._masks(part, torch.arange(trunk)[None])[1] if trunk and self._band else None
+                yield _Block(part, keys, trunk, dense, banded, trunk_band)
 
     def _alone(self, queries_T: Tensor, keys_C: Tensor) -> Iterator[LongBlock]:
         """Yield blocks of queries of a long row."""
@@ -152,15 +154,16 @@ class RowAttention:
 
     def _masks(self, queries_RT: Tensor, keys_RC: Tensor) -> tuple[Tensor, Tensor]:
         """Return the masks added to scores in dense and in banded layers; identical if the model has no band."""
-        places = self._tree.places
+        # Differences of floats, which processors compute several times as fast as conditions.
         q, k = queries_RT[:, :, None], keys_RC[:, None]
-        ends = self._tree.ends[k].masked_fill_(k < 0, 0)  # nothing sees a padded key
-        # In numbers of half the size, because there are as many pairs as scores.
-        seen = (k.int() <= q.int()) & (q.int() < ends.int())
-        dense = torch.where(seen, 0.0, _NOTHING)
+        last = (self._tree.ends[k] - 1).masked_fill_(k < 0, -1)  # nothing sees a padded key
+        far_q, far_k, far_last = (-_NOTHING * part.float() for part in (q, k, last))
+        dense = torch.minimum(far_q - far_k, far_last - far_q).clamp_(max=0)
         if self._band is None:
             return dense, dense
-        return dense, dense.masked_fill(places[q] - places[k] >= self._band, _NOTHING)
+        places = self._tree.places
+        reach, place = (-_NOTHING * part.float() for part in (places[k] + self._band - 1, places[q]))
+        return dense, torch.minimum(dense, reach - place)
 
     def __call__(
         self, q_NHK: Tensor, k_SGK: Tensor, v_SGK: Tensor, *, banded: bool, scale: float, only: Tensor | None = None
@@ -168,7 +171,7 @@ class RowAttention:
         """Attend block by block."""
         P = self._tree.trunk
         trunk = (k_SGK[:P].transpose(0, 1).float(), v_SGK[:P].transpose(0, 1).contiguous())
-        layer = _Layer(q_NHK, k_SGK, v_SGK, trunk, banded, scale)
+        layer = _Layer(q=q_NHK, k=k_SGK, v=v_SGK, trunk=trunk, banded=banded, scale=scale)
         few = only is not None and len(only) * _FEW < len(q_NHK)
         blocks = self._chosen(only) if few and only is not None else self._blocks
         done = torch.cat([self._attended(block, layer) for block in blocks])
@@ -182,29 +185,44 @@ class RowAttention:
             return block.attended(
                 layer.q, layer.k, layer.v, held=self._tree.held, banded=layer.banded, scale=layer.scale
             )
-        (R, T), C, P, G = block.queries.shape, block.keys.shape[1], block.trunk, layer.k.shape[1]
+        (R, T), C, P, G = block.queries.shape, block.dense.shape[2], block.trunk, layer.k.shape[1]
         held = self._tree.held  # padded queries and keys point to arbitrary tokens, whose results are not used
-        q = layer.q.index_select(0, (block.queries.flatten() - held).clamp_(min=0))
-        q = q.view(R, T, G, -1, q.shape[2]).permute(2, 0, 3, 1, 4)  # (G, R, M, T, K)
-        M, keys = q.shape[2], block.keys.flatten().clamp(min=0)
+        q = layer.q.index_select(0, (block.queries.flatten() - held).clamp_(min=0)).view(R, T, *layer.q.shape[1:])
+        k, v = (part[:, :C] for part in layer.of_rows(block.keys))
+        mask = block.banded if layer.banded else block.dense
+        if not P:
+            y_RHTK = F.scaled_dot_product_attention(
+                q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
+                attn_mask=mask[:, None].to(v.dtype), scale=layer.scale, enable_gqa=q.shape[2] != G,
+            )  # fmt: skip
+            return y_RHTK.transpose(1, 2).reshape(R * T, -1)
+        q = q.unflatten(2, (G, -1)).permute(2, 0, 3, 1, 4)  # (G, R, M, T, K)
+        M = q.shape[2]
         q = q.reshape(G * R, M * T, -1)
-        k, v = (
-            part.index_select(0, keys).view(R, C, G, -1).permute(2, 0, 1, 3).reshape(G * R, C, -1)
-            for part in (layer.k, layer.v)
-        )
+        k, v = (part.permute(2, 0, 1, 3).reshape(G * R, C, -1) for part in (k, v))
         scores = torch.empty(G * R, M * T, P + C)
         of_pairs = scores.view(G, R, M, T, P + C)
         _scores(q, k, layer.scale, out=scores[:, :, P:])
-        of_pairs[..., P:].add_((block.banded if layer.banded else block.dense)[:, None])
-        if P:
-            _scores(q.view(G, R * M * T, -1), layer.trunk[0], layer.scale, out=scores.view(G, -1, P + C)[:, :, :P])
+        of_pairs[..., P:].add_(mask[:, None])
+        _scores(q.view(G, R * M * T, -1), layer.trunk[0], layer.scale, out=scores.view(G, -1, P + C)[:, :, :P])
         if layer.banded and block.trunk_band is not None:
             of_pairs[..., :P].add_(block.trunk_band[:, None])
         weights = scores.softmax(2).to(v.dtype)
         y = torch.bmm(weights[:, :, P:], v)
-        if P:
-            y.view(G, R * M * T, -1).baddbmm_(weights.view(G, -1, P + C)[:, :, :P], layer.trunk[1])
+        y.view(G, R * M * T, -1).baddbmm_(weights.view(G, -1, P + C)[:, :, :P], layer.trunk[1])
         return y.view(G, R, M, T, -1).permute(1, 3, 0, 2, 4).reshape(R * T, -1)
+
+
+def whole_vectors(length: int) -> int:
+    """Round up to what a processor computes at once."""
+    return -(-length // _VECTOR) * _VECTOR
+
+
+def _widened(queries_RT: Tensor, keys_RC: Tensor) -> tuple[Tensor, Tensor]:
+    """Pad rows, their ancestors on the left and their own tokens on the right, to whole vectors."""
+    T, above = queries_RT.shape[1], keys_RC.shape[1] - queries_RT.shape[1]
+    left, right = whole_vectors(above) - above, whole_vectors(T) - T
+    return F.pad(queries_RT, (0, right), value=-1), F.pad(keys_RC, (left, right), value=-1)
 
 
 def _places(blocks: Sequence[_Block | LongBlock]) -> Tensor:
@@ -213,7 +231,8 @@ def _places(blocks: Sequence[_Block | LongBlock]) -> Tensor:
     return queries.argsort(stable=True)[int((queries < 0).sum()) :]
 
 
-class _Layer(NamedTuple):
+@dataclass(kw_only=True)
+class _Layer:
     """What a layer attends with; trunk: the trunk's keys, in fp32, and values (G, P, K)."""
 
     q: Tensor
@@ -222,6 +241,15 @@ class _Layer(NamedTuple):
     trunk: tuple[Tensor, Tensor]
     banded: bool
     scale: float
+    _rows: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def of_rows(self, keys_RC: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and values (R, C, G, K) of rows, copied once for their blocks, which follow one another."""
+        if self._rows is None or self._rows[0] is not keys_RC:
+            numbers, size = keys_RC.flatten().clamp(min=0), (*keys_RC.shape, *self.k.shape[1:])
+            k, v = (part.index_select(0, numbers).view(size) for part in (self.k, self.v))
+            self._rows = keys_RC, k, v
+        return self._rows[1:]
 
 
 def _scores(q: Tensor, k: Tensor, scale: float, *, out: Tensor) -> None:
@@ -259,7 +287,7 @@ class FlexAttention:
     ) -> Tensor:
         """Attend at once."""
         q, k, v = (
-            _widened(_padded(part, length)).transpose(0, 1)[None]
+            _wide_heads(_padded(part, length)).transpose(0, 1)[None]
             for part, length in ((q_NHK, self._queries), (k_SGK, self._keys), (v_SGK, self._keys))
         )
         mask = self._masks[banded and len(self._masks) > 1]
@@ -274,7 +302,7 @@ def _padded(x_N: Tensor, length: int) -> Tensor:
     return torch.cat([x_N, x_N.new_zeros(length - len(x_N), *x_N.shape[1:])])
 
 
-def _widened(x_NHK: Tensor) -> Tensor:
+def _wide_heads(x_NHK: Tensor) -> Tensor:
     """Add zeros to heads that are narrower than the kernel allows, which changes no score."""
     return F.pad(x_NHK, (0, max(0, _NARROWEST - x_NHK.shape[2])))
 

@@ -177,6 +177,26 @@ def test_decoding_does_not_depend_on_the_batch(model, tokenizer, top_k):
     same_texts(together, alone)
 
 
+def test_the_kernel_of_attention_reads_whole_vectors_of_keys(model, tokenizer, monkeypatch):
+    """What is left of a row it takes number by number."""
+    counts = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def recorded(query, key, value, **options):
+        counts.append(key.shape[2])
+        return attend(query, key, value, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", recorded)
+    asked = engine(model, tokenizer)
+    contexts = [tuple(range(5, 5 + length)) for length in (3, 17, 30)]
+    answers(asked.loglikelihood([scored(context, (2, 4)) for context in contexts]), 3)
+    of_scoring = len(counts)
+    assert of_scoring >= 2
+    answers(asked.generate_until([generating(context, "x", max_tokens=3) for context in contexts]), 3)
+    assert len(counts) >= of_scoring + 3
+    assert all(count % 16 == 0 for count in counts)
+
+
 def test_a_seed_repeats_and_another_differs(model, tokenizer):
     def text(seed):
         request = generating([1, 2], "x", max_tokens=20, top_k=0, seed=seed, until=())

@@ -193,11 +193,12 @@ def layout(pairs, tokens):
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("shared", [60, 9])  # with a trunk and without one
 @pytest.mark.parametrize("band", [None, 20])
-def test_flex_attention_as_on_cuda_equals_the_rows_of_a_processor(models, band):
+def test_flex_attention_as_on_cuda_equals_the_rows_of_a_processor(models, band, shared):
     rng = random.Random(5)
-    shots = rng.choices(range(VOCABULARY), k=60)
-    pairs = [([*shots, i], rng.choices(range(VOCABULARY), k=7)) for i in range(9) for _ in range(3)]
+    shots = rng.choices(range(VOCABULARY), k=shared)
+    pairs = [([*shots, i, *range(90 - shared)], rng.choices(range(VOCABULARY), k=7)) for i in range(9) for _ in "abc"]
     config = models["gpt3" if band else "gpt2"].config
     for tree in layout(pairs, 120):
         new, S = len(tree.ends) - tree.held, len(tree.ends)
