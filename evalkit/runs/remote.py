@@ -96,8 +96,13 @@ class RemoteFolder:
 
     def __enter__(self) -> RemoteFolder:
         self._claim()
-        _download(self._files, self.folder, results=False)
-        self._got = self._hash()
+        try:
+            _download(self._files, self.folder, results=False)
+            self._got = self._hash()
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                self._files.remove(_WRITER)
+            raise
         return self
 
     def follow(self) -> None:
@@ -238,11 +243,16 @@ class _Files:
         return sorted((name for name in names if _PART.fullmatch(name)), key=_number)
 
     def manifests(self) -> list[str]:
-        """Return the folders below that hold a run; an empty name stands for this one."""
+        """Return the folders below that hold a run; an empty name stands for this one.
+
+        Raises StoreError for the name of an object that leads elsewhere, for copies are made under these names.
+        """
         with self._told("read"):
             found = self._system.find(self._root)
         root = self._system._strip_protocol(self._root)
         inside = [path[len(root) :].strip("/") for path in found]
+        if elsewhere := next((name for name in inside if ".." in name.split("/")), None):
+            raise StoreError(f"{self._url} holds {elsewhere!r:.60}, which leads out of it")
         return sorted(name.rpartition("/")[0] for name in inside if name.rpartition("/")[2] == "manifest.json")
 
     def find(self, name: str) -> bytes | None:
@@ -326,7 +336,7 @@ _COPIES: set[Path] = set()
 
 def _copy(url: Url) -> Path:
     """Make an empty folder for a run."""
-    folder = Path(tempfile.mkdtemp(prefix="evalkit-")) / (url.name or "run")
+    folder = Path(tempfile.mkdtemp(prefix="evalkit-")) / (url.name if url.name.strip(".") else "run")
     folder.mkdir()
     if not _COPIES:
         atexit.register(_forget)

@@ -201,6 +201,29 @@ def test_runs_at_urls_are_read_like_folders(top, capsys):
     capsys.readouterr()
 
 
+def test_the_name_of_an_object_leads_to_no_other_folder(made_up, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(made_up))
+    fsspec.filesystem("memory").pipe_file(f"/{made_up.name}/top/../../evil/manifest.json", b"{}")
+    with pytest.raises(StoreError, match=r"holds '\.\./\.\./evil/manifest\.json', which leads out of it"):
+        fetch(Url(f"memory://{made_up.name}/top"))
+    assert not (made_up / "evil").exists()
+    with pytest.raises(StoreError, match="holds no run"):
+        fetch(Url(f"memory://{made_up.name}/none/.."))
+
+
+def test_a_command_that_cannot_get_the_run_does_not_hold_it(top, monkeypatch):
+    run(f"{top}/run")
+
+    def unreachable(*words, **more):
+        raise StoreError("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "_download", unreachable)
+        with pytest.raises(StoreError, match="no network"):
+            run(f"{top}/run")
+    assert "writer.json" not in files(f"{top}/run")
+
+
 def test_places():
     assert place("a/b") == Path("a/b") and place(Path("a")) == Path("a")
     assert str(place("s3://bucket/runs/") / "x") == "s3://bucket/runs/x"
