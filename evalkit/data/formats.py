@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from evalkit.data.readers import Row, open_text, read_json, read_jsonl, read_lines
+from evalkit.data.readers import Row, csv_reader, open_text, read_json, read_jsonl, read_lines
 from evalkit.errors import DataError
 
 # One pair of equals signs opens a page; " = = Career = = " is a section of it.
@@ -111,7 +111,7 @@ def read_table(
 
 def _table(path: Path, columns: Mapping[str, str] | Sequence[str], delimiter: str, quoted: bool) -> Iterator[Row]:
     lines = (line for _, line in read_lines(path))
-    records = csv.reader(
+    records = csv_reader(
         lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=quoted
     )
     try:

@@ -10,7 +10,7 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -212,7 +212,7 @@ _TYPES: Mapping[Callable[[str], Any], re.Pattern[str]] = {int: _WHOLE, float: _N
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (last line, fields) of a text table's header and of each record."""
     lines = (line + "\n" for _, line in read_lines(path))
-    records = csv.reader(lines, delimiter=_DELIMITERS[Path(plain_name(path)).suffix], strict=True)
+    records = csv_reader(lines, delimiter=_DELIMITERS[Path(plain_name(path)).suffix], strict=True)
     try:
         header = [name or f"Unnamed: {i}" for i, name in enumerate(next(records, []))]
         if len(set(header)) < len(header) or not header:
@@ -225,6 +225,12 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield records.line_num, record
     except csv.Error as error:
         raise DataError(f"{path} line {records.line_num}: not a table ({error}); is the file cut?") from None
+
+
+def csv_reader(lines: Iterable[str], **options: Any) -> Any:
+    """Return csv.reader(lines, ...) for fields as long as a line may be; by itself it ends at 131,072 characters."""
+    csv.field_size_limit(_LONGEST_LINE)
+    return csv.reader(lines, **options)
 
 
 def _is_list(path: Path) -> bool:

@@ -349,33 +349,39 @@ class Selection:
 
 def files(source: Source, split: Split, data: DataPaths) -> str:
     """Return the names of a split's files; "" where it is not read from files."""
-    selection = source.find(split, data) if isinstance(source, BenchmarkSource) else None
+    selection = _selection(source, split, data)
     return ", ".join(map(str, selection.paths)) if selection else ""
 
 
 def whereabouts(source: Source, split: Split, data: DataPaths, index: int) -> str:
     """Return the place of row `index` of a split, for errors: file and line where known, otherwise the files."""
-    selection = source.find(split, data) if isinstance(source, BenchmarkSource) else None
+    selection = _selection(source, split, data)
     place = row_place(selection.paths, index) if selection and _unchanged(source, selection, _EVERY) else ""
     return place or files(source, split, data)
 
 
 def count(source: Source, data: DataPaths) -> int | None:
     """Count the rows of the scored split where that needs no parsing; otherwise None."""
-    selection = source.find("test", data) if isinstance(source, BenchmarkSource) else None
+    selection = _selection(source, "test", data)
     return sum(map(count_rows, selection.paths)) if selection and _unchanged(source, selection, TABLES) else None
 
 
 def size(source: Source, data: DataPaths) -> int:
     """Return the bytes of the scored split's files; 0 where it is not read from files."""
-    selection = source.find("test", data) if isinstance(source, BenchmarkSource) else None
+    selection = _selection(source, "test", data)
     return sum(path.stat().st_size for path in selection.paths) if selection else 0
+
+
+def _selection(source: Source, split: Split, data: DataPaths) -> Selection | None:
+    """Return the files of a split, where a source has files."""
+    find: Callable[[Split, DataPaths], Selection | None] | None = getattr(source, "find", None)
+    return find(split, data) if find else None
 
 
 def _unchanged(source: Source, selection: Selection, kinds: tuple[str, ...]) -> bool:
     """Whether a task's rows are exactly those of the files: tables of these kinds without rearrangement."""
     lines = selection.read in (read_jsonl, read_tables) and all(path.name.endswith(kinds) for path in selection.paths)
-    return lines and getattr(source, "prepare", None) is iter
+    return lines and getattr(source, "prepare", iter) is iter
 
 
 def with_earlier(rows: Iterable[Row], *, passage: str) -> Iterator[Row]:

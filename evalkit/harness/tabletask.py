@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit.data.readers import plain_name, read_tables
 from evalkit.data.rows import choice_of, texts_of
-from evalkit.data.sources import DataPaths, Row, Split
+from evalkit.data.sources import DataPaths, Row, Selection, Split
 from evalkit.errors import DataError, UsageError, unknown
 from evalkit.files import digest_of_list
 from evalkit.harness.task import FAMILIES, Kind, Protocol, Task
@@ -57,8 +57,13 @@ class RowsSource:
         return digest_of_list(self.rows(split, data))
 
     def at_hand(self, data: DataPaths) -> str:
-        """Return the number of rows."""
-        return f"{len(self.test):,} rows in memory"
+        """Return the file, or the number of rows."""
+        return str(self.test.path) if isinstance(self.test, FileRows) else f"{len(self.test):,} rows in memory"
+
+    def find(self, split: Split, data: DataPaths) -> Selection | None:
+        """Return the file of a split that is read from one."""
+        rows = self.shots or self.test if split == "shots" else self.test
+        return Selection([rows.path], read_tables) if isinstance(rows, FileRows) else None
 
 
 def task_from_rows(

@@ -177,3 +177,23 @@ def test_ids_and_texts_may_hold_half_of_a_surrogate_pair(tmp_path):
     assert (run.results[0].n, run.results[0].failed) == (5, 1)
     assert {record.doc_id for record in run.records()} == {row["id"] for row in rows}
     assert set(evalkit.compare(run, run).verdicts.values()) == {"same"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "message"),
+    [
+        ("t.csv", "id,input,output\n1,a,b\n1,c,d\n", r"2 documents with 1 different ids in .*t\.csv; expected unique"),
+        ("t.csv", "input,output\na,b\n,\n", r"row 2 of its test data is not as expected .*; it is in .*t\.csv line 3"),
+        ("t.jsonl", '\n{"input":"a","output":"b"}\n\n{}\n', r"row 2 of its test data .*; it is in .*t\.jsonl line 4"),
+    ],
+)
+def test_what_is_wrong_with_a_table_of_ones_own_names_its_file(tmp_path, name, rows, message):
+    (tmp_path / name).write_text(rows)
+    with pytest.raises(DataError, match=message):
+        load(task_from_file(tmp_path / name), RunSettings(shots=(0,), seeds=(1,)), DataPaths())
+
+
+def test_a_field_of_a_table_may_be_long(tmp_path):
+    (tmp_path / "t.csv").write_text(f"input,output\n{'x' * 200_000},1\n")
+    loaded = load(task_from_file(tmp_path / "t.csv"), RunSettings(shots=(0,), seeds=(1,)), DataPaths())
+    assert len(loaded.documents[0][1].input) > 200_000
