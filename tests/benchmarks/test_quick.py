@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.benchmarks.quick import __main__ as quick
-from tests.benchmarks.quick import history
+from tests.benchmarks.quick import history, lines
 from tests.benchmarks.quick.lines import Line
 
 
@@ -19,6 +19,27 @@ def test_works_take_turns_and_medians_are_kept(monkeypatch):
     measured = quick._in_turn(line, 3)
     assert done == ["ours", "peer"] * 4  # once to warm up
     assert (measured["ours"], measured["peer"], measured["limit"]) == (1.0, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only", "metrics,metrcs"], "unknown area 'metrcs' in --only; did you mean 'metrics'?"),
+        (["--rounds", "0"], "--rounds must be at least 1, not 0"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_measured(words, message, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["quick", *words])
+    assert quick.main() == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_areas_are_those_of_the_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "_corpora", lambda folder: [])  # which trains a tokenizer
+    monkeypatch.setattr(lines, "trainings", lambda folder: [])
+    assert [*dict.fromkeys(line.area for line in lines.lines(tmp_path))] == [
+        area for area in lines.AREAS if area not in ("engine", "corpora", "training")
+    ]
 
 
 def test_the_history_has_a_point_per_commit(tmp_path, monkeypatch):

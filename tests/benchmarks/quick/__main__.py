@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.quick [--lm-eval PYTHON] [--rounds 3] [--only AREA,...] [--out reports/bench]
 
-Every line is the same work done by evalkit, by a peer, and what no way of doing it is without (a limit): seconds,
-medians of --rounds, each in turn. "times" is the peer's seconds by ours, "of limit" the limit's by ours. lm-eval is
-asked where --lm-eval names a Python that has it. --out keeps the figures as DATE-COMMIT.json, for `make bench-history`.
+A line is the same work done by evalkit and by a peer, and its limit: the part that no program can leave out, done
+alone. Seconds are medians of --rounds, taken in turn. "times" is the peer's seconds divided by ours, "of limit" the
+limit's divided by ours. lm-eval is measured if --lm-eval names a Python that has it. --out stores the figures as
+DATE-COMMIT.json, for `make bench-history`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,18 +26,23 @@ from typing import Any
 
 import torch
 
+from evalkit.errors import check_whole, program, unknown
 from evalkit.files import write_atomic
 from tests.benchmarks.engine_peer.measure import processor
 from tests.benchmarks.quick.engines import engines
-from tests.benchmarks.quick.lines import Line, lines
+from tests.benchmarks.quick.lines import AREAS, Line, lines
 
 _ROW = "{:<12} {:<67} {:>8} {:>8} {:>6} {:>8} {:>8}"
 
 
+@program
 def main() -> None:
-    """Measure and print every line; keep them where --out says."""
+    """Measure and print every line; store them in --out. Raises UsageError for an area that there is not."""
     arguments = _arguments()
     only = set(filter(None, arguments.only.split(",")))
+    for area in only - {*AREAS}:
+        raise unknown("area", area, AREAS, where="in --only")
+    check_whole("--rounds", arguments.rounds)
     print(_ROW.format("area", "work", "ours s", "peer s", "times", "limit s", "of limit"))
     measured = []
     for line in _measured(arguments, only):
@@ -55,14 +62,14 @@ def main() -> None:
         path = arguments.out / f"{when:%Y%m%d-%H%M%S}-{commit[:12]}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(content, indent=1) + "\n")
-        print(f"kept: {path}")
+        print(f"stored in {path}")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lm-eval", metavar="PYTHON", help="the Python that has lm_eval")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="areas, separated by commas")
+    parser.add_argument("--only", default="", help=f"areas, separated by commas: {', '.join(AREAS)}")
     parser.add_argument("--out", type=Path, help="the folder of the history")
     return parser.parse_args()
 
@@ -107,4 +114,4 @@ def _git(*words: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

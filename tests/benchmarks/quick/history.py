@@ -34,7 +34,7 @@ def main() -> None:
         sys.exit(f"{arguments.folder} holds no figures; `make bench-quick` adds those of this commit")
     out = arguments.out or arguments.folder / "history.svg"
     figure(sorted(entries, key=lambda entry: entry["date"])).savefig(out, metadata={"Date": None})
-    print(f"drawn: {out}, {len(entries)} commits")
+    print(f"wrote {out}: {len(entries)} commits")
 
 
 def figure(entries: list[Entry]) -> Figure:

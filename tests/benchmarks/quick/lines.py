@@ -29,11 +29,12 @@ from tests.benchmarks import measure_records
 from tests.benchmarks.quick.training import trainings
 
 Work = Callable[[], Any]
+AREAS = ("engine", "start-up", "metrics", "comparisons", "stored runs", "corpora", "training")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of the table: our code and a peer's do the same work once; no way of doing it is without the limit."""
+    """One line of the table: our code and a peer's do the same work once. limit: the part that none can leave out."""
 
     area: str
     work: str
