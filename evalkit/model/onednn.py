@@ -7,6 +7,7 @@ fused into the product before it. torch.compile itself uses these operators for 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import torch
@@ -21,6 +22,9 @@ _ROWS = 512
 # oneDNN compiles a kernel for each number of rows, which takes as long as tens of millions of multiplications. Where
 # rows to add cost less than that, their number is made a multiple of _STEP, or of up to an eighth of it.
 _STEP, _KERNEL = 16, 1 << 25
+# Kernels that oneDNN and torch's layer above it keep, half a megabyte each: a pass needs about ten. Their own limits of
+# 1,024 would hold those of all numbers of rows there have been, scattered over the heap among the tensors of a pass.
+_KEPT = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 # Our names of activations -> oneDNN's, with their kind.
 _FUSED = {"gelu_tanh": ("gelu", "tanh"), "gelu": ("gelu", "none"), "relu": ("relu", ""), "silu": ("swish", "")}
 
@@ -53,14 +57,22 @@ def packed(model: GPT, *, layer: Callable[[Linear], Linear] | None = None) -> GP
 
     layer: makes the layer that multiplies in place of one of the blocks' (default: with its matrix laid out).
     """
+    _limit_kernels()
     return _PackedGPT(model, layer or _PackedLinear).eval()
 
 
 def replace_products(module: nn.Module) -> None:
     """Let the layers of a network that is not ours multiply by oneDNN; their matrices stay as they are, held once."""
+    _limit_kernels()
     for part in module.modules():
         if type(part) is nn.Linear:
             part.__class__ = _Linear
+
+
+def _limit_kernels() -> None:
+    """Limit the kernels that are kept, if this process has none yet and the user has not set other limits."""
+    for name, number in _KEPT.items():
+        os.environ.setdefault(name, number)
 
 
 class _Linear(nn.Linear):

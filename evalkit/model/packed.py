@@ -28,9 +28,9 @@ from evalkit.model.tree_attention import Tree, attention_over
 # Values of the perceptron's inner layer held at once, few enough for the cache, and the fewest tokens: with fewer,
 # products are slow.
 _INNER, _FEWEST = 1 << 20, 512
-# Values and columns of the (positions, vocabulary) matrix of scores that are held at once, and values of the output
-# matrix in fp32: with what a softmax needs in addition, 64 MiB for any vocabulary and any number of positions.
-_LOGITS, _COLUMNS, _MATRIX = 1 << 22, 8192, 1 << 23
+# Values and columns of the (positions, vocabulary) matrix of scores that are held at once (but at least _FEWEST
+# positions), and values of the output matrix in fp32: with what a softmax needs in addition, 64 MiB at most.
+_LOGITS, _COLUMNS, _MATRIX = 1 << 20, 8192, 1 << 23
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class PackedGPT:
         rows_M: for each target the index of the state that predicts it, ascending. All in fp32, for any model.
         """
         logprobs, greedy, done = [], [], 0
-        for states_RD in states_UD.split(max(1, _LOGITS // self._columns)):
+        for states_RD in states_UD.split(max(_FEWEST, _LOGITS // self._columns)):
             [start, stop] = torch.searchsorted(rows_M, rows_M.new_tensor([done, done + len(states_RD)])).tolist()
             rows, targets = rows_M[start:stop] - done, targets_M[start:stop]
             best_R = total_R = states_RD.new_full((len(states_RD),), -torch.inf)

@@ -31,7 +31,7 @@ from evalkit.model.long_rows import LONG, LongBlock, long_blocks
 # Queries multiplied at once, with the keys up to that of the last query: they do not see later ones.
 _BLOCK = 64
 # Scores held at once: more would exceed the cache.
-_SCORES = 1 << 22
+_SCORES = 1 << 20
 # Where fewer than one in this many queries are needed, blocks of their own are made for them.
 _FEW = 2
 # Numbers that a processor computes at once. torch's kernel takes what is left of a row one by one, with an exponential

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,17 +14,21 @@ import pytest
 
 from evalkit.data.sources import DataPaths
 from evalkit.engine.base import Engine
+from evalkit.engine.fake import FakeEngine
 from evalkit.errors import UsageError
 from evalkit.harness.beside import Builder
 from evalkit.harness.item import Item
+from evalkit.harness.load import load
 from evalkit.harness.loaded import Loaded
 from evalkit.harness.prompt_cache import PromptCache
-from evalkit.harness.run import cells
+from evalkit.harness.run import cells, describe, evaluate
 from evalkit.harness.settings import RunSettings
 from evalkit.harness.spool import Pair
+from evalkit.harness.tabletask import task_from_rows
 from evalkit.harness.taskset import read_tasks
+from evalkit.runs.store import RunStore
 from evalkit.tokenizer import Tokenizer
-from evalkit.types import Cell
+from evalkit.types import Cell, Request, Response
 
 
 class Watched(PromptCache):
@@ -90,3 +96,40 @@ def test_a_tokenizer_of_a_user_stays_in_its_thread(loaded: Loaded) -> None:
     builder = Builder(PromptCache(limit=0))
     builder.begin("block", reader, loaded, _cell(loaded), loaded.documents)
     assert builder.take("block") is None
+
+
+@pytest.mark.parametrize("count", [64, 192])
+def test_documents_in_hand_are_few_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr("evalkit.harness.run._CHUNK", 16)
+    monkeypatch.setattr("evalkit.harness.run._WAITING", 1)
+    monkeypatch.setattr("evalkit.harness.units._TOGETHER", 4)
+    alive: list[object] = []
+    counts: list[int] = []
+
+    class Counted(Item):
+        """An item that exists as long as its number is in the list."""
+
+        def __init__(self, *fields: Any):
+            super().__init__(*fields)
+            number = object()
+            alive.append(number)
+            weakref.finalize(self, alive.remove, number)
+
+    def answer(request: Request) -> Response:
+        counts.append(len(alive))
+        return Response(text="1")
+
+    monkeypatch.setattr("evalkit.harness.prompt_cache.Item", Counted)
+    engine: Any = FakeEngine("counting", answer)
+    engine.tokenizer = Tokenizer.train(["0 1 2"], vocab_size=258)  # so its prompts are built in a thread
+    rows = [{"question": str(number), "answer": "1"} for number in range(count)]
+    task = task_from_rows("numbers", rows, query="{question}", answer="answer")
+    settings = RunSettings()
+    loaded = [load(task, settings, DataPaths())]
+    with RunStore(tmp_path / "run", describe(engine, loaded, settings)) as store:
+        [result, *_] = evaluate(engine, loaded, settings, store)
+    assert result.n == count == len(counts)
+    # Two blocks, the unit at hand, and answers that wait to be judged.
+    assert 16 <= max(counts) <= 2 * 16 + 16

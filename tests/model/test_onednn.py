@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 
 import pytest
@@ -114,6 +115,17 @@ def test_rows_are_added_where_they_cost_less_than_a_kernel(name):
     else:
         assert all(total <= rows + max(15, rows // 8) for rows, total in enumerate(totals, 1))
         assert len(set(totals)) < (128 if name == "nano" else 1500)
+
+
+@needs_onednn
+@pytest.mark.parametrize("chosen", [None, "200"])
+def test_kernels_that_are_kept_are_few_unless_the_user_says_otherwise(monkeypatch, chosen):
+    for name in onednn._KEPT:
+        monkeypatch.setenv(name, chosen or "")
+        if chosen is None:
+            monkeypatch.delenv(name)
+    onednn.packed(random_model())
+    assert {int(os.environ[name]) for name in onednn._KEPT} == {int(chosen or 64)}
 
 
 @needs_onednn
