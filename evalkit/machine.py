@@ -27,11 +27,35 @@ def cores(*, groups: Path = _GROUPS, own: Path = _OWN) -> float:
 
 def memory_limit(*, groups: Path = _GROUPS, own: Path = _OWN) -> int | None:
     """Return the bytes of memory that the control groups of this process allow; None without a limit."""
-    limits = []
+    return min((limit for _, limit in _memory_limits(groups, own)), default=None)
+
+
+def available_memory(*, groups: Path = _GROUPS, own: Path = _OWN) -> int | None:
+    """Return the bytes that this process may still take: of the machine, and within each of its control groups.
+
+    None where it cannot be told. A group's usage counts without the cached files that Linux drops first.
+    """
+    amounts = memory()
+    rooms = [] if amounts is None else [amounts[1]]
+    for folder, limit in _memory_limits(groups, own):
+        used = _words(folder / "memory.current") or _words(folder / "memory.usage_in_bytes")  # version 2, or else 1
+        words = _words(folder / "memory.stat")
+        facts = dict(zip(words[::2], words[1::2], strict=False))
+        cached = facts.get("total_inactive_file") or facts.get("inactive_file") or "0"
+        if used and used[0].isdigit() and cached.isdigit():
+            rooms.append(max(0, limit - max(0, int(used[0]) - int(cached))))
+        else:
+            rooms.append(limit)
+    return min(rooms, default=None)
+
+
+def _memory_limits(groups: Path, own: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the folders of the control groups that limit memory, each with its limit in bytes."""
     for folder in _folders("memory", groups, own):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            limits += [int(word) for word in _words(folder / name)[:1] if word.isdigit() and int(word) < _NO_LIMIT]
-    return min(limits, default=None)
+        for name in ("memory.max", "memory.limit_in_bytes"):  # version 2, or else 1
+            for word in _words(folder / name)[:1]:
+                if word.isdigit() and int(word) < _NO_LIMIT:
+                    yield folder, int(word)
 
 
 def memory() -> tuple[int, int] | None:

@@ -114,8 +114,8 @@ def memory() -> Section:
         findings.append(
             Finding(
                 kind="note",
-                text=f"the control group allows {size(limit)}, less than the machine has available, by which batches "
-                "are planned",
+                text=f"the control group allows {size(limit)}, less than the machine has available; batches are "
+                "planned by what is left of it",
                 remedy="--batch-tokens, if a run is killed",
             )
         )  # fmt: skip

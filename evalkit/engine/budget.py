@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 
+from evalkit import machine
 from evalkit.errors import out_of_memory
 from evalkit.model.config import GPTConfig
 
@@ -19,6 +19,8 @@ MOST = 16384
 _FEWEST, _VALUES = 1024, 1 << 22
 # Bytes that one token needs while a batch is read, per unit of width.
 _BYTES_PER_WIDTH = 4 * 24
+# The memory that is assumed where it cannot be told (not Linux).
+_UNKNOWN = 4 << 30
 
 
 class Budget:
@@ -54,11 +56,8 @@ class Budget:
 
 
 def _free_bytes(device: torch.device) -> int:
-    """Return the memory that is available now."""
+    """Return the memory that is available now, on a CPU within the limits of the process's control groups."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-        return int(facts["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):  # not Linux
-        return 4 << 30
+    available = machine.available_memory()
+    return _UNKNOWN if available is None else available

@@ -168,6 +168,37 @@ def test_limits_of_control_groups_of_version_1(tmp_path: Path) -> None:
     assert machine.memory_limit(groups=groups, own=own) == 2 << 30
 
 
+@pytest.mark.parametrize(
+    ("content", "available"),
+    [
+        ({"a/memory.max": "4000", "a/memory.current": "3000", "a/memory.stat": "anon 1\ninactive_file 500\n"}, 1500),
+        ({"a/memory.max": "4000", "a/memory.current": "5000", "a/memory.stat": "inactive_file 0\n"}, 0),
+        ({"a/memory.max": "4000", "a/memory.current": "1000", "memory.max": "3000", "memory.current": "2600"}, 400),
+        ({"a/memory.max": "4000"}, 4000),  # its usage cannot be read
+        ({"a/memory.max": "max", "a/memory.current": "3000"}, 9000),
+        ({"a/memory.max": "99999", "a/memory.current": "3000"}, 9000),  # the machine has less
+    ],
+)
+def test_available_memory_is_what_machine_and_groups_leave(tmp_path, monkeypatch, content, available) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: (10_000, 9_000))
+    groups, own = write(tmp_path / "groups", content), write(tmp_path, {"own": "0::/a\n"}) / "own"
+    assert machine.available_memory(groups=groups, own=own) == available
+
+
+def test_available_memory_within_groups_of_version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory", lambda: None)
+    groups = write(
+        tmp_path / "groups",
+        {
+            "memory/y/memory.limit_in_bytes": "4000", "memory/y/memory.usage_in_bytes": "3000",
+            "memory/y/memory.stat": "inactive_file 7\ntotal_inactive_file 900\n",
+        },
+    )  # fmt: skip
+    own = write(tmp_path, {"own": "4:memory:/y\n"}) / "own"
+    assert machine.available_memory(groups=groups, own=own) == 1900
+    assert machine.available_memory(groups=tmp_path / "none", own=own) is None
+
+
 def test_without_control_groups_there_is_no_limit(tmp_path: Path) -> None:
     assert machine.memory_limit(groups=tmp_path, own=tmp_path / "none") is None
     assert machine.cores(groups=tmp_path, own=tmp_path / "none") == len(os.sched_getaffinity(0))
