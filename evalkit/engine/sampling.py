@@ -83,10 +83,11 @@ class Sampler:
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self._decoding.seed)
 
-    def choose(self, logits_V: Tensor, *, likeliest: int) -> int:
-        """Return the next token."""
+    def choose(self, logits_SV: Tensor, row: int, *, likeliest: int) -> int:
+        """Return the next token by a row of scores."""
         if self._decoding.top_k == 1:
             return likeliest
+        logits_V = logits_SV[row]
         k = min(self._decoding.top_k or len(logits_V), len(logits_V))
         top = torch.topk(logits_V, k)
         shares = torch.softmax(top.values.double() / self._decoding.temperature, 0).cumsum(0).cpu().numpy()
@@ -131,13 +132,15 @@ def step_all(samplers: Sequence[Sampler], logits_SV: Tensor) -> list[list[tuple[
     """Append a token to each of S samplers, from fp32 scores of the vocabulary: [(0, token)], or nothing when done."""
     if not samplers:
         return []
-    likeliest = logits_SV.argmax(1).tolist()
+    # On a processor numpy finds the largest numbers ten times as fast as torch.
+    scores_SV = logits_SV.numpy() if logits_SV.device.type == "cpu" else logits_SV
+    likeliest = scores_SV.argmax(1).tolist()
     tokens = [
-        sampler.choose(logits_V, likeliest=best)
-        for sampler, logits_V, best in zip(samplers, logits_SV, likeliest, strict=True)
+        sampler.choose(logits_SV, row, likeliest=best)
+        for row, (sampler, best) in enumerate(zip(samplers, likeliest, strict=True))
     ]
-    chosen_S = logits_SV.gather(1, torch.tensor(tokens, device=logits_SV.device)[:, None])[:, 0]
-    logprobs = (chosen_S - logits_SV.logsumexp(1)).tolist()
+    tokens_S1 = torch.tensor(tokens, device=logits_SV.device)[:, None]
+    logprobs = logits_SV.log_softmax(1).gather(1, tokens_S1)[:, 0].tolist()
     for sampler, token, logprob in zip(samplers, tokens, logprobs, strict=True):
         sampler.add(token, logprob=logprob)
     return [[] if sampler.done else [(0, token)] for sampler, token in zip(samplers, tokens, strict=True)]
