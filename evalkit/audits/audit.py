@@ -16,7 +16,8 @@ from evalkit.audits.telling import Tells, tells
 from evalkit.errors import UsageError, unknown
 from evalkit.report import measurements
 from evalkit.report.identity import tell_apart
-from evalkit.report.measurements import Measurement, Problem, last_checkpoints
+from evalkit.report.measurements import Measurement, Problem
+from evalkit.report.models import last_checkpoints
 from evalkit.report.selection import nest
 from evalkit.runs.remote import Url
 

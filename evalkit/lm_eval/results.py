@@ -17,7 +17,8 @@ from evalkit.errors import StoreError
 from evalkit.lm_eval.schema import ResultsFile, TaskResults, is_results, parse
 from evalkit.report import published
 from evalkit.report.imports import benchmarks
-from evalkit.report.measurements import Measurement, ModelFacts, Provenance, interval_of
+from evalkit.report.measurements import Measurement, interval_of
+from evalkit.report.models import ModelFacts, Provenance
 from evalkit.stats.intervals import NORMAL
 
 __all__ = ["is_results", "model_facts", "read"]

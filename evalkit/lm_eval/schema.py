@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import StoreError
-from evalkit.report.measurements import MOST
+from evalkit.report.models import MOST
 
 # Keys of a task's results that are no metric.
 _ABOUT = ("alias", "name", "sample_len", "sample_count")

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from evalkit.errors import UsageError
-from evalkit.report.measurements import Measurement, ModelFacts
+from evalkit.report.measurements import Measurement
+from evalkit.report.models import ModelFacts
 from evalkit.runs.signature import Signature
 
 Key = TypeVar("Key", bound=Hashable)

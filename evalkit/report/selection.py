@@ -12,7 +12,8 @@ from evalkit.errors import UsageError, unknown
 from evalkit.harness.task import FAMILIES
 from evalkit.report import measurements as measured
 from evalkit.report.identity import tell_apart
-from evalkit.report.measurements import Measurement, ModelFacts, Series
+from evalkit.report.measurements import Measurement, Series
+from evalkit.report.models import ModelFacts, last_checkpoints
 from evalkit.report.pages.reference import Reference
 from evalkit.stats.seeds import with_seeds
 
@@ -53,7 +54,7 @@ class Selection:
     @cached_property
     def ends(self) -> set[tuple[tuple[str, str, int | None], int]]:
         """The last checkpoint of each training, by the tasks' main metrics."""
-        return measured.last_checkpoints(m.model for m in self.main)
+        return last_checkpoints(m.model for m in self.main)
 
     @cached_property
     def sizes(self) -> list[str]:

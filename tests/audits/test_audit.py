@@ -13,7 +13,8 @@ from evalkit.audits import findings
 from evalkit.audits.boards import boards
 from evalkit.cli import main
 from evalkit.errors import DataError, UsageError
-from evalkit.report.measurements import Measurement, ModelFacts
+from evalkit.report.measurements import Measurement
+from evalkit.report.models import ModelFacts
 from evalkit.runs.store import RunStore, open_run
 
 

@@ -12,7 +12,7 @@ import evalkit
 from evalkit.cli import main
 from evalkit.errors import UsageError
 from evalkit.forecasts import sealed
-from evalkit.report import forecasting, measurements, observed
+from evalkit.report import forecasting, measurements, models, observed
 from evalkit.report.selection import select
 
 SMALLER = ("atto", "femto", "pico", "nano")
@@ -133,7 +133,7 @@ def test_a_data_frame_is_forecast_like_the_table_it_came_from(runs, tmp_path):
 
 
 def test_bleu_has_a_best_value_although_it_is_no_share():
-    model = measurements.ModelFacts(name="m", parameters=10)
+    model = models.ModelFacts(name="m", parameters=10)
     one = measurements.Measurement(model=model, task="t", family="translation", metric="bleu", value=30.0)
     assert (one.ceiling, observed.observation(one).ceiling) == (None, 100.0)
     assert observed.observation(replace(one, metric="ppl")).ceiling is None

@@ -10,7 +10,8 @@ import shutil
 import pytest
 
 from evalkit.errors import UsageError
-from evalkit.report.measurements import Measurement, ModelFacts, read, series
+from evalkit.report.measurements import Measurement, read, series
+from evalkit.report.models import ModelFacts
 from evalkit.runs.store import RunStore
 from evalkit.types import Result
 from tests.comparison.made import unbind

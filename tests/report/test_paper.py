@@ -12,7 +12,8 @@ import pytest
 from evalkit.cli import main
 from evalkit.errors import UsageError
 from evalkit.report.figures import canvas
-from evalkit.report.measurements import Measurement, ModelFacts
+from evalkit.report.measurements import Measurement
+from evalkit.report.models import ModelFacts
 from evalkit.report.pages import compact, typesetting
 from evalkit.report.pages.compact import Paper
 from evalkit.report.selection import Selection, select

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from evalkit.files import digest
-from evalkit.report.measurements import Measurement, ModelFacts, read
+from evalkit.report.measurements import Measurement, read
+from evalkit.report.models import ModelFacts
 from evalkit.report.pages import located, paper_tables, pieces, result_tables, samples
 from evalkit.report.pages.cells import Entry, Grid, markdown, tex
 from evalkit.report.pages.reference import Reference, printed

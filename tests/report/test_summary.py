@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.report.measurements import Measurement, ModelFacts
+from evalkit.report.measurements import Measurement
+from evalkit.report.models import ModelFacts
 from evalkit.report.pages import result_tables, summary
 from evalkit.report.selection import select
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evalkit.report.measurements import Measurement, ModelFacts, Series
+from evalkit.report.measurements import Measurement, Series
+from evalkit.report.models import ModelFacts
 from evalkit.report.trends.verdict import judge, kendall
 
 SIZES = (70e6, 160e6, 410e6, 1e9, 1.4e9, 2.8e9, 6.9e9, 12e9)

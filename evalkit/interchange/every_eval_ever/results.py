@@ -14,7 +14,8 @@ from typing import Any
 
 from evalkit.errors import StoreError
 from evalkit.report.imports import benchmarks
-from evalkit.report.measurements import MOST, Measurement, ModelFacts, interval_of, model_facts
+from evalkit.report.measurements import Measurement, interval_of
+from evalkit.report.models import MOST, ModelFacts, model_facts
 from evalkit.runs.shapes import check
 
 # What a record of evalkit's own says of the training, in the names of a run's manifest.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.report.measurements import MOST
+from evalkit.report.models import MOST
 
 Parse = Callable[[Any], Any]
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}

@@ -23,7 +23,8 @@ from evalkit.files import digest, write_atomic
 from evalkit.report.imports import benchmarks
 from evalkit.report.imports.columns import COLUMNS, is_missing
 from evalkit.report.imports.layout import Cell, Layout, Row, columns_of, long_rows, patterns_of
-from evalkit.report.measurements import Measurement, ModelFacts, interval_of
+from evalkit.report.measurements import Measurement, interval_of
+from evalkit.report.models import ModelFacts
 from evalkit.stats.intervals import NORMAL, binomial
 
 if TYPE_CHECKING:

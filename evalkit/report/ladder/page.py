@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from evalkit import world
 from evalkit.report.ladder.scores import ROOM, Line, Rung, name_and_seed
-from evalkit.report.measurements import ModelFacts
+from evalkit.report.models import ModelFacts
 from evalkit.report.trends.scaling import leave_largest_out, power_law
 
 _CURVE = "world_patterns"  # the task whose score is shown by the number of shots

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from evalkit import metrics
 from evalkit.errors import StoreError
-from evalkit.report.measurements import ModelFacts, model_facts
+from evalkit.report.models import ModelFacts, model_facts
 from evalkit.runs.store import StoredRun, open_run
 from evalkit.stats.seeds import Scored, Spread, bracketed, over_seeds, value_of
 

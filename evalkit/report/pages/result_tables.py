@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.report.measurements import Measurement, ModelFacts, Series
+from evalkit.report.measurements import Measurement, Series
+from evalkit.report.models import ModelFacts
 from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.run_table import figure
 from evalkit.report.selection import Selection, mean

@@ -11,7 +11,8 @@ from pathlib import Path
 from evalkit import sinks
 from evalkit.files import make_folder, write_atomic
 from evalkit.report.figures import canvas
-from evalkit.report.measurements import Measurement, last_checkpoints
+from evalkit.report.measurements import Measurement
+from evalkit.report.models import last_checkpoints
 from evalkit.report.pages import cells, page
 from evalkit.report.pages.compact import Paper
 from evalkit.report.pages.compact import latex as compact_table

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.errors import DataError
-from evalkit.report.measurements import ModelFacts, last_checkpoints
+from evalkit.report.models import ModelFacts, last_checkpoints
 from evalkit.report.pages.cells import Grid, number, words
 from evalkit.report.selection import Selection
 from evalkit.report.trends import scaling

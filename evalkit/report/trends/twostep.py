@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.errors import DataError
-from evalkit.report.measurements import Measurement, by_shots, last_checkpoints
+from evalkit.report.measurements import Measurement, by_shots
+from evalkit.report.models import last_checkpoints
 from evalkit.report.pages.cells import EMPTY, Entry, Grid, examples, number, words
 from evalkit.report.run_table import figure
 from evalkit.report.selection import Selection
