@@ -458,6 +458,7 @@ WRONG = {
     "task": (["--tasks", "world_redaing"], "unknown task 'world_redaing'; did you mean 'world_reading'?\n"),
     "model": (["--model", "gpt3-small"], "unknown model 'gpt3-small'"),
     "no model": (["--model", " ,"], "--model names no model"),
+    "tokenizer": (["--tokenizer", "gpt3"], "--tokenizer gpt3: unknown model 'gpt3'; did you mean 'gpt2'?"),
     "no hf model": (["--model", "hf:"], "hf: names no model; it takes a folder or a hub ID"),
     "folder": (["--model", "./nowhere"], "no checkpoint file or folder ./nowhere"),
     "file": (["--model", "gone.pt"], "no checkpoint file or folder gone.pt"),

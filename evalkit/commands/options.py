@@ -339,7 +339,7 @@ def vocabulary(name: str | None) -> Vocabulary | None:
         return None
     from evalkit.model import formats, resolve
 
-    return formats.vocabulary_at(resolve.path_of(name))
+    return formats.vocabulary_at(resolve.tokenizer_path(name))
 
 
 def console() -> Console:

@@ -87,10 +87,10 @@ def _show(task: Task, protocol: str | None, arguments: argparse.Namespace) -> No
 
 def _tokenizer(model: str | None) -> tuple[str, Tokenizer | None]:
     """Load the tokenizer of the model named, or of one that needs no network."""
-    from evalkit.model import resolve
+    from evalkit.model import formats, resolve
 
     name = model or ("gpt2" if resolve.whereabouts("gpt2").startswith("cached") else "nano")
-    return name, options.tokenizer(name)
+    return name, formats.vocabulary_at(resolve.path_of(name)).tokenizer
 
 
 def _list(tasks: Sequence[Task], arguments: argparse.Namespace) -> None:

@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     check_options(dtype=arguments.dtype, device=arguments.device, batch_tokens=arguments.batch_tokens)
     gate = _gate(arguments)
-    tokenizer = resolve.path_of(arguments.tokenizer) if arguments.tokenizer else None
+    tokenizer = resolve.tokenizer_path(arguments.tokenizer) if arguments.tokenizer else None
     name = arguments.folder.resolve().name
     with (
         placing(workers=arguments.workers, address=arguments.ray, threads=arguments.threads) as place,

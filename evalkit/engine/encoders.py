@@ -108,7 +108,7 @@ def _adapter(tokenizer: Any, end_of_text: str | int | None) -> Tokenizer | Plain
     if isinstance(tokenizer, Tokenizer | PlainEncoder):
         return tokenizer
     if isinstance(tokenizer, str | Path):
-        return formats.vocabulary_at(resolve.path_of(str(tokenizer))).tokenizer
+        return formats.vocabulary_at(resolve.tokenizer_path(str(tokenizer))).tokenizer
     backend = (
         tokenizer if isinstance(tokenizer, tokenizers.Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     )

@@ -318,7 +318,7 @@ def vocabulary_of(tokenizer: Any) -> Vocabulary | None:
     if tokenizer is None or isinstance(tokenizer, Vocabulary):
         return tokenizer
     if isinstance(tokenizer, str | Path):
-        return formats.vocabulary_at(resolve.path_of(str(tokenizer)))
+        return formats.vocabulary_at(resolve.tokenizer_path(str(tokenizer)))
     encoder = encoder_of(tokenizer)
     if not isinstance(encoder, Tokenizer):
         raise UsageError(f"tokenizer: {type(tokenizer).__name__} cannot be used with a checkpoint; give a folder")

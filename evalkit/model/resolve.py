@@ -72,6 +72,14 @@ def path_of(name: str) -> Path:
     raise unknown("model", name, [*shipped, *HUB])
 
 
+def tokenizer_path(name: str) -> Path:
+    """Find the folder or file of a tokenizer, which a model's name stands for too. Raises the errors of path_of."""
+    try:
+        return path_of(name)
+    except (CheckpointError, UsageError) as error:
+        raise type(error)(f"--tokenizer {name}: {error}") from None
+
+
 def _at_step(name: str) -> Path | None:
     """Return the checkpoint that FOLDER@STEP means; None for another kind of name."""
     place, at, word = name.rpartition("@")
