@@ -27,12 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="instead of a corpus: test whether this model knows the documents' order")
     parser.add_argument(
         "--unseen", nargs="+", metavar="TEXTS",
-        help="texts of the same kind that the model surely has not read, as files of a corpus: compares the documents "
-        "with them by min-k%%; at most 1,000 of either are read",
+        help="texts of the same kind that the model cannot have read, in files as of a corpus: the documents are "
+        "compared with them by min-k%%; at most 1,000 of each are read",
     )  # fmt: skip
     rules = group(parser, "statistics")
     rules.add_argument(
-        "--reference", metavar="MODEL", help="a model that has not read the documents: whether it prefers their order"
+        "--reference",
+        metavar="MODEL",
+        help="a model that cannot have read the documents, to see whether it prefers their order too",
     )
     rules.add_argument("--shards", type=int, help="shards of a task's documents that are read (default: 50)")
     rules.add_argument("--permutations", type=int, help="shuffles of each shard (default: 30)")

@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--weight", action="append", default=[], metavar="TASK=NUMBER",
         help="the task's share of alpha, in any unit (default: 1 for each)",
     )  # fmt: skip
-    rules.add_argument("--seed", type=int, default=0, help="of the order of reading and of tests (default: 0)")
+    rules.add_argument("--seed", type=int, default=0, help="seed of the reading order and of the tests (default: 0)")
     parser.add_argument("--out", type=Path, help="folder of the gate (default: runs/gate-NEW-SETTINGS)")
     parser.add_argument(
         "--resume", action="store_true", help="continue the gate in --out (giving the same command again does so too)"

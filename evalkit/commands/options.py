@@ -214,7 +214,7 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     computing.add_argument(
         "--batch-tokens",
         type=int,
-        help="tokens in a batch: speed and memory, never a score (default: chosen automatically)",
+        help="tokens in a batch; affects speed and memory, never a score (default: chosen automatically)",
     )
 
 
@@ -237,8 +237,8 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     computing.add_argument(
         "--threads", type=int, metavar="N",
-        help="threads of matrix products, which decide the last bits: recorded in the results (default: 1 per worker; "
-        "without workers torch's own number, not recorded)",
+        help="threads of matrix products, whose number affects the last bits of a score and is recorded in the results "
+        "(default: 1 per worker; without workers torch's own number, not recorded)",
     )  # fmt: skip
 
 
@@ -277,8 +277,8 @@ def add_windows(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group(parser, "model").add_argument(
         "--stride", type=int, metavar="N",
-        help="tokens that each later window of such a document scores, after as much context as fits (default: as many "
-        "as the model reads at once)",
+        help="tokens that each further window of a document longer than the context scores, after as much context as "
+        "fits (default: as many as the model reads at once)",
     )  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group(parser, "model").add_argument(
         "--tokenizer",
-        help="a folder, file or model whose tokenizer stands in: where folders in transformers' layout have none, else "
-        "always",
+        help="a folder, file or model whose tokenizer is used: for folders in transformers' layout only if they have "
+        "none, otherwise always",
     )
     parser.add_argument("--every", type=float, default=60.0, metavar="SECONDS", help="time between two looks (60)")
     parser.add_argument("--once", action="store_true", help="evaluate what is there, then end")
@@ -74,7 +74,8 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
     )
     rules.add_argument(
         "--alpha", type=float, default=0.05,
-        help="probability of a false alarm in all the training: the k-th step is tested at ALPHA / (k (k + 1)) (0.05)",
+        help="probability of a false alarm over the whole training; the k-th step is tested at ALPHA / (k (k + 1)) "
+        "(default: 0.05)",
     )  # fmt: skip
     rules.add_argument("--margin", action="append", default=[], metavar="[TASK=]POINTS", help="as for evalkit compare")
 

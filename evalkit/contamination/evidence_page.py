@@ -26,16 +26,17 @@ from evalkit.report.figures import canvas
 _ALPHA = 0.05
 
 _ORDERS = (
-    "Gain: mean log-likelihood of the published order of a shard less that of its shuffles, in nats. p: that the model "
-    "does not know the order, exact if the documents might stand in any order; t: the paper's t test (Oren et al. "
-    "2023). Reference: p of a model that has not read them; a small one says that the order shows in the documents. "
-    "Each p is of its task alone."
+    "Gain: mean log-likelihood of the published order of a shard minus that of its shuffles, in nats. p: of the "
+    "hypothesis that the model does not know the order, exact if the documents could stand in any order; t: the "
+    "paper's t test (Oren et al. 2023). Reference: p of a model that has not read them; a small one means that the "
+    "documents themselves show their order. Each p is for its task alone."
 )
 _AUCS = (
-    "AUC: the chance that a document is more familiar to the model than an unseen text, with its 95% interval; 0.5 is "
-    "none. min-k%: Shi et al. 2024; min-k%++: Zhang et al. 2025; loss, in the files: of all tokens. Caught: documents "
-    f"that min-k% calls seen where it calls {membership.FALSE_POSITIVES:.0%} of unseen texts so. Words: naive Bayes "
-    "without the model; where it is above 0.5, the texts differ in kind, and the others may show no more than that."
+    "AUC: the chance that a document is more familiar to the model than an unseen text, with its 95% interval; 0.5: "
+    "no difference. min-k%: Shi et al. 2024; min-k%++: Zhang et al. 2025; loss (in the files): the mean of all tokens. "
+    f"Caught: documents beyond a threshold of min-k% that {membership.FALSE_POSITIVES:.0%} of the unseen texts pass. "
+    "Words: naive Bayes without the model; if it is above 0.5, the texts differ in kind, and the other columns may "
+    "show no more than that."
 )
 
 
@@ -61,7 +62,7 @@ def _notes(evidence: Evidence) -> Iterator[str]:
     if evidence.reference and evidence.reference.p <= _ALPHA:
         yield (
             f"{evidence.task}: the reference prefers the published order too ({_relation(evidence.reference.p)}). That "
-            "speaks against documents that might stand in any order; the model's p then says nothing about reading."
+            "suggests an order that the documents themselves show; the model's p then says nothing about reading."
         )
     if evidence.words and evidence.words.low > 0.5:
         yield (
