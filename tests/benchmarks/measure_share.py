@@ -5,7 +5,8 @@
 runs the bundled nano on the world suite at 0, 1 and 4 shots, each time in a process of its own with nothing cached but
 the items of the world, and prints the medians: of the run (from the opening of its folder to results.json), of what the
 engine takes of it by the clock and of processor time, of the shares outside the engine, of the time from the start of
-the process to the first response, and of the whole process. With --base, the evalkit of another checkout takes turns
+the process to the first response, and of the whole process, also without the time in which its main thread could have
+run and another had the core. With --base, the evalkit of another checkout takes turns
 with this one, and the medians of the ratios of each pair are printed too. --avx2 restricts torch and its libraries to
 the instructions of an older processor. Beside other work, processor time with --threads 1 tells more than the clock.
 """
@@ -32,6 +33,7 @@ _FIGURES = {
     "outside": "outside the engine, percent of the run",
     "first": "first response after, seconds",
     "process": "the process, seconds",
+    "alone": "the same without waiting for a core, seconds",
     "process_cpu": "the process, processor seconds",
     "first_cpu": "first response after, processor seconds",
     "run_cpu": "from then on, processor seconds",
@@ -68,6 +70,8 @@ def _child(started: float, out: Path, words: Sequence[str]) -> None:
         setattr(batched.BatchedEngine, name, timed(getattr(batched.BatchedEngine, name)))
     main(words)
     spent["process_cpu"] = time.process_time()
+    # Of the main thread, and on Linux only: nanoseconds on a core, those spent waiting for one, and how often.
+    spent["waited"] = int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
     out.write_text(json.dumps(spent), encoding="utf-8")
 
 
@@ -83,6 +87,7 @@ def measure(checkout: Path, words: Sequence[str], environment: Mapping[str, str]
         )  # fmt: skip
         spent: dict[str, float] = json.loads(out.read_text(encoding="utf-8"))
         spent["process"] = time.time() - started
+        spent["alone"] = spent["process"] - spent["waited"]
         spent["run"] = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["timing"]["seconds"]
     spent["outside"] = 100 * (1 - spent["engine"] / spent["run"])
     spent["run_cpu"] = spent["process_cpu"] - spent["first_cpu"]

@@ -239,3 +239,9 @@ def test_a_prepared_metric_imports_nothing_when_it_scores():
         "    metric.statistics(example, responses)\n    assert set(sys.modules) == before, set(sys.modules) - before\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_cannot_be_imported_meanwhile_is_no_error(tasks, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    judgement = Judge(run="run", beside=True).judge(tasks[0], [])
+    assert isinstance(judgement, Future) and not judgement.result().scores
