@@ -86,8 +86,9 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file to be written piece by piece, which takes the place of an older one when it is complete.
 
-    Raises StoreError as `write_atomic` does.
+    Raises StoreError as `write_atomic` does, and for a device or a pipe, whose place no file may take.
     """
+    _check_replaceable(path)
     try:
         with _replaced(path) as file:
             yield file
@@ -155,6 +156,17 @@ def cached_text(name: str, key: str, make: Callable[[], str]) -> str:
 def leftovers(folder: Path, *names: str) -> list[Path]:
     """Return the files that a killed `write_atomic` of these names left in a folder."""
     return [path for name in names for path in folder.glob(f".{name}.*")]
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise StoreError for /dev/null, /dev/stdout and the like: whoever may write to /dev would lose them for all."""
+    try:
+        mode = path.stat().st_mode
+        of_a_process = path.is_symlink() and str(path.readlink()).startswith("/proc/")
+    except (OSError, ValueError):
+        return
+    if of_a_process or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise StoreError(f"cannot write {path}: it is a device or a pipe; give a file")
 
 
 @contextlib.contextmanager

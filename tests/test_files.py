@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from evalkit import files
 from evalkit.engine import cache as cache_module
-from evalkit.errors import UsageError
-from evalkit.files import cached_text
+from evalkit.errors import StoreError, UsageError
+from evalkit.files import cached_text, write_atomic
 
 
 @pytest.fixture
@@ -78,3 +79,15 @@ def test_a_cache_at_a_url_or_on_a_network_disk(
     assert cache_module.response_cache() is not None
     monkeypatch.setattr(cache_module, "network_disk", lambda folder: "nfs4")
     assert cache_module.response_cache() is None and "network disk (nfs4)" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "standard output"])
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    if kind != "pipe":
+        (tmp_path / "link").symlink_to("/proc/self/fd/1" if kind == "standard output" else tmp_path / "pipe")
+    path = tmp_path / ("pipe" if kind == "pipe" else "link")
+    before = path.lstat()
+    with pytest.raises(StoreError, match=rf"cannot write {path}: it is a device or a pipe; give a file"):
+        write_atomic(path, "x")
+    assert path.lstat() == before and (tmp_path / "pipe").is_fifo()

@@ -48,7 +48,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise unknown("format", to, FORMATS)
     if to == "parquet" and not arguments.out:
         raise UsageError("--to parquet writes a file: give --out FILE")
-    [names] = csv.reader([arguments.columns], skipinitialspace=True) if arguments.columns else [[]]
+    try:
+        [names] = csv.reader([arguments.columns or ","], skipinitialspace=True)
+    except csv.Error as error:
+        raise UsageError(f"--columns {arguments.columns!r}: {error}") from None
     columns = [name.strip() for name in names if name.strip()]
     table = Table(open_run(fetch(place(arguments.run)), unfinished=True), where=arguments.where, columns=columns)
     table.check_cells()

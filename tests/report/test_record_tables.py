@@ -87,6 +87,7 @@ def test_conditions(run, capsys, words, documents):
         (["--out", "run/records.jsonl"], "run/records.jsonl belongs to the run in run; choose another file"),
         (["--to", "csv", "--out", "link"], "link belongs to the run"),
         (["--where", "=a"], "expected KEY=VALUE"),
+        (["--columns", "doc_id\nacc"], "--columns 'doc_id\\nacc': new-line character"),
         (["--to", "parquet"], "give --out FILE"),
     ],
 )
