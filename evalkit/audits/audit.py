@@ -13,7 +13,7 @@ from evalkit.audits.boards import Board, Trajectory, boards
 from evalkit.audits.findings import Finding
 from evalkit.audits.items import Answered, Answers, Asked, Doubtful
 from evalkit.audits.telling import Tells, tells
-from evalkit.errors import UsageError, unknown
+from evalkit.errors import UsageError, check_whole, unknown
 from evalkit.report import measurements
 from evalkit.report.identity import tell_apart
 from evalkit.report.measurements import Measurement, Problem
@@ -87,8 +87,7 @@ def audit(
     Raises UsageError for a path that is absent, a task or number of shots that no run has, and where no model is near
     the size; DataError where no run holds a result.
     """
-    if last < 1:
-        raise UsageError(f"--last must be at least 1, not {last}")
+    check_whole("--last", last)
     measured, problems = measurements.read(paths)
     if not measured:
         raise measurements.no_result(problems)

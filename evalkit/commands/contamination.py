@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.commands import evidence, options
 from evalkit.commands.helping import group
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, check_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,8 +83,7 @@ def _search_corpus(arguments: argparse.Namespace) -> None:
         raise UsageError("give a corpus or an index to search, or --model to test a model without its corpus")
     if arguments.unseen or arguments.reference:
         raise UsageError("--unseen and --reference belong to --model")
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
+    check_whole("--jobs", arguments.jobs)
     for folder in arguments.runs:
         open_run(folder)  # a wrong one is refused before the search
     data = options.data(arguments)

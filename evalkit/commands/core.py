@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from evalkit.commands import options
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, check_whole
 
 SUMMARY = "CORE of stored runs: its interval, what documents, shots and trainings add to it, and who is told apart."
 EXAMPLES = """examples:
@@ -35,10 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     if not 0 < arguments.alpha < 1:
         raise UsageError(f"--alpha must be between 0 and 1, not {arguments.alpha:g}")
-    if arguments.resamples < 100:
-        raise UsageError(f"--resamples must be at least 100, not {arguments.resamples}")
-    if arguments.seed < 0:
-        raise UsageError(f"--seed must be at least 0, not {arguments.seed}")
+    check_whole("--resamples", arguments.resamples, least=100)
+    check_whole("--seed", arguments.seed, least=0)
     recipes = [
         [scores.read(Path(name), corrected=arguments.corrected) for name in joined.split(",") if name]
         for joined in arguments.runs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.commands import options
 from evalkit.commands.helping import group
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, check_whole
 
 if TYPE_CHECKING:
     from evalkit.corpus.recipe import Recipe
@@ -85,8 +85,7 @@ def _build(arguments: argparse.Namespace) -> None:
     from evalkit.corpus import build, prepare
 
     start_time = time.monotonic()
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, not {arguments.jobs}")
+    check_whole("--jobs", arguments.jobs)
     if arguments.tokenizer and arguments.vocab:
         raise UsageError("--vocab is the size of a tokenizer to be trained; omit it with --tokenizer")
     decontaminated = arguments.decontaminate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.commands import options
 from evalkit.commands.helping import group
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, check_whole
 
 if TYPE_CHECKING:
     from evalkit.contamination.documents import Item
@@ -88,8 +88,7 @@ def _check(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name):
             raise UsageError(f"--{name.replace('_', '-')} belongs to the search of a corpus; omit it with --model")
     for name in ("shards", "permutations"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} must be at least 1, not {getattr(arguments, name)}")
+        check_whole(f"--{name}", getattr(arguments, name))
     if not options.share(arguments.min_k, "--min-k"):
         raise UsageError(f"--min-k {arguments.min_k}: min-k% of no token is not defined; expected for example 20%")
     for name in filter(None, (arguments.model, arguments.reference)):  # before the tasks are read

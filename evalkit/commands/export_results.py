@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evalkit.errors import UsageError, unknown
+from evalkit.errors import check_whole, unknown
 
 SUMMARY = "Write a run's results and samples as lm-evaluation-harness or Every Eval Ever has them."
 EXAMPLES = """examples:
@@ -50,8 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the files and print where."""
     if arguments.to not in _FORMATS:
         raise unknown("format", arguments.to, _FORMATS)
-    if arguments.bootstrap_iters < 0:
-        raise UsageError(f"--bootstrap-iters must be at least 0, not {arguments.bootstrap_iters}")
+    check_whole("--bootstrap-iters", arguments.bootstrap_iters, least=0)
     out = arguments.out or arguments.run / arguments.to
     if arguments.to == "lm-eval":
         _to_lm_eval(arguments.run, out, iterations=arguments.bootstrap_iters)

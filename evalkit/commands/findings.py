@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands.helping import group
-from evalkit.errors import EvalkitError, StoreError
+from evalkit.errors import EvalkitError, StoreError, check_whole
 
 if TYPE_CHECKING:
     from evalkit.comparison.comparable import Pair
@@ -57,8 +57,9 @@ def flips(
     from evalkit.comparison.flips import worst
     from evalkit.comparison.markdown import FLIPS
 
+    check_whole("--flips", arguments.flips, least=0)
     written = arguments.markdown or "GITHUB_STEP_SUMMARY" in os.environ
-    return worst(pairs, base, new, comparison, limit=max(0, min(arguments.flips, FLIPS))) if written else []
+    return worst(pairs, base, new, comparison, limit=min(arguments.flips, FLIPS)) if written else []
 
 
 def show(arguments: argparse.Namespace, comparison: Comparison, flips: Sequence[Flip]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.commands import options
-from evalkit.errors import CompareError, UsageError, unknown
+from evalkit.errors import CompareError, check_whole, unknown
 from evalkit.runs.remote import place
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     from evalkit.comparison import history, versions
     from evalkit.files import make_folder, write_atomic
 
-    if arguments.last < 1:
-        raise UsageError(f"--last must be at least 1, not {arguments.last}")
+    check_whole("--last", arguments.last)
     past = versions.follow(arguments.files, last=arguments.last)
     trends = _chosen(history.trends(past, all_metrics=arguments.all_metrics), arguments.tasks)
     history.show(past, trends, options.console())

@@ -27,13 +27,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the page."""
-    from evalkit.errors import UsageError
+    from evalkit.errors import check_whole
     from evalkit.files import write_atomic
     from evalkit.report.ladder import page as ladder_page
     from evalkit.report.ladder.scores import read
 
-    if arguments.documents < 1:
-        raise UsageError(f"--documents must be at least 1, not {arguments.documents}")
+    check_whole("--documents", arguments.documents)
     rungs, lines, facts = read(arguments.runs)
     body = ladder_page.page(rungs, lines, facts, command="make report")
     write_atomic(arguments.out, f"{body}\n\n{ladder_page.separation(arguments.documents)}\n")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evalkit.commands import options
 from evalkit.commands.train_options import configure as configure
-from evalkit.errors import UsageError, unknown
+from evalkit.errors import UsageError, check_whole, unknown
 
 if TYPE_CHECKING:
     from evalkit.corpus import Corpus
@@ -124,8 +124,7 @@ def _check(arguments: argparse.Namespace, sizes: Sequence[str]) -> None:
         if value is not None and value not in values:
             raise unknown(name, value, values)
     for name in ("jobs", "context", "limit"):
-        if getattr(arguments, name) is not None and getattr(arguments, name) < 1:
-            raise UsageError(f"--{name} must be at least 1, not {getattr(arguments, name)}")
+        check_whole(f"--{name}", getattr(arguments, name))
     if arguments.jobs and (arguments.workers or arguments.ray):
         raise UsageError("--jobs is for this process, --workers for Ray: give one of them")
     if arguments.optimizer == "adamw" and arguments.muon_lr:

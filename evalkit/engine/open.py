@@ -17,7 +17,7 @@ from evalkit.engine.base import Engine
 from evalkit.engine.cached import CachedEngine
 from evalkit.engine.calls import Description, Here, Placing, description
 from evalkit.engine.compute import check_options, check_stride
-from evalkit.errors import UsageError
+from evalkit.errors import UsageError, check_whole
 from evalkit.model.precision import DTYPES, INT8, default_dtype, short_dtype
 from evalkit.plugins import Registry
 
@@ -241,8 +241,7 @@ def _named(
     check_options(dtype=dtype, device=device, batch_tokens=batch_tokens)
     path = resolve.path_of(name)
     checkpoint, _ = native(name, path, tokenizer=tokenizer)
-    if gpus < 1:
-        raise UsageError(f"--gpus-per-worker must be at least 1, not {gpus}")
+    check_whole("--gpus-per-worker", gpus)
     if gpus > 1 and (checkpoint or device.partition(":")[0] != "cuda"):
         raise UsageError(
             f"{name}: evalkit's own engine computes on one GPU; hf:{name} can be split over {gpus}" if checkpoint else

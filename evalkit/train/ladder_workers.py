@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.engine.placing import connected, number_for
-from evalkit.errors import ClusterError, UsageError
+from evalkit.errors import ClusterError, check_whole
 from evalkit.train.ladder import Process, share_of_cores, start_process
 
 # How often a training is started again because its worker died.
@@ -47,8 +47,7 @@ def workers(
 
     Raises UsageError where Ray is not installed or its address does not answer.
     """
-    if number is not None and number < 1:
-        raise UsageError(f"--workers must be at least 1, not {number}")
+    check_whole("--workers", number)
     with connected(address, cpus=os.cpu_count() or 1) as ray:
         number = number or number_for(device)
         threads = _share(ray, number) if address else share_of_cores(number)

@@ -174,6 +174,7 @@ WRONG = {
     "margin": (["--margin", "x"], "--margin 'x'"),
     "margin task": (["--margin", "fals=1"], "did you mean 'falls'?"),
     "alpha": (["--alpha", "0"], "--alpha must be between 0 and 1"),
+    "flips": (["--flips", "-1"], "--flips must be at least 0, not -1"),
     "resamples": (["--resamples", "9"], "--resamples must be at least 100"),
     "field": (["--allow", "documens"], "did you mean 'documents'?"),
 }

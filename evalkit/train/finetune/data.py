@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evalkit.data.sources import DataPaths
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import DataError, UsageError, check_whole
 from evalkit.files import digest
 from evalkit.harness import load
 from evalkit.harness.settings import RunSettings
@@ -90,8 +90,7 @@ def prepare(
     files or a missing training split.
     """
     form = form_of(task.name)
-    if limit_train is not None and limit_train < 1:
-        raise UsageError(f"--limit-train must be at least 1, not {limit_train}")
+    check_whole("--limit-train", limit_train)
     encoder = Encoder(form, tokenizer, first_special=first_special, context=context)
     loaded = load.load(task, RunSettings(limit=limit), data)
     documents = [(document, labelled(form, example)) for document, example in loaded.documents if not example.error]

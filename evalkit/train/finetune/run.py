@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalkit import __version__, metrics
-from evalkit.errors import StoreError, UsageError
+from evalkit.errors import StoreError, UsageError, check_whole
 from evalkit.files import read_json, write_atomic
 from evalkit.harness.aggregate import aggregate
 from evalkit.harness.task import FINETUNED
@@ -75,8 +75,7 @@ class Settings:
     def __post_init__(self) -> None:
         if min((k for k in self.shots if k is not None), default=1) < 1:
             raise UsageError("--shots: expected numbers from 1 up, or all; for zero-shot use evalkit run")
-        if self.draws < 1:
-            raise UsageError(f"--draws must be at least 1, not {self.draws}")
+        check_whole("--draws", self.draws)
         for rate in self.rates:
             replace(self.config, learning_rate=rate)  # an invalid rate is an error before the first unit has run
         if self.rates and self.shots != (None,):
