@@ -1,8 +1,8 @@
 """An engine that answers from a cache, and loads its model only for requests that the cache does not hold.
 
 A key is a hash of all that decides a response: the model's content hash, dtype, context, window and device, the
-versions of evalkit and torch, the kind of request, the token ids, and for generation the decoding with its seed. So a
-changed weight, tokenizer or setting misses; a copied folder does not.
+versions of evalkit, torch and the products of int8, the kind of request, the token ids, and for generation the decoding
+with its seed. So a changed weight, tokenizer or setting misses; a copied folder does not.
 
 What is returned is the response as it was first computed. Batched with other requests its last bits may differ (about
 1e-6 of a log-likelihood in fp32), as with another --batch-tokens. Responses are stored only when all requests of a call
@@ -23,6 +23,7 @@ from evalkit.engine.base import TextEncoder
 from evalkit.engine.cache import FORMAT, ResponseCache
 from evalkit.engine.calls import Answer, Call, Place, Requests, ask_all
 from evalkit.files import canonical_json
+from evalkit.model.precision import INT8, INT8_ARITHMETIC
 from evalkit.types import Request, Response
 
 KEY_BYTES = 16
@@ -162,6 +163,8 @@ class Keys:
             key: value for key, value in signature.items() if key != "model"
         }  # a name has no influence on responses
         versions = {"format": FORMAT, "evalkit": __version__, "torch": version("torch"), "device": device}
+        if signature.get("dtype") == INT8:
+            versions[INT8] = str(INT8_ARITHMETIC)
         self._made_of = signature, device
         self._engine = blake2b(canonical_json([identity, versions]).encode(), digest_size=KEY_BYTES)
         self._context: tuple[int, ...] = ()

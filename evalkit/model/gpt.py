@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,10 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 
 class Linear(nn.Linear):
     """A matrix product whose result may pass through an activation; a faster form of it fuses both."""
+
+    def prepared(self, x: Tensor) -> Any:
+        """Return states as layers of this kind multiply them; made once for all layers with the same input."""
+        return x
 
     def activated(self, x: Tensor, activation: str) -> Tensor:
         """Return an activation of the product."""
@@ -186,7 +191,8 @@ class Block(nn.Module):
         if self.gate is None:
             out_BTD: Tensor = self.down(self.up.activated(x_BTD, self.activation))
             return out_BTD
-        gated_BTD: Tensor = self.down(self.gate.activated(x_BTD, self.activation) * self.up(x_BTD))
+        states = self.up.prepared(x_BTD)
+        gated_BTD: Tensor = self.down(self.gate.activated(states, self.activation) * self.up(states))
         return gated_BTD
 
 

@@ -13,6 +13,8 @@ numbers, whose time matters less the more outputs a matrix has. No texts are nee
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,15 @@ def packed(model: GPT) -> GPT:
     return network
 
 
+class Rounded(NamedTuple):
+    """Rows, rotated: whole numbers (R, in) and their scales (R, 1); shape, dtype: of the rows as they were."""
+
+    numbers: Tensor
+    scales: Tensor
+    shape: torch.Size
+    dtype: torch.dtype
+
+
 class Int8Linear(Linear):
     """A Linear for inference with weights and inputs of 8 bits."""
 
@@ -48,13 +59,17 @@ class Int8Linear(Linear):
         self._matrix, scales_O1 = self._rounded(linear.weight.detach())
         self._scales_O, self.bias = scales_O1[:, 0], linear.bias
 
-    def forward(self, input: Tensor) -> Tensor:
+    def prepared(self, x: Tensor) -> Rounded:
+        """Rotate and round rows (..., in), once for all layers of this width that multiply them."""
+        return Rounded(*self._rounded(x.flatten(0, -2)), x.shape[:-1], x.dtype)
+
+    def forward(self, input: Tensor | Rounded) -> Tensor:
         """Multiply rows (..., in) to (..., out)."""
-        rows, scales_R1 = self._rounded(input.flatten(0, -2))
-        product: Tensor = torch._int_mm(rows, self._matrix.t()).float().mul_(scales_R1).mul_(self._scales_O)
+        rows = input if isinstance(input, Rounded) else self.prepared(input)
+        product: Tensor = torch._int_mm(rows.numbers, self._matrix.t()).float().mul_(rows.scales).mul_(self._scales_O)
         if self.bias is not None:
             product += self.bias
-        return product.to(input.dtype).view(*input.shape[:-1], -1)
+        return product.to(rows.dtype).view(*rows.shape, -1)
 
     def _rounded(self, x_RC: Tensor) -> tuple[Tensor, Tensor]:
         """Rotate rows (R, in) and round them."""
@@ -64,7 +79,8 @@ class Int8Linear(Linear):
 
 def rounded(x_RC: Tensor) -> tuple[Tensor, Tensor]:
     """Return whole numbers (R, C) and the scale of each row (R, 1), whose product is nearest to x_RC."""
-    scales_R1 = (x_RC.abs().amax(1, keepdim=True) / _MOST).clamp_(min=_LEAST)
+    largest_R1 = torch.maximum(x_RC.amax(1, keepdim=True), x_RC.amin(1, keepdim=True).neg_())
+    scales_R1 = (largest_R1 / _MOST).clamp_(min=_LEAST)
     return (x_RC / scales_R1).round_().to(torch.int8), scales_R1
 
 

@@ -13,6 +13,8 @@ from evalkit.model.config import GPTConfig
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 # Products of whole numbers, for evaluation alone: no weights are stored so.
 INT8 = "int8"
+# How they are computed; another number where model/int8.py gives other results, so that none come from a cache.
+INT8_ARITHMETIC = 2
 _SHORT = {long: short for short, long in DTYPES.items()}
 
 # From this width on bf16 is worthwhile. On two cores with AVX-512 BF16, scoring gains 5% at a width of 64, 23% at 192,

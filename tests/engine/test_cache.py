@@ -76,6 +76,13 @@ def test_another_engine_has_other_keys(name):
     assert Keys(SIGNATURE | {"model": "copy"}, "cpu").of(REQUEST) == Keys(SIGNATURE, "cpu").of(REQUEST)
 
 
+def test_other_products_of_int8_have_other_keys(monkeypatch):
+    plain, rounded = (Keys(SIGNATURE | {"dtype": dtype}, "cpu").of(REQUEST) for dtype in ("float32", "int8"))
+    monkeypatch.setattr("evalkit.engine.cached.INT8_ARITHMETIC", 0)
+    assert Keys(SIGNATURE | {"dtype": "float32"}, "cpu").of(REQUEST) == plain
+    assert Keys(SIGNATURE | {"dtype": "int8"}, "cpu").of(REQUEST) != rounded
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"until": ("x",)}, {"max_tokens": 2}, {"beams": 2}, {"avoid": ("a",)}])
 def test_another_decoding_has_another_key_where_it_counts(change):
     keys = Keys(SIGNATURE, "cpu")

@@ -11,7 +11,8 @@ import torch
 from evalkit.engine.open import open_model
 from evalkit.errors import UsageError
 from evalkit.model import int8, precision, resolve
-from evalkit.model.gpt import Linear
+from evalkit.model.config import GPTConfig
+from evalkit.model.gpt import Block, Linear
 from evalkit.model.int8 import Int8Linear, hadamard, rounded
 from tests.engine.test_scoring import SHAPES, VOCABULARY, answers, asking, engine, make, naive
 
@@ -57,6 +58,19 @@ def test_large_numbers_in_a_row_leave_the_others_precise():
     matrix, numbers = (numbers * scales for numbers, scales in (rounded(linear.weight.detach()), rounded(x)))
     error = (Int8Linear(linear)(x) - exact).norm()
     assert 0 < error < 0.5 * (numbers @ matrix.T - exact).norm()
+
+
+def test_rows_are_rounded_once_for_layers_with_the_same_input(monkeypatch):
+    torch.manual_seed(0)
+    block = Block(GPTConfig(n_layer=1, d_model=64, n_head=1, context=8, vocab_size=8, gated=True, activation="silu"), 0)
+    x, layers = torch.randn(2, 3, 64), {name: Int8Linear(getattr(block, name)) for name in ("gate", "up", "down")}
+    separate = layers["down"](torch.nn.functional.silu(layers["gate"](x)) * layers["up"](x))
+    for name, layer in layers.items():
+        setattr(block, name, layer)
+    counts = []
+    monkeypatch.setattr(int8, "rounded", lambda x: counts.append(len(x)) or rounded(x))
+    assert torch.equal(block.perceptron(x), separate)
+    assert counts == [6, 6]  # for both, and for `down`
 
 
 def test_a_number_that_is_not_finite_stays_so():
