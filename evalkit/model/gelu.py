@@ -48,11 +48,10 @@ class _GELU(torch.autograd.Function):
 
 def _gelu(x: Tensor, y: Tensor, slope: Tensor) -> None:
     """Write the function's values and its derivative at x."""
-    square = x * x
-    sigmoid = torch.add(x.new_tensor(_LINEAR), square, alpha=_CUBIC).mul_(x).sigmoid_()
+    linear = x.new_tensor(_LINEAR)
+    sigmoid = torch.addcmul(linear, x, x, value=_CUBIC).mul_(x).sigmoid_()
     product = x * sigmoid
     y.copy_(product)
     # (x s)' = s + x s (1 - s) u'
-    slope_of_u = torch.add(x.new_tensor(_LINEAR), square, alpha=3 * _CUBIC)
     product.addcmul_(product, sigmoid, value=-1)
-    slope.copy_(sigmoid.addcmul_(product, slope_of_u))
+    slope.copy_(sigmoid.addcmul_(product, torch.addcmul(linear, x, x, value=3 * _CUBIC)))

@@ -63,8 +63,10 @@ class Lanes:
     @contextlib.contextmanager
     def _rounded(self) -> Iterator[list[Tensor]]:
         """Let the layers multiply with matrices in the products' dtype; yield what the gradients are taken by."""
+        assert self._pool is not None
         weights = [layer.weight for layer in self._layers]
-        rounded = {weight: nn.Parameter(weight.detach().to(self._dtype)) for weight in weights}
+        copies = self._pool.map(lambda weight: nn.Parameter(weight.detach().to(self._dtype)), weights)
+        rounded = dict(zip(weights, copies, strict=True))
         try:
             for layer in self._layers:
                 layer.weight = rounded[layer.weight]

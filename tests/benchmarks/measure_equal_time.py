@@ -159,6 +159,7 @@ def draw(sizes: Mapping[str, Mapping[str, Any]], path: Path) -> None:
             axis.plot(seconds, losses, marker=".", color=colours[label], label=label)
         axis.set_title(name.replace("x", " x "))
         axis.set_xlabel("seconds of its own training")
+        axis.set_xlim(left=0)
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel("held-out loss, nats per token")

@@ -2,7 +2,7 @@
 
     [NANOGPT=FOLDER] OMP_NUM_THREADS=2 python tests/benchmarks/measure_training_speed.py [--sizes 4x128,6x256,8x512]
         [--labels LABEL...] [--corpus world] [--vocab 8192] [--rounds 3] [--seconds 5] [--loss-steps 500]
-        [--losses LABEL...]
+        [--losses LABEL...] [--cpu-time]
 
 FOLDER is a checkout of karpathy/nanoGPT; only its model.py is used, with the optimizer that it configures, in the step
 of its train.py. All see the same batches (8 x 256 tokens), each in a process of its own, one at a time in turns; a rate
@@ -14,7 +14,8 @@ seconds of the first two steps, which shows what compiling costs.
 "products" is the time that the matrix products of a step take by themselves, and "share" that time over the step's:
 every product of the forward and backward pass, those of attention and, with Muon, of its iterations, in bf16, at the
 step's own shapes, in its order and its threads, with nothing between. After each round it is the shortest of three
-times, and the figure the median of the rounds.
+times, and the figure the median of the rounds. --cpu-time counts the processor's seconds: on a machine that does other
+work, OMP_NUM_THREADS=1 and this show the share, while threads that wait for each other count as busy.
 
 With --loss-steps each is trained that far, nanoGPT with the learning rates of its small character model, and the mean
 loss of its last 50 steps is printed as well; --losses names those that go so far, if not all. "modern" is ours with
@@ -70,6 +71,7 @@ OURS |= {f"{label}, modern": optim for label, optim in OURS.items()}
 COMPILED = "evalkit, AdamW, compiled"
 BLOCK, CHUNK = 128, 256  # of attention's queries, as in model/attention.py, and of rows of logits, as in train/loss.py
 Step = Callable[[int], Any]
+Clock = Callable[[], float]
 Pair = tuple[Tensor, Tensor]  # the factors of a product
 
 
@@ -126,7 +128,7 @@ def our_trainer(label: str, shape: GPTConfig, corpus: Path, *, steps: int) -> Tr
     return trainer
 
 
-def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Connection) -> None:
+def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, clock: Clock, pipe: Connection) -> None:
     """Take steps for as many seconds as the pipe says and send their median time; at 0 go on to the last."""
     if label in THEIRS:
         batches = Batches(corpora.load(corpus).train, context=CONTEXT, sequences=SEQUENCES, seed=0)
@@ -138,16 +140,16 @@ def contender(label: str, shape: GPTConfig, corpus: Path, steps: int, pipe: Conn
             trainer._one_step()
             return trainer._running.pop()
 
-    start = time.perf_counter()
+    start = clock()
     seen = [float(step(number)) for number in range(2)]
-    pipe.send(time.perf_counter() - start)
+    pipe.send(clock() - start)
     while seconds := pipe.recv():
         times: list[float] = []
-        end = time.perf_counter() + seconds
-        while len(times) < 3 or time.perf_counter() < end:
-            start = time.perf_counter()
+        end = clock() + seconds
+        while len(times) < 3 or clock() < end:
+            start = clock()
             seen.append(float(step(len(seen))))
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
         pipe.send(statistics.median(times))
     seen += [float(step(number)) for number in range(len(seen), steps)]
     pipe.send(statistics.mean(seen[:steps][-LAST:]))
@@ -253,10 +255,10 @@ def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
     spawn = multiprocessing.get_context("spawn")
     pipes, processes, steps = {}, [], arguments.loss_steps or 10**6
     labels = [label for label in arguments.labels if label not in THEIRS or _nanogpt()]
-    firsts = {}
+    firsts, clock = {}, time.process_time if arguments.cpu_time else time.perf_counter
     for label in labels:
         pipes[label], end = spawn.Pipe()
-        processes.append(spawn.Process(target=contender, args=(label, shape, corpus, steps, end), daemon=True))
+        processes.append(spawn.Process(target=contender, args=(label, shape, corpus, steps, clock, end), daemon=True))
         processes[-1].start()
         firsts[label] = pipes[label].recv()
     products = {
@@ -269,7 +271,7 @@ def measure(name: str, corpus: Path, arguments: argparse.Namespace) -> None:
             pipe.send(arguments.seconds)
             times[label].append(pipe.recv())
         for kind, limit in limits.items():
-            limit.append(min(timeit.repeat(products[kind].multiply, number=1, repeat=3)))
+            limit.append(min(timeit.repeat(products[kind].multiply, timer=clock, number=1, repeat=3)))
     print(f"{name}: {shape.parameters:,} parameters")
     rows = {}
     for label in labels:
@@ -319,6 +321,7 @@ def main() -> None:
     parser.add_argument("--vocab", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--cpu-time", action="store_true", help="beside other work, with OMP_NUM_THREADS=1")
     parser.add_argument("--loss-steps", type=int, default=0)
     parser.add_argument("--losses", nargs="+", choices=everyone, default=[*THEIRS, *OURS], metavar="LABEL")
     arguments = parser.parse_args()
