@@ -20,8 +20,8 @@ from evalkit.model.weights import without_weights
 # The number of rows for which matrices are laid out: a pass of an evaluation has several hundred.
 _ROWS = 512
 # oneDNN compiles a kernel for each number of rows, which takes as long as tens of millions of multiplications. Where
-# rows to add cost less than that, their number is made a multiple of _STEP, or of up to an eighth of it.
-_STEP, _KERNEL = 16, 1 << 25
+# rows to add cost less than that, their number is made a multiple of _STEP, or of up to a quarter of it.
+_STEP, _KERNEL = 64, 1 << 25
 # Kernels that oneDNN and torch's layer above it keep, half a megabyte each: a pass needs about ten. Their own limits of
 # 1,024 would hold those of all numbers of rows there have been, scattered over the heap among the tensors of a pass.
 _KEPT = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
@@ -96,7 +96,7 @@ class _PackedGPT(GPT):
 
     def padding(self, rows: int) -> int:
         """Return how many rows a pass should add, so that few numbers of rows occur."""
-        step = max(_STEP, 1 << max(0, rows.bit_length() - 4))
+        step = max(_STEP, 1 << max(0, rows.bit_length() - 3))
         while step > max(1, self._most_padding):
             step //= 2
         return -rows % step
