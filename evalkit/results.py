@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from evalkit.errors import unknown
 from evalkit.extras import require
 from evalkit.types import Record, Result
 
@@ -79,7 +80,7 @@ class Records(Iterator[Record]):
 
         return open_run(self._folder, unfinished=True)
 
-    def to_pandas(self, *, columns: Sequence[str] = (), where: Sequence[str] = ()) -> pd.DataFrame:
+    def to_pandas(self, *, columns: str | Sequence[str] = (), where: str | Sequence[str] = ()) -> pd.DataFrame:
         """Return a row per record, with the columns of `evalkit records`, which without texts needs no journal.
 
         columns: their names, or ["all"] with the texts. where: conditions, as "acc<50". Raises UsageError for a column
@@ -88,6 +89,7 @@ class Records(Iterator[Record]):
         from evalkit.report.records import Table
 
         pd = require("pandas", "data frames")
+        columns, where = ([given] if isinstance(given, str) else given for given in (columns, where))
         of = {"task": self._task, "shots": self._shots}
         clauses = [*where, *(f"{name}={value}" for name, value in of.items() if value is not None)]
         table = Table(self._run(), where=clauses, columns=columns)
@@ -110,8 +112,14 @@ class Run:
     def records(self, *, task: str | None = None, shots: int | None = None) -> Records:
         """Return what was asked and answered, one record per document, seed, control and wording, to go through once.
 
-        Raises StoreError, then, where the run's files are gone or damaged.
+        Raises UsageError for a task or a number of shots that the run does not have. Going through the records raises
+        StoreError where the run's files are gone or damaged.
         """
+        tasks = {result.task for result in self.results} | set(self.failed)
+        if task is not None and task not in tasks:
+            raise unknown("task", task, tasks, where="in this run")
+        if shots is not None and self.results and shots not in (of := {result.shots for result in self.results}):
+            raise unknown("number of shots", str(shots), map(str, of), where="in this run")
         return Records(self.folder, task=task, shots=shots)
 
     def scores(self) -> dict[str, float]:

@@ -58,8 +58,12 @@ def test_results_are_a_table_a_frame_and_a_sequence(tmp_path):
     assert set(frame["task"]) == {"world_qa"} and len(frame) == len(run.results)
     assert frame["value"].iloc[0] == run.results[0].value
     assert "world_qa" in repr(run) and str(tmp_path / "run") in repr(run)
-    assert run._repr_html_().count("<tr>") == run.results.to_markdown().count("\n|") + 1 - 1
-    assert [r.doc_id for r in run.records(task="world_qa", shots=0)] and not list(run.records(task="other"))
+    assert run._repr_html_().count("<tr>") == run.results.to_markdown().count("\n|")
+    assert [r.doc_id for r in run.records(task="world_qa", shots=0)]
+    with pytest.raises(UsageError, match="unknown task 'world_qq' in this run"):
+        run.records(task="world_qq")
+    with pytest.raises(UsageError, match="unknown number of shots '3' in this run"):
+        run.records(shots=3)
 
 
 def test_a_live_module_scores_as_the_same_weights_in_a_folder(tmp_path):
