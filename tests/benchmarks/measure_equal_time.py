@@ -163,7 +163,10 @@ def draw(sizes: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel("held-out loss, nats per token")
-    axes[0][0].legend(frameon=False)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels) if len(sizes) > 1 else 1, frameon=False
+    )
     figure.savefig(path, metadata={"Date": None})
 
 
