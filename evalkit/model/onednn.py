@@ -72,7 +72,7 @@ def replace_products(module: nn.Module) -> None:
 def _limit_kernels() -> None:
     """Limit the kernels that are kept, if this process has none yet and the user has not set other limits."""
     for name, number in _KEPT.items():
-        os.environ.setdefault(name, number)
+        os.environ[name] = os.environ.get(name) or number  # oneDNN crashes on an empty one
 
 
 class _Linear(nn.Linear):

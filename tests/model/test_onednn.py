@@ -118,7 +118,7 @@ def test_rows_are_added_where_they_cost_less_than_a_kernel(name):
 
 
 @needs_onednn
-@pytest.mark.parametrize("chosen", [None, "200"])
+@pytest.mark.parametrize("chosen", [None, "", "200"])
 def test_kernels_that_are_kept_are_few_unless_the_user_says_otherwise(monkeypatch, chosen):
     for name in onednn._KEPT:
         monkeypatch.setenv(name, chosen or "")
