@@ -21,6 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 Entry = dict[str, Any]
+# What an axis reaches beyond its curves, so that noise stays small: a factor.
+_MARGIN = 1.4
 
 
 def main() -> None:
@@ -53,6 +55,8 @@ def figure(entries: list[Entry]) -> Figure:
             if number and entry["processor"] != entries[number - 1]["processor"]:
                 axis.axvline(number, color="0.7", linewidth=0.8, linestyle=":")
         axis.set_yscale("log")
+        values = [value for points in curves.values() for _, value in points]
+        axis.set_ylim(min(values) / _MARGIN, max(values) * _MARGIN)
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.yaxis.set_minor_locator(NullLocator())
