@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -69,9 +70,11 @@ def evalkit_without_extras(*words: object) -> subprocess.CompletedProcess[str]:
         f"import sys; sys.modules.update(dict.fromkeys({list(EXTRAS)!r}))\n"
         "from evalkit.cli import main; sys.exit(main())"
     )
+    without_data = {name: value for name, value in os.environ.items() if name != "EVALKIT_DATA"}
     return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, encoding="utf-8"
-    )
+        [sys.executable, "-c", code, *map(str, words)],
+        capture_output=True, text=True, encoding="utf-8", env=without_data,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

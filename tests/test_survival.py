@@ -102,13 +102,20 @@ def begun(out):
 
 
 def waiting(out):
-    """Let a run that has begun wait after each unit of work, so that a signal comes before the end.
+    """Let a run that has begun wait, once, so that a signal comes before its end.
 
     SIGINT is heard even where the tests were started in the background, which a shell lets ignore it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     keep = run_module.Work._keep
-    run_module.Work._keep = lambda *records, **more: (keep(*records, **more), time.sleep(30 * begun(out)))
+
+    def patched(work, batch):
+        keep(work, batch)
+        if begun(out):
+            run_module.Work._keep = keep
+            time.sleep(30)
+
+    run_module.Work._keep = patched
 
 
 def ended(child):

@@ -66,7 +66,7 @@ def test_the_table_fits_any_terminal(runs, width):
 
 def test_only_the_tasks_that_are_named_are_read(runs):
     assert [f.task for f in gate(*runs, "kept", margin=5).findings] == ["kept"]
-    with pytest.raises(UsageError, match=r"task of both runs 'kep'.*kept"):
+    with pytest.raises(UsageError, match=r"task 'kep' of both runs.*kept"):
         gate(*runs, ["kep"])
     assert len(gate(*runs, shots=[0]).findings) == 2
     with pytest.raises(CompareError, match="share no task at these numbers of shots"):

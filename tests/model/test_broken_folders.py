@@ -111,9 +111,11 @@ def test_the_hub_offline_says_what_to_do(monkeypatch, tmp_path):
 
 
 def test_a_path_that_is_no_folder_is_not_looked_for_on_the_hub(tmp_path):
-    for path in ("./nowhere", str(tmp_path / "nowhere"), "a/b/c", ""):
+    for path in ("./nowhere", str(tmp_path / "nowhere"), "a/b/c"):
         with pytest.raises(CheckpointError, match=f"no checkpoint folder {path} "):
             resolve.path_of(f"hf:{path}")
+    with pytest.raises(EvalkitError, match="hf: names no model"):
+        resolve.path_of("hf:")
 
 
 @pytest.mark.parametrize("weights_file", ["model-00001-of-00002.safetensors", "pytorch_model.bin"])

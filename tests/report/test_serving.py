@@ -183,7 +183,7 @@ def test_the_command_serves_until_it_is_interrupted(run, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give --out FOLDER, or --serve"),
+        ([], "give --out FOLDER, where the report goes, or --serve"),
         (["--out", "x", "--port", "1"], "--port is for --serve"),
         (["--serve", "--out", "x"], "--serve writes no files"),
         (["--serve", "--port", "0", "--family", "none"], "unknown family 'none'"),
