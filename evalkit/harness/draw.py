@@ -146,7 +146,5 @@ def _plan(ids: Sequence[str], predictions: Mapping[tuple[Asked, str], Prediction
         first.setdefault(asked, prediction)
     expected = np.mean([prediction.score for prediction in first.values()], axis=0)
     spread = np.mean([prediction.spread for prediction in first.values()], axis=0)
-    ranks = np.argsort(
-        np.argsort([hashlib.sha256(f"sample {name}".encode("utf-8", "surrogatepass")).hexdigest() for name in ids])
-    )
+    ranks = np.argsort(np.argsort([digest(f"sample {name}", length=64) for name in ids]))
     return sampling.design(expected, spread, count=count, order=ranks)

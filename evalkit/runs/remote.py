@@ -36,7 +36,7 @@ from typing import Any
 from evalkit.errors import StoreError, UsageError
 from evalkit.extras import require
 from evalkit.files import hash_files
-from evalkit.runs.journal import SCORES
+from evalkit.runs.journal import JOURNAL, SCORES
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class RemoteFolder:
         self._files = _Files(url)
         self._id = uuid.uuid4().hex
         self._sign = 0
-        self._records = self.folder / "records.jsonl"
+        self._records = self.folder / JOURNAL
         self._got = ""  # the hash of the records as they came
         self._sent = 0  # bytes of the records that are at the URL
         self._ended = threading.Event()
@@ -216,7 +216,7 @@ def _download(files: _Files, folder: Path, *, results: bool) -> None:
         if (content := files.find(name)) is not None:
             (folder / name).write_bytes(content)
     if parts := files.parts():
-        with (folder / "records.jsonl").open("wb") as file:
+        with (folder / JOURNAL).open("wb") as file:
             for name in parts:
                 file.write(files.read(name))
 

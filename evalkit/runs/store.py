@@ -20,7 +20,7 @@ from typing import Any
 from evalkit.errors import StoreError
 from evalkit.files import canonical_json, leftovers, make_folder, write_atomic
 from evalkit.runs.formats import FORMAT
-from evalkit.runs.journal import RUN_FILES, Journal, seal
+from evalkit.runs.journal import JOURNAL, RUN_FILES, Journal, seal
 from evalkit.runs.record_lines import (
     digest_of_records,
     read_record,
@@ -97,8 +97,8 @@ class RunStore:
         self.done = Scores()
         self.failed: dict[str, str] = {}
         self.run = run_digest(settings)
-        self._journal = Journal(folder / "records.jsonl", run=self.run)
-        self._content = Content(folder / "records.jsonl")
+        self._journal = Journal(folder / JOURNAL, run=self.run)
+        self._content = Content(folder / JOURNAL)
         self._saved = 0  # bytes of the journal whose scores are saved
         self._digest = ""  # of these records, once the run has been finished
 
@@ -154,7 +154,7 @@ class RunStore:
         if beyond := self.done.beyond(planned):
             cell, name = beyond
             what = f"document {name!r:.60} of {cell.task}" if cell in planned else _named(cell)
-            path = self.folder / "records.jsonl"
+            path = self.folder / JOURNAL
             raise StoreError(f"{path} holds {what}, which is none of this run's; choose another --out")
 
     def _recover(self) -> None:

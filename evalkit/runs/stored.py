@@ -18,6 +18,7 @@ from typing import Any
 from evalkit.errors import StoreError
 from evalkit.files import canonical_json, digest, read_json
 from evalkit.runs.formats import check_format
+from evalkit.runs.journal import JOURNAL
 from evalkit.runs.record_lines import checked_lines, digest_of_records, known_lines, record_of
 from evalkit.runs.scores import Scores
 from evalkit.runs.scores_file import Saved, find
@@ -121,7 +122,7 @@ class StoredRun:
 
     @property
     def _journal(self) -> Path:
-        return self.folder / "records.jsonl"
+        return self.folder / JOURNAL
 
     def _saved(self) -> tuple[Scores, int]:
         """Return the scores that are saved beside the journal, and of how many of its bytes, which are as they were."""
@@ -203,7 +204,7 @@ def open_run(folder: Path, *, unfinished: bool = False) -> StoredRun:
     saved = find(folder, run=run_digest(settings))
     if (
         "records" in raw
-        and (folder / "records.jsonl").exists()
+        and (folder / JOURNAL).exists()
         and raw["records"] != ((saved and saved.records) or digest_of_records(folder))
     ):
         raise StoreError(
